@@ -1,0 +1,57 @@
+# make run          the whole recipe on params.yaml, then a summary      make test   the tests
+# make ui           MLflow on http://localhost:5000                      make lint   ruff
+# make integration  tests that need a browser and whole pipelines
+# Options: PYTHON=python3.12 (which Python makes the virtual environment), VENV=folder, PORT=5000 (of make ui)
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 5000
+BIN := $(abspath $(VENV))/bin
+# DVC runs `python -m stages...`: that python must be the virtual environment's
+export PATH := $(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+TORCH := $(shell grep '^torch==' requirements.txt)
+# named by the requirements' content: pip is called again only when they change
+INSTALLED := $(VENV)/installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
+BROWSER_INSTALLED := $(VENV)/integration-$(shell cksum < requirements-integration.txt | cut -d' ' -f1)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+
+.PHONY: run test ui integration lint setup
+.DEFAULT_GOAL := run
+
+run: $(INSTALLED)
+	@$(BIN)/python -m stages.check
+	@$(BIN)/dvc repro
+	@$(BIN)/python -m stages.summary
+
+test: $(INSTALLED)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+ui: $(INSTALLED)
+	@echo "MLflow: http://localhost:$(PORT)   (Ctrl-C ends it)"
+	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1 --port $(PORT)
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+integration: $(INSTALLED) $(BROWSER_INSTALLED)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration
+
+setup: $(INSTALLED)
+
+$(INSTALLED): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python >= 3.11 is needed, '$(PYTHON)' is: $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@git --version >/dev/null || { echo "git is needed by DVC. On Debian or Ubuntu: apt-get install git" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH)
+	$(PIP) -r requirements.txt
+	@rm -f $(VENV)/installed-* && touch $@
+
+$(BROWSER_INSTALLED): requirements-integration.txt $(INSTALLED)
+	@sh tests/integration/install_browser.sh
+	$(PIP) -r requirements-integration.txt
+	@rm -f $(VENV)/integration-* && touch $@

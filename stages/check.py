@@ -1,0 +1,144 @@
+"""Validates the whole params.yaml, and that the files it names exist, before anything expensive begins.
+
+    python -m stages.check [root]
+
+Prints every mistake with its path, its value and what is allowed, and exits with 2. It is the first command of each
+stage in dvc.yaml, so that a typo in `ppo` stops the first stage; it changes no output, so no stage depends on it.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import create_model
+
+from stages.params import collect_prompts, pretrain, reward_model
+from stages.params.base import Params, ParamsError, parse, read_yaml
+from stages.params.collect_comparisons import CollectComparisonsInputs
+from stages.params.evaluate import EvaluateInputs
+from stages.params.feedme import FeedmeInputs
+from stages.params.ppo import PpoInputs
+from stages.params.sft import SftInputs
+from stages.params.tracking import TrackingInputs
+
+READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
+    collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectComparisonsInputs,
+    reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, reward_model.JudgeInputs, EvaluateInputs, TrackingInputs,
+)  # fmt: skip
+
+
+def schema() -> type[Params]:
+    """Return one class with all sections of params.yaml."""
+    fields: dict[str, Any] = {}
+    for reader in READERS:
+        fields |= {name: (field.annotation, field) for name, field in reader.model_fields.items()}
+    return create_model("WholeParams", __base__=Params, **fields)
+
+
+def check(root: Path) -> list[str]:
+    """Return the mistakes of `root`/params.yaml, one line each; an empty list means that all is well."""
+    try:
+        params: Any = parse(schema(), read_yaml(root / "params.yaml"), "")
+    except ParamsError as error:
+        return str(error).splitlines()
+    mistakes = [mistake for rule in RULES for mistake in rule(params)]
+    return [f"params.yaml: {mistake}" for mistake in [*mistakes, *_missing_inputs(params, root)]]
+
+
+def main(arguments: list[str]) -> int:
+    """Check the folder named on the command line, or this one; returns the exit code."""
+    root = Path(arguments[0]) if arguments else Path(".")
+    mistakes = check(root)
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    stage = os.environ.get("DVC_STAGE")
+    if mistakes and stage:
+        from stages.core import lineage
+
+        hint = lineage.way_back(root, stage)
+        if hint:
+            print(hint, file=sys.stderr)
+    return 2 if mistakes else 0
+
+
+def _rounds_go_forward(params: Any) -> Iterator[str]:
+    """Each round builds on what the rounds above it have made."""
+    policies, comparisons = ["sft"], ["collect_prompts"]
+    if not params.rounds:
+        yield "rounds: expected at least one round, got none; presets/laptop.yaml shows one"
+    for name, round in params.rounds.items():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            yield f"rounds.{name}: a round's name is a folder: small letters, digits, - and _ (got {name!r})"
+        if round.policy not in policies:
+            yield f"rounds.{name}.policy: expected one of {', '.join(policies)} (got {round.policy!r})"
+        if round.earlier not in comparisons:
+            yield f"rounds.{name}.earlier: expected one of {', '.join(comparisons)} (got {round.earlier!r})"
+        policies.append(f"ppo/{name}")
+        comparisons.append(f"collect_comparisons/{name}")
+
+
+def _named_rounds_exist(params: Any) -> Iterator[str]:
+    for name in ("feedme", "judge"):
+        round = getattr(params, name).round
+        if round not in params.rounds:
+            yield f"{name}.round: expected one of rounds: {', '.join(params.rounds)} (got {round!r})"
+
+
+def _tracking_uri_is_a_store(params: Any) -> Iterator[str]:
+    schemes = ("sqlite:///", "http://", "https://", "postgresql", "mysql", "mssql")
+    uri = params.tracking.uri
+    if params.tracking.enabled and uri is not None and not uri.startswith(schemes):
+        yield f"tracking.uri: expected null or a URI that begins with one of {', '.join(schemes)} (got {uri!r})"
+
+
+def _new_answers_have_prompts(params: Any) -> Iterator[str]:
+    """Prompts to answer and rank come from the splits `reward_model` and `judge`."""
+    shares, section = params.collect_prompts.shares, params.collect_comparisons
+    for count, split in (("max_prompts", "reward_model"), ("max_judge_prompts", "judge")):
+        wanted = getattr(section, count)
+        if wanted and getattr(shares, split) == 0:
+            yield (
+                f"collect_comparisons.{count}: collect_prompts.shares.{split} is 0, so there is no prompt to rank; "
+                f"raise that share or set this to 0 (got {wanted})"
+            )
+
+
+def _value_model_can_start_from_the_reward_model(params: Any) -> Iterator[str]:
+    if params.ppo.value_init == "reward_model" and params.reward_model.backbone == "encoder":
+        yield (
+            "ppo.value_init: an encoder reward model cannot become the value model of a causal policy; "
+            "expected 'policy' while reward_model.backbone is 'encoder' (got 'reward_model')"
+        )
+
+
+RULES = (  # impossible combinations, each rule a generator of mistakes
+    _rounds_go_forward,
+    _named_rounds_exist,
+    _tracking_uri_is_a_store,
+    _new_answers_have_prompts,
+    _value_model_can_start_from_the_reward_model,
+)
+
+
+def _missing_inputs(params: Any, root: Path) -> Iterator[str]:
+    """Named local files and model folders that are not there."""
+    try:
+        collect_prompts.inputs(params.collect_prompts, root)
+    except FileNotFoundError as error:
+        yield str(error).removeprefix("params.yaml: ")
+    folders = {
+        "pretrain.path": pretrain.inputs(params.pretrain),
+        "reward_model.encoder_path": reward_model.inputs(params.reward_model),
+        "judge.encoder_path": reward_model.inputs(params.judge),
+    }
+    for place, paths in folders.items():
+        for path in paths:
+            if not (root / path.expanduser()).is_dir():
+                yield f"{place}: no such folder below {root.resolve()} (got {str(path)!r})"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

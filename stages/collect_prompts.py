@@ -1,0 +1,129 @@
+"""Sources -> cleaned prompts in disjoint splits, demonstrations, given comparisons, pretraining text, and a data card.
+
+Ouyang et al. 2022, Appendix A: deduplicate, filter personal data, at most 200 prompts a user, split by user.
+
+reads    sections seed, collect_prompts; the files, hub data sets or world that its sources name
+writes   data/collect_prompts/documents.{train,validation}.jsonl, demonstrations.{train,validation}.jsonl,
+         comparisons.{train,validation,judge}.jsonl, prompts.{reward_model,judge,ppo,validation,test}.jsonl,
+         data_card.md
+         metrics/collect_prompts.json, metrics/plots/collect_prompts/categories.csv
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from stages.core import data_card, files, outputs, records, tracking
+from stages.core.cleaning import clean_document, clean_record
+from stages.core.columns import recognise
+from stages.core.documents import SeenDocuments, pieces, split_off_validation
+from stages.core.dropped import Dropped
+from stages.core.duplicates import prompt_text
+from stages.core.prompt_sets import Drops, Entry, arrange, assign, check_disjoint, check_not_empty, drop_duplicates
+from stages.core.rankings import within
+from stages.core.records import Record
+from stages.core.sources import Row, rows
+from stages.core.splitting import held_out_first
+from stages.params.base import load
+from stages.params.collect_prompts import CollectPrompts, CollectPromptsInputs, Source, inputs
+
+STAGE = "collect_prompts"
+Progress = Callable[[int, int, Mapping[str, float]], None]  # (steps done, of how many, counts)
+
+
+class Collected(NamedTuple):
+    """{file name: records} to write, rows read by source, and rows dropped by source and reason."""
+
+    files: dict[str, list[Record]]
+    read: dict[str, int]
+    drops: Drops
+
+
+def main(root: Path = Path(".")) -> None:
+    """Run the stage in `root`, the folder of params.yaml."""
+    params = load(root, CollectPromptsInputs)
+    with tracking.stage_run(root, STAGE) as run:
+        run.log_inputs(inputs(params.collect_prompts, root), context=STAGE)
+        collected = collect(params, root, run.progress)
+        run.say("\n" + data_card.reasons_table(collected.read, collected.drops))
+        check_complete(collected, params.collect_prompts)
+        write(collected, params.collect_prompts, root)
+        numbers = data_card.numbers(*collected)
+        outputs.write_metrics(root, STAGE, numbers)
+        outputs.write_curve(root, f"{STAGE}/categories", data_card.categories(collected.files))
+        run.log_metrics(numbers)
+        run.log_artifact(root / "data" / STAGE / "data_card.md")
+
+
+def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Collected:
+    """Read, clean, deduplicate and split all sources. Raises ValueError for broken data, naming its place."""
+    settings, seed = params.collect_prompts, params.seed
+    sources = held_out_first(settings.sources)
+    documents: list[Record] = []
+    entries: list[Entry] = []
+    seen = SeenDocuments()
+    read = {source.name: 0 for source in settings.sources}
+    drops: Drops = {source.name: Counter() for source in settings.sources}
+    for number, source in enumerate(sources):
+        progress(number, len(sources) + 1, {"documents": len(documents), "prompts": len(entries)})
+        for row in rows(source, root, settings.documents.separator):
+            try:
+                record = clean(row, source, read[source.name], settings, seed, seen)
+            except Dropped as reason:
+                drops[source.name][str(reason)] += 1
+            else:
+                if "text" in record:
+                    documents += pieces(record, settings.documents)
+                else:
+                    entries.append(Entry(record, source, prompt_text(record)))
+            read[source.name] += 1
+    progress(len(sources), len(sources) + 1, {"documents": len(documents), "prompts": len(entries)})
+    entries = drop_duplicates(entries, settings.cleaning, drops)
+    assigned = assign(entries, settings, seed, drops)
+    check_disjoint(assigned)
+    train, validation = split_off_validation(documents, settings.documents.validation_share, seed)
+    found = {"documents.train": train, "documents.validation": validation, **arrange(assigned, seed)}
+    progress(len(sources) + 1, len(sources) + 1, {"documents": len(documents), "prompts": len(assigned)})
+    return Collected(found, read, drops)
+
+
+def clean(row: Row, source: Source, index: int, params: CollectPrompts, seed: int, seen: SeenDocuments) -> Record:
+    """Return a row as a clean record. Raises Dropped with the reason, ValueError for a broken row."""
+    record = recognise(row, source, index)
+    if "text" in record:
+        if "documents" not in source.use:
+            raise Dropped("document_not_used")
+        record = clean_document(record, params.cleaning, params.documents)
+        if seen.repeats(record["text"]):
+            raise Dropped("exact_duplicate")
+        return record
+    record = clean_record(record, params.cleaning)
+    if "responses" in record:
+        record = within(record, params.comparisons, params.cleaning.response_characters, seed)
+    return record
+
+
+def check_complete(collected: Collected, params: CollectPrompts) -> None:
+    """Raise ValueError for a source without rows, and for a split or document file that a later stage would miss."""
+    for name, count in collected.read.items():
+        if count == 0:
+            raise ValueError(f"source '{name}': holds no rows; mend its paths or numbers, or remove it")
+    using = [source.name for source in params.sources if "documents" in source.use]
+    for name in ("documents.train", "documents.validation") if using else ():
+        if not collected.files[name]:
+            raise ValueError(f"{name} is empty; sources with use documents: {', '.join(using)}; add documents to them")
+    check_not_empty(collected.files, params)
+
+
+def write(collected: Collected, params: CollectPrompts, root: Path) -> None:
+    """Write all files and the data card; data/collect_prompts holds the old files or all the new ones."""
+    with files.new_folder(root / "data" / STAGE) as folder:
+        for name, found in collected.files.items():
+            records.write(folder / f"{name}.jsonl", found)
+        card = data_card.render(collected.files, collected.read, collected.drops, params.sources)
+        files.write_text(folder / "data_card.md", card)
+
+
+if __name__ == "__main__":
+    main()

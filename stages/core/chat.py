@@ -1,0 +1,85 @@
+"""From messages to token ids: templates, prompts, responses and the mask of the tokens that an assistant wrote.
+
+Prompt and response are always tokenised apart, in training and in sampling alike, so that the boundary between them
+is the same everywhere. A response ends with EOS, and EOS is never PAD.
+"""
+
+from typing import NamedTuple
+
+Message = dict[str, str]
+
+PAD, END_OF_TEXT = "<|pad|>", "<|endoftext|>"
+SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"
+
+# What a base model can continue: plain text, as on a forum page. It ends an answer with a line end or EOS.
+BASE_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}Answer: {{ message['content'] }}\n"
+    "{% elif message['role'] == 'user' %}{{ ' ' if loop.first else '' }}Question: {{ message['content'] }}\n"
+    "{% else %} {{ message['content'] }}\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"
+)
+# What a fine-tuned model is trained on: one marker token before each turn, EOS after each answer.
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "<|{{ message['role'] }}|> {{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}<|endoftext|>{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+class TokenisedTurns(NamedTuple):
+    """A dialogue as token ids [T] and, beside each, whether an assistant wrote it (True) or it was given."""
+
+    ids: list[int]
+    assistant_mask: list[bool]
+
+
+def prompt_ids(tokenizer, messages: list[Message]) -> list[int]:
+    """Return the ids of a dialogue up to where the assistant's answer begins."""
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def response_ids(tokenizer, response: str) -> list[int]:
+    """Return the ids of an answer, EOS last. Trained tokenizers want a space first, as every word of theirs has one."""
+    return tokenizer(leading_space(tokenizer) + response, add_special_tokens=False)["input_ids"] + [
+        tokenizer.eos_token_id
+    ]
+
+
+def response_text(tokenizer, ids: list[int]) -> str:
+    """Return the text of an answer's ids, markers and the outer white space removed; a base model's first line only."""
+    text = tokenizer.decode(ids, skip_special_tokens=True).strip()
+    return text.split("\n")[0].strip() if tokenizer.chat_template == BASE_TEMPLATE else text
+
+
+def adopted_template(eos_token: str) -> str:
+    """Return the chat template for an adopted model that brings none: ours, with that model's EOS."""
+    return CHAT_TEMPLATE.replace(END_OF_TEXT, eos_token)
+
+
+def leading_space(tokenizer) -> str:
+    """Return ' ' if the template leaves the space before an answer to the answer, else ''."""
+    ours = (BASE_TEMPLATE, CHAT_TEMPLATE, adopted_template(tokenizer.eos_token))
+    return " " if tokenizer.chat_template in ours else ""
+
+
+def dialogue_ids(tokenizer, messages: list[Message], response: str) -> TokenisedTurns:
+    """Return a whole dialogue's ids; the mask is True on every assistant turn and its EOS (Ouyang et al. 2022, App. C.1).
+
+    An earlier assistant turn is masked in only where the template reproduces it token for token (some templates
+    rewrite history); the final response always is.
+    """
+    prompt = prompt_ids(tokenizer, messages)
+    answer = response_ids(tokenizer, response)
+    mask = [False] * len(prompt)
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before = prompt_ids(tokenizer, messages[:index])
+        turn = response_ids(tokenizer, message["content"])
+        span = slice(len(before), len(before) + len(turn))
+        if prompt[: len(before)] == before and prompt[span] == turn:
+            mask[span] = [True] * len(turn)
+    return TokenisedTurns(prompt + answer, mask + [True] * len(answer))

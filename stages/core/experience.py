@@ -1,0 +1,102 @@
+"""What one PPO iteration knows of its episodes: rollouts scored by reward model, value model and reference."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from stages.core import batching, chat, logprobs, models, rewards, rollouts
+from stages.params.ppo import Ppo
+from stages.params.runtime import Runtime
+
+
+class Players(NamedTuple):
+    policy: PreTrainedModel
+    value_model: PreTrainedModel
+    reference: PreTrainedModel  # frozen
+    scorer: rewards.RewardScorer  # frozen
+    tokenizer: object
+
+
+class Experience(NamedTuple):
+    """One iteration's episodes, prompt left-padded and completion right-padded around one column: T = P + R."""
+
+    ids: Tensor  # [B, T]
+    mask: Tensor  # [B, T] True on real tokens
+    completions: Tensor  # [B, R]
+    completion_mask: Tensor  # [B, R] True on real tokens, EOS included
+    logprobs: Tensor  # [B, R] of the policy that sampled, by the training forward pass at the rollout temperature
+    reference_logprobs: Tensor  # [B, R]
+    values: Tensor  # [B, R]
+    entropies: Tensor  # [B, R]
+    kls: Tensor  # [B, R] exact KL(policy || reference) over the vocabulary
+    scores: Tensor  # [B] reward model's, or missing_eos_score
+    finished: Tensor  # [B] True where the answer ended with EOS
+
+
+class Prompt(NamedTuple):
+    id: str
+    messages: list[chat.Message]
+    ids: list[int]
+
+
+def gather(players: Players, prompts: list[Prompt], params: Ppo, runtime: Runtime, seed: int) -> Experience:
+    """Sample one completion a prompt and score it; `seed` is the iteration's."""
+    tokenizer, device = players.tokenizer, runtime.device
+    left = batching.pad([prompt.ids for prompt in prompts], tokenizer.pad_token_id, "left", device)
+    draws = rollouts.uniforms(
+        seed, [f"{row}/{prompt.id}" for row, prompt in enumerate(prompts)], params.max_completion_tokens
+    )
+    with models.precision(runtime):
+        sampled = rollouts.complete(
+            players.policy, left, draws, params.temperature, tokenizer.eos_token_id, tokenizer.pad_token_id
+        )
+    width = int(sampled.mask.sum(dim=1).max())
+    completions, completion_mask = sampled.ids[:, :width], sampled.mask[:, :width]  # [B, R]
+    ids, mask = torch.cat([left.ids, completions], dim=1), torch.cat([left.mask, completion_mask], dim=1)  # [B, T]
+    finished = ((completions == tokenizer.eos_token_id) & completion_mask).any(dim=1)  # [B]
+    known = _forward(players, ids, mask, completions, params, runtime)
+    scores = torch.tensor(_scores(players, prompts, completions, completion_mask), device=device)
+    scores = torch.where(finished, scores, torch.full_like(scores, params.missing_eos_score))
+    return Experience(ids, mask, completions, completion_mask, *known, scores, finished)
+
+
+def values_of(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: int) -> Tensor:
+    """Return V(s_t) in the scores' unit before each of the last tokens: [B, T] -> [B, num_last]."""
+    return rewards.finished(models.token_values(model, ids, mask, num_last), model.config)
+
+
+@torch.no_grad()
+def _forward(players: Players, ids, mask, completions, params: Ppo, runtime: Runtime) -> tuple[Tensor, ...]:
+    """Return logprobs, reference_logprobs, values, entropies and exact KLs, all [B, R], in micro-batches."""
+    num_last, parts = completions.shape[1], []
+    sections = (tensor.split(params.micro_batch_size) for tensor in (ids, mask, completions))
+    for some_ids, some_mask, some_completions in zip(*sections, strict=True):
+        with models.precision(runtime):
+            logits = models.completion_logits(players.policy, some_ids, some_mask, num_last)
+            reference_logits = models.completion_logits(players.reference, some_ids, some_mask, num_last)
+            values = values_of(players.value_model, some_ids, some_mask, num_last)
+        parts.append(
+            (
+                logprobs.of_tokens(logits, some_completions, params.temperature),
+                logprobs.of_tokens(reference_logits, some_completions, params.temperature),
+                values,
+                logprobs.entropy(logits, params.temperature),
+                logprobs.exact_kl(logits, reference_logits, params.temperature),
+            )
+        )
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def _scores(players: Players, prompts: list[Prompt], completions: Tensor, completion_mask: Tensor) -> list[float]:
+    """Score by token ids where policy and reward model share a tokenizer, else by text."""
+    answers = [
+        ids[:length] for ids, length in zip(completions.tolist(), completion_mask.sum(dim=1).tolist(), strict=True)
+    ]
+    if rewards.same_tokens(players.tokenizer, players.scorer.tokenizer):
+        limit = players.scorer.model.config.max_position_embeddings
+        rows = [(prompt.ids + answer)[-limit:] for prompt, answer in zip(prompts, answers, strict=True)]
+        return players.scorer.score_rows(rows, batch_size=128)
+    texts = [chat.response_text(players.tokenizer, answer) for answer in answers]
+    return players.scorer.score_texts([prompt.messages for prompt in prompts], texts)

@@ -1,0 +1,63 @@
+"""The loss of a causal LM on plain text and on dialogues, in nats per token."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from stages.core import batching, models
+from stages.params.runtime import Runtime
+
+
+def token_stream(tokenizer, texts: Iterable[str]) -> Tensor:
+    """Return all documents as one row of ids [N], EOS after each; words after a leading space, as in answers."""
+    rows = []
+    for text in texts:
+        rows.append(
+            torch.tensor(tokenizer(f" {text}", add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id])
+        )
+    if not rows:
+        raise ValueError("no documents to train on: give collect_prompts a source with documents (use: [documents])")
+    return torch.cat(rows)
+
+
+def sequences(stream: Tensor, num_tokens: int) -> Tensor:
+    """Cut a stream [N] into rows [N // num_tokens, num_tokens]; the rest is left out."""
+    if len(stream) < num_tokens:
+        raise ValueError(f"the documents hold {len(stream)} tokens, fewer than one sequence of {num_tokens}")
+    return stream[: len(stream) // num_tokens * num_tokens].view(-1, num_tokens)
+
+
+def next_token_losses(model: PreTrainedModel, ids: Tensor) -> Tensor:
+    """Return -log p(token | tokens before) for tokens 1..T-1 of unpadded rows: [B, T] -> [B, T - 1], nats."""
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    return functional.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
+
+
+def packed_losses(model: PreTrainedModel, packed: batching.Packed) -> Tensor:
+    """Return -log p of every token but a row's first, examples blind to one another: [B, T - 1], nats."""
+    attention = batching.segment_attention(packed.segments, torch.float32)
+    logits = model(
+        input_ids=packed.ids, attention_mask=attention, position_ids=packed.position_ids, use_cache=False
+    ).logits[:, :-1]
+    return functional.cross_entropy(logits.float().transpose(1, 2), packed.ids[:, 1:], reduction="none")
+
+
+@torch.no_grad()
+def mean_loss(model: PreTrainedModel, rows: Tensor, batch_size: int, runtime: Runtime) -> float:
+    """Return the mean loss on rows [N, T] in nats per token, each row on its own."""
+    total, count = 0.0, 0
+    for batch in rows.split(batch_size):
+        with models.precision(runtime):
+            losses = next_token_losses(model, batch.to(runtime.device))
+        total += losses.double().sum().item()
+        count += losses.numel()
+    return total / count
+
+
+def row_batches(rows: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
+    """Yield batches [batch_size, T] of rows for ever, each epoch in a new order."""
+    for chosen in batching.cycle(len(rows), batch_size, seed):
+        yield rows[chosen]

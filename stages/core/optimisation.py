@@ -1,0 +1,59 @@
+"""AdamW, learning-rate schedules and one optimiser step."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from stages.params.optimisation import Optimisation
+
+
+def adamw(model: nn.Module, params: Optimisation) -> torch.optim.AdamW:
+    """Return AdamW over `model`; weight decay acts on matrices only (Brown et al. 2020, App. B)."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": params.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    betas = (params.adam_beta1, params.adam_beta2)
+    return torch.optim.AdamW(groups, lr=params.learning_rate, betas=betas, eps=params.adam_eps, fused=True)
+
+
+def learning_rate(params: Optimisation, step: int, num_steps: int) -> float:
+    """Return the rate for update `step` (from 0) of `num_steps`: linear warm-up, then the schedule to its final share."""
+    if step < params.warmup_steps:
+        start = params.warmup_start
+        return params.learning_rate * (start + (1 - start) * (step + 1) / params.warmup_steps)
+    progress = (step - params.warmup_steps) / max(1, num_steps - params.warmup_steps)
+    floor = params.final_share
+    if params.schedule == "constant":
+        share = 1.0
+    elif params.schedule == "linear":
+        share = 1 - (1 - floor) * progress
+    else:
+        share = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    return params.learning_rate * share
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of all groups."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def step(model: nn.Module, optimiser: torch.optim.Optimizer, losses: Iterable[Tensor], max_grad_norm: float) -> tuple:
+    """Add up the gradients of `losses` (each already weighted by its share of the whole batch) and update once.
+
+    Returns (loss, gradient norm before clipping), both floats. Raises ValueError when the loss is not finite.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    total = 0.0
+    for loss in losses:
+        loss.backward()
+        total += loss.item()
+    if not math.isfinite(total):
+        raise ValueError(f"the loss became {total}: lower learning_rate, or look for broken records in the data")
+    norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+    optimiser.step()
+    return total, norm.item()

@@ -1,0 +1,140 @@
+"""What is measured of a policy: its answers and who likes them, its KL to SFT, its temperatures, its loss on text."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from stages.core import language_modelling, models, rollouts, seeds, statistics, verdicts
+from stages.core.records import Record
+from stages.core.rewards import RewardScorer
+from stages.core.statistics import Bootstrap, Interval
+from stages.core.verdicts import Comparison, Judged
+from stages.params.evaluate import EvaluateInputs
+
+
+class Policy(NamedTuple):
+    name: str  # base, sft, feedme, ppo (the last round's), ppo_<round> (an earlier one's)
+    model: PreTrainedModel
+    tokenizer: Any
+
+
+class Jury(NamedTuple):
+    """Who scores answers, and under which settings."""
+
+    reward_model: RewardScorer
+    judge: RewardScorer
+    params: EvaluateInputs
+    bootstrap: Bootstrap
+
+
+def ask(
+    policy: Policy, prompts: Sequence[Record], temperature: float, jury: Jury, draws: range = range(1)
+) -> list[rollouts.Answer]:
+    """Return answers: all prompts for the first draw, then for the next; each draw of a policy has its own luck."""
+    params = jury.params
+    with models.precision(params.runtime):
+        return rollouts.answer(
+            policy.model,
+            policy.tokenizer,
+            [prompt["messages"] for _ in draws for prompt in prompts],
+            temperature=temperature,
+            max_completion_tokens=params.evaluate.max_completion_tokens,
+            seed=seeds.derive(params.seed, "evaluate", policy.name, str(temperature)),
+            batch_size=params.evaluate.batch_size,
+            row_ids=[f"{draw}/{prompt['id']}" for draw in draws for prompt in prompts],
+        )
+
+
+def scored(prompts: Sequence[Record], answers: Sequence[rollouts.Answer], jury: Jury) -> list[Judged]:
+    size = jury.params.evaluate.batch_size
+    return verdicts.judge_answers(prompts, answers, jury.reward_model, jury.judge, size)
+
+
+def temperature_sweep(policy: Policy, prompts: list[Record], jury: Jury) -> list[dict[str, Any]]:
+    """Return, for each temperature, the win rate on validation prompts against the same policy at temperature 1."""
+    settings, decoded = jury.params.evaluate, {}
+    for temperature in sorted({*settings.temperatures}):
+        decoded[policy.name, str(temperature)] = scored(prompts, ask(policy, prompts, temperature, jury), jury)
+    rows = []
+    for (name, temperature), answers in decoded.items():
+        question = Comparison("", (name, temperature), (name, "1.0"))
+        rate = verdicts.compare(question, decoded, settings.tie_threshold, jury.bootstrap).interval
+        score = mean_verdict(answers)
+        row = {
+            "policy": name,
+            "temperature": float(temperature),
+            "win_rate": rate.mean,
+            "low": rate.low,
+            "high": rate.high,
+        }
+        rows.append({**row, "score": score})
+    return rows
+
+
+def best_of_n(sft: Policy, prompts: list[Record], jury: Jury) -> tuple[dict[int, list[Judged]], list[dict[str, Any]]]:
+    """Return the answers that the reward model picks among n for every prompt, and the curve over n on some prompts.
+
+    Draws of their own, so that no pick is the very answer that it is compared with.
+    """
+    settings = jury.params.evaluate.best_of_n
+    answers = several_draws(sft, prompts, range(1, 1 + max(settings.compare)), jury)  # [n][prompts]
+    picks = {
+        n: [max(row[:n], key=lambda answer: answer.reward_model) for row in zip(*answers, strict=True)]
+        for n in settings.compare
+    }
+    chosen = [prompt for prompt in prompts if "task" in prompt] or prompts
+    drawn_again = several_draws(sft, chosen[: settings.curve_prompts], range(100, 100 + settings.curve_draws), jury)
+    proxy = np.array([[answer.reward_model for answer in row] for row in drawn_again]).T  # [B, N]
+    score = np.array([[answer.verdict for answer in row] for row in drawn_again]).T  # [B, N]
+    curve = []
+    for n in settings.curve:
+        found = statistics.mean_interval(statistics.best_of_n(proxy, score, n), jury.bootstrap)
+        rewards, oracle = statistics.best_of_n(proxy, proxy, n).mean(), statistics.best_of_n(score, score, n).mean()
+        row = {"n": n, "kl": statistics.best_of_n_kl(n), "reward_model": float(rewards), "score": found.mean}
+        curve.append({**row, "low": found.low, "high": found.high, "oracle": float(oracle)})
+    return picks, curve
+
+
+def several_draws(policy: Policy, prompts: list[Record], draws: range, jury: Jury) -> list[list[Judged]]:
+    """Return several sampled answers to each prompt, scored: one list over the prompts for each draw."""
+    answers = scored([*prompts] * len(draws), ask(policy, prompts, 1.0, jury, draws), jury)
+    waiting = iter(answers)
+    return [list(islice(waiting, len(prompts))) for _ in draws]
+
+
+def divergence(
+    policy: Policy, sft: Policy, prompts: list[Record], answers: list[rollouts.Answer], jury: Jury
+) -> tuple[Interval, float]:
+    """Return KL(policy || SFT) on the policy's sampled answers: nats an answer with its interval, nats a token."""
+    messages, tokens = [prompt["messages"] for prompt in prompts], [answer.token_ids for answer in answers]
+    batch_size, totals = jury.params.evaluate.batch_size, []
+    for model, tokenizer in (policy[1:], sft[1:]):
+        with models.precision(jury.params.runtime):
+            rows = rollouts.sequence_logprobs(
+                model, tokenizer, messages, tokens, temperature=1.0, batch_size=batch_size
+            )
+        totals.append([sum(row) for row in rows])
+    differences = [own - other for own, other in zip(*totals, strict=True)]
+    return statistics.mean_interval(differences, jury.bootstrap), sum(differences) / sum(map(len, tokens))
+
+
+def analytic(n: int, picked: list[Judged]) -> tuple[Interval, float]:
+    """Return the KL of best-of-n, which needs no estimate: nats an answer, nats a token (EOS counted)."""
+    nats = statistics.best_of_n_kl(n)
+    tokens = sum(answer.num_tokens + answer.finished for answer in picked) / len(picked)
+    return Interval(nats, nats, nats), nats / tokens
+
+
+def loss_on_documents(policy: Policy, texts: list[str], jury: Jury) -> float:
+    """Return the loss on held-out pretraining text in nats per token: what a policy forgot is its alignment tax."""
+    settings = jury.params.evaluate
+    stream = language_modelling.token_stream(policy.tokenizer, texts)[: settings.document_tokens]
+    rows = language_modelling.sequences(stream, settings.sequence_tokens)
+    return language_modelling.mean_loss(policy.model, rows, settings.batch_size, jury.params.runtime)
+
+
+def mean_verdict(answers: Sequence[Judged]) -> float:
+    return sum(answer.verdict for answer in answers) / len(answers)

@@ -1,0 +1,137 @@
+"""Training and measuring a reward model on ranked answers: what `reward_model` and `judge` share."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from stages.core import batching, models, optimisation, preference_losses, records, rewards, seeds
+from stages.params.reward_model import RewardModel
+from stages.params.runtime import Runtime
+
+
+class Group(NamedTuple):
+    """All that is known of one prompt's answers; they stay together in one batch (Ouyang et al. 2022, 3.5)."""
+
+    rows: list[list[int]]  # K rows of token ids, prompt and answer
+    pairs: list[tuple[int, int]]  # (better, worse) of every labeler, ties dropped
+    targets: list[float]  # K mean labelers' scores in [0, 1], or [] where labelers gave ranks only
+
+
+def encode(tokenizer, comparisons: list[dict], params: RewardModel) -> list[Group]:
+    """Return comparisons as groups of token rows. Raises ValueError where the chosen loss finds nothing to learn from."""
+    groups = []
+    for comparison in comparisons:
+        rows = [
+            rewards.sequence_ids(tokenizer, comparison["messages"], response, params.max_tokens)
+            for response in comparison["responses"]
+        ]
+        pairs = [pair for label in comparison["labels"] for pair in records.pairs(label["ranks"])]
+        groups.append(Group(rows, pairs, unit_scores(comparison["labels"])))
+    kept = [group for group in groups if (group.pairs if params.loss == "rank" else group.targets)]
+    if not kept:
+        needed = "two answers that a labeler ranked apart" if params.loss == "rank" else "labelers' scores"
+        raise ValueError(f"no comparison has {needed}; the '{params.loss}' loss cannot be trained on this data")
+    return kept
+
+
+def unit_scores(labels: list[dict]) -> list[float]:
+    """Return each answer's mean score over its labelers, from the scale 1..7 to [0, 1]; [] where a labeler gave none.
+
+    Scores on another scale (say 0..1 or 1..10) are taken from their own lowest to highest value of the prompt.
+    """
+    if any(not label.get("scores") for label in labels):
+        return []
+    means = [sum(scores) / len(labels) for scores in zip(*(label["scores"] for label in labels), strict=True)]
+    simulated = all(label["labeler"].startswith(("labeler_", "held_out_")) for label in labels)
+    low, high = (1.0, 7.0) if simulated else (min(means), max(means))
+    return [(mean - low) / (high - low) for mean in means] if high > low else []
+
+
+def count_steps(num_groups: int, params: RewardModel) -> int:
+    """Return the number of updates."""
+    return params.epochs * -(-num_groups // params.batch_size)
+
+
+def train(
+    model: PreTrainedModel, pad_id: int, groups: list[Group], params: RewardModel, runtime: Runtime, seed: int
+) -> Iterator[dict]:
+    """Train in place, one point an update: loss, and accuracy on the batch's own pairs before the update."""
+    optimiser = optimisation.adamw(model, params.optimisation)
+    num_steps = count_steps(len(groups), params)
+    order = batching.epochs(len(groups), params.batch_size, params.epochs, seeds.derive(seed, "order"))
+    model.train()
+    for step, chosen in enumerate(order):
+        rate = optimisation.learning_rate(params.optimisation, step, num_steps)
+        optimisation.set_learning_rate(optimiser, rate)
+        batch, right = [groups[index] for index in chosen], []
+        losses = _micro_losses(model, pad_id, batch, params, runtime, right)
+        loss, norm = optimisation.step(model, optimiser, losses, params.optimisation.max_grad_norm)
+        accuracy = sum(right) / len(right) if right else 0.5
+        yield {"step": step + 1, "loss": loss, "accuracy": accuracy, "learning_rate": rate, "grad_norm": norm}
+    model.eval()
+
+
+def calibration(margins: list[float], num_bins: int = 10) -> tuple[float, list[dict]]:
+    """Return the expected calibration error and its bins for pairs that labelers ordered.
+
+    `margins` are r_better - r_worse. The model's claim is p = sigmoid(|margin|); it is right where margin > 0. Bins
+    part [0.5, 1] evenly; the error is the mean of |claim - share right| over pairs (Guo et al. 2017).
+    """
+    claims = torch.tensor(margins).abs().sigmoid()
+    right = torch.tensor(margins) > 0
+    which = ((claims - 0.5) * 2 * num_bins).long().clamp(max=num_bins - 1)
+    bins, error = [], 0.0
+    for number in range(num_bins):
+        inside = which == number
+        if inside.any():
+            claim, share = claims[inside].mean().item(), right[inside].float().mean().item()
+            error += abs(claim - share) * inside.float().mean().item()
+            bins.append({"claimed": claim, "measured": share, "pairs": int(inside.sum())})
+    return error, bins
+
+
+def _micro_losses(
+    model, pad_id: int, batch: list[Group], params: RewardModel, runtime: Runtime, right: list[bool]
+) -> Iterator[Tensor]:
+    """Yield each micro-batch's share of the loss; `right` collects whether each pair was ordered as labelers did."""
+    for groups in _micro_batches(batch, params.micro_batch_rows):
+        rows = [row for group in groups for row in group.rows]
+        padded = batching.pad(rows, pad_id, "right", runtime.device)
+        with models.precision(runtime):
+            scores = models.sequence_rewards(model, padded.ids, padded.mask)  # [N]
+        better, worse, pair_weights, targets, answer_weights = [], [], [], [], []
+        start = 0
+        for group in groups:
+            better += [start + first for first, _ in group.pairs]
+            worse += [start + second for _, second in group.pairs]
+            pair_weights += [1 / len(group.pairs) / len(batch)] * len(group.pairs)
+            targets += group.targets
+            answer_weights += [1 / len(group.rows) / len(batch)] * len(group.targets)
+            start += len(group.rows)
+        on = {"device": scores.device}
+        if params.loss == "rank":
+            weights = torch.tensor(pair_weights, **on)
+            loss = preference_losses.grouped_pairs(
+                scores, torch.tensor(better, **on), torch.tensor(worse, **on), weights
+            )
+        else:
+            loss = preference_losses.direct_scores(
+                scores, torch.tensor(targets, **on), torch.tensor(answer_weights, **on)
+            )
+        if better:
+            right.extend((scores[better] > scores[worse]).tolist())
+        yield loss
+
+
+def _micro_batches(groups: list[Group], most_rows: int) -> Iterator[list[Group]]:
+    waiting: list[Group] = []
+    for group in groups:
+        if waiting and sum(len(other.rows) for other in waiting) + len(group.rows) > most_rows:
+            yield waiting
+            waiting = []
+        waiting.append(group)
+    if waiting:
+        yield waiting

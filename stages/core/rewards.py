@@ -1,0 +1,66 @@
+"""A trained reward model as a judge of texts: the one place where its activation, gain and shift are applied."""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+from stages.core import batching, chat, models
+from stages.params.runtime import Runtime
+
+
+class RewardScorer:
+    """Scores (messages, response) pairs; demonstrations average 0. `config` holds how: see `reward_model`."""
+
+    def __init__(self, path: Path | str, runtime: Runtime):
+        self.model = models.load_classifier(path, runtime)
+        self.tokenizer = AutoTokenizer.from_pretrained(path)
+        self.runtime = runtime
+
+    def score_texts(
+        self, messages: list[list[chat.Message]], responses: list[str], batch_size: int = 128
+    ) -> list[float]:
+        """Return one score a pair, texts tokenised with the reward model's own tokenizer."""
+        rows = [
+            sequence_ids(self.tokenizer, turns, text, self.model.config.max_position_embeddings)
+            for turns, text in zip(messages, responses, strict=True)
+        ]
+        return self.score_rows(rows, batch_size)
+
+    def score_rows(self, rows: list[list[int]], batch_size: int) -> list[float]:
+        """Return one score a row of token ids (prompt and response in one), computed in batches of like length."""
+        scores = [0.0] * len(rows)
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            batch = batching.pad([rows[i] for i in chosen], self.tokenizer.pad_token_id, "right", self.runtime.device)
+            with torch.no_grad(), models.precision(self.runtime):
+                raw = models.sequence_rewards(self.model, batch.ids, batch.mask)
+            for index, score in zip(chosen, finished(raw, self.model.config).tolist(), strict=True):
+                scores[index] = score
+        return scores
+
+
+def finished(raw: torch.Tensor, config) -> torch.Tensor:
+    """Return scores from a head's raw output [B]: activation, then (x - shift) * gain, as the folder's config says."""
+    activated = raw.sigmoid() if config.reward_activation == "sigmoid" else raw
+    return (activated - config.reward_shift) * config.reward_gain
+
+
+def sequence_ids(tokenizer, messages: list[chat.Message], response: str, max_tokens: int) -> list[int]:
+    """Return prompt and response as one row of at most `max_tokens`; the oldest prompt tokens go first.
+
+    An encoder's tokenizer knows no chat template: it gets the two as a text pair.
+    """
+    if tokenizer.chat_template is None:
+        transcript = "\n".join(message["content"] for message in messages)
+        return tokenizer(transcript, response, truncation="only_first", max_length=max_tokens)["input_ids"]
+    answer = chat.response_ids(tokenizer, response)[-max_tokens:]
+    prompt = chat.prompt_ids(tokenizer, messages)
+    room = max_tokens - len(answer)
+    return (prompt[-room:] if room else []) + answer
+
+
+def same_tokens(tokenizer, other) -> bool:
+    """Say whether two tokenizers give the same ids to the same dialogue, so that ids need no detour over text."""
+    return tokenizer.chat_template == other.chat_template and tokenizer.get_vocab() == other.get_vocab()

@@ -1,0 +1,131 @@
+"""Sampling answers: one decoding loop for every policy, drawn row by row, so that batches change nothing but speed."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from stages.core import batching, chat, logprobs, models, seeds
+
+
+class Completions(NamedTuple):
+    ids: Tensor  # [B, R] PAD after the end
+    mask: Tensor  # [B, R] True on real tokens, EOS included
+
+
+class Answer(NamedTuple):
+    text: str
+    token_ids: list[int]  # EOS included where the answer ended
+    finished: bool  # ended with EOS within the limit
+
+
+def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
+    """Return [B, num_draws] uniform draws, each row from a stream of its own, so that a row's luck is its own."""
+    rows = []
+    for row_id in row_ids:
+        generator = torch.Generator().manual_seed(seeds.derive(seed, row_id))
+        rows.append(torch.rand(num_draws, generator=generator, dtype=torch.float64))
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def complete(
+    model: PreTrainedModel, prompts: batching.Padded, draws: Tensor, temperature: float, eos_id: int, pad_id: int
+) -> Completions:
+    """Return completions of left-padded prompts [B, P], at most R = draws.shape[1] tokens each, from the pure policy.
+
+    temperature 0 is greedy. No top-k, no top-p, no minimal length: a warped sampler is not the policy that PPO trains.
+    Rows that have ended leave the batch.
+    """
+    num_rows, limit = draws.shape
+    device = prompts.ids.device
+    ids = torch.full((num_rows, limit), pad_id, dtype=torch.long, device=device)  # [B, R]
+    mask = torch.zeros((num_rows, limit), dtype=torch.bool, device=device)  # [B, R]
+    alive = torch.arange(num_rows, device=device)  # rows still being written
+    seen, inputs, positions = prompts.mask, prompts.ids, batching.position_ids(prompts.mask)
+    cache = DynamicCache(config=model.config)
+    for t in range(limit):
+        logits = model(
+            input_ids=inputs,
+            attention_mask=seen.long(),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        token = _choose(logits.float(), draws[alive.cpu(), t].to(device), temperature)  # [rows alive]
+        ids[alive, t], mask[alive, t] = token, True
+        going = token != eos_id
+        if not going.all():
+            kept = going.nonzero().squeeze(-1)
+            alive, token, seen, positions = alive[kept], token[kept], seen[kept], positions[kept]
+            if len(alive) == 0:
+                break
+            cache.batch_select_indices(kept)
+        inputs, positions = token.unsqueeze(1), positions[:, -1:] + 1
+        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
+    return Completions(ids, mask)
+
+
+def answer(
+    model: PreTrainedModel,
+    tokenizer,
+    messages_list: list[list[chat.Message]],
+    *,
+    temperature: float,
+    max_completion_tokens: int,
+    seed: int,
+    batch_size: int,
+    row_ids: list[str],
+) -> list[Answer]:
+    """Return one answer a dialogue, in the given order; batches are made of prompts of like length."""
+    prompts = [chat.prompt_ids(tokenizer, messages) for messages in messages_list]
+    answers: list[Answer | None] = [None] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = batching.pad([prompts[i] for i in chosen], tokenizer.pad_token_id, "left", str(model.device))
+        draws = uniforms(seed, [row_ids[i] for i in chosen], max_completion_tokens)
+        completions = complete(model, batch, draws, temperature, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        for index, ids, mask in zip(chosen, completions.ids.tolist(), completions.mask.tolist(), strict=True):
+            tokens = ids[: sum(mask)]
+            ended = tokens[-1] == tokenizer.eos_token_id
+            answers[index] = Answer(chat.response_text(tokenizer, tokens), tokens, ended)
+    return answers
+
+
+@torch.no_grad()
+def sequence_logprobs(
+    model: PreTrainedModel,
+    tokenizer,
+    messages_list: list[list[chat.Message]],
+    token_ids_list: list[list[int]],
+    *,
+    temperature: float,
+    batch_size: int,
+) -> list[list[float]]:
+    """Return, for each answer's tokens, log pi(token | prompt, tokens before) in nats."""
+    prompts = [chat.prompt_ids(tokenizer, messages) for messages in messages_list]
+    results: list[list[float]] = [[] for _ in prompts]
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]) + len(token_ids_list[index]))
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        device = str(model.device)
+        left = batching.pad([prompts[i] for i in chosen], tokenizer.pad_token_id, "left", device)
+        right = batching.pad([token_ids_list[i] for i in chosen], tokenizer.pad_token_id, "right", device)
+        ids, mask = torch.cat([left.ids, right.ids], dim=1), torch.cat([left.mask, right.mask], dim=1)
+        logits = models.completion_logits(model, ids, mask, right.ids.shape[1])
+        rows = logprobs.of_tokens(logits, right.ids, temperature).tolist()
+        for index, row in zip(chosen, rows, strict=True):
+            results[index] = row[: len(token_ids_list[index])]
+    return results
+
+
+def _choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
+    """Return one token a row: the likeliest at temperature 0, else by inverting the cumulative distribution."""
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    cumulative = (logits.double() / temperature).softmax(dim=-1).cumsum(dim=-1)  # [B, V]
+    threshold = draws.unsqueeze(1) * cumulative[:, -1:]  # [B, 1]
+    return (cumulative <= threshold).sum(dim=-1).clamp(max=logits.shape[-1] - 1)

@@ -1,0 +1,67 @@
+"""Named model shapes: from a test's size to GPT-3's. Layers x width, heads, context as published.
+
+gpt1: Radford et al. 2018; gpt2*: Radford et al. 2019, table 2; gpt3*: Brown et al. 2020, table 2.1, whose alternating
+dense and locally banded attention is GPT-Neo's in transformers. tiny and laptop are Llama-shaped (rotary positions,
+RMSNorm, SwiGLU), which learns to copy from far fewer tokens than learned positions do.
+"""
+
+from typing import NamedTuple
+
+from transformers import GPT2Config, GPTNeoConfig, LlamaConfig, PretrainedConfig
+
+
+class Shape(NamedTuple):
+    family: str
+    layers: int
+    width: int
+    heads: int
+    context: int
+
+
+SHAPES = {
+    "tiny": Shape("llama", 2, 64, 2, 192),
+    "laptop": Shape("llama", 4, 128, 4, 192),
+    "desktop": Shape("llama", 6, 256, 4, 512),
+    "gpt1": Shape("gpt2", 12, 768, 12, 512),
+    "gpt2": Shape("gpt2", 12, 768, 12, 1024),
+    "gpt2-medium": Shape("gpt2", 24, 1024, 16, 1024),
+    "gpt2-large": Shape("gpt2", 36, 1280, 20, 1024),
+    "gpt2-xl": Shape("gpt2", 48, 1600, 25, 1024),
+    "gpt3-small": Shape("gpt_neo", 12, 768, 12, 2048),
+    "gpt3-medium": Shape("gpt_neo", 24, 1024, 16, 2048),
+    "gpt3-large": Shape("gpt_neo", 24, 1536, 16, 2048),
+    "gpt3-xl": Shape("gpt_neo", 24, 2048, 16, 2048),
+    "gpt3-2.7b": Shape("gpt_neo", 32, 2560, 32, 2048),
+    "gpt3-6.7b": Shape("gpt_neo", 32, 4096, 32, 2048),
+    "gpt3-13b": Shape("gpt_neo", 40, 5120, 40, 2048),
+    "gpt3-175b": Shape("gpt_neo", 96, 12288, 96, 2048),
+}
+
+
+def config(name: str, vocab_size: int, pad_id: int, eos_id: int) -> PretrainedConfig:
+    """Return the transformers configuration of a named shape."""
+    shape = SHAPES[name]
+    tokens = {"vocab_size": vocab_size, "pad_token_id": pad_id, "eos_token_id": eos_id, "bos_token_id": eos_id}
+    if shape.family == "llama":
+        return LlamaConfig(
+            hidden_size=shape.width,
+            intermediate_size=shape.width * 8 // 3 // 16 * 16,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=shape.heads,
+            max_position_embeddings=shape.context,
+            tie_word_embeddings=True,
+            **tokens,
+        )
+    if shape.family == "gpt2":
+        return GPT2Config(
+            n_embd=shape.width, n_layer=shape.layers, n_head=shape.heads, n_positions=shape.context, **tokens
+        )
+    return GPTNeoConfig(
+        hidden_size=shape.width,
+        num_layers=shape.layers,
+        num_heads=shape.heads,
+        max_position_embeddings=shape.context,
+        attention_types=[[["global", "local"], shape.layers // 2]],
+        window_size=256,
+        **tokens,
+    )

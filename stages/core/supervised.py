@@ -1,0 +1,119 @@
+"""Supervised fine-tuning on dialogues: the loop that `sft` and `feedme` share."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from stages.core import batching, chat, language_modelling, models, optimisation, seeds
+from stages.params.runtime import Runtime
+from stages.params.supervised import Supervised
+
+Example = chat.TokenisedTurns
+
+
+class Encoded(NamedTuple):
+    examples: list[Example]
+    num_too_long: int  # records left out
+
+
+def encode(tokenizer, demonstrations: list[dict], max_tokens: int) -> Encoded:
+    """Return demonstrations as token ids and assistant masks; those longer than `max_tokens` are left out, counted.
+
+    Raises ValueError where none is left.
+    """
+    examples = [chat.dialogue_ids(tokenizer, record["messages"], record["response"]) for record in demonstrations]
+    kept = [example for example in examples if len(example.ids) <= max_tokens]
+    if not kept:
+        raise ValueError(f"none of {len(examples)} demonstrations fits into max_tokens {max_tokens}")
+    return Encoded(kept, len(examples) - len(kept))
+
+
+def count_steps(num_examples: int, params: Supervised) -> int:
+    """Return the number of updates."""
+    return params.epochs * -(-num_examples // params.batch_size)
+
+
+def train(
+    model: PreTrainedModel,
+    pad_id: int,
+    examples: list[Example],
+    validation: list[Example],
+    params: Supervised,
+    runtime: Runtime,
+    seed: int,
+) -> Iterator[dict]:
+    """Fine-tune in place; yield a point an update, with `validation_loss` (nats per token) where an epoch ends.
+
+    The model ends with the weights of the epoch that `params.select` names.
+    """
+    optimiser = optimisation.adamw(model, params.optimisation)
+    num_steps = count_steps(len(examples), params)
+    steps_per_epoch = num_steps // params.epochs
+    torch.manual_seed(seeds.derive(seed, "dropout"))
+    best_loss, best_weights = float("inf"), None
+    order = batching.epochs(len(examples), params.batch_size, params.epochs, seeds.derive(seed, "order"))
+    model.train()
+    for step, chosen in enumerate(order):
+        rate = optimisation.learning_rate(params.optimisation, step, num_steps)
+        optimisation.set_learning_rate(optimiser, rate)
+        losses = _micro_losses(model, pad_id, [examples[index] for index in chosen], params, runtime)
+        loss, norm = optimisation.step(model, optimiser, losses, params.optimisation.max_grad_norm)
+        point = {"step": step + 1, "loss": loss, "learning_rate": rate, "grad_norm": norm}
+        if (step + 1) % steps_per_epoch == 0 and validation:
+            point["validation_loss"] = validate(model, pad_id, validation, params, runtime)
+            if params.select == "best_validation" and point["validation_loss"] < best_loss:
+                best_loss = point["validation_loss"]
+                best_weights = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+        yield point
+    if best_weights is not None:
+        model.load_state_dict(best_weights)
+    model.eval()
+
+
+@torch.no_grad()
+def validate(
+    model: PreTrainedModel, pad_id: int, examples: list[Example], params: Supervised, runtime: Runtime
+) -> float:
+    """Return the mean loss on the assistants' tokens, nats per token."""
+    was_training = model.training
+    model.eval()
+    total, count = 0.0, 0
+    for batch in _packed_batches(examples, pad_id, params, runtime):
+        with models.precision(runtime):
+            losses = language_modelling.packed_losses(model, batch)
+        targets = batch.loss_mask[:, 1:]
+        total += (losses * targets).double().sum().item()
+        count += int(targets.sum())
+    model.train(was_training)
+    return total / count
+
+
+def _micro_losses(
+    model, pad_id: int, examples: list[Example], params: Supervised, runtime: Runtime
+) -> Iterator[Tensor]:
+    """Yield each micro-batch's share of the batch's loss, weighted by tokens of the whole batch."""
+    num_targets = sum(sum(example.assistant_mask[1:]) for example in examples)
+    num_tokens = sum(len(example.ids) - 1 for example in examples)
+    for batch in _packed_batches(examples, pad_id, params, runtime):
+        with models.precision(runtime):
+            losses = language_modelling.packed_losses(model, batch)  # [B, T - 1]
+        loss = (losses * batch.loss_mask[:, 1:]).sum() / num_targets
+        if params.lm_coef:
+            inside = (batch.segments[:, 1:] > 0) & (batch.position_ids[:, 1:] > 0)
+            loss = loss + params.lm_coef * (losses * inside).sum() / num_tokens
+        yield loss
+
+
+def _packed_batches(
+    examples: list[Example], pad_id: int, params: Supervised, runtime: Runtime
+) -> Iterator[batching.Packed]:
+    if params.packing:
+        plan = batching.packing_plan([len(example.ids) for example in examples], params.max_tokens)
+    else:
+        plan = [[index] for index in range(len(examples))]
+    for start in range(0, len(plan), params.micro_batch_rows):
+        rows = [[examples[index] for index in row] for row in plan[start : start + params.micro_batch_rows]]
+        yield batching.pack(rows, pad_id, runtime.device)

@@ -1,0 +1,151 @@
+"""What a stage tells the world while it runs: progress on the screen, and params, curves, inputs and models in MLflow.
+
+    with tracking.stage_run(root, "ppo", round="r1") as run:
+        run.log_inputs([root / "data/sft"], context="training")
+        run.log_metrics({"kl": 0.1}, step=10)
+        run.progress(10, 60, {"kl": 0.1})
+
+Nothing here changes a byte of a stage's outputs. A store that cannot be opened stops the stage before its work; one
+that fails later costs a warning and never the trained model.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from stages.core import lineage
+from stages.core.flat import flat_numbers
+from stages.core.progress import Progress, duration
+from stages.core.recorder import Recorder
+from stages.params.base import load
+from stages.params.tracking import TrackingInputs
+
+
+class StageRun:
+    """One run of one stage. Without a recorder (tracking.enabled: false) it only prints."""
+
+    def __init__(self, progress: Progress, recorder: Recorder | None, log_every: int):
+        self._progress = progress
+        self._recorder = recorder
+        self._log_every = log_every  # steps
+        self._last_steps: dict[str, int] = {}
+        self._held_back: dict[str, tuple[float, int]] = {}
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record parameters; nested mappings get dotted names. The stage's own sections are there already."""
+        if self._recorder:
+            self._recorder.params(params)
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record numbers, as points of curves if `step` is given; a curve keeps one point in `log_every` and its last.
+
+        Nested mappings get dotted names; leaves that are not numbers are left out.
+        """
+        if not self._recorder:
+            return
+        numbers = flat_numbers(metrics)
+        if step is not None:
+            numbers = self._thin(numbers, step)
+        self._recorder.metrics(numbers, step or 0)
+
+    def log_inputs(self, paths: Sequence[Path], context: str) -> None:
+        """Record the files and folders that were read as MLflow datasets, their digest being DVC's md5."""
+        if self._recorder:
+            self._recorder.inputs(paths, context)
+
+    def log_checkpoint(self, path: Path) -> None:
+        """Record a model folder as an MLflow model: with its files up to `max_checkpoint_mb`, else by path and md5."""
+        if self._recorder:
+            self._recorder.checkpoint(path)
+
+    def log_artifact(self, path: Path) -> None:
+        """Copy a file or folder to the run's artifacts."""
+        if self._recorder:
+            self._recorder.artifact(path)
+
+    def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Print how far the stage has come (steps done, of how many); see stages.core.progress."""
+        self._progress.show(step, total, metrics)
+
+    def say(self, text: str) -> None:
+        """Print one line that belongs to no step."""
+        self._progress.say(f"{self._progress.name}  {text}")
+
+    def _thin(self, numbers: dict[str, float], step: int) -> dict[str, float]:
+        due = {}
+        for name, value in numbers.items():
+            last = self._last_steps.get(name)
+            if last is None or step < last or step - last >= self._log_every:
+                due[name] = value
+                self._last_steps[name] = step
+                self._held_back.pop(name, None)
+            else:
+                self._held_back[name] = (value, step)
+        return due
+
+    def _close(self, status: str) -> None:
+        if not self._recorder:
+            return
+        for name, (value, step) in self._held_back.items():
+            self._recorder.metrics({name: value}, step)
+        self._recorder.close(status)
+
+
+@contextmanager
+def stage_run(root: Path, stage: str, round: str | None = None) -> Iterator[StageRun]:
+    """Record the block as one MLflow run named `stage` or `stage@round`, a child of its session's parent run.
+
+    Raises ParamsError for a broken tracking section and ConnectionError for a server that does not answer, both before
+    the block begins. The run ends FINISHED, FAILED (an exception) or KILLED (SIGINT, SIGTERM).
+    """
+    settings = load(root, TrackingInputs).tracking
+    name = stage if round is None else f"{stage}@{round}"
+    first_process = os.environ.get("RANK", "0") == "0"  # under `accelerate launch` one process speaks for all
+    recorder = Recorder(root, stage, round, settings) if settings.enabled and first_process else None
+    progress = Progress(name, interval=None if first_process else float("inf"))
+    run = StageRun(progress, recorder, settings.log_every)
+    status = "FAILED"
+    try:
+        with _sigterm_interrupts():
+            yield run
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        run._close(status)
+        if first_process:
+            _report_end(root, progress, recorder, status)
+
+
+def _report_end(root: Path, progress: Progress, recorder: Recorder | None, status: str) -> None:
+    end = f"{status.lower()} after {duration(progress.elapsed())}"
+    where = f"  {recorder.link}" if recorder else ""
+    progress.say(f"{progress.name}  {end}{where}")
+    hint = None if status == "FINISHED" else lineage.way_back(root, progress.name)
+    if hint:
+        print(hint, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that its run is recorded as KILLED."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(f"signal {number} at {time.strftime('%H:%M:%S')}")
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, where Python allows no handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

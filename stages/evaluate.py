@@ -1,0 +1,198 @@
+"""every policy's answers to held-out prompts → win rates, KL, length, alignment tax and a report; trains nothing.
+
+Base, SFT, PPO of every round, FeedME and best-of-n, greedy and sampled, each at its best temperature where that is
+fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao et al. 2022).
+"""
+
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from stages.core import (
+    findings,
+    models,
+    outputs,
+    policy_measures,
+    records,
+    report,
+    report_words,
+    seeds,
+    tracking,
+    verdicts,
+)
+from stages.core.files import new_folder, write_text
+from stages.core.findings import Findings
+from stages.core.policy_measures import Jury, Policy
+from stages.core.records import Record
+from stages.core.rewards import RewardScorer
+from stages.core.statistics import Bootstrap
+from stages.params.base import load
+from stages.params.evaluate import EvaluateInputs
+from stages.params.rounds import Rounds
+
+STAGE = "evaluate"
+
+
+def main(root: Path = Path(".")) -> None:
+    params = load(root, EvaluateInputs)
+    folders = policy_folders(root, params.rounds)
+    models.prepare(params.runtime, params.seed)
+    last, source, settings = list(params.rounds)[-1], root / "data/collect_prompts", params.evaluate
+    bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, seeds.derive(params.seed, STAGE, "bootstrap"))
+    with tracking.stage_run(root, STAGE) as run:
+        files = [source / f"{name}.jsonl" for name in ("prompts.validation", "prompts.test", "documents.validation")]
+        run.log_inputs([*files, *folders.values()], context="evaluation")
+        validation = drawn(records.read(files[0]), settings.validation_prompts, params.seed)
+        prompts = drawn(records.read(files[1]), settings.test_prompts, params.seed)
+        texts = [document["text"] for document in records.read(files[2])]
+        reward_model = RewardScorer(root / "data/reward_model" / last, params.runtime)
+        jury = Jury(reward_model, RewardScorer(root / "data/judge", params.runtime), params, bootstrap)
+        judge_metrics = json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"]
+        found = interrogate(folders, prompts, validation, texts, jury, judge_metrics, run)
+        write(root, found, training_curve(root, last), run)
+
+
+def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
+    """Return each policy's folder. Raises ValueError for a PPO folder of a round that params.yaml does not list."""
+    present = sorted(
+        path.name for path in (root / "data/ppo").iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+    unlisted = [name for name in present if name not in rounds]
+    if unlisted:
+        raise ValueError(
+            f"data/ppo/{unlisted[0]}: params.yaml lists no round '{unlisted[0]}' (rounds: {', '.join(rounds)}); "
+            f"remove it with: rm -r data/ppo/{unlisted[0]}, or add the round to params.yaml"
+        )
+    names = list(rounds)
+    earlier = {f"ppo_{name}": root / "data/ppo" / name for name in names[:-1]}
+    data = root / "data"
+    return {
+        "base": data / "pretrain",
+        "sft": data / "sft",
+        "feedme": data / "feedme",
+        **earlier,
+        "ppo": data / "ppo" / names[-1],
+    }
+
+
+def drawn(prompts: list[Record], limit: int, seed: int) -> list[Record]:
+    """Return at most `limit` prompts in a random order that does not depend on the file's."""
+    ordered = sorted(prompts, key=lambda prompt: prompt["id"])
+    random.Random(seeds.derive(seed, STAGE, "prompts")).shuffle(ordered)
+    return ordered[:limit]
+
+
+def interrogate(
+    folders: dict[str, Path],
+    prompts: list[Record],
+    validation: list[Record],
+    texts: list[str],
+    jury: Jury,
+    judge_metrics: dict[str, Any],
+    run: tracking.StageRun,
+) -> Findings:
+    """Ask every policy every prompt, once a decoding, and return all that follows from the scored answers."""
+    settings, judged, sweep, best, kl, document_loss, curve = jury.params.evaluate, {}, [], {}, {}, {}, []
+    sft = Policy("sft", *models.load_policy(folders["sft"], jury.params.runtime))
+    for step, (name, folder) in enumerate(folders.items(), start=1):
+        policy = sft if name == "sft" else Policy(name, *models.load_policy(folder, jury.params.runtime))
+        sampled = policy_measures.ask(policy, prompts, 1.0, jury)
+        greedy = policy_measures.ask(policy, prompts, 0.0, jury)
+        judged[name, "sampled"], judged[name, "greedy"] = (
+            policy_measures.scored(prompts, sampled, jury),
+            policy_measures.scored(prompts, greedy, jury),
+        )
+        if name != "sft":
+            kl[name] = policy_measures.divergence(policy, sft, prompts, sampled, jury)
+        if texts:
+            document_loss[name] = policy_measures.loss_on_documents(policy, texts, jury)
+        if name in ("sft", "ppo"):
+            rows = policy_measures.temperature_sweep(policy, validation, jury)
+            best[name] = max(rows, key=lambda row: (row["win_rate"], -row["temperature"]))["temperature"]
+            sweep += rows
+            known = {0.0: judged[name, "greedy"], 1.0: judged[name, "sampled"]}
+            warm = known.get(best[name]) or policy_measures.scored(
+                prompts, policy_measures.ask(policy, prompts, best[name], jury), jury
+            )
+            judged[name, "best_temperature"] = warm
+        if name == "sft":
+            picks, curve = policy_measures.best_of_n(sft, prompts, jury)
+            judged |= {(f"best_of_{n}", "sampled"): picked for n, picked in picks.items()}
+            kl |= {f"best_of_{n}": policy_measures.analytic(n, picked) for n, picked in picks.items()}
+        run.progress(step, len(folders), {f"{name}.score": policy_measures.mean_verdict(judged[name, "sampled"])})
+    rounds = list(jury.params.rounds)
+    asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare)
+    rates = [verdicts.compare(question, judged, settings.tie_threshold, jury.bootstrap) for question in asked]
+    return Findings(
+        prompts=prompts,
+        judged=judged,
+        win_rates=[rate for rate in rates if rate],
+        summaries={key: findings.summary(answers, jury.bootstrap) for key, answers in judged.items()},
+        slices=findings.slices(prompts, judged, asked, settings, jury.bootstrap),
+        kl=kl,
+        document_loss=document_loss,
+        best_temperature=best,
+        sweep=sweep,
+        best_of_n=curve,
+        judge=judge_metrics,
+        rounds=rounds,
+        settings=settings,
+    )
+
+
+def training_curve(root: Path, last_round: str) -> list[dict[str, float]]:
+    """Return KL and reward model's score over the last round's PPO iterations."""
+    with open(root / "metrics/plots/ppo" / f"{last_round}.csv", encoding="utf-8", newline="") as file:
+        return [{name: float(row[name]) for name in ("kl", "score")} for row in csv.DictReader(file)]
+
+
+def write(root: Path, found: Findings, ppo_curve: list[dict[str, float]], run: tracking.StageRun) -> None:
+    """Write the report, the samples, metrics and plots, and show them to the tracker."""
+    chosen = range(min(found.settings.sample_prompts, len(found.prompts)))  # the prompts are in random order already
+    with new_folder(root / "data" / STAGE) as folder:
+        write_text(folder / "report.html", report.html(found, ppo_curve))
+        write_text(folder / "samples.md", report.samples_markdown(found, chosen))
+        records.write(folder / "samples.jsonl", samples(found))
+    rates = [
+        {"comparison": rate.comparison.name, **rate.interval._asdict(), "prompts": rate.prompts}
+        for rate in found.win_rates
+    ]
+    outputs.write_curve(root, STAGE, rates, round="win_rates")
+    outputs.write_curve(root, STAGE, slice_rows(found), round="slices")
+    outputs.write_curve(root, STAGE, found.best_of_n, round="best_of_n")
+    outputs.write_curve(root, STAGE, found.sweep, round="temperatures")
+    plots = root / "metrics/plots"
+    write_text(plots / "win_rates.svg", report.win_rate_plot(found))
+    write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, ppo_curve))
+    metrics = findings.metrics(found)
+    outputs.write_metrics(root, STAGE, metrics)
+    run.log_metrics(metrics)
+    for path in (root / "data" / STAGE / "report.html", root / "data" / STAGE / "samples.md", plots / "win_rates.svg"):
+        run.log_artifact(path)
+    run.say(report_words.headline(found))
+
+
+def samples(found: Findings) -> list[Record]:
+    """Return one record a test prompt with every policy's answer and scores."""
+    rows = []
+    for index, prompt in enumerate(found.prompts):
+        answers = {
+            f"{policy}_{decoding}": judged[index]._asdict() for (policy, decoding), judged in found.judged.items()
+        }
+        rows.append({**prompt, "answers": answers})
+    return rows
+
+
+def slice_rows(found: Findings) -> list[dict[str, Any]]:
+    rows = []
+    for part in found.slices:
+        for name, rate in part.win_rates.items():
+            row = {"division": part.division, "part": part.part, "prompts": part.prompts, "comparison": name}
+            rows.append({**row, **rate._asdict()})
+    return rows
+
+
+if __name__ == "__main__":
+    main()

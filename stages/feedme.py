@@ -1,0 +1,50 @@
+"""SFT policy + best-ranked answers → FeedME policy: the cheap rival that PPO must beat (OpenAI's model index, 2022)."""
+
+from pathlib import Path
+
+from stages.core import models, outputs, records, supervised_stage, tracking
+from stages.params.base import load
+from stages.params.feedme import FeedmeInputs
+
+STAGE = "feedme"
+
+
+def main(root: Path = Path(".")) -> None:
+    params = load(root, FeedmeInputs)
+    models.prepare(params.runtime, params.seed)
+    policy, source = root / "data/sft", root / "data/collect_comparisons" / params.feedme.round
+    with tracking.stage_run(root, STAGE) as run:
+        train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
+        run.log_inputs([train_file, policy], context="training")
+        run.log_inputs([validation_file], context="validation")
+        model = models.load_causal(policy, params.runtime, dropout=params.feedme.dropout)
+        metrics = supervised_stage.fit(
+            root,
+            STAGE,
+            model,
+            models.load_tokenizer(policy),
+            best_answers(records.read(train_file)),
+            best_answers(records.read(validation_file)),
+            params.feedme,
+            params.runtime,
+            params.seed,
+            run,
+        )
+        outputs.write_metrics(root, STAGE, metrics)
+        run.log_metrics(metrics)
+        run.log_checkpoint(root / "data" / STAGE)
+
+
+def best_answers(comparisons: list[dict]) -> list[dict]:
+    """Return one demonstration a prompt: the answer with the best mean rank over its labelers; the first of equals."""
+    demonstrations = []
+    for comparison in comparisons:
+        labels = comparison["labels"]
+        totals = [sum(label["ranks"][index] for label in labels) for index in range(len(comparison["responses"]))]
+        best = comparison["responses"][totals.index(min(totals))]
+        demonstrations.append({"messages": comparison["messages"], "response": best})
+    return demonstrations
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""set-aside rankings → judge: a reward model of another seed or backbone that never saw the proxy's data."""
+
+import random
+from pathlib import Path
+
+from stages.core import models, outputs, records, reward_stage, seeds, tracking
+from stages.params.base import load
+from stages.params.reward_model import JudgeInputs
+
+STAGE = "judge"
+HELD_OUT_SHARE = 0.2  # of the set-aside prompts: they measure the judge, which is trained on the others
+
+
+def main(root: Path = Path(".")) -> None:
+    params = load(root, JudgeInputs)
+    models.prepare(params.runtime, params.seed)
+    out = root / "data" / STAGE
+    with tracking.stage_run(root, STAGE) as run:
+        file = root / "data/collect_comparisons" / params.judge.round / "comparisons.judge.jsonl"
+        run.log_inputs([file], context="training")
+        training, held_out = halves(records.read(file))
+        seed = seeds.derive(params.seed, STAGE)
+        metrics, curve, bins = reward_stage.fit(root, out, training, held_out, params.judge, params.runtime, seed, run)
+        outputs.write_curve(root, STAGE, outputs.thinned(curve))
+        outputs.write_curve(root, STAGE, bins, round="calibration")
+        outputs.write_metrics(root, STAGE, metrics)
+        run.log_metrics(metrics)
+        run.log_checkpoint(out)
+
+
+def halves(comparisons: list[dict]) -> tuple[list[dict], list[dict]]:
+    """Return (training, held-out) comparisons. Raises ValueError where there are too few to do both."""
+    if len(comparisons) < 10:
+        raise ValueError(
+            f"the judge needs at least 10 comparisons set aside for it, got {len(comparisons)}: raise the judge's share "
+            "in collect_prompts.split, or collect_comparisons.max_judge_prompts"
+        )
+    order = sorted(comparisons, key=lambda comparison: comparison["id"])
+    random.Random(0).shuffle(order)
+    cut = max(2, round(len(order) * HELD_OUT_SHARE))
+    return order[cut:], order[:cut]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The reward model: rank-score or direct-score, on the SFT backbone or on an encoder."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from stages.params.base import Params
+from stages.params.optimisation import Optimisation
+from stages.params.runtime import Runtime
+
+
+class RewardModel(Params):
+    loss: Literal["rank", "direct"]  # grouped K-way pairs, or a sigmoid regressed on the labelers' scores
+    backbone: Literal["sft", "base", "encoder"]
+    encoder_path: str | None  # local folder or hub id of a BERT-shaped encoder; null unless backbone is 'encoder'
+    epochs: int = Field(ge=1, le=100)
+    batch_size: int = Field(ge=1)  # prompts an update, each with all its answers and pairs
+    micro_batch_rows: int = Field(ge=2)  # answers a forward pass (a prompt's answers stay together)
+    max_tokens: int = Field(ge=8)  # of prompt and answer; the oldest prompt tokens go first
+    unit_std: bool  # scale scores to standard deviation 1 on the training answers (Ziegler et al. 2019)
+    optimisation: Optimisation
+
+    @model_validator(mode="after")
+    def _encoder_has_a_path(self) -> Self:
+        if (self.backbone == "encoder") != (self.encoder_path is not None):
+            raise ValueError(
+                f"encoder_path must be given for backbone 'encoder' and null otherwise; backbone is '{self.backbone}'"
+            )
+        return self
+
+
+class Judge(RewardModel):
+    round: str  # whose set-aside comparisons train the judge
+
+
+class RewardModelInputs(Params):
+    seed: int = Field(ge=0)
+    runtime: Runtime
+    reward_model: RewardModel
+
+
+class JudgeInputs(Params):
+    seed: int = Field(ge=0)
+    runtime: Runtime
+    judge: Judge
+
+
+def inputs(params: RewardModel) -> list[Path]:
+    """Return the local paths that must exist: the encoder's, where it is written as a path."""
+    path = params.encoder_path
+    return [Path(path)] if path and path.startswith((".", "/", "~")) else []

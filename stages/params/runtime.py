@@ -1,0 +1,14 @@
+"""Where and how tensors are computed. Tracked by every stage that trains or samples: these values change bytes."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.params.base import Params
+
+
+class Runtime(Params):
+    device: Literal["cpu", "cuda"]
+    dtype: Literal["float32", "bfloat16"]  # of the forward passes; weights and optimiser state stay float32
+    attention: Literal["eager", "sdpa"]
+    threads: int = Field(ge=1, le=256)

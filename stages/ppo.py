@@ -1,0 +1,237 @@
+"""prompts + SFT + reward model → policy: PPO with a per-token KL penalty, and PPO-ptx (Ouyang et al. 2022, step 3)."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stages.core import (
+    advantages,
+    batching,
+    clipping,
+    experience,
+    language_modelling,
+    logprobs,
+    models,
+    optimisation,
+    outputs,
+    records,
+    rewards,
+    seeds,
+    tracking,
+)
+from stages.core.chat import prompt_ids
+from stages.core.experience import Experience, Players, Prompt
+from stages.core.files import new_folder
+from stages.params.base import load
+from stages.params.ppo import Ppo, PpoInputs
+from stages.params.runtime import Runtime
+
+STAGE = "ppo"
+SHOWN = ("score", "kl", "entropy", "completion_tokens")
+
+
+def main(root: Path = Path("."), round: str = "r1") -> None:
+    params = load(root, PpoInputs)
+    models.prepare(params.runtime, params.seed)
+    policy_folder, reward_folder = root / "data/sft", root / "data/reward_model" / round
+    source, out = root / "data/collect_prompts", root / "data" / STAGE / round
+    seed = seeds.derive(params.seed, STAGE, round)
+    with tracking.stage_run(root, STAGE, round=round) as run:
+        run.log_inputs([source / "prompts.ppo.jsonl", policy_folder, reward_folder], context="training")
+        players = assemble(policy_folder, reward_folder, params, seed)
+        prompts = tokenised(players.tokenizer, records.read(source / "prompts.ppo.jsonl"), params.ppo)
+        text = None
+        if params.ppo.ptx_coef:
+            texts = (document["text"] for document in records.read(source / "documents.train.jsonl"))
+            stream = language_modelling.token_stream(players.tokenizer, texts)
+            text = language_modelling.sequences(stream, params.ppo.ptx_sequence_tokens)
+        curve = []
+        for point in train(players, prompts, text, params.ppo, params.runtime, seed):
+            curve.append(point)
+            run.log_metrics(point, step=point["step"])
+            run.progress(point["step"], params.ppo.iterations, {name: point[name] for name in SHOWN})
+        with new_folder(out) as folder:
+            models.save(players.policy, players.tokenizer, folder)
+        metrics = {name: mean_of_last(curve, name) for name in (*SHOWN, "missing_eos", "clip_share", "kl_coef")}
+        metrics |= {"prompts": len(prompts), "episodes": params.ppo.iterations * params.ppo.batch_size}
+        outputs.write_curve(root, STAGE, curve, round=round)
+        outputs.write_metrics(root, STAGE, metrics, round=round)
+        run.log_metrics(metrics)
+        run.log_checkpoint(out)
+
+
+def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: int) -> Players:
+    """Return policy, value model, frozen reference and reward model, each a model of its own (Stiennon 2020, G.1)."""
+    policy, tokenizer = models.load_policy(policy_folder, params.runtime)
+    reference = models.load_causal(policy_folder, params.runtime).requires_grad_(False)
+    scorer = rewards.RewardScorer(reward_folder, params.runtime)
+    if params.ppo.value_init == "reward_model":
+        if models.is_encoder(scorer.model) or not rewards.same_tokens(tokenizer, scorer.tokenizer):
+            raise ValueError(
+                "params.yaml: ppo.value_init: 'reward_model' needs a reward model on the policy's backbone; "
+                "set it to 'policy', or reward_model.backbone to 'sft'"
+            )
+        value_model = models.load_classifier(reward_folder, params.runtime)
+    else:
+        value_model = models.new_reward_model(policy_folder, params.runtime, torch.Generator().manual_seed(seed))
+        models.scalar_head(value_model).weight.data.zero_()
+        value_model.config.reward_activation = "identity"
+        value_model.config.reward_shift, value_model.config.reward_gain = 0.0, 1.0
+    scorer.model.requires_grad_(False)
+    return Players(policy, value_model, reference, scorer, tokenizer)
+
+
+def tokenised(tokenizer, prompts: list[dict], params: Ppo) -> list[Prompt]:
+    """Return prompts with their token ids; those over `max_prompt_tokens` are left out."""
+    kept = [Prompt(record["id"], record["messages"], prompt_ids(tokenizer, record["messages"])) for record in prompts]
+    kept = [prompt for prompt in kept if len(prompt.ids) <= params.max_prompt_tokens]
+    if not kept:
+        raise ValueError(
+            f"none of {len(prompts)} PPO prompts fits into ppo.max_prompt_tokens {params.max_prompt_tokens}"
+        )
+    return kept
+
+
+def train(
+    players: Players, prompts: list[Prompt], text: Tensor | None, params: Ppo, runtime: Runtime, seed: int
+) -> Iterator[dict]:
+    """Optimise the policy in place; yield one point an iteration. `text` [N, T] is pretraining text for PPO-ptx.
+
+    At the end the policy holds the moving average of its weights, if `ema_decay` asks for one.
+    """
+    policy_optimiser = optimisation.adamw(players.policy, params.policy_optimisation)
+    value_optimiser = optimisation.adamw(players.value_model, params.value_optimisation)
+    prompt_order = batching.cycle(len(prompts), params.batch_size, seeds.derive(seed, "prompts"))
+    updates = torch.Generator().manual_seed(seeds.derive(seed, "minibatches"))
+    ptx_batch = max(1, round(params.minibatch_size * params.ptx_ratio / params.inner_epochs))
+    ptx_rows = language_modelling.row_batches(text, ptx_batch, seeds.derive(seed, "ptx")) if text is not None else None
+    average = [weight.detach().clone() for weight in players.policy.parameters()] if params.ema_decay else []
+    kl_coef = params.kl_coef
+    for iteration in range(params.iterations):
+        for optimiser, chosen in (
+            (policy_optimiser, params.policy_optimisation),
+            (value_optimiser, params.value_optimisation),
+        ):
+            rate = optimisation.learning_rate(chosen, iteration, params.iterations)
+            optimisation.set_learning_rate(optimiser, rate)
+        batch = [prompts[index] for index in next(prompt_order)]
+        seen = experience.gather(players, batch, params, runtime, seeds.derive(seed, "rollouts", iteration))
+        mask = seen.completion_mask
+        token_rewards = advantages.shape_rewards(seen.scores, seen.logprobs, seen.reference_logprobs, mask, kl_coef)
+        if params.whiten_rewards:
+            token_rewards = advantages.whiten(token_rewards, mask, shift_mean=False)
+        estimate = advantages.gae(token_rewards, seen.values, mask, params.gamma, params.lam)
+        whitened = advantages.whiten(estimate.advantages, mask)
+        learned = []
+        for _ in range(params.inner_epochs):
+            order = torch.randperm(len(batch), generator=updates)
+            for rows in order.split(params.minibatch_size):
+                ptx = next(ptx_rows) if ptx_rows is not None else None
+                losses = policy_losses(players, seen, whitened, rows, ptx, params, runtime, learned)
+                _, norm = optimisation.step(
+                    players.policy, policy_optimiser, losses, params.policy_optimisation.max_grad_norm
+                )
+                fits = value_losses(players, seen, estimate.returns, rows, params, runtime)
+                value_loss, _ = optimisation.step(
+                    players.value_model, value_optimiser, fits, params.value_optimisation.max_grad_norm
+                )
+                learned[-1] |= {"value_loss": value_loss, "grad_norm": norm}
+                for mean, weight in zip(average, players.policy.parameters(), strict=False):
+                    mean.lerp_(weight.detach(), 1 - params.ema_decay)
+        point = {"step": iteration + 1, "kl_coef": kl_coef} | describe(seen, token_rewards, estimate, learned)
+        if params.kl_controller.kind == "adaptive":
+            controller = params.kl_controller
+            kl_coef = clipping.adapted_kl_coef(
+                kl_coef, point["kl"], controller.target, controller.horizon, params.batch_size
+            )
+        yield point
+    for mean, weight in zip(average, players.policy.parameters(), strict=False):
+        weight.data.copy_(mean)
+
+
+def policy_losses(
+    players: Players,
+    seen: Experience,
+    whitened: Tensor,
+    rows: Tensor,
+    ptx: Tensor | None,
+    params: Ppo,
+    runtime: Runtime,
+    learned: list[dict],
+) -> Iterator[Tensor]:
+    """Yield each micro-batch's share of the minibatch's loss, then those of the pretraining text (Ouyang 2022, eq. 2).
+
+    Appends the minibatch's policy loss, clip share and approximate KL to `learned`.
+    """
+    num_tokens = int(seen.completion_mask[rows].sum())
+    learned.append({"policy_loss": 0.0, "clip_share": 0.0, "approx_kl": 0.0})
+    for some in rows.split(params.micro_batch_size):
+        completions, mask = seen.completions[some], seen.completion_mask[some]
+        with models.precision(runtime):
+            logits = models.completion_logits(players.policy, seen.ids[some], seen.mask[some], completions.shape[1])
+        current = logprobs.of_tokens(logits, completions, params.temperature)
+        old = seen.logprobs[some]
+        loss = clipping.policy_loss(current, old, whitened[some], mask, params.clip_range, num_tokens)
+        change = (0.5 * ((current - old).detach() ** 2 * mask).sum() / num_tokens).item()
+        learned[-1]["policy_loss"] += loss.value.item()
+        learned[-1]["clip_share"] += loss.clip_share.item()
+        learned[-1]["approx_kl"] += change
+        yield loss.value
+    if ptx is not None:
+        learned[-1]["ptx_loss"] = 0.0
+        num_targets = ptx.shape[0] * (ptx.shape[1] - 1)
+        for part in ptx.split(params.micro_batch_size):
+            with models.precision(runtime):
+                losses = language_modelling.next_token_losses(players.policy, part.to(runtime.device))
+            loss = losses.sum() / num_targets
+            learned[-1]["ptx_loss"] += loss.item()
+            yield params.ptx_coef * loss
+
+
+def value_losses(
+    players: Players, seen: Experience, returns: Tensor, rows: Tensor, params: Ppo, runtime: Runtime
+) -> Iterator[Tensor]:
+    """Yield each micro-batch's share of the minibatch's clipped value loss."""
+    num_tokens, num_last = int(seen.completion_mask[rows].sum()), seen.completions.shape[1]
+    for some in rows.split(params.micro_batch_size):
+        with models.precision(runtime):
+            values = experience.values_of(players.value_model, seen.ids[some], seen.mask[some], num_last)
+        yield clipping.value_loss(
+            values, seen.values[some], returns[some], seen.completion_mask[some], params.value_clip_range, num_tokens
+        ).value
+
+
+def describe(seen: Experience, token_rewards: Tensor, estimate: advantages.Estimate, learned: list[dict]) -> dict:
+    """Return the iteration's health: kl in nats per sequence (sampled and exact), entropy in nats per token, and more."""
+    mask = seen.completion_mask
+    lengths = mask.sum(dim=1).float()
+    sampled_kl = ((seen.logprobs - seen.reference_logprobs) * mask).sum(dim=1)
+    errors = (estimate.returns - seen.values)[mask]
+    spread = estimate.returns[mask].var().clamp(min=1e-8)
+    health = {
+        "score": seen.scores.mean(),
+        "score_std": seen.scores.std(),
+        "reward": (token_rewards * mask).sum(dim=1).mean(),
+        "kl": sampled_kl.mean(),
+        "kl_exact": (seen.kls * mask).sum(dim=1).mean(),
+        "entropy": logprobs.masked_mean(seen.entropies, mask),
+        "completion_tokens": lengths.mean(),
+        "missing_eos": 1 - seen.finished.float().mean(),
+        "explained_variance": 1 - errors.var() / spread,
+    }
+    names = dict.fromkeys(name for update in learned for name in update)
+    means = {name: sum(update.get(name, 0.0) for update in learned) / len(learned) for name in names}
+    return {name: value.item() for name, value in health.items()} | means
+
+
+def mean_of_last(curve: list[dict], name: str, num_points: int = 5) -> float:
+    """Return the mean of a column over a curve's last points."""
+    last = curve[-num_points:]
+    return sum(point[name] for point in last) / len(last)
+
+
+if __name__ == "__main__":
+    main(round=sys.argv[1])

@@ -1,0 +1,158 @@
+"""documents → base language model and tokenizer: trained from scratch (Radford et al. 2018), or adopted as it is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from stages.core import (
+    chat,
+    language_modelling,
+    models,
+    optimisation,
+    outputs,
+    records,
+    seeds,
+    shapes,
+    tokenizer,
+    tracking,
+)
+from stages.core.files import new_folder
+from stages.params.base import load
+from stages.params.pretrain import Pretrain, PretrainInputs
+from stages.params.runtime import Runtime
+
+STAGE = "pretrain"
+
+
+def main(root: Path = Path(".")) -> None:
+    params = load(root, PretrainInputs)
+    models.prepare(params.runtime, params.seed)
+    source = root / "data/collect_prompts"
+    with tracking.stage_run(root, STAGE) as run:
+        train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
+        run.log_inputs([train_file], context="training")
+        run.log_inputs([validation_file], context="validation")
+        texts = [document["text"] for document in records.read(train_file)]
+        model, base_tokenizer = start(params, root, texts)
+        metrics = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+        held_out = [document["text"] for document in records.read(validation_file)]
+        validation = validation_rows(base_tokenizer, held_out, params.pretrain)
+        curve = []
+        if params.pretrain.source == "scratch":
+            rows = language_modelling.sequences(
+                language_modelling.token_stream(base_tokenizer, texts), params.pretrain.sequence_tokens
+            )
+            num_steps = count_steps(params.pretrain)
+            for point in train(model, rows, params.pretrain, params.runtime, params.seed):
+                curve.append(point)
+                run.log_metrics(point, step=point["step"])
+                run.progress(point["step"], num_steps, {"loss": point["loss"]})
+            metrics |= {"tokens": num_steps * params.pretrain.batch_size * params.pretrain.sequence_tokens}
+        if validation is not None:
+            model.eval()
+            loss = language_modelling.mean_loss(model, validation, 32, params.runtime)
+            metrics |= {"validation_loss": loss}
+        metrics |= copying(model, base_tokenizer, records.read(source / "copy_probes.jsonl"), params.runtime)
+        with new_folder(root / "data" / STAGE) as folder:
+            models.save(model, base_tokenizer, folder)
+        outputs.write_curve(
+            root, STAGE, outputs.thinned(curve) or [{"step": 0, "loss": metrics.get("validation_loss", 0.0)}]
+        )
+        outputs.write_metrics(root, STAGE, metrics)
+        run.log_metrics(metrics)
+        run.log_checkpoint(root / "data" / STAGE)
+
+
+def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrainedModel, object]:
+    """Return an untrained model of the named shape with a tokenizer made from `texts`, or the adopted pair."""
+    if params.pretrain.source != "scratch":
+        return adopt(params.pretrain, root, params.runtime)
+    shape = shapes.SHAPES[params.pretrain.shape]
+    made = tokenizer.train(texts, params.pretrain.vocab_size, shape.context)
+    config = shapes.config(params.pretrain.shape, len(made), made.pad_token_id, made.eos_token_id)
+    models.set_dropout(config, 0.0)
+    torch.manual_seed(seeds.derive(params.seed, STAGE, "weights"))
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=params.runtime.attention)
+    return model.to(params.runtime.device), made
+
+
+def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
+    """Return the model and tokenizer of a local folder or hub id, with a PAD token of its own and a chat template.
+
+    Raises ValueError for weights that are not safetensors (pickles run code) or a vocabulary that does not fit.
+    """
+    path = str(root / params.path) if params.source == "local" else params.path
+    adopted = AutoTokenizer.from_pretrained(path, revision=params.revision)
+    model = AutoModelForCausalLM.from_pretrained(
+        path,
+        revision=params.revision,
+        dtype=torch.float32,
+        use_safetensors=True,
+        attn_implementation=runtime.attention,
+    )
+    if adopted.eos_token_id is None:
+        raise ValueError(f"{path}: the tokenizer has no EOS token; set eos_token in its tokenizer_config.json")
+    rows = model.get_input_embeddings().num_embeddings
+    if adopted.pad_token_id is None or adopted.pad_token_id == adopted.eos_token_id:
+        adopted.add_special_tokens({"pad_token": chat.PAD})
+    if adopted.chat_template is None:
+        adopted.add_special_tokens({"additional_special_tokens": [chat.SYSTEM, chat.USER, chat.ASSISTANT]})
+        adopted.chat_template = chat.adopted_template(adopted.eos_token)
+    if len(adopted) > rows:
+        torch.manual_seed(0)
+        model.resize_token_embeddings(len(adopted))
+    model.config.pad_token_id = adopted.pad_token_id
+    model.generation_config.pad_token_id = adopted.pad_token_id
+    return model.to(runtime.device), adopted
+
+
+def count_steps(params: Pretrain) -> int:
+    """Return the number of updates: the tokens asked for, rounded up to whole batches."""
+    return -(-params.tokens // (params.batch_size * params.sequence_tokens))
+
+
+def train(model: PreTrainedModel, rows: Tensor, params: Pretrain, runtime: Runtime, seed: int) -> Iterator[dict]:
+    """Train in place on rows [N, T]; yield step, loss (nats per token), learning rate and gradient norm."""
+    model.train()
+    optimiser = optimisation.adamw(model, params.optimisation)
+    batches = language_modelling.row_batches(rows, params.batch_size, seeds.derive(seed, STAGE, "order"))
+    num_steps = count_steps(params)
+    for step in range(num_steps):
+        rate = optimisation.learning_rate(params.optimisation, step, num_steps)
+        optimisation.set_learning_rate(optimiser, rate)
+        with models.precision(runtime):
+            loss = language_modelling.next_token_losses(model, next(batches).to(runtime.device)).mean()
+        value, norm = optimisation.step(model, optimiser, [loss], params.optimisation.max_grad_norm)
+        yield {"step": step + 1, "loss": value, "learning_rate": rate, "grad_norm": norm}
+
+
+def validation_rows(base_tokenizer, texts: list[str], params: Pretrain) -> Tensor | None:
+    """Return held-out documents as rows [N, T] up to `validation_tokens`, or None where they do not fill one row."""
+    if not texts:
+        return None
+    stream = language_modelling.token_stream(base_tokenizer, texts)[: params.validation_tokens]
+    return (
+        language_modelling.sequences(stream, params.sequence_tokens) if len(stream) >= params.sequence_tokens else None
+    )
+
+
+@torch.no_grad()
+def copying(model: PreTrainedModel, base_tokenizer, probes: list[dict], runtime: Runtime) -> dict:
+    """Return how often the likeliest next token begins the word that the text before demands, by type of probe.
+
+    A base model that cannot copy a name from its prompt cannot be taught to by PPO; look here before anything else.
+    """
+    hits: dict[str, list[bool]] = {}
+    for probe in probes:
+        ids = base_tokenizer(f" {probe['text'].strip()}", add_special_tokens=False)["input_ids"]
+        expected = base_tokenizer(f" {probe['expected']}", add_special_tokens=False)["input_ids"][0]
+        logits = model(input_ids=torch.tensor([ids], device=runtime.device), use_cache=False, logits_to_keep=1).logits
+        hits.setdefault(probe["type"], []).append(logits[0, -1].argmax().item() == expected)
+    return {"copying": {name: sum(found) / len(found) for name, found in sorted(hits.items())}} if hits else {}
+
+
+if __name__ == "__main__":
+    main()

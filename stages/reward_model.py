@@ -1,0 +1,39 @@
+"""ranked answers → scalar reward model, demonstrations scoring 0 on average (Ouyang et al. 2022, step 2)."""
+
+import sys
+from pathlib import Path
+
+from stages.core import models, outputs, records, reward_stage, seeds, tracking
+from stages.params.base import load
+from stages.params.reward_model import RewardModelInputs
+
+STAGE = "reward_model"
+
+
+def main(root: Path = Path("."), round: str = "r1") -> None:
+    params = load(root, RewardModelInputs)
+    models.prepare(params.runtime, params.seed)
+    source, out = root / "data/collect_comparisons" / round, root / "data" / STAGE / round
+    with tracking.stage_run(root, STAGE, round=round) as run:
+        train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
+        run.log_inputs([train_file], context="training")
+        run.log_inputs([validation_file], context="validation")
+        metrics, curve, bins = reward_stage.fit(
+            root,
+            out,
+            records.read(train_file),
+            records.read(validation_file),
+            params.reward_model,
+            params.runtime,
+            seeds.derive(params.seed, STAGE, round),
+            run,
+        )
+        outputs.write_curve(root, STAGE, outputs.thinned(curve), round=round)
+        outputs.write_curve(root, STAGE, bins, round=f"{round}_calibration")
+        outputs.write_metrics(root, STAGE, metrics, round=round)
+        run.log_metrics(metrics)
+        run.log_checkpoint(out)
+
+
+if __name__ == "__main__":
+    main(round=sys.argv[1])

@@ -1,0 +1,42 @@
+"""base model + demonstrations → supervised policy (Ouyang et al. 2022, step 1), loss on the assistant's tokens only."""
+
+from pathlib import Path
+
+from stages.core import chat, models, outputs, records, supervised_stage, tracking
+from stages.params.base import load
+from stages.params.sft import SftInputs
+
+STAGE = "sft"
+
+
+def main(root: Path = Path(".")) -> None:
+    params = load(root, SftInputs)
+    models.prepare(params.runtime, params.seed)
+    base, source = root / "data/pretrain", root / "data/collect_prompts"
+    with tracking.stage_run(root, STAGE) as run:
+        train_file, validation_file = source / "demonstrations.train.jsonl", source / "demonstrations.validation.jsonl"
+        run.log_inputs([train_file, base], context="training")
+        run.log_inputs([validation_file], context="validation")
+        tokenizer = models.load_tokenizer(base)
+        if tokenizer.chat_template == chat.BASE_TEMPLATE:
+            tokenizer.chat_template = chat.CHAT_TEMPLATE  # from here on the model answers in turns
+        model = models.load_causal(base, params.runtime, dropout=params.sft.dropout)
+        metrics = supervised_stage.fit(
+            root,
+            STAGE,
+            model,
+            tokenizer,
+            records.read(train_file),
+            records.read(validation_file),
+            params.sft,
+            params.runtime,
+            params.seed,
+            run,
+        )
+        outputs.write_metrics(root, STAGE, metrics)
+        run.log_metrics(metrics)
+        run.log_checkpoint(root / "data" / STAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""dvc.yaml beside the code: which files a stage imports, which sections of params.yaml it reads, what it writes.
+
+    python -m tests.code_deps          list what differs
+    python -m tests.code_deps --fix    rewrite the code deps and params in dvc.yaml, keeping its comments
+
+DVC follows no imports, so `deps` must name every module whose change could change an output.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = "stages"
+# These change no byte of an output, so that editing them reruns nothing. What only they import is left out as well.
+BYTE_NEUTRAL = {"stages/core/tracking.py"}
+
+
+def closure(start: str, root: Path = ROOT) -> set[str]:
+    """Return the files (posix paths from `root`) that the module file `start` imports, itself included."""
+    found, waiting = set(), [start]
+    while waiting:
+        file = waiting.pop()
+        if file in found or file in BYTE_NEUTRAL:
+            continue
+        found.add(file)
+        tree = ast.parse((root / file).read_text(encoding="utf-8"), file)
+        for module in _imported_modules(tree):
+            waiting += _files_of(module, root)
+    return found
+
+
+def sections_read(stage: str, root: Path = ROOT) -> list[str]:
+    """Return the sections that a stage's class <Stage>Inputs names, in its order.
+
+    Raises ValueError if no module that the stage imports has that class.
+    """
+    name = "".join(word.capitalize() for word in stage.split("_")) + "Inputs"
+    for file in sorted(closure(f"{PACKAGE}/{stage}.py", root)):
+        for node in ast.parse((root / file).read_text(encoding="utf-8"), file).body:
+            if isinstance(node, ast.ClassDef) and node.name == name:
+                return [field.target.id for field in node.body if isinstance(field, ast.AnnAssign)]
+    raise ValueError(f"stage {stage}: expected a class {name} that lists the sections of params.yaml it reads")
+
+
+def definition(pipeline: Any, stage: str) -> Any:
+    """Return the mapping with cmd, deps, ... of a stage, that of one round for a stage of every round."""
+    entry = pipeline["stages"][stage]
+    return entry.get("do", entry)
+
+
+def is_code(dep: str) -> bool:
+    """Return whether a dep is one of the package's files rather than data."""
+    return dep.startswith(f"{PACKAGE}/")
+
+
+def wanted_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
+    """Return `deps` with its code files replaced by the stage's import closure; data stays first, in its order."""
+    return [dep for dep in deps if not is_code(dep)] + sorted(closure(f"{PACKAGE}/{stage}.py", root))
+
+
+def wanted_params(stage: str, per_round: bool, root: Path = ROOT) -> list[str]:
+    """Return the params entry: the sections read; a stage `per_round` reads just its own round, so that a further one
+    does not make it stale."""
+    sections = sections_read(stage, root)
+    return ["rounds.${key}" if section == "rounds" and per_round else section for section in sections]
+
+
+def read_pipeline(root: Path = ROOT) -> Any:
+    """Return dvc.yaml with its comments."""
+    return _yaml().load((root / "dvc.yaml").read_text(encoding="utf-8"))
+
+
+def differences(root: Path = ROOT) -> Iterator[str]:
+    """Yield one line for each stage and key of dvc.yaml that differs from the code."""
+    pipeline = read_pipeline(root)
+    for stage in pipeline["stages"]:
+        entry = definition(pipeline, stage)
+        for key, wanted in _wanted(pipeline, stage, root).items():
+            present = set(entry.get(key, []))
+            for missing in sorted(set(wanted) - present):
+                yield f"dvc.yaml: {stage}.{key}: {missing} is missing"
+            for surplus in sorted(present - set(wanted)):
+                yield f"dvc.yaml: {stage}.{key}: {surplus} is not used by the code"
+
+
+def fix(root: Path = ROOT) -> None:
+    """Rewrite code deps and params of every stage in dvc.yaml; all else, comments included, stays."""
+    pipeline = read_pipeline(root)
+    for stage in pipeline["stages"]:
+        entry = definition(pipeline, stage)
+        for key, wanted in _wanted(pipeline, stage, root).items():
+            present = entry.setdefault(key, [])
+            if set(present) != set(wanted):
+                present[:] = wanted
+    with open(root / "dvc.yaml", "w", encoding="utf-8") as file:
+        _yaml().dump(pipeline, file)
+
+
+def _wanted(pipeline: Any, stage: str, root: Path) -> dict[str, list[str]]:
+    deps, per_round = definition(pipeline, stage).get("deps", []), "foreach" in pipeline["stages"][stage]
+    return {"deps": wanted_deps(stage, deps, root), "params": wanted_params(stage, per_round, root)}
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=2, offset=0)
+    return yaml
+
+
+def _imported_modules(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, "relative imports are not followed"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files_of(module: str, root: Path) -> list[str]:
+    """Return the file of a module of this package and the __init__ files that Python runs before it."""
+    parts = module.split(".")
+    if parts[0] != PACKAGE:
+        return []
+    candidates = ["/".join(parts) + ".py"]
+    candidates += ["/".join(parts[:length]) + "/__init__.py" for length in range(1, len(parts) + 1)]
+    return [file for file in candidates if (root / file).is_file()]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--fix"]:
+        fix()
+    lines = list(differences())
+    print("\n".join(lines) if lines else "dvc.yaml names exactly what the code imports and reads")
+    raise SystemExit(1 if lines else 0)

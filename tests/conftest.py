@@ -1,0 +1,47 @@
+"""One thread, no telemetry, no download; a tokenizer for the whole session and folders of tiny models."""
+
+import os
+
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "DVC_NO_ANALYTICS": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
+
+import pytest
+
+from tests import toys
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_the_same_draws():
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """A BPE tokenizer of our own kind with the chat template, as `sft` leaves it. Not to be changed by a test."""
+    return toys.tokenizer()
+
+
+@pytest.fixture(params=["llama", "gpt2"])
+def policy(request, tokenizer):
+    """A random causal LM in eval mode: rotary positions, then learned ones."""
+    return toys.policy(tokenizer, request.param)
+
+
+@pytest.fixture(params=["llama", "gpt2"])
+def reward_model(request, tokenizer):
+    """A random one-label classifier in eval mode: rotary positions, then learned ones."""
+    return toys.reward_model(tokenizer, request.param)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A repository's root with shrunken params.yaml and what `collect_prompts` would have written; tracking is off."""
+    return toys.root(tmp_path / "repository")

@@ -1,0 +1,135 @@
+"""A finished pipeline on the tiny preset with one experiment beside it, an MLflow server on it, and a browser."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent.parent
+EXPERIMENT = "more_kl"
+KL_COEF = "0.345"
+
+
+class Pipeline(NamedTuple):
+    """A copy of this repository in which the pipeline ran, and what its commands said."""
+
+    root: Path
+    repeated: str  # output of the second `dvc repro`
+    repeated_seconds: float
+    experiment: str  # output of `dvc exp run`
+
+
+def run(root: Path, *command: str) -> str:
+    """Return what a command of the virtual environment printed; fails the test with it if the command failed."""
+    answer = subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True, check=False)
+    if answer.returncode:
+        pytest.fail(f"{' '.join(command)} exited with {answer.returncode}:\n{answer.stdout}{answer.stderr}")
+    return answer.stdout + answer.stderr
+
+
+def environment(root: Path) -> dict[str, str]:
+    """Return an environment in which `python` and `dvc` are this interpreter's and nothing reaches the network."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    author = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@localhost"}
+    committer = {"GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@localhost"}
+    return {
+        **own, **author, **committer,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_SITE_CACHE_DIR": str(root.parent / "dvc-site"),
+        "DVC_NO_ANALYTICS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    root = tmp_path_factory.mktemp("pipeline") / "repository"
+    files = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPO, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    kept = [file for file in files.split("\0") if file and file != "dvc.lock" and (REPO / file).exists()]
+    for file in kept:
+        if not file.startswith("metrics/"):
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPO / file, root / file)
+    shutil.copy(REPO / "presets/tiny.yaml", root / "params.yaml")
+    run(root, "git", "init", "--quiet")
+    run(root, "dvc", "repro")
+    began = time.monotonic()
+    repeated = run(root, "dvc", "repro")
+    seconds = time.monotonic() - began
+    run(root, "git", "add", "--all")
+    run(root, "git", "commit", "--quiet", "--message", "tiny")
+    experiment = run(root, "dvc", "exp", "run", "--name", EXPERIMENT, "--set-param", f"ppo.kl_coef={KL_COEF}")
+    return Pipeline(root, repeated, seconds, experiment)
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(pipeline: Pipeline) -> Iterator[str]:
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        port = chosen.getsockname()[1]
+    store = f"sqlite:///{pipeline.root / 'mlflow.db'}"
+    command = ["mlflow", "ui", "--backend-store-uri", store, "--workers", "1", "--port", str(port)]
+    settings = environment(pipeline.root) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    log = open(pipeline.root.parent / "mlflow-ui.log", "w")  # noqa: SIM115
+    server = subprocess.Popen(command, cwd=pipeline.root, env=settings, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            pytest.fail(f"MLflow did not come up: {(pipeline.root.parent / 'mlflow-ui.log').read_text()}")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+        log.close()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator["webdriver.Chrome"]:  # noqa: F821
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or pytest.fail("chromium is missing: make integration")
+    switches = (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--disable-dev-shm-usage", "--window-size=1600,1200", f"--user-data-dir={tmp_path / 'profile'}",
+    )  # fmt: skip
+    for switch in switches:
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def screenshot(request: pytest.FixtureRequest, tmp_path: Path):
+    """Return a function that keeps what the browser shows, in $SCREENSHOTS or the test's folder, and says where."""
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+
+    def keep(driver, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.png"
+        assert driver.save_screenshot(str(path))
+        print(f"{request.node.name}: {path}")
+
+    return keep

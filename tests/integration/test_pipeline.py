@@ -1,0 +1,63 @@
+"""The commands that the README promises, run on the tiny preset in a copy of the repository."""
+
+import re
+
+from ruamel.yaml import YAML
+
+from tests.integration.conftest import run
+
+
+def test_repeating_says_within_two_seconds_that_nothing_is_to_be_done(pipeline):
+    assert "up to date" in pipeline.repeated
+    assert "Running stage" not in pipeline.repeated
+    assert pipeline.repeated_seconds < 2
+
+
+def test_an_experiment_with_another_kl_coef_reruns_only_ppo_and_evaluate(pipeline):
+    assert re.findall(r"Running stage '(.+)'", pipeline.experiment) == ["ppo@r1", "evaluate"]
+
+
+def test_every_file_of_metrics_is_an_output_that_dvc_knows(pipeline):
+    lock = YAML(typ="safe", pure=True).load((pipeline.root / "dvc.lock").read_text())
+    known = {out["path"] for stage in lock["stages"].values() for out in stage["outs"]}
+    present = {
+        path.relative_to(pipeline.root).as_posix() for path in (pipeline.root / "metrics").rglob("*") if path.is_file()
+    }
+    assert present - known == set(), "a plot that dvc.yaml does not list stays behind when DVC restores older outputs"
+
+
+def test_the_summary_answers_whether_rlhf_helped_and_links_to_the_run(pipeline):
+    text = run(pipeline.root, "python", "-m", "stages.summary")
+    assert text.startswith("Did RLHF help? ")
+    assert re.search(r"/#/experiments/\d+/runs/[0-9a-f]{32}", text)
+    assert (pipeline.root / "data/evaluate/report.html").exists()
+    assert (pipeline.root / "data/evaluate/samples.md").exists()
+
+
+def test_dvc_and_mlflow_name_the_experiment_alike(pipeline):
+    from mlflow import MlflowClient
+
+    assert "more_kl" in run(pipeline.root, "dvc", "exp", "show", "--csv", "--only-changed", "--drop", "stages/.*")
+    client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlhf").experiment_id
+    (parent,) = client.search_runs([experiment], "attributes.run_name = 'more_kl'")
+    assert parent.data.params["ppo.kl_coef"] == "0.345"
+    assert parent.data.tags["stage.ppo/r1.status"] == "finished"
+    assert parent.data.tags["stage.sft.status"] == "cached"
+    assert "evaluate.win_rate.ppo_vs_sft.mean" in parent.data.metrics
+    assert "sft.validation_loss" in parent.data.metrics
+
+
+def test_without_tracking_the_same_bytes_come_out(pipeline):
+    lock = (pipeline.root / "dvc.lock").read_text()
+    params = pipeline.root / "params.yaml"
+    original = params.read_text()
+    try:
+        params.write_text(re.sub(r"^( +enabled: +)true", r"\1false", original, flags=re.MULTILINE))
+        assert params.read_text() != original
+        told = run(pipeline.root, "dvc", "repro", "--force", "--single-item", "--no-run-cache", "sft", "ppo@r1")
+        assert "Running stage 'ppo@r1'" in told
+        assert "/runs/" not in told
+        assert (pipeline.root / "dvc.lock").read_text() == lock
+    finally:
+        params.write_text(original)

@@ -1,0 +1,85 @@
+"""dvc.yaml says what the code does: deps are import closures, params are the sections read, names agree everywhere."""
+
+from pathlib import Path
+
+import pytest
+
+from tests import code_deps
+
+STAGES = [
+    "collect_prompts", "pretrain", "sft", "collect_comparisons", "reward_model", "ppo", "feedme", "judge", "evaluate",
+]  # fmt: skip
+SMALL_PIPELINE = """# top
+stages:
+  a:
+    foreach: ${rounds}
+    do:
+      cmd: x   # why
+      deps:
+      - data/in
+      - stages/old.py
+      params: []
+"""
+PER_ROUND = {"collect_comparisons", "reward_model", "ppo"}
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return code_deps.read_pipeline()
+
+
+def test_the_stages_are_those_of_the_recipe(pipeline):
+    assert list(pipeline["stages"]) == STAGES
+
+
+def test_deps_equal_the_imports_and_params_equal_the_sections_read():
+    assert list(code_deps.differences()) == [], "mend with: python -m tests.code_deps --fix"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_name_in_command_outs_metrics_and_plots(pipeline, stage):
+    place = f"{stage}/${{key}}" if stage in PER_ROUND else stage
+    entry = code_deps.definition(pipeline, stage)
+    assert ("foreach" in pipeline["stages"][stage]) == (stage in PER_ROUND)
+    command = f"python -m stages.{stage}" + (" ${key}" if stage in PER_ROUND else "")
+    assert list(entry["cmd"]) == ["python -m stages.check", command]
+    assert list(entry["outs"]) == [f"data/{place}"]
+    assert [list(metric) for metric in entry["metrics"]] == [[f"metrics/{place}.json"]]
+    assert all(name.startswith("metrics/plots/") for plot in entry.get("plots", []) for name in plot)
+
+
+def test_byte_neutral_modules_exist():
+    assert all((code_deps.ROOT / file).is_file() for file in code_deps.BYTE_NEUTRAL)
+
+
+@pytest.fixture
+def small_repo(tmp_path: Path) -> Path:
+    files = {
+        "stages/__init__.py": "",
+        "stages/a.py": "from stages.params.a import AInputs\ndef main():\n    from stages.core import b\n",
+        "stages/core/__init__.py": "",
+        "stages/core/b.py": "import stages.core.c\nfrom stages.core import tracking\n",
+        "stages/core/c.py": "from stages.core.b import thing\n",
+        "stages/core/tracking.py": "import stages.core.hidden\n",
+        "stages/core/hidden.py": "",
+        "stages/params/a.py": "class AInputs(Params):\n    seed: int\n    rounds: R\n",
+        "dvc.yaml": SMALL_PIPELINE,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_the_closure_follows_lazy_and_circular_imports_and_stops_at_neutral_modules(small_repo):
+    expected = {"a.py", "__init__.py", "core/__init__.py", "core/b.py", "core/c.py", "params/a.py"}
+    assert code_deps.closure("stages/a.py", small_repo) == {f"stages/{name}" for name in expected}
+
+
+def test_fix_writes_the_closure_and_keeps_data_deps_and_comments(small_repo):
+    assert any("stages/old.py is not used" in line for line in code_deps.differences(small_repo))
+    code_deps.fix(small_repo)
+    assert list(code_deps.differences(small_repo)) == []
+    text = (small_repo / "dvc.yaml").read_text()
+    assert text.startswith("# top") and "# why" in text and "- data/in\n" in text
+    assert list(code_deps.definition(code_deps.read_pipeline(small_repo), "a")["params"]) == ["seed", "rounds.${key}"]

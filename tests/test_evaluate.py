@@ -1,0 +1,209 @@
+"""The whole stage on two-layer models with random weights: what it writes, what it refuses, and that it is repeatable."""
+
+import hashlib
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
+
+from stages import evaluate
+from stages.core import chat, policy_measures, records, rollouts, tokenizer
+from stages.core.statistics import Bootstrap
+from stages.params.base import ParamsError, parse
+from stages.params.evaluate import Evaluate
+from stages.params.rounds import Round
+from stages.world import gold, tasks
+
+SETTINGS = {
+    "test_prompts": 24,
+    "validation_prompts": 8,
+    "document_tokens": 400,
+    "sequence_tokens": 32,
+    "max_completion_tokens": 6,
+    "batch_size": 16,
+    "temperatures": [0.0, 0.7, 1.0],
+    "best_of_n": {"compare": [2], "curve": [1, 2, 4], "curve_draws": 4, "curve_prompts": 6},
+    "tie_threshold": {"gold": 0.02, "judge": 0.05},
+    "bootstrap_samples": 100,
+    "coverage": 0.95,
+    "sample_prompts": 4,
+}
+PARAMS = {
+    "seed": 5,
+    "runtime": {"device": "cpu", "dtype": "float32", "attention": "eager", "threads": 1},
+    "tracking": {"enabled": False, "uri": None, "experiment": "test", "max_checkpoint_mb": 1.0, "log_every": 1},
+    "rounds": {
+        "r1": {"policy": "sft", "earlier": "collect_prompts"},
+        "r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"},
+    },
+    "evaluate": SETTINGS,
+}
+
+
+def build(root: Path, with_task: bool) -> None:
+    """Make everything that evaluate reads: prompts, documents, six policies, a reward model and a judge."""
+    prompts = [_prompt(random.Random(index), index, with_task) for index in range(32)]
+    source = root / "data/collect_prompts"
+    records.write(source / "prompts.test.jsonl", prompts[:24])
+    records.write(source / "prompts.validation.jsonl", prompts[24:])
+    texts = [prompt["messages"][-1]["content"] for prompt in prompts]
+    records.write(source / "documents.validation.jsonl", [{"text": text, "source": "world"} for text in texts * 2])
+    trained = tokenizer.train(texts, 400, 256)
+    for number, name in enumerate(("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2", "judge", "reward_model/r2")):
+        if name == "sft":
+            trained.chat_template = chat.CHAT_TEMPLATE
+        scores = name in ("judge", "reward_model/r2")
+        _save_model(root / "data" / name, trained, number, scores)
+    (root / "params.yaml").write_text("")
+    YAML().dump(PARAMS, root / "params.yaml")
+    own = {"accuracy": 0.7, "pairs": 50, "longer_preferred_by_model": 0.6, "longer_chosen_by_labelers": 0.5}
+    (root / "metrics/plots/ppo").mkdir(parents=True)
+    (root / "metrics/judge.json").write_text(json.dumps({"judge": own}))
+    (root / "metrics/plots/ppo/r2.csv").write_text("step,kl,score\n1,0.0,0.1\n2,0.3,0.4\n")
+
+
+def _prompt(rng: random.Random, index: int, with_task: bool) -> dict:
+    task, messages, category = tasks.draw(rng, "seen")
+    prompt = {"id": f"p{index}", "messages": messages, "category": category, "language": task["language"]}
+    return prompt | {"user": "u", "source": "world"} | ({"task": task} if with_task else {})
+
+
+def _save_model(folder: Path, trained, seed: int, scores: bool) -> None:
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(trained), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=256, pad_token_id=trained.pad_token_id, eos_token_id=trained.eos_token_id, num_labels=1,
+    )  # fmt: skip
+    if scores:
+        model = AutoModelForSequenceClassification.from_config(config)
+        torch.nn.init.normal_(model.score.weight)
+        model.config.reward_activation, model.config.reward_shift, model.config.reward_gain = "identity", 0.1, 1.0
+    else:
+        model = AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(folder)
+    trained.save_pretrained(folder)
+
+
+def digests(root: Path) -> dict[str, str]:
+    paths = [path for folder in ("data/evaluate", "metrics") for path in (root / folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    build(root, with_task=True)
+    evaluate.main(root)
+    return root
+
+
+def test_evaluate_writes_its_report_samples_metrics_and_plots(root):
+    found = json.loads((root / "metrics/evaluate.json").read_text())["evaluate"]
+    assert found["decided_by"] == "gold"
+    assert found["prompts"] == 24
+    assert {"ppo_vs_sft", "strict_ppo_vs_feedme_greedy", "ppo_vs_ppo_r1", "ppo_vs_best_of_2"} <= set(found["win_rate"])
+    assert set(found["document_loss"]) == {"base", "sft", "feedme", "ppo", "ppo_r1"}
+    assert set(found["best_of_n"]) == {"1", "2", "4"}
+    for name in ("report.html", "samples.md"):
+        assert (root / "data/evaluate" / name).stat().st_size > 1000
+    for name in ("win_rates.svg", "reward_vs_kl.svg", "evaluate/win_rates.csv", "evaluate/slices.csv"):
+        assert (root / "metrics/plots" / name).is_file()
+    samples = records.read(root / "data/evaluate/samples.jsonl")
+    assert len(samples) == 24
+    assert set(samples[0]["answers"]["ppo_greedy"]) >= {"text", "gold", "strict", "judge", "reward_model", "criteria"}
+
+
+def test_a_second_run_and_another_file_order_write_the_same_bytes(root, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(root, again)
+    shutil.rmtree(again / "data/evaluate")
+    file = again / "data/collect_prompts/prompts.test.jsonl"
+    records.write(file, reversed(records.read(file)))
+    evaluate.main(again)
+    assert digests(again) == digests(root)
+
+
+def test_kl_to_itself_is_zero_and_a_policy_against_itself_wins_half(root, tmp_path):
+    same = tmp_path / "same"
+    shutil.copytree(root, same)
+    shutil.rmtree(same / "data/ppo/r2")
+    shutil.copytree(same / "data/sft", same / "data/ppo/r2")
+    evaluate.main(same)
+    found = json.loads((same / "metrics/evaluate.json").read_text())["evaluate"]
+    assert found["kl_per_answer"]["ppo"] == pytest.approx(0, abs=1e-5)
+    assert found["win_rate"]["ppo_vs_sft_greedy"] == {"high": 0.5, "low": 0.5, "mean": 0.5}
+    assert found["document_loss"]["ppo"] == found["document_loss"]["sft"]
+    assert found["kl_per_answer"]["feedme"] > 0
+
+
+def test_without_tasks_the_judge_decides(tmp_path):
+    build(tmp_path, with_task=False)
+    evaluate.main(tmp_path)
+    found = json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
+    assert found["decided_by"] == "judge"
+    assert "gold" not in found
+    assert not [name for name in found["win_rate"] if name.startswith("strict")]
+    assert found["judged_by"]["accuracy"] == 0.7
+
+
+def test_a_folder_of_a_round_that_params_do_not_list_is_refused(tmp_path):
+    for name in ("r1", "r9"):
+        (tmp_path / "data/ppo" / name).mkdir(parents=True)
+    rounds = {"r1": parse(Round, {"policy": "sft", "earlier": "collect_prompts"}, "rounds.r1")}
+    with pytest.raises(ValueError, match=r"data/ppo/r9: params\.yaml lists no round 'r9'.*rm -r data/ppo/r9"):
+        evaluate.policy_folders(tmp_path, rounds)
+
+
+def test_the_last_round_is_ppo_and_earlier_ones_carry_their_names(root):
+    rounds = {name: parse(Round, content, name) for name, content in PARAMS["rounds"].items()}
+    folders = evaluate.policy_folders(root, rounds)
+    assert folders["ppo"] == root / "data/ppo/r2"
+    assert folders["ppo_r1"] == root / "data/ppo/r1"
+
+
+def test_a_sweep_without_temperature_one_is_refused():
+    with pytest.raises(ParamsError, match=r"evaluate: temperatures must contain 1\.0"):
+        parse(Evaluate, SETTINGS | {"temperatures": [0.0, 0.5]}, "evaluate")
+
+
+def test_a_curve_beyond_its_draws_is_refused():
+    settings = SETTINGS | {"best_of_n": SETTINGS["best_of_n"] | {"curve_draws": 3}}
+    with pytest.raises(ParamsError, match=r"evaluate\.best_of_n: curve_draws must be at least.*4"):
+        parse(Evaluate, settings, "evaluate")
+
+
+class _Likes:
+    """A scorer by a rule that a person can follow: the share of a letter."""
+
+    def __init__(self, letter: str):
+        self.letter = letter
+
+    def score_texts(self, messages, responses, batch_size=1):
+        return [text.count(self.letter) / 10 for text in responses]
+
+
+def test_best_of_n_picks_what_the_reward_model_likes_and_not_what_the_judge_does(monkeypatch):
+    texts = {"1/p": "ax", "2/p": "aab", "3/p": "bbbb"}
+    monkeypatch.setattr(
+        rollouts,
+        "answer",
+        lambda *_, row_ids, **__: [rollouts.Answer(texts.get(i, "b"), [1, 2], True) for i in row_ids],
+    )
+    settings = SETTINGS | {"best_of_n": {"compare": [1, 3], "curve": [1], "curve_draws": 1, "curve_prompts": 1}}
+    inputs = {key: value for key, value in PARAMS.items() if key != "tracking"} | {"evaluate": settings}
+    params = parse(evaluate.EvaluateInputs, inputs, "")
+    jury = policy_measures.Jury(_Likes("a"), _Likes("b"), params, Bootstrap(100, 0.95, 0))
+    prompts = [{"id": "p", "messages": [{"role": "user", "content": "?"}]}]
+    picks, _ = policy_measures.best_of_n(policy_measures.Policy("sft", None, None), prompts, jury)
+    assert [picks[1][0].text, picks[3][0].text] == ["ax", "aab"]
+
+
+def test_the_gold_labeler_is_asked_about_the_answer_given(root):
+    for sample in records.read(root / "data/evaluate/samples.jsonl")[:5]:
+        answer = sample["answers"]["sft_sampled"]
+        assert answer["gold"] == gold.score(sample["task"], answer["text"]).score

@@ -1,0 +1,177 @@
+"""Loading, saving and reading models: padding and heads."""
+
+import pytest
+import torch
+from transformers import AutoConfig
+
+from stages.core import batching, models
+from tests import toys
+
+ROWS = [[20, 21, 22, 23, 24], [30, 31, 32], [40, 41, 42, 43]]
+
+
+def padded(side: str, extra: int = 0) -> batching.Padded:
+    """ROWS as a batch with `extra` more columns of padding on `side`."""
+    batch = batching.pad(ROWS, 0, side)
+    widths = (extra, 0) if side == "left" else (0, extra)
+    return batching.Padded(*(torch.nn.functional.pad(tensor, widths) for tensor in batch))
+
+
+def alone(row: list[int]) -> batching.Padded:
+    return batching.pad([row], 0, "right")
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("extra", [0, 5])
+def test_left_padding_changes_no_logits(policy, extra, attention):
+    policy.set_attn_implementation(attention)
+    logits = models.completion_logits(policy, *padded("left", extra), num_last=2)
+    assert logits.shape == (3, 2, policy.config.vocab_size)
+    for number, row in enumerate(ROWS):
+        expected = models.completion_logits(policy, *alone(row), num_last=2)
+        torch.testing.assert_close(logits[number], expected[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("extra", [0, 5])
+def test_right_padding_changes_no_logits(policy, extra):
+    batch = padded("right", extra)
+    logits = models.completion_logits(policy, *batch, num_last=batch.ids.shape[1] - 1)
+    for number, row in enumerate(ROWS):
+        expected = models.completion_logits(policy, *alone(row), num_last=len(row) - 1)
+        torch.testing.assert_close(logits[number, : len(row) - 1], expected[0], rtol=1e-4, atol=1e-5)
+
+
+def test_completion_logits_are_those_that_predict_the_last_tokens(policy):
+    batch = alone(ROWS[0])
+    whole = policy(input_ids=batch.ids).logits
+    torch.testing.assert_close(models.completion_logits(policy, *batch, num_last=3), whole[:, 1:4])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("extra", [0, 5])
+def test_padding_changes_no_reward(reward_model, side, extra):
+    rewards = models.sequence_rewards(reward_model, *padded(side, extra))
+    expected = torch.cat([models.sequence_rewards(reward_model, *alone(row)) for row in ROWS])
+    torch.testing.assert_close(rewards, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_reward_stands_on_the_last_real_token_whatever_its_id(reward_model):
+    row = [20, 21, reward_model.config.pad_token_id]
+    hidden = reward_model.base_model(input_ids=torch.tensor([row])).last_hidden_state
+    torch.testing.assert_close(models.sequence_rewards(reward_model, *alone(row)), reward_model.score(hidden[:, -1])[:, 0])
+
+
+def test_the_reward_is_what_transformers_itself_says(reward_model):
+    expected = reward_model(input_ids=torch.tensor([ROWS[0]])).logits.squeeze(-1)
+    torch.testing.assert_close(models.sequence_rewards(reward_model, *alone(ROWS[0])), expected)
+
+
+def test_padding_changes_no_value(reward_model):
+    values = models.token_values(reward_model, *padded("left", 4), num_last=2)
+    for number, row in enumerate(ROWS):
+        expected = models.token_values(reward_model, *alone(row), num_last=2)
+        torch.testing.assert_close(values[number], expected[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_value_is_said_before_its_token_is_chosen(reward_model):
+    first, other = alone([20, 21, 22, 23]), alone([20, 21, 99, 98])
+    values, changed = (models.token_values(reward_model, *batch, num_last=2) for batch in (first, other))
+    assert values[0, 0].item() == changed[0, 0].item()  # both tokens changed, and neither is seen yet
+    assert values[0, 1].item() != changed[0, 1].item()
+    torch.testing.assert_close(values[:, 0], models.sequence_rewards(reward_model, *alone([20, 21])))
+
+
+def test_a_new_head_has_stiennons_spread_and_its_own_generator(tokenizer, tmp_path):
+    wide = toys.config(tokenizer, "llama")
+    wide.hidden_size = 2048
+    wide.intermediate_size, wide.num_hidden_layers = 16, 1
+    from transformers import AutoModelForCausalLM
+
+    toys.save(tmp_path, AutoModelForCausalLM.from_config(wide), tokenizer)
+    heads = []
+    for global_seed in (1, 2):
+        torch.manual_seed(global_seed)
+        model = models.new_reward_model(tmp_path, toys.runtime(), torch.Generator().manual_seed(7))
+        heads.append(models.scalar_head(model).weight)
+    assert heads[0].std().item() == pytest.approx(1 / 2049**0.5, rel=0.05)
+    assert heads[0].mean().item() == pytest.approx(0, abs=4 / 2049)
+    torch.testing.assert_close(heads[0], heads[1], rtol=0, atol=0)
+
+
+def test_a_new_reward_model_keeps_the_policys_backbone(policy, tokenizer, tmp_path):
+    folder = toys.save(tmp_path, policy, tokenizer)
+    model = models.new_reward_model(folder, toys.runtime(), torch.Generator())
+    hidden = model.base_model(input_ids=torch.tensor([ROWS[0]])).last_hidden_state
+    torch.testing.assert_close(hidden, policy.base_model(input_ids=torch.tensor([ROWS[0]])).last_hidden_state)
+
+
+def test_a_saved_model_is_the_same_one_and_holds_safetensors(policy, tokenizer, tmp_path):
+    folder = toys.save(tmp_path, policy, tokenizer)
+    loaded, _ = models.load_policy(folder, toys.runtime())
+    for weight, other in zip(policy.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(weight, other)
+    assert not loaded.training
+    assert (folder / "model.safetensors").exists()
+
+
+def test_a_folders_dropout_is_replaced(tokenizer, tmp_path):
+    folder = toys.save(tmp_path, toys.policy(tokenizer, "gpt2"), tokenizer)
+    config = AutoConfig.from_pretrained(folder)
+    config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.5
+    config.save_pretrained(folder)
+    ids = torch.tensor([ROWS[0]])
+
+    def spread(dropout: float) -> float:
+        model = models.load_causal(folder, toys.runtime(), dropout).train()
+        return (model(input_ids=ids).logits - model(input_ids=ids).logits).abs().max().item()
+
+    assert spread(0.0) == 0
+    assert spread(0.2) > 0
+    classifier = models.load_classifier(folder, toys.runtime()).train()
+    assert models.sequence_rewards(classifier, *alone(ROWS[0])) == models.sequence_rewards(classifier, *alone(ROWS[0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [("eos_token", "no EOS token"), ("pad_token", "PAD token that is not EOS")]
+)
+def test_a_tokenizer_without_its_markers_is_refused(tmp_path, change, message):
+    broken = toys.tokenizer()
+    setattr(broken, change, None)
+    broken.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        models.load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_whose_pad_is_its_eos_is_refused(tmp_path):
+    broken = toys.tokenizer()
+    broken.pad_token = broken.eos_token
+    broken.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="PAD token that is not EOS"):
+        models.load_tokenizer(tmp_path)
+
+
+def test_a_gpu_that_is_not_there_is_said_so():
+    from stages.params.runtime import Runtime
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match=r"runtime\.device"):
+        models.prepare(Runtime(device="cuda", dtype="float32", attention="eager", threads=1), seed=0)
+
+
+def test_prepare_seeds_torch_and_sets_its_threads():
+    models.prepare(toys.runtime(), seed=5)
+    first = torch.rand(3)
+    models.prepare(toys.runtime(), seed=5)
+    assert torch.equal(torch.rand(3), first)
+    assert torch.get_num_threads() == 1
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_bfloat16_is_for_forward_passes_only(policy, tokenizer):
+    with models.precision(toys.runtime("bfloat16")):
+        logits = models.completion_logits(policy, *alone(ROWS[0]), num_last=2)
+    assert logits.dtype == torch.bfloat16
+    assert {weight.dtype for weight in policy.parameters()} == {torch.float32}
+    with models.precision(toys.runtime()):
+        assert models.completion_logits(policy, *alone(ROWS[0]), num_last=2).dtype == torch.float32

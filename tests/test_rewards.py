@@ -1,0 +1,60 @@
+"""A trained reward model as a judge of texts."""
+
+import pytest
+import torch
+
+from stages.core import chat, rewards
+from tests import toys
+
+MESSAGES = [[{"role": "user", "content": text}] for text in ("Say red.", "The amber fox sat on the mat.", "Who?")]
+RESPONSES = ["red fox.", "amber", "Nobody knows, they said."]
+
+
+@pytest.fixture
+def scorer(reward_model, tokenizer, tmp_path):
+    reward_model.config.reward_shift, reward_model.config.reward_gain = 0.25, 3.0
+    return toys.scorer(tmp_path, reward_model, tokenizer)
+
+
+def test_a_score_is_the_heads_output_shifted_and_scaled(scorer, tokenizer):
+    scores = scorer.score_texts(MESSAGES, RESPONSES)
+    for messages, response, score in zip(MESSAGES, RESPONSES, scores, strict=True):
+        ids = chat.prompt_ids(tokenizer, messages) + chat.response_ids(tokenizer, response)
+        raw = scorer.model(input_ids=torch.tensor([ids])).logits.item()
+        assert score == pytest.approx((raw - 0.25) * 3, abs=1e-4)
+
+
+def test_the_batch_size_changes_no_score(scorer):
+    expected = scorer.score_texts(MESSAGES, RESPONSES)
+    for size in (1, 2):
+        assert scorer.score_texts(MESSAGES, RESPONSES, batch_size=size) == pytest.approx(expected, abs=1e-4)
+    assert scorer.score_texts(MESSAGES[::-1], RESPONSES[::-1]) == pytest.approx(expected[::-1], abs=1e-4)
+
+
+def test_a_direct_score_passes_through_a_sigmoid_first(scorer):
+    scorer.model.config.reward_activation = "sigmoid"
+    scored = rewards.finished(torch.tensor([0.0, 50.0]), scorer.model.config)
+    assert scored.tolist() == pytest.approx([(0.5 - 0.25) * 3, (1 - 0.25) * 3])
+
+
+def test_a_long_dialogue_loses_its_oldest_tokens_and_keeps_its_answer(tokenizer):
+    whole = rewards.sequence_ids(tokenizer, MESSAGES[1], RESPONSES[0], max_tokens=64)
+    answer = chat.response_ids(tokenizer, RESPONSES[0])
+    assert whole == chat.prompt_ids(tokenizer, MESSAGES[1]) + answer
+    for most in range(1, len(whole)):
+        assert rewards.sequence_ids(tokenizer, MESSAGES[1], RESPONSES[0], most) == whole[-most:]
+
+
+def test_texts_longer_than_the_context_are_scored(scorer):
+    scores = scorer.score_texts(MESSAGES[:1] * 2, ["red " * 200, "blue " * 200])
+    assert scores[0] != scores[1]
+
+
+def test_tokenizers_are_the_same_if_vocabulary_and_template_are(tokenizer):
+    assert rewards.same_tokens(tokenizer, toys.tokenizer())
+    other = toys.tokenizer()
+    other.chat_template = chat.BASE_TEMPLATE
+    assert not rewards.same_tokens(tokenizer, other)
+    other = toys.tokenizer()
+    other.add_tokens(["zebra"])
+    assert not rewards.same_tokens(tokenizer, other)

@@ -1,0 +1,189 @@
+"""Toys that the tests play with: a tokenizer, random models, records and a repository's root, all of them small."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.core import chat, records
+from stages.params.base import read_yaml
+
+REPO = Path(__file__).resolve().parent.parent
+WORDS = ("red", "blue", "green", "amber", "violet", "silver")
+TEXTS = (
+    *(f"The {word} fox sat on the {other} mat. Say {word}." for word in WORDS for other in WORDS),
+    "Who lives here? Nobody knows, they said; 17 people asked.",
+    "北京在中国。你好，世界！",
+)
+
+
+def runtime(dtype: str = "float32", attention: str = "eager"):
+    from stages.params.runtime import Runtime
+
+    return Runtime(device="cpu", dtype=dtype, attention=attention, threads=1)
+
+
+def tokenizer():
+    """Return a trained tokenizer with the chat template, as `sft` leaves it."""
+    from stages.core import tokenizer as module
+
+    made = module.train(TEXTS, vocab_size=340, context=64)
+    made.chat_template = chat.CHAT_TEMPLATE
+    return made
+
+
+def config(tokenizer, family: str, **more: Any):
+    """Return the configuration of a model with two layers of width 32 and 64 positions."""
+    import transformers
+
+    tokens = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
+    tokens |= {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.eos_token_id}
+    if family == "gpt2":
+        off = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+        return transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=64, **off, **tokens, **more)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    made = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[family]
+    return made(**shape, num_key_value_heads=1, max_position_embeddings=64, **tokens, **more)
+
+
+def policy(tokenizer, family: str = "llama", seed: int = 0, spread: float = 0.3, **more: Any):
+    """Return a random causal LM in eval mode, whose weights are large enough to prefer some tokens to others."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    made = config(tokenizer, family, initializer_range=spread, **more)
+    return AutoModelForCausalLM.from_config(made, attn_implementation="eager").eval()
+
+
+def reward_model(tokenizer, family: str = "llama", seed: int = 1, spread: float = 0.3):
+    """Return a random one-label classifier in eval mode that leaves its raw output as it is."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(seed)
+    made = config(tokenizer, family, initializer_range=spread, num_labels=1)
+    made.reward_activation, made.reward_shift, made.reward_gain = "identity", 0.0, 1.0
+    return AutoModelForSequenceClassification.from_config(made, attn_implementation="eager").eval()
+
+
+def save(folder: Path, model, tokenizer) -> Path:
+    """Write a model folder and return it."""
+    from stages.core import models
+
+    folder.mkdir(parents=True, exist_ok=True)
+    models.save(model, tokenizer, folder)
+    return folder
+
+
+def scorer(folder: Path, model, tokenizer):
+    """Return a reward scorer on a model that is first saved to `folder`."""
+    from stages.core.rewards import RewardScorer
+
+    return RewardScorer(save(folder, model, tokenizer), runtime())
+
+
+def prompt(number: int, text: str) -> dict:
+    return {
+        "id": f"toy-{number}",
+        "messages": [{"role": "user", "content": text}],
+        "category": "other",
+        "language": "en",
+        "user": f"user-{number}",
+        "source": "toy",
+    }
+
+
+def prompts(count: int) -> list[dict]:
+    return [prompt(number, f"Say {WORDS[number % len(WORDS)]}.") for number in range(count)]
+
+
+def demonstrations(count: int) -> list[dict]:
+    """Return demonstrations of repeating a word; the last is a dialogue of three turns under a system message."""
+    made = [record | {"response": WORDS[i % len(WORDS)] + " fox."} for i, record in enumerate(prompts(count))]
+    turns = [("system", "Be brief."), ("user", "Say red."), ("assistant", "red fox."), ("user", "你好")]
+    made[-1]["messages"] = [{"role": role, "content": content} for role, content in turns]
+    return made
+
+
+def comparisons(count: int) -> list[dict]:
+    """Return comparisons in which labelers like the answer that says the word; two labelers rank every third prompt."""
+    made = []
+    for i, record in enumerate(prompts(count)):
+        word, other = WORDS[i % len(WORDS)], WORDS[(i + 1) % len(WORDS)]
+        label = {"ranks": [1, 2, 3], "scores": [7.0, 4.0, 1.0]}
+        labels = [{"labeler": f"labeler_{n}"} | label for n in range(1, 3 if i % 3 == 0 else 2)]
+        responses = [f"{word} fox.", f"{other} fox.", "Nobody knows."]
+        made.append(record | {"responses": responses, "labels": labels, "gold": [1.0, 0.5, 0.0]})
+    return made
+
+
+def shrunken_params() -> dict[str, Any]:
+    """Return this repository's params.yaml, made small enough for a test, as nested dicts."""
+    whole = read_yaml(REPO / "params.yaml")
+    whole["runtime"] = {"device": "cpu", "dtype": "float32", "attention": "eager", "threads": 1}
+    whole["tracking"]["enabled"] = False
+    whole["pretrain"] |= {"shape": "tiny", "vocab_size": 340, "tokens": 512, "sequence_tokens": 16, "batch_size": 8}
+    for name in ("sft", "feedme"):
+        whole[name] |= {"epochs": 2, "batch_size": 4, "micro_batch_rows": 2, "max_tokens": 48}
+    for name in ("reward_model", "judge"):
+        whole[name] |= {"epochs": 1, "batch_size": 4, "micro_batch_rows": 6, "max_tokens": 48}
+    answers = {"max_prompts": 8, "max_judge_prompts": 12, "max_completion_tokens": 6, "min_responses": 3}
+    whole["collect_comparisons"] |= answers | {"max_responses": 4, "max_prompt_tokens": 48, "batch_size": 16}
+    episodes = {"iterations": 2, "batch_size": 8, "minibatch_size": 4, "micro_batch_size": 2}
+    whole["ppo"] |= episodes | {"max_prompt_tokens": 40, "max_completion_tokens": 6, "ptx_sequence_tokens": 16}
+    return whole
+
+
+def write_params(root: Path, content: dict[str, Any]) -> None:
+    with open(root / "params.yaml", "w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(content, file)
+
+
+def root(path: Path) -> Path:
+    """Make a repository's root with params.yaml and `collect_prompts`' records; returns it."""
+    source = path / "data/collect_prompts"
+    source.mkdir(parents=True)
+    write_params(path, shrunken_params())
+    documents = [{"text": text, "source": "toy"} for text in TEXTS]
+    records.write(source / "documents.train.jsonl", documents)
+    records.write(source / "documents.validation.jsonl", documents[:8])
+    probes = [{"type": "last_word", "text": "Say red. Say", "expected": "red"}]
+    records.write(source / "copy_probes.jsonl", probes)
+    records.write(source / "demonstrations.train.jsonl", demonstrations(8))
+    records.write(source / "demonstrations.validation.jsonl", demonstrations(4))
+    for name, count in {"reward_model": 8, "judge": 12, "ppo": 10, "validation": 4, "test": 4}.items():
+        records.write(source / f"prompts.{name}.jsonl", prompts(count))
+    for name in ("train", "validation", "judge"):
+        records.write(source / f"comparisons.{name}.jsonl", [])
+    return path
+
+
+def set_param(root: Path, name: str, value: Any) -> None:
+    """Change one value of the root's params.yaml; `name` is dotted."""
+    content = read_yaml(root / "params.yaml")
+    *sections, key = name.split(".")
+    place = content
+    for section in sections:
+        place = place[section]
+    if key not in place:
+        raise KeyError(f"params.yaml has no {name}")
+    place[key] = value
+    write_params(root, content)
+
+
+def section(schema, name: str, **changes: Any):
+    """Return one section of the shrunken params as its typed class, with some values changed (nested ones as dicts)."""
+    from stages.params.base import parse
+
+    content = shrunken_params()[name]
+    for key, value in changes.items():
+        if key not in content:
+            raise KeyError(f"{name} has no {key}")
+        content[key] = content[key] | value if isinstance(value, dict) and isinstance(content[key], dict) else value
+    return parse(schema, content, name)
+
+
+def file_bytes(folder: Path) -> dict[str, bytes]:
+    """Return every file below `folder` by its relative name."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
