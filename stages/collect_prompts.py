@@ -5,10 +5,11 @@ Ouyang et al. 2022, Appendix A: deduplicate, filter personal data, at most 200 p
 reads    sections seed, collect_prompts; the files, hub data sets or world that its sources name
 writes   data/collect_prompts/documents.{train,validation}.jsonl, demonstrations.{train,validation}.jsonl,
          comparisons.{train,validation,judge}.jsonl, prompts.{reward_model,judge,ppo,validation,test}.jsonl,
-         data_card.md
+         copy_probes.jsonl (what a base model must be able to copy), data_card.md
          metrics/collect_prompts.json, metrics/plots/collect_prompts/categories.csv
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from stages.core.duplicates import prompt_text
 from stages.core.prompt_sets import Drops, Entry, arrange, assign, check_disjoint, check_not_empty, drop_duplicates
 from stages.core.rankings import within
 from stages.core.records import Record
-from stages.core.sources import Row, rows
+from stages.core.sources import Row, copy_probes, fingerprint, rows
 from stages.core.splitting import held_out_first
 from stages.params.base import load
 from stages.params.collect_prompts import CollectPrompts, CollectPromptsInputs, Source, inputs
@@ -49,7 +50,10 @@ def main(root: Path = Path(".")) -> None:
         run.say("\n" + data_card.reasons_table(collected.read, collected.drops))
         check_complete(collected, params.collect_prompts)
         write(collected, params.collect_prompts, root)
-        numbers = data_card.numbers(*collected)
+        settings = params.collect_prompts
+        test_set = (root / "data" / STAGE / "prompts.test.jsonl").read_bytes()
+        fingerprints = fingerprint(settings.sources) | {"test_set": hashlib.sha256(test_set).hexdigest()}
+        numbers = data_card.numbers(*collected) | {"sha256": fingerprints}
         outputs.write_metrics(root, STAGE, numbers)
         outputs.write_curve(root, f"{STAGE}/categories", data_card.categories(collected.files))
         run.log_metrics(numbers)
@@ -123,6 +127,8 @@ def write(collected: Collected, params: CollectPrompts, root: Path) -> None:
             records.write(folder / f"{name}.jsonl", found)
         card = data_card.render(collected.files, collected.read, collected.drops, params.sources)
         files.write_text(folder / "data_card.md", card)
+        probes = [probe for source in params.sources for probe in copy_probes(source)]
+        records.write(folder / "copy_probes.jsonl", probes)
 
 
 if __name__ == "__main__":

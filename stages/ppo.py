@@ -210,17 +210,17 @@ def describe(seen: Experience, token_rewards: Tensor, estimate: advantages.Estim
     lengths = mask.sum(dim=1).float()
     sampled_kl = ((seen.logprobs - seen.reference_logprobs) * mask).sum(dim=1)
     errors = (estimate.returns - seen.values)[mask]
-    spread = estimate.returns[mask].var().clamp(min=1e-8)
+    spread = estimate.returns[mask].var(correction=0).clamp(min=1e-8)
     health = {
         "score": seen.scores.mean(),
-        "score_std": seen.scores.std(),
+        "score_std": seen.scores.std(correction=0),
         "reward": (token_rewards * mask).sum(dim=1).mean(),
         "kl": sampled_kl.mean(),
         "kl_exact": (seen.kls * mask).sum(dim=1).mean(),
         "entropy": logprobs.masked_mean(seen.entropies, mask),
         "completion_tokens": lengths.mean(),
         "missing_eos": 1 - seen.finished.float().mean(),
-        "explained_variance": 1 - errors.var() / spread,
+        "explained_variance": 1 - errors.var(correction=0) / spread,
     }
     names = dict.fromkeys(name for update in learned for name in update)
     means = {name: sum(update.get(name, 0.0) for update in learned) / len(learned) for name in names}

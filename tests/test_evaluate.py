@@ -1,4 +1,4 @@
-"""The whole stage on two-layer models with random weights: what it writes, what it refuses, and that it is repeatable."""
+"""The whole stage on two-layer models with random weights: what it writes and refuses, and that it is repeatable."""
 
 import hashlib
 import json
@@ -26,6 +26,7 @@ SETTINGS = {
     "sequence_tokens": 32,
     "max_completion_tokens": 6,
     "batch_size": 16,
+    "scoring_batch_size": 8,
     "temperatures": [0.0, 0.7, 1.0],
     "best_of_n": {"compare": [2], "curve": [1, 2, 4], "curve_draws": 4, "curve_prompts": 6},
     "tie_threshold": {"gold": 0.02, "judge": 0.05},

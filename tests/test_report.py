@@ -20,6 +20,7 @@ SETTINGS = {
     "sequence_tokens": 64,
     "max_completion_tokens": 48,
     "batch_size": 64,
+    "scoring_batch_size": 64,
     "temperatures": [0.0, 0.5, 1.0],
     "best_of_n": {"compare": [4], "curve": [1, 4, 16], "curve_draws": 16, "curve_prompts": 100},
     "tie_threshold": {"gold": 0.02, "judge": 0.05},

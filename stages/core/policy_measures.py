@@ -48,16 +48,21 @@ def ask(
         )
 
 
-def scored(prompts: Sequence[Record], answers: Sequence[rollouts.Answer], jury: Jury) -> list[Judged]:
-    size = jury.params.evaluate.batch_size
-    return verdicts.judge_answers(prompts, answers, jury.reward_model, jury.judge, size)
+def scored(
+    prompts: Sequence[Record], answers: Sequence[rollouts.Answer], jury: Jury, by_reward_model=True, by_judge=True
+) -> list[Judged]:
+    """Return the answers with their scores; where a prompt has no task, the judge decides and is always asked."""
+    reward_model = jury.reward_model if by_reward_model else None
+    judge = jury.judge if by_judge or any("task" not in prompt for prompt in prompts) else None
+    return verdicts.judge_answers(prompts, answers, reward_model, judge, jury.params.evaluate.scoring_batch_size)
 
 
 def temperature_sweep(policy: Policy, prompts: list[Record], jury: Jury) -> list[dict[str, Any]]:
     """Return, for each temperature, the win rate on validation prompts against the same policy at temperature 1."""
     settings, decoded = jury.params.evaluate, {}
     for temperature in sorted({*settings.temperatures}):
-        decoded[policy.name, str(temperature)] = scored(prompts, ask(policy, prompts, temperature, jury), jury)
+        answers = ask(policy, prompts, temperature, jury)
+        decoded[policy.name, str(temperature)] = scored(prompts, answers, jury, by_reward_model=False, by_judge=False)
     rows = []
     for (name, temperature), answers in decoded.items():
         question = Comparison("", (name, temperature), (name, "1.0"))
@@ -79,12 +84,14 @@ def best_of_n(sft: Policy, prompts: list[Record], jury: Jury) -> tuple[dict[int,
 
     Draws of their own, so that no pick is the very answer that it is compared with.
     """
-    settings = jury.params.evaluate.best_of_n
+    settings, batch_size = jury.params.evaluate.best_of_n, jury.params.evaluate.scoring_batch_size
     answers = several_draws(sft, prompts, range(1, 1 + max(settings.compare)), jury)  # [n][prompts]
-    picks = {
-        n: [max(row[:n], key=lambda answer: answer.reward_model) for row in zip(*answers, strict=True)]
-        for n in settings.compare
-    }
+    picks = {}
+    for n in settings.compare:
+        picked = [max(row[:n], key=lambda answer: answer.reward_model) for row in zip(*answers, strict=True)]
+        texts = [answer.text for answer in picked]
+        judged = jury.judge.score_texts([prompt["messages"] for prompt in prompts], texts, batch_size)
+        picks[n] = [answer._replace(judge=score) for answer, score in zip(picked, judged, strict=True)]
     chosen = [prompt for prompt in prompts if "task" in prompt] or prompts
     drawn_again = several_draws(sft, chosen[: settings.curve_prompts], range(100, 100 + settings.curve_draws), jury)
     proxy = np.array([[answer.reward_model for answer in row] for row in drawn_again]).T  # [B, N]
@@ -99,9 +106,9 @@ def best_of_n(sft: Policy, prompts: list[Record], jury: Jury) -> tuple[dict[int,
 
 
 def several_draws(policy: Policy, prompts: list[Record], draws: range, jury: Jury) -> list[list[Judged]]:
-    """Return several sampled answers to each prompt, scored: one list over the prompts for each draw."""
-    answers = scored([*prompts] * len(draws), ask(policy, prompts, 1.0, jury, draws), jury)
-    waiting = iter(answers)
+    """Return one list over the prompts for each draw: sampled answers, scored by the reward model and the verdict."""
+    answers = ask(policy, prompts, 1.0, jury, draws)
+    waiting = iter(scored([*prompts] * len(draws), answers, jury, by_judge=False))
     return [list(islice(waiting, len(prompts))) for _ in draws]
 
 
@@ -110,7 +117,7 @@ def divergence(
 ) -> tuple[Interval, float]:
     """Return KL(policy || SFT) on the policy's sampled answers: nats an answer with its interval, nats a token."""
     messages, tokens = [prompt["messages"] for prompt in prompts], [answer.token_ids for answer in answers]
-    batch_size, totals = jury.params.evaluate.batch_size, []
+    batch_size, totals = jury.params.evaluate.scoring_batch_size, []
     for model, tokenizer in (policy[1:], sft[1:]):
         with models.precision(jury.params.runtime):
             rows = rollouts.sequence_logprobs(
@@ -133,7 +140,7 @@ def loss_on_documents(policy: Policy, texts: list[str], jury: Jury) -> float:
     settings = jury.params.evaluate
     stream = language_modelling.token_stream(policy.tokenizer, texts)[: settings.document_tokens]
     rows = language_modelling.sequences(stream, settings.sequence_tokens)
-    return language_modelling.mean_loss(policy.model, rows, settings.batch_size, jury.params.runtime)
+    return language_modelling.mean_loss(policy.model, rows, settings.scoring_batch_size, jury.params.runtime)
 
 
 def mean_verdict(answers: Sequence[Judged]) -> float:

@@ -107,7 +107,7 @@ def _micro_losses(
         for group in groups:
             better += [start + first for first, _ in group.pairs]
             worse += [start + second for _, second in group.pairs]
-            pair_weights += [1 / len(group.pairs) / len(batch)] * len(group.pairs)
+            pair_weights += [1 / len(group.pairs) / len(batch) for _ in group.pairs]
             targets += group.targets
             answer_weights += [1 / len(group.rows) / len(batch)] * len(group.targets)
             start += len(group.rows)

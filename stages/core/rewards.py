@@ -48,13 +48,15 @@ def finished(raw: torch.Tensor, config) -> torch.Tensor:
 
 
 def sequence_ids(tokenizer, messages: list[chat.Message], response: str, max_tokens: int) -> list[int]:
-    """Return prompt and response as one row of at most `max_tokens`; the oldest prompt tokens go first.
+    """Return prompt and response as one row of at most `max_tokens`; the oldest tokens go first.
 
-    An encoder's tokenizer knows no chat template: it gets the two as a text pair.
+    An encoder's tokenizer knows no chat template: it gets the two as a text pair, whose markers always stay.
     """
     if tokenizer.chat_template is None:
-        transcript = "\n".join(message["content"] for message in messages)
-        return tokenizer(transcript, response, truncation="only_first", max_length=max_tokens)["input_ids"]
+        pair = tokenizer("\n".join(message["content"] for message in messages), response)
+        words = [index for index, part in enumerate(pair.sequence_ids(0)) if part is not None]  # markers are None
+        dropped = set(words[: max(0, len(pair["input_ids"]) - max_tokens)])
+        return [token for index, token in enumerate(pair["input_ids"]) if index not in dropped]
     answer = chat.response_ids(tokenizer, response)[-max_tokens:]
     prompt = chat.prompt_ids(tokenizer, messages)
     room = max_tokens - len(answer)

@@ -187,5 +187,24 @@ def _world_rows(source: WorldSource) -> Iterator[Row]:
     return _numbered(records(source.seed, source.documents, source.prompts, source.facts), f"source '{source.name}'")
 
 
+def copy_probes(source: Source) -> list[dict[str, str]]:
+    """Return {"text", "expected", "type"}: a world's texts, cut before a word that stands in them; [] for other sources."""
+    if not isinstance(source, WorldSource):
+        return []
+    from stages.world.documents import copy_probes as draw
+
+    probes = draw(source.seed, source.copy_probes)
+    return [{"text": text, "expected": expected, "type": kind} for text, expected, kind in probes]
+
+
+def fingerprint(sources: Iterable[Source]) -> dict[str, str]:
+    """Return {"world": sha256 of the embedded world's code} where a source is a world, else {}."""
+    if not any(isinstance(source, WorldSource) for source in sources):
+        return {}
+    from stages.world.source import fingerprint as world
+
+    return {"world": world()}
+
+
 def _numbered(table: Iterable[dict[str, Any]], place: str) -> Iterator[Row]:
     return (Row(fields, f"{place}: row {number}") for number, fields in enumerate(table, start=1))

@@ -5,13 +5,15 @@ from sklearn.linear_model import LogisticRegression
 
 from stages.core.records import pairs
 
+WORD = r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]"  # a Chinese character is a word, as it is to our tokenizers
+
 
 def accuracy(training: list[dict], held_out: list[dict], max_pairs: int = 20_000) -> float:
     """Return the held-out pair accuracy of a logistic regression on differences of TF-IDF vectors of answers.
 
     Features are words and word pairs of the answer alone.
     """
-    vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=2, max_features=50_000, token_pattern=r"(?u)\w+|[^\w\s]")
+    vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=2, max_features=50_000, token_pattern=WORD)
     vectors.fit([response for comparison in training for response in comparison["responses"]])
     seen, target = _differences(vectors, training, max_pairs)
     if len(set(target)) < 2:

@@ -21,21 +21,26 @@ Key = tuple[str, str]  # policy, decoding
 
 
 class Judged(NamedTuple):
-    """One answer and all that was measured of it; gold, strict and criteria are None without a `task`."""
+    """One answer and what was measured of it; gold, strict and criteria are None without a `task`.
+
+    The answers that the report shows have a score by the reward model and by the judge; others may lack them.
+    """
 
     text: str
     num_tokens: int  # without EOS
     finished: bool
     repetition: float  # share of token pairs used before
-    reward_model: float
-    judge: float
+    reward_model: float | None
+    judge: float | None
     gold: float | None
     strict: float | None
     criteria: dict[str, float] | None
 
     @property
     def verdict(self) -> float:
-        return self.judge if self.gold is None else self.gold
+        decided = self.judge if self.gold is None else self.gold
+        assert decided is not None
+        return decided
 
 
 class Comparison(NamedTuple):
@@ -57,14 +62,16 @@ class WinRate(NamedTuple):
 def judge_answers(
     prompts: Sequence[Record],
     answers: Sequence[Answer],
-    reward_model: RewardScorer,
-    judge: RewardScorer,
+    reward_model: RewardScorer | None,
+    judge: RewardScorer | None,
     batch_size: int,
 ) -> list[Judged]:
-    """Return each prompt's answer with the scores of gold, strict gold, judge and reward model."""
+    """Return each prompt's answer with its scores; a scorer that is not needed here may be None."""
     messages, texts = [prompt["messages"] for prompt in prompts], [answer.text for answer in answers]
-    rewards = reward_model.score_texts(messages, texts, batch_size)
-    judgements = judge.score_texts(messages, texts, batch_size)
+    rewards, judgements = (
+        scorer.score_texts(messages, texts, batch_size) if scorer else [None] * len(texts)
+        for scorer in (reward_model, judge)
+    )
     judged = []
     for prompt, answer, reward, judgement in zip(prompts, answers, rewards, judgements, strict=True):
         tokens = answer.token_ids[:-1] if answer.finished else answer.token_ids

@@ -41,6 +41,7 @@ class Evaluate(Params):
     sequence_tokens: int = Field(ge=8)  # of one piece of it
     max_completion_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+    scoring_batch_size: int = Field(ge=1)
     temperatures: list[Temperature] = Field(min_length=1)
     best_of_n: BestOfN
     tie_threshold: TieThreshold
