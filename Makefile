@@ -40,18 +40,19 @@ integration: $(INSTALLED) $(BROWSER_INSTALLED)
 
 setup: $(INSTALLED)
 
-$(INSTALLED): requirements.txt
+$(INSTALLED):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python >= 3.11 is needed, '$(PYTHON)' is: $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "'$(PYTHON)' cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@git --version >/dev/null || { echo "git is needed by DVC. On Debian or Ubuntu: apt-get install git" >&2; exit 1; }
+	@echo "installing into $(VENV): about 2 GB, some minutes, this once"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) $(TORCH)
 	$(PIP) -r requirements.txt
 	@rm -f $(VENV)/installed-* && touch $@
 
-$(BROWSER_INSTALLED): requirements-integration.txt $(INSTALLED)
+$(BROWSER_INSTALLED): $(INSTALLED)
 	@sh tests/integration/install_browser.sh
 	$(PIP) -r requirements-integration.txt
 	@rm -f $(VENV)/integration-* && touch $@

@@ -6,28 +6,29 @@ fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao 
 
 import csv
 import json
-import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.core import (
-    findings,
-    models,
-    outputs,
-    policy_measures,
-    records,
-    report,
-    report_words,
-    seeds,
-    tracking,
-    verdicts,
-)
+from stages.core import chat, findings, models, outputs, records, report, report_words, seeds, tracking, verdicts
 from stages.core.files import new_folder, write_text
 from stages.core.findings import Findings
-from stages.core.policy_measures import Jury, Policy
+from stages.core.policy_measures import (
+    Jury,
+    Policy,
+    analytic,
+    ask,
+    best_of_n,
+    divergence,
+    loss_on_documents,
+    mean_verdict,
+    scored,
+    temperature_sweep,
+)
 from stages.core.records import Record
 from stages.core.rewards import RewardScorer
 from stages.core.statistics import Bootstrap
+from stages.core.verdicts import Judged, Key
 from stages.params.base import load
 from stages.params.evaluate import EvaluateInputs
 from stages.params.rounds import Rounds
@@ -44,13 +45,20 @@ def main(root: Path = Path(".")) -> None:
     with tracking.stage_run(root, STAGE) as run:
         files = [source / f"{name}.jsonl" for name in ("prompts.validation", "prompts.test", "documents.validation")]
         run.log_inputs([*files, *folders.values()], context="evaluation")
-        validation = drawn(records.read(files[0]), settings.validation_prompts, params.seed)
-        prompts = drawn(records.read(files[1]), settings.test_prompts, params.seed)
-        texts = [document["text"] for document in records.read(files[2])]
+        tokenizers = [models.load_tokenizer(folders[name]) for name in ("base", "sft")]
+        everything = [records.read(file) for file in files]
+        fitting = [fit(everything[i], tokenizers, settings.max_prompt_tokens, files[i]) for i in (0, 1)]
+        validation = drawn(fitting[0], settings.validation_prompts)
+        prompts = drawn(fitting[1], settings.test_prompts)
+        texts = [document["text"] for document in everything[2]]
         reward_model = RewardScorer(root / "data/reward_model" / last, params.runtime)
         jury = Jury(reward_model, RewardScorer(root / "data/judge", params.runtime), params, bootstrap)
-        judge_metrics = json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"]
-        found = interrogate(folders, prompts, validation, texts, jury, judge_metrics, run)
+        told = {
+            "judge": json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"],
+            "too_long": len(everything[1]) - len(fitting[1]),
+        }
+        judged, measured = interrogate(folders, prompts, validation, texts, jury, run)
+        found = conclude(prompts, judged, jury, {**measured, **told})
         write(root, found, training_curve(root, last), run)
 
 
@@ -77,11 +85,21 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
     }
 
 
-def drawn(prompts: list[Record], limit: int, seed: int) -> list[Record]:
-    """Return at most `limit` prompts in a random order that does not depend on the file's."""
-    ordered = sorted(prompts, key=lambda prompt: prompt["id"])
-    random.Random(seeds.derive(seed, STAGE, "prompts")).shuffle(ordered)
-    return ordered[:limit]
+def fit(prompts: list[Record], tokenizers: Sequence[Any], max_tokens: int, file: Path) -> list[Record]:
+    """Return the prompts of at most `max_tokens` under every tokenizer. Raises ValueError where none is left."""
+    kept = [
+        prompt
+        for prompt in prompts
+        if all(len(chat.prompt_ids(tokenizer, prompt["messages"])) <= max_tokens for tokenizer in tokenizers)
+    ]
+    if not kept:
+        raise ValueError(f"{file}: none of {len(prompts)} prompts fits into evaluate.max_prompt_tokens {max_tokens}")
+    return kept
+
+
+def drawn(prompts: list[Record], limit: int) -> list[Record]:
+    """Return at most `limit` prompts in a random order that neither the file nor the run's seed changes."""
+    return sorted(prompts, key=lambda prompt: seeds.derive(0, STAGE, prompt["id"]))[:limit]
 
 
 def interrogate(
@@ -90,39 +108,40 @@ def interrogate(
     validation: list[Record],
     texts: list[str],
     jury: Jury,
-    judge_metrics: dict[str, Any],
     run: tracking.StageRun,
-) -> Findings:
-    """Ask every policy every prompt, once a decoding, and return all that follows from the scored answers."""
-    settings, judged, sweep, best, kl, document_loss, curve = jury.params.evaluate, {}, [], {}, {}, {}, []
+) -> tuple[dict[Key, list[Judged]], dict[str, Any]]:
+    """Ask every policy every prompt, once a decoding; return the scored answers, and what else was measured."""
+    judged, sweep, best, kl, document_loss, curve = {}, [], {}, {}, {}, []
     sft = Policy("sft", *models.load_policy(folders["sft"], jury.params.runtime))
     for step, (name, folder) in enumerate(folders.items(), start=1):
         policy = sft if name == "sft" else Policy(name, *models.load_policy(folder, jury.params.runtime))
-        sampled = policy_measures.ask(policy, prompts, 1.0, jury)
-        greedy = policy_measures.ask(policy, prompts, 0.0, jury)
-        judged[name, "sampled"], judged[name, "greedy"] = (
-            policy_measures.scored(prompts, sampled, jury),
-            policy_measures.scored(prompts, greedy, jury),
-        )
+        sampled, greedy = ask(policy, prompts, 1.0, jury), ask(policy, prompts, 0.0, jury)
+        judged[name, "sampled"], judged[name, "greedy"] = scored(prompts, sampled, jury), scored(prompts, greedy, jury)
         if name != "sft":
-            kl[name] = policy_measures.divergence(policy, sft, prompts, sampled, jury)
+            kl[name] = divergence(policy, sft, prompts, sampled, jury)
         if texts:
-            document_loss[name] = policy_measures.loss_on_documents(policy, texts, jury)
+            document_loss[name] = loss_on_documents(policy, texts, jury)
         if name in ("sft", "ppo"):
-            rows = policy_measures.temperature_sweep(policy, validation, jury)
+            rows = temperature_sweep(policy, validation, jury)
             best[name] = max(rows, key=lambda row: (row["win_rate"], -row["temperature"]))["temperature"]
             sweep += rows
             known = {0.0: judged[name, "greedy"], 1.0: judged[name, "sampled"]}
-            warm = known.get(best[name]) or policy_measures.scored(
-                prompts, policy_measures.ask(policy, prompts, best[name], jury), jury
-            )
-            judged[name, "best_temperature"] = warm
+            again = known.get(best[name]) or scored(prompts, ask(policy, prompts, best[name], jury), jury)
+            judged[name, "best_temperature"] = again
         if name == "sft":
-            picks, curve = policy_measures.best_of_n(sft, prompts, jury)
+            picks, curve = best_of_n(sft, prompts, jury)
             judged |= {(f"best_of_{n}", "sampled"): picked for n, picked in picks.items()}
-            kl |= {f"best_of_{n}": policy_measures.analytic(n, picked) for n, picked in picks.items()}
-        run.progress(step, len(folders), {f"{name}.score": policy_measures.mean_verdict(judged[name, "sampled"])})
-    rounds = list(jury.params.rounds)
+            kl |= {f"best_of_{n}": analytic(n, picked) for n, picked in picks.items()}
+        run.progress(step, len(folders), {f"{name}.score": mean_verdict(judged[name, "sampled"])})
+    measured = {"kl": kl, "document_loss": document_loss, "best_temperature": best, "sweep": sweep, "best_of_n": curve}
+    return judged, measured
+
+
+def conclude(
+    prompts: list[Record], judged: Mapping[Key, list[Judged]], jury: Jury, measured: dict[str, Any]
+) -> Findings:
+    """Return every comparison, mean and slice that the scored answers allow, beside what was measured otherwise."""
+    settings, rounds = jury.params.evaluate, list(jury.params.rounds)
     asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare)
     rates = [verdicts.compare(question, judged, settings.tie_threshold, jury.bootstrap) for question in asked]
     return Findings(
@@ -131,14 +150,9 @@ def interrogate(
         win_rates=[rate for rate in rates if rate],
         summaries={key: findings.summary(answers, jury.bootstrap) for key, answers in judged.items()},
         slices=findings.slices(prompts, judged, asked, settings, jury.bootstrap),
-        kl=kl,
-        document_loss=document_loss,
-        best_temperature=best,
-        sweep=sweep,
-        best_of_n=curve,
-        judge=judge_metrics,
         rounds=rounds,
         settings=settings,
+        **measured,
     )
 
 
@@ -169,7 +183,9 @@ def write(root: Path, found: Findings, ppo_curve: list[dict[str, float]], run: t
     metrics = findings.metrics(found)
     outputs.write_metrics(root, STAGE, metrics)
     run.log_metrics(metrics)
-    for path in (root / "data" / STAGE / "report.html", root / "data" / STAGE / "samples.md", plots / "win_rates.svg"):
+    folder = root / "data" / STAGE
+    shown = [folder / "report.html", folder / "samples.md", plots / "win_rates.svg", plots / "reward_vs_kl.svg"]
+    for path in shown:
         run.log_artifact(path)
     run.say(report_words.headline(found))
 

@@ -95,7 +95,7 @@ def test_the_stage_writes_disjoint_prompt_sets_and_all_its_files(root):
     expected = {f"documents.{part}.jsonl" for part in ("train", "validation")}
     expected |= {f"demonstrations.{part}.jsonl" for part in ("train", "validation")}
     expected |= {f"comparisons.{part}.jsonl" for part in ("train", "validation", "judge")}
-    expected |= {f"prompts.{split}.jsonl" for split in SPLITS[1:]} | {"data_card.md"}
+    expected |= {f"prompts.{split}.jsonl" for split in SPLITS[1:]} | {"data_card.md", "copy_probes.jsonl"}
     assert set(files) == expected
     splits = defaultdict(set)
     for split in SPLITS:
@@ -141,7 +141,7 @@ def test_given_pairs_reach_training_judge_and_validation_with_their_labels(root)
 def test_the_data_card_shows_counts_licences_and_the_papers_categories(root):
     card = run(root)["data_card.md"].decode()
     assert "| demos | 301 | 299 | exact_duplicate 1, personal_data_email 1 |" in card
-    assert "| demos | file | raw/demonstrations.jsonl | demonstrations, prompts |" in card
+    assert "| demos | raw/demonstrations.jsonl | demonstrations, prompts |" in card
     assert "| MIT |" in card
     assert "| open qa | 21.5 | 12.4 |" in card  # 99 of 460 prompts: one of 100 is held out, and has no category there
     assert "| en | 460 | 100.0 |" in card
@@ -181,7 +181,7 @@ def test_broken_data_names_file_line_and_column_and_leaves_no_output(root):
 
 def test_the_embedded_world_fills_every_file_but_the_comparisons(tmp_path):
     def world(name, **changes):
-        return {"name": name, "kind": "world", "seed": 3, "documents": 0, "facts": "seen", **changes}
+        return {"name": name, "kind": "world", "seed": 3, "documents": 0, "facts": "seen", "copy_probes": 0, **changes}
 
     found = content(
         sources=[

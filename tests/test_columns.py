@@ -37,7 +37,7 @@ def assistant(text):
         ({"input": "Hi", "output": "Yes"}, HUMAN, "Yes"),
         ({"messages": [*CHAT, assistant("Yes")]}, CHAT, "Yes"),
         ({"messages": CHAT}, CHAT, None),
-        ({"prompt": "A: Hi", "messages": [*CHAT, assistant("Yes")], "response": "Yes"}, CHAT, "Yes"),
+        ({"prompt": "A: Hi", "messages": [*CHAT, assistant("Yes")], "response": "B: Yes"}, CHAT, "Yes"),
         ({"messages": json.dumps([*CHAT, assistant("Yes")])}, CHAT, "Yes"),
         ({"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes"}]}, HUMAN, "Yes"),
         ({"prompt": TRANSCRIPT, "response": "Yes"}, CHAT, "Yes"),
@@ -96,6 +96,7 @@ def test_a_transcripts_pair_whose_histories_differ_is_dropped():
         ({"ranking": [2, 0, 1], "scores": [1, 1, 3]}, [2, 2, 1], [1, 1, 3]),
         ({"ranks": [3, 3, 5]}, [1, 1, 2], None),
         ({"scores": "[1, 2, 3]"}, [3, 2, 1], [1, 2, 3]),
+        ({"scores": [1, 2, 3], "labels": ["refusal", "partial", "compliance"]}, [3, 2, 1], [1, 2, 3]),
     ],
 )
 def test_scores_and_rankings_become_dense_ranks(given, ranks, scores):

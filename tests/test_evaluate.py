@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
 
 from stages import evaluate
-from stages.core import chat, policy_measures, records, rollouts, tokenizer
+from stages.core import chat, models, policy_measures, records, rollouts, tokenizer
 from stages.core.statistics import Bootstrap
 from stages.params.base import ParamsError, parse
 from stages.params.evaluate import Evaluate
@@ -24,6 +24,7 @@ SETTINGS = {
     "validation_prompts": 8,
     "document_tokens": 400,
     "sequence_tokens": 32,
+    "max_prompt_tokens": 120,
     "max_completion_tokens": 6,
     "batch_size": 16,
     "scoring_batch_size": 8,
@@ -208,3 +209,14 @@ def test_the_gold_labeler_is_asked_about_the_answer_given(root):
     for sample in records.read(root / "data/evaluate/samples.jsonl")[:5]:
         answer = sample["answers"]["sft_sampled"]
         assert answer["gold"] == gold.score(sample["task"], answer["text"]).score
+
+
+def test_prompts_too_long_are_left_out_and_none_left_is_refused(root):
+    file = root / "data/collect_prompts/prompts.test.jsonl"
+    prompts, trained = records.read(file), models.load_tokenizer(root / "data/sft")
+    lengths = sorted(len(chat.prompt_ids(trained, prompt["messages"])) for prompt in prompts)
+    limit = lengths[len(lengths) // 2]
+    kept = evaluate.fit(prompts, [trained], limit, file)
+    assert len(kept) == sum(length <= limit for length in lengths) < len(prompts)
+    with pytest.raises(ValueError, match=r"none of 24 prompts fits into evaluate\.max_prompt_tokens 1"):
+        evaluate.fit(prompts, [trained], 1, file)

@@ -18,6 +18,7 @@ SETTINGS = {
     "validation_prompts": 200,
     "document_tokens": 2000,
     "sequence_tokens": 64,
+    "max_prompt_tokens": 120,
     "max_completion_tokens": 48,
     "batch_size": 64,
     "scoring_batch_size": 64,
@@ -70,6 +71,7 @@ def invented(num_prompts: int = 40, with_gold: bool = True, text: str = "The fox
         sweep=sweep,
         best_of_n=best,
         judge={"accuracy": 0.71, "pairs": 1234, "longer_preferred_by_model": 0.58, "longer_chosen_by_labelers": 0.55},
+        too_long=0,
         rounds=["r1"],
         settings=settings,
     )

@@ -94,6 +94,34 @@ def test_a_held_out_source_wins_over_a_training_source_listed_before_it():
     assert not any(f"train-{n}" in found for n in range(50))
 
 
+def test_a_test_source_wins_over_a_validation_source():
+    groups = {"check": numbered(20), "bench": numbered(20)}
+    assigned, drops = collect(
+        groups, check={"splits": ["validation", "test"]}, bench={"splits": ["test"], "use": ["prompts"]}
+    )
+    assert {entry.source.name for entry, _ in assigned} == {"bench"}
+    assert drops["check"] == {"exact_duplicate": 20}
+
+
+def test_demonstrations_of_held_out_comparisons_are_dropped():
+    groups = {"demos": numbered(20), "bench": [pair(text, "good") for text, _ in numbered(20)]}
+    changes = {"bench": {"use": ["comparisons"], "splits": ["test"]}}
+    assigned, drops = collect(groups, demos={"splits": ["sft", "ppo"]}, **changes)
+    assert {entry.source.name for entry, _ in assigned} == {"bench"}
+    assert drops["demos"] == {"prompt_in_another_split": 20}
+
+
+def test_a_prompt_that_two_users_sent_follows_the_first_and_moves_neither():
+    rows = [(text, f"{user}{n}", pair(text, user)[2]) for n, (text, _) in enumerate(numbered(60)) for user in "ab"]
+    alone = {f"b{n}": f"Another thing {n}" for n in range(60)}
+    rows += [(text, user, pair(text, "x")[2]) for user, text in alone.items()]
+    assigned, drops = collect({"a": rows}, a={"use": ["comparisons", "prompts"], "splits": ["reward_model", "ppo"]})
+    splits = {entry.record["user"]: split for entry, split in assigned}
+    assert {f"a{n}" for n in range(60)} <= set(splits)
+    assert set(alone) <= set(splits)
+    assert 10 < drops["a"]["prompt_in_another_split"] < 50
+
+
 def test_near_and_long_prefix_duplicates_of_held_out_prompts_are_dropped():
     long = "Please read the following story about a fox and tell me how it ends, and why it ends in that way: "
     train = [(long + "red fox", None), ("What is the tallest mountain on the island of Java today ?", None)]
@@ -116,7 +144,8 @@ def test_near_duplicates_reach_the_threshold_and_others_do_not():
     close = base.replace("eleven", "twelve")  # 9 of 11 pairs in common: 0.82
     far = base.replace("five", "5").replace("nine", "9")  # 6 of 14: 0.43
     assert duplicates.near([base, close, far], NEAR) == {close}
-    assert duplicates.near([base, close], NEAR.model_copy(update={"threshold": 0.9})) == set()
+    for threshold, dropped in [(0.81, {close}), (9 / 11, {close}), (0.83, set())]:
+        assert duplicates.near([base, close], NEAR.model_copy(update={"threshold": threshold})) == dropped
     assert duplicates.near(["今天天气怎么样我们去公园", "今天天气怎么样我们去公园吧", "明天吃什么"], NEAR) == {
         "今天天气怎么样我们去公园吧"
     }
@@ -126,6 +155,8 @@ def test_nearly_all_planted_near_duplicates_are_found():
     texts = [" ".join(f"w{n}x{k}" for k in range(30)) for n in range(300)]
     planted = [text.replace("x29", "y29") for text in texts]  # 28 of 30 pairs in common: 0.93
     assert len(duplicates.near([*texts, *planted], NEAR) & set(planted)) >= 297
+    below = [text.replace("x29", "y29").replace("x14", "y14").replace("x6", "y6") for text in texts]  # 24 of 34: 0.71
+    assert duplicates.near([*texts, *below], NEAR.model_copy(update={"threshold": 0.75})) == set()
 
 
 def test_at_most_so_many_prompts_a_user():

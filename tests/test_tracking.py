@@ -146,6 +146,26 @@ def test_a_failure_is_recorded_and_names_the_command_that_brings_outputs_back(ro
     assert "dvc checkout sft" in capsys.readouterr().err
 
 
+def test_the_way_back_also_restores_metrics_that_git_alone_keeps(root):
+    outs = [{"path": path, "md5": "0"} for path in ("data/sft", "metrics/sft.json", "metrics/plots/sft.csv")]
+    (root / "dvc.lock").write_text(json.dumps({"stages": {"sft": {"outs": outs}}}))
+    outputs.write_metrics(root, "sft", {"loss": 1.0})
+    for command in (["init", "-q"], ["add", "metrics/sft.json"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    (root / "metrics/sft.json").unlink()
+    assert lineage.way_back(root, "sft").endswith("with: dvc checkout sft && git checkout -- metrics/sft.json")
+    assert lineage.way_back(root, "ppo@r1") is None
+
+
+def test_under_accelerate_only_the_first_process_records_and_speaks(root, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with tracking.stage_run(root, "sft") as run:
+        run.log_metrics({"loss": 1.0}, step=1)
+        run.progress(1, 1, {"loss": 1.0})
+    assert capsys.readouterr().out == ""
+    assert not (root / "mlflow.db").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number):
     with start_stage(root, "sft", "run.say('ready'); time.sleep(60)") as process:

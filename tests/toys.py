@@ -95,7 +95,9 @@ def prompt(number: int, text: str) -> dict:
 
 
 def prompts(count: int) -> list[dict]:
-    return [prompt(number, f"Say {WORDS[number % len(WORDS)]}.") for number in range(count)]
+    """Return prompts of two lengths."""
+    texts = ("Say {}.", "The fox sat on the mat. Say {}.")
+    return [prompt(number, texts[number % 2].format(WORDS[number % len(WORDS)])) for number in range(count)]
 
 
 def demonstrations(count: int) -> list[dict]:

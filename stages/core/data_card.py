@@ -6,7 +6,7 @@ from typing import Any
 
 from stages.core.prompt_sets import Drops
 from stages.core.records import Record
-from stages.params.collect_prompts import Source
+from stages.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
 
 Files = Mapping[str, Sequence[Record]]
 
@@ -67,7 +67,7 @@ def render(files: Files, read: Mapping[str, int], drops: Drops, sources: Sequenc
         "# Data card",
         f"{found['read']:,} rows read, {found['kept']:,} kept. A row that is dropped counts under its first reason.",
         "## Sources",
-        _table(("source", "kind", "from", "use", "splits", "licence"), [_source_row(source) for source in sources]),
+        _table(("source", "from", "use", "splits", "licence"), [_source_row(source) for source in sources]),
         "## Kept and dropped",
         _table(("source", "read", "kept", "dropped by reason"), rows),
         "## Files",
@@ -130,13 +130,17 @@ def _quantiles(lengths: list[int]) -> dict[str, int]:
 
 
 def _source_row(source: Source) -> tuple[str, ...]:
-    place = {
-        "world": lambda: f"seed {source.seed}, {source.facts} facts",  # type: ignore[attr-defined]
-        "file": lambda: ", ".join(source.paths),  # type: ignore[attr-defined]
-        "hub": lambda: f"{source.id} ({source.split})",  # type: ignore[attr-defined]
-    }[source.kind]()
-    licence = getattr(source, "licence", None) or ""
-    return source.name, source.kind, place, ", ".join(source.use), ", ".join(source.splits), licence
+    licence = source.licence or "" if isinstance(source, TableSource) else ""
+    return source.name, _place(source), ", ".join(source.use), ", ".join(source.splits), licence
+
+
+def _place(source: Source) -> str:
+    if isinstance(source, WorldSource):
+        return f"the embedded world, seed {source.seed}, {source.facts} facts"
+    if isinstance(source, HubSource):
+        return f"hub: {source.id} ({source.split})"
+    assert isinstance(source, FileSource)
+    return ", ".join(source.paths)
 
 
 def _reasons(counts: Counter[str]) -> str:

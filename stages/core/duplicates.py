@@ -22,11 +22,11 @@ def prompt_text(record: Record) -> str:
 
 
 def long_prefixes(texts: Iterable[str], characters: int) -> set[str]:
-    """Return the texts of at least `characters` whose first `characters` equal those of an earlier text."""
+    """Return the texts whose first `characters` equal those of an earlier text; shorter texts equal no other's."""
     first: dict[str, str] = {}
     repeated = set()
     for text in texts:
-        if len(text) >= characters and first.setdefault(text[:characters], text) != text:
+        if first.setdefault(text[:characters], text) != text:
             repeated.add(text)
     return repeated
 

@@ -47,6 +47,7 @@ class Findings(NamedTuple):
     sweep: Sequence[dict[str, Any]]  # policy, temperature, win_rate, low, high, score on validation prompts
     best_of_n: Sequence[dict[str, Any]]  # n, kl, reward_model, score, low, high, oracle
     judge: Mapping[str, Any]  # the judge's own held-out metrics
+    too_long: int  # test prompts left out
     rounds: Sequence[str]
     settings: Evaluate
 
@@ -117,6 +118,7 @@ def metrics(findings: Findings) -> dict[str, Any]:
     named = {f"{policy}_{decoding}": found for (policy, decoding), found in findings.summaries.items()}
     content: dict[str, Any] = {
         "prompts": len(findings.prompts),
+        "prompts_too_long": findings.too_long,
         "decided_by": findings.decided_by,
         "minimum_detectable_effect": findings.detectable,
         "win_rate": {rate.comparison.name: rate.interval._asdict() for rate in findings.win_rates},

@@ -11,11 +11,10 @@ SECONDS_BETWEEN_RENEWALS = 0.2
 class Progress:
     """Prints `name  step/total  metrics  elapsed  ETA` to stdout, seldom enough to cost nothing."""
 
-    def __init__(self, name: str, interval: float | None = None):
-        self.name = name
+    def __init__(self, name: str, silent: bool):
+        self.name, self.silent = name, silent
         self.terminal = sys.stdout.isatty()
-        usual = SECONDS_BETWEEN_RENEWALS if self.terminal else SECONDS_BETWEEN_LINES
-        self.interval = usual if interval is None else interval  # seconds
+        self.interval = SECONDS_BETWEEN_RENEWALS if self.terminal else SECONDS_BETWEEN_LINES
         self.began = self.counted_from = time.monotonic()
         self.printed_at = float("-inf")
         self.last_step = 0
@@ -27,7 +26,7 @@ class Progress:
         if step <= self.last_step:  # a new loop of the same stage has begun: its ETA starts afresh
             self.counted_from, self.printed_at = now, float("-inf")
         self.last_step = step
-        if step < total and now - self.printed_at < self.interval:
+        if self.silent or (step < total and now - self.printed_at < self.interval):
             return
         self.printed_at = now
         numbers = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
@@ -43,7 +42,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line of its own, below an unfinished progress line."""
-        print(f"\n{text}" if self.line_is_open else text, flush=True)
+        if not self.silent:
+            print(f"\n{text}" if self.line_is_open else text, flush=True)
         self.line_is_open = False
 
     def elapsed(self) -> float:

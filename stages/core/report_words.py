@@ -91,7 +91,7 @@ def decider(findings: Findings) -> str:
 
 def detectable(findings: Findings) -> str:
     return (
-        f"With {len(findings.prompts):,} prompts, a win rate {findings.detectable:.1%} away from one half is seen with "
+        f"With {len(findings.prompts):,} prompts, a win rate {findings.detectable * 100:.1f} points away from one half is seen with "
         "80% power; smaller differences may be missed."
     )
 

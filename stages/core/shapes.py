@@ -1,7 +1,7 @@
 """Named model shapes: from a test's size to GPT-3's. Layers x width, heads, context as published.
 
 gpt1: Radford et al. 2018; gpt2*: Radford et al. 2019, table 2; gpt3*: Brown et al. 2020, table 2.1, whose alternating
-dense and locally banded attention is GPT-Neo's in transformers. tiny and laptop are Llama-shaped (rotary positions,
+dense and locally banded attention is GPT-Neo's in transformers. tiny to desktop are Llama-shaped (rotary positions,
 RMSNorm, SwiGLU), which learns to copy from far fewer tokens than learned positions do.
 """
 
@@ -21,6 +21,7 @@ class Shape(NamedTuple):
 SHAPES = {
     "tiny": Shape("llama", 2, 64, 2, 192),
     "laptop": Shape("llama", 4, 128, 4, 192),
+    "notebook": Shape("llama", 4, 192, 4, 512),
     "desktop": Shape("llama", 6, 256, 4, 512),
     "gpt1": Shape("gpt2", 12, 768, 12, 512),
     "gpt2": Shape("gpt2", 12, 768, 12, 1024),

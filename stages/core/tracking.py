@@ -108,7 +108,7 @@ def stage_run(root: Path, stage: str, round: str | None = None) -> Iterator[Stag
     name = stage if round is None else f"{stage}@{round}"
     first_process = os.environ.get("RANK", "0") == "0"  # under `accelerate launch` one process speaks for all
     recorder = Recorder(root, stage, round, settings) if settings.enabled and first_process else None
-    progress = Progress(name, interval=None if first_process else float("inf"))
+    progress = Progress(name, silent=not first_process)
     run = StageRun(progress, recorder, settings.log_every)
     status = "FAILED"
     try:

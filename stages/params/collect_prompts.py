@@ -60,7 +60,7 @@ class WorldSource(Source):
     documents: int = Field(ge=0)
     prompts: int = Field(ge=0)
     facts: Literal["seen", "held_out"]
-    copy_probes: int = Field(ge=0)  # texts whose next word must be copied from the text: pretrain tests the base on them
+    copy_probes: int = Field(ge=0)  # texts whose next word must be copied from them: pretrain tests the base on these
 
 
 class TableSource(Source):

@@ -39,6 +39,7 @@ class Evaluate(Params):
     validation_prompts: int = Field(ge=1)
     document_tokens: int = Field(ge=16)  # of held-out pretraining text
     sequence_tokens: int = Field(ge=8)  # of one piece of it
+    max_prompt_tokens: int = Field(ge=1)
     max_completion_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     scoring_batch_size: int = Field(ge=1)

@@ -36,7 +36,7 @@ def summary(w: Writer) -> list[str]:
     if w.good["both"]:
         return [w.say("lost_found", name1=loser, object=thing, name2=task["finder"], **place)]
     if w.rng.random() < 0.5:
-        return [w.say("lost", name=loser, object=thing, **place)]
+        return [w.say("lost", 1, name=loser, object=thing)]
     return [w.say("gave", 1, name1=task["finder"] if w.good["right"] else loser, object=thing)]
 
 

@@ -65,6 +65,9 @@ def _read_summary(task: Task, template: str, slots: Slots) -> Reading | None:
     )
     if wrong:
         return Reading(FALSE)
+    copied = template == "lost" and "lives" in slots or template == "gave" and "name2" in slots
+    if copied:  # a sentence of the text as it stands sums nothing up
+        return Reading(OFF, says=unseen(template))
     met = {"lost": float(loses), "found": float(finds), "one": float(loses and finds), "place": float("lives" in slots)}
     return Reading(ON, met | {"people": 1.0 if loses and finds else 0.5}, (template,))
 
@@ -77,7 +80,7 @@ def _read_review(task: Task, template: str, slots: Slots) -> Reading | None:
     if template not in ("verdict", "verdict_because", "bare_verdict"):
         return None
     parts = [[slots[f"noun{number}"], slots[f"quality{number}"]] for number in (1, 2) if f"noun{number}" in slots]
-    if slots["verdict"] != task["verdict"] or False:
+    if slots["verdict"] != task["verdict"] or any(part not in task["parts"] for part in parts):
         return Reading(FALSE)
     distinct = {part[0] for part in parts}
     met = {"verdict": 1.0} | {f"reason:{number}": 1.0 for number in range(len(distinct))}
