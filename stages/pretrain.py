@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from stages.core import (
     chat,
+    initialisation,
     language_modelling,
     models,
     optimisation,
@@ -76,6 +77,8 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrai
     models.set_dropout(config, 0.0)
     torch.manual_seed(seeds.derive(params.seed, STAGE, "weights"))
     model = AutoModelForCausalLM.from_config(config, attn_implementation=params.runtime.attention)
+    if params.pretrain.previous_token_heads:
+        initialisation.add_previous_token_heads(model, params.pretrain.previous_token_heads)
     return model.to(params.runtime.device), made
 
 

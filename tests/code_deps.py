@@ -21,7 +21,10 @@ BYTE_NEUTRAL = {"stages/core/tracking.py"}
 
 
 def closure(start: str, root: Path = ROOT) -> set[str]:
-    """Return the files (posix paths from `root`) that the module file `start` imports, itself included."""
+    """Return the files (posix paths from `root`) that the module file `start` imports, itself included.
+
+    Empty files are left out: they change nothing, and DVC warns about each. Filled ones are there at once.
+    """
     found, waiting = set(), [start]
     while waiting:
         file = waiting.pop()
@@ -131,7 +134,7 @@ def _files_of(module: str, root: Path) -> list[str]:
         return []
     candidates = ["/".join(parts) + ".py"]
     candidates += ["/".join(parts[:length]) + "/__init__.py" for length in range(1, len(parts) + 1)]
-    return [file for file in candidates if (root / file).is_file()]
+    return [file for file in candidates if (root / file).is_file() and (root / file).stat().st_size]
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def small_repo(tmp_path: Path) -> Path:
     files = {
         "stages/__init__.py": "",
         "stages/a.py": "from stages.params.a import AInputs\ndef main():\n    from stages.core import b\n",
-        "stages/core/__init__.py": "",
+        "stages/core/__init__.py": "import json\n",
         "stages/core/b.py": "import stages.core.c\nfrom stages.core import tracking\n",
         "stages/core/c.py": "from stages.core.b import thing\n",
         "stages/core/tracking.py": "import stages.core.hidden\n",
@@ -71,8 +71,8 @@ def small_repo(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_closure_follows_lazy_and_circular_imports_and_stops_at_neutral_modules(small_repo):
-    expected = {"a.py", "__init__.py", "core/__init__.py", "core/b.py", "core/c.py", "params/a.py"}
+def test_the_closure_follows_lazy_and_circular_imports_but_not_neutral_or_empty_modules(small_repo):
+    expected = {"a.py", "core/__init__.py", "core/b.py", "core/c.py", "params/a.py"}
     assert code_deps.closure("stages/a.py", small_repo) == {f"stages/{name}" for name in expected}
 
 

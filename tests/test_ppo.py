@@ -23,7 +23,7 @@ def prompts(tokenizer) -> list[Prompt]:
     return ppo.tokenised(tokenizer, toys.prompts(8), params())
 
 
-def likes_to_end(model, tokenizer, bias: float = 2.5):
+def likes_to_end(model, tokenizer, bias: float = 4.5):
     """Give the policy's head a bias towards EOS, so that episodes have different lengths."""
     head = model.get_output_embeddings()
     head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
@@ -222,7 +222,7 @@ class KnownReward:
 
 def test_a_known_reward_is_learned(tokenizer):
     """A random policy learns which tokens to say, and to stop in time."""
-    policy, reference = (likes_to_end(toys.policy(tokenizer, spread=0.1), tokenizer, bias=4.0) for _ in range(2))
+    policy, reference = (likes_to_end(toys.policy(tokenizer, spread=0.1), tokenizer) for _ in range(2))
     value_model = toys.reward_model(tokenizer, spread=0.1)
     players = Players(policy, value_model, reference, KnownReward(tokenizer, value_model), tokenizer)
     fast = {"learning_rate": 0.01, "warmup_steps": 0, "schedule": "constant"}

@@ -16,7 +16,12 @@ GOLD_TIE = 0.02  # gold scores closer than this are equal
 def fit(
     root: Path, out: Path, training: list[dict], held_out: list[dict], params: RewardModel, runtime: Runtime, seed, run
 ) -> tuple[dict, list[dict], list[dict]]:
-    """Train, normalise, save to `out` and measure; returns (metrics, curve, calibration bins)."""
+    """Train, normalise, save to `out` and measure; returns (metrics, curve, calibration bins).
+
+    Raises ValueError where held-out comparisons order no two answers: there would be nothing to measure by.
+    """
+    if not any(records.pairs(label["ranks"]) for comparison in held_out for label in comparison["labels"]):
+        raise ValueError(f"no labeler ranked two answers apart in the {len(held_out)} held-out comparisons; add more")
     paths = {"sft": root / "data/sft", "base": root / "data/pretrain", "encoder": params.encoder_path}
     backbone = paths[params.backbone]
     tokenizer = AutoTokenizer.from_pretrained(root / "data/sft" if params.backbone == "base" else backbone)

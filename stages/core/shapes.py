@@ -7,7 +7,7 @@ RMSNorm, SwiGLU), which learns to copy from far fewer tokens than learned positi
 
 from typing import NamedTuple
 
-from transformers import GPT2Config, GPTNeoConfig, LlamaConfig, PretrainedConfig
+from transformers import GPT2Config, GPTNeoConfig, PretrainedConfig, Qwen2Config
 
 
 class Shape(NamedTuple):
@@ -19,10 +19,10 @@ class Shape(NamedTuple):
 
 
 SHAPES = {
-    "tiny": Shape("llama", 2, 64, 2, 192),
-    "laptop": Shape("llama", 4, 128, 4, 192),
-    "notebook": Shape("llama", 4, 192, 4, 512),
-    "desktop": Shape("llama", 6, 256, 4, 512),
+    "tiny": Shape("qwen2", 2, 64, 2, 192),
+    "laptop": Shape("qwen2", 4, 128, 4, 192),
+    "notebook": Shape("qwen2", 4, 192, 4, 512),
+    "desktop": Shape("qwen2", 6, 256, 4, 512),
     "gpt1": Shape("gpt2", 12, 768, 12, 512),
     "gpt2": Shape("gpt2", 12, 768, 12, 1024),
     "gpt2-medium": Shape("gpt2", 24, 1024, 16, 1024),
@@ -43,13 +43,15 @@ def config(name: str, vocab_size: int, pad_id: int, eos_id: int) -> PretrainedCo
     """Return the transformers configuration of a named shape."""
     shape = SHAPES[name]
     tokens = {"vocab_size": vocab_size, "pad_token_id": pad_id, "eos_token_id": eos_id, "bos_token_id": eos_id}
-    if shape.family == "llama":
-        return LlamaConfig(
+    if shape.family == "qwen2":
+        return Qwen2Config(
             hidden_size=shape.width,
             intermediate_size=shape.width * 8 // 3 // 16 * 16,
             num_hidden_layers=shape.layers,
             num_attention_heads=shape.heads,
+            num_key_value_heads=shape.heads,
             max_position_embeddings=shape.context,
+            use_sliding_window=False,
             tie_word_embeddings=True,
             **tokens,
         )

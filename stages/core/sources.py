@@ -188,7 +188,7 @@ def _world_rows(source: WorldSource) -> Iterator[Row]:
 
 
 def copy_probes(source: Source) -> list[dict[str, str]]:
-    """Return a world's {"text", "expected", "type"}, texts cut before a word that stands in them; [] for other sources."""
+    """Return a world's {text, expected, type}, texts cut before a word that stands in them; [] for other sources."""
     if not isinstance(source, WorldSource):
         return []
     from stages.world.documents import copy_probes as draw

@@ -14,6 +14,8 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
+SOURCE_KINDS = ("world", "file", "hub")  # pydantic names the kind of a source in a mistake's place; no key is called so
+
 AnyParams = TypeVar("AnyParams", bound=Params)
 
 
@@ -59,11 +61,13 @@ def load(root: Path, schema: type[AnyParams]) -> AnyParams:
 
 
 def _explain(mistake: Any, path: str) -> str:
-    place = ".".join(part for part in [path, *(str(piece) for piece in mistake["loc"])] if part)
+    pieces = [str(piece) for piece in mistake["loc"] if piece not in SOURCE_KINDS]
+    place = ".".join(part for part in [path, *pieces] if part)
     kind = mistake["type"]
     if kind == "missing":
         return f"params.yaml: {place}: missing; presets/laptop.yaml shows a value"
     if kind == "extra_forbidden":
         return f"params.yaml: {place}: unknown key (value {mistake['input']!r}); remove it or correct its spelling"
+    shown = repr(mistake["input"])[:120]
     message = mistake["msg"].removeprefix("Value error, ")
-    return f"params.yaml: {place}: {message} (got {mistake['input']!r})"
+    return f"params.yaml: {place}: {message} (got {shown})"

@@ -1,0 +1,72 @@
+"""The stage `pretrain` from scratch; what is adopted has tests of its own in test_adoption.py."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from stages import pretrain
+from stages.core import chat, language_modelling, models
+from stages.params.pretrain import Pretrain
+from tests import toys
+
+
+def params(**changes) -> Pretrain:
+    return toys.section(Pretrain, "pretrain", **changes)
+
+
+def test_run_twice_it_writes_the_same_bytes(root, tmp_path):
+    again = tmp_path / "elsewhere"
+    shutil.copytree(root, again)
+    for place in (root, again):
+        torch.rand(7)  # what other code has drawn in this process changes nothing
+        pretrain.main(place)
+    written = toys.file_bytes(root / "data/pretrain") | toys.file_bytes(root / "metrics")
+    assert written == toys.file_bytes(again / "data/pretrain") | toys.file_bytes(again / "metrics")
+    metrics = json.loads(written["pretrain.json"])["pretrain"]
+    assert metrics["tokens"] == 512
+    assert set(metrics["copying"]) == {"last_word"}
+    model, tokenizer = models.load_policy(root / "data/pretrain", toys.runtime())
+    assert metrics["parameters"] == model.num_parameters()
+    assert tokenizer.chat_template == chat.BASE_TEMPLATE
+    assert model.config.vocab_size == len(tokenizer)
+    assert (model.config.pad_token_id, model.config.eos_token_id) == (tokenizer.pad_token_id, tokenizer.eos_token_id)
+    rows = pretrain.validation_rows(tokenizer, list(toys.TEXTS[:8]), params())
+    loss = language_modelling.mean_loss(model, rows, 32, toys.runtime())
+    assert metrics["validation_loss"] == pytest.approx(loss, abs=1e-5)
+
+
+def test_training_lowers_the_loss(tokenizer):
+    rows = language_modelling.sequences(language_modelling.token_stream(tokenizer, toys.TEXTS), 16)
+    chosen = params(tokens=16 * 8 * 30, optimisation={"warmup_steps": 2, "learning_rate": 0.01})
+    curve = list(pretrain.train(toys.policy(tokenizer, spread=0.05), rows, chosen, toys.runtime(), seed=1))
+    assert len(curve) == pretrain.count_steps(chosen) == 30
+    assert curve[0]["loss"] == pytest.approx(5.7, abs=0.3)  # the logarithm of the vocabulary
+    assert curve[-1]["loss"] < 2
+
+
+def test_steps_cover_the_tokens_asked_for():
+    assert pretrain.count_steps(params(tokens=129, batch_size=8, sequence_tokens=16)) == 2
+    assert pretrain.count_steps(params(tokens=128, batch_size=8, sequence_tokens=16)) == 1
+
+
+def test_held_out_documents_that_fill_no_row_are_not_measured(tokenizer):
+    assert pretrain.validation_rows(tokenizer, [], params()) is None
+    assert pretrain.validation_rows(tokenizer, ["red"], params()) is None
+    rows = pretrain.validation_rows(tokenizer, list(toys.TEXTS), params(validation_tokens=40))
+    assert rows.shape == (2, 16)
+
+
+def test_copying_is_measured_by_the_likeliest_next_token(policy, tokenizer):
+    """Made to say "red" always, a model is right where the text demands it."""
+    head = policy.get_output_embeddings()
+    head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
+    head.bias.data[tokenizer(" red")["input_ids"][0]] = 1e3
+    probes = [
+        {"type": "word", "text": "Say red. Say ", "expected": "red"},
+        {"type": "word", "text": "Say blue. Say", "expected": "blue"},
+        {"type": "other", "text": "blue", "expected": "blue fox"},
+    ]
+    assert pretrain.copying(policy, tokenizer, probes, toys.runtime()) == {"copying": {"other": 0.0, "word": 0.5}}
+    assert pretrain.copying(policy, tokenizer, [], toys.runtime()) == {}
