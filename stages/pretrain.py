@@ -113,15 +113,15 @@ def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedMod
 
 
 def count_steps(params: Pretrain) -> int:
-    """Return the number of updates: the tokens asked for, rounded up to whole batches."""
-    return -(-params.tokens // (params.batch_size * params.sequence_tokens))
+    """Return the number of updates: those on repetition, then the tokens asked for, rounded up to whole batches."""
+    return params.copying_steps + -(-params.tokens // (params.batch_size * params.sequence_tokens))
 
 
 def train(model: PreTrainedModel, rows: Tensor, params: Pretrain, runtime: Runtime, seed: int) -> Iterator[dict]:
     """Train in place on rows [N, T]; yield step, loss (nats per token), learning rate and gradient norm."""
     model.train()
     optimiser = optimisation.adamw(model, params.optimisation)
-    batches = language_modelling.row_batches(rows, params.batch_size, seeds.derive(seed, STAGE, "order"))
+    batches = training_batches(rows, params, model.config.vocab_size, seed)
     num_steps = count_steps(params)
     for step in range(num_steps):
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
@@ -130,6 +130,14 @@ def train(model: PreTrainedModel, rows: Tensor, params: Pretrain, runtime: Runti
             loss = language_modelling.next_token_losses(model, next(batches).to(runtime.device)).mean()
         value, norm = optimisation.step(model, optimiser, [loss], params.optimisation.max_grad_norm)
         yield {"step": step + 1, "loss": value, "learning_rate": rate, "grad_norm": norm}
+
+
+def training_batches(rows: Tensor, params: Pretrain, vocab_size: int, seed: int) -> Iterator[Tensor]:
+    """Yield batches [B, T]: first `copying_steps` of random repetition, then documents for ever."""
+    generator = torch.Generator().manual_seed(seeds.derive(seed, STAGE, "copying"))
+    for _ in range(params.copying_steps):
+        yield initialisation.repeated_rows(params.batch_size, rows.shape[1], vocab_size, generator)
+    yield from language_modelling.row_batches(rows, params.batch_size, seeds.derive(seed, STAGE, "order"))
 
 
 def validation_rows(base_tokenizer, texts: list[str], params: Pretrain) -> Tensor | None:

@@ -49,10 +49,11 @@ def headline(evaluate: Metrics) -> str:
 
 def win_rates(evaluate: Metrics) -> Iterator[str]:
     """Yield one line a comparison: PPO against SFT, sampled and greedy, then against the cheaper rivals."""
-    yield f"win rate (decided by the {evaluate['decided_by']})          sampled              greedy"
+    yield f"win rate ({evaluate['decided_by']} decides)".ljust(34) + "sampled".ljust(21) + "greedy"
     rates = evaluate["win_rate"]
-    shown = [name for name in rates if name.startswith("ppo_vs_") and f"{name}_greedy" in rates]
-    for name in [*shown, *(name for name in rates if name.startswith("ppo_vs_best_of_"))]:
+    rivals = [name for name in rates if name.startswith("ppo_vs_") and f"{name}_greedy" in rates]
+    rivals += [name for name in rates if name.startswith("ppo_vs_best_of_") and name not in rivals]
+    for name in sorted(rivals, key=lambda name: name != "ppo_vs_sft"):
         greedy = _rate(rates[f"{name}_greedy"]) if f"{name}_greedy" in rates else ""
         yield f"  {name.replace('_', ' '):<32}{_rate(rates[name]):<21}{greedy}".rstrip()
 

@@ -26,7 +26,9 @@ def chatml_tokenizer(**more):
     made.decoder = decoders.ByteLevel()
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=330, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=330, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     made.train_from_iterator(toys.TEXTS, trainer)
     usual = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "chat_template": CHATML}
     return PreTrainedTokenizerFast(tokenizer_object=made, **usual | more)
@@ -34,33 +36,11 @@ def chatml_tokenizer(**more):
 
 def adopting(root, tokenizer, family: str = "qwen2"):
     """Put a foreign model folder below the root and ask pretrain to adopt it; returns the model."""
-    padded = tokenizer.pad_token_id is not None
-    tokens = {} if padded else {"pad_token_id": None}
-    model = toys.policy(tokenizer, family, spread=0.1, **tokens) if padded else unpadded(tokenizer, family)
+    model = toys.policy(tokenizer, family, spread=0.1)
     toys.save(root / "elsewhere/model", model, tokenizer)
     for key, value in {"source": "local", "path": "elsewhere/model"}.items():
         toys.set_param(root, f"pretrain.{key}", value)
     return model
-
-
-def unpadded(tokenizer, family):
-    """A model that knows no PAD, as many base models."""
-    model = toys.policy(toys_markers(tokenizer), family, spread=0.1)
-    model.config.pad_token_id = None
-    return model
-
-
-def toys_markers(tokenizer):
-    """What toys.config asks of a tokenizer, where that has no PAD."""
-
-    class Markers:
-        pad_token_id = 0
-        eos_token_id = tokenizer.eos_token_id
-
-        def __len__(self):
-            return len(tokenizer)
-
-    return Markers()
 
 
 def with_comparisons(root):

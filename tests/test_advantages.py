@@ -54,7 +54,9 @@ def test_more_padding_changes_no_advantage():
     rewards, values = draws()
     wide = torch.nn.functional.pad(MASK, (0, 3))
     estimate = advantages.gae(rewards, values, MASK, 0.99, 0.95)
-    padded = advantages.gae(*(torch.nn.functional.pad(x, (0, 3), value=7.0) for x in (rewards, values)), wide, 0.99, 0.95)
+    padded = advantages.gae(
+        *(torch.nn.functional.pad(x, (0, 3), value=7.0) for x in (rewards, values)), wide, 0.99, 0.95
+    )
     torch.testing.assert_close(padded.advantages[:, :5], estimate.advantages)
 
 

@@ -24,7 +24,10 @@ def masked_in(tokenizer, turns: chat.TokenisedTurns) -> str:
 
 def test_a_prompt_ends_where_the_answer_begins(tokenizer):
     text = text_of(tokenizer, chat.prompt_ids(tokenizer, DIALOGUE[:4]))
-    assert text == "<|system|> Be brief.<|user|> Say red.<|assistant|> red fox.<|endoftext|><|user|> Say blue.<|assistant|>"
+    assert (
+        text
+        == "<|system|> Be brief.<|user|> Say red.<|assistant|> red fox.<|endoftext|><|user|> Say blue.<|assistant|>"
+    )
 
 
 def test_an_answer_begins_with_its_space_and_ends_with_eos(tokenizer):
@@ -73,9 +76,13 @@ def chatml():
     made.decoder = decoders.ByteLevel()
     special = ["<|im_start|>", "<|im_end|>", "<pad>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     made.train_from_iterator(["red fox. Say red.", "blue fox"], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|im_end|>", pad_token="<pad>", chat_template=CHATML)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made, eos_token="<|im_end|>", pad_token="<pad>", chat_template=CHATML
+    )
 
 
 def test_a_foreign_template_decides_where_an_answer_begins(chatml):

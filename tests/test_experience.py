@@ -25,9 +25,7 @@ def prompts(tokenizer, texts=TEXTS) -> list[Prompt]:
 def players(request, tokenizer, tmp_path):
     """Random players; the policy likes to end, so that episodes have different lengths."""
     policy, reward_model = toys.policy(tokenizer, request.param), toys.reward_model(tokenizer, request.param)
-    head = policy.get_output_embeddings()
-    head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
-    head.bias.data[tokenizer.eos_token_id] = 2.5
+    toys.likes_to_end(policy, tokenizer, bias=2.5)
     reward_model.config.reward_shift, reward_model.config.reward_gain = 0.5, 2.0
     scorer = toys.scorer(tmp_path, reward_model, tokenizer)
     value_model = models.load_classifier(tmp_path, RUNTIME)

@@ -8,7 +8,11 @@ import torch
 from stages.core import batching, language_modelling
 from tests import toys
 
-EXAMPLES = [([20, 21, 22, 23], [False, True, True, True]), ([30, 31], [False, True]), ([40, 41, 42], [False, False, True])]
+EXAMPLES = [
+    ([20, 21, 22, 23], [False, True, True, True]),
+    ([30, 31], [False, True]),
+    ([40, 41, 42], [False, False, True]),
+]
 
 
 def test_documents_become_one_stream_with_eos_after_each(tokenizer):

@@ -58,7 +58,9 @@ def test_padding_changes_no_reward(reward_model, side, extra):
 def test_the_reward_stands_on_the_last_real_token_whatever_its_id(reward_model):
     row = [20, 21, reward_model.config.pad_token_id]
     hidden = reward_model.base_model(input_ids=torch.tensor([row])).last_hidden_state
-    torch.testing.assert_close(models.sequence_rewards(reward_model, *alone(row)), reward_model.score(hidden[:, -1])[:, 0])
+    torch.testing.assert_close(
+        models.sequence_rewards(reward_model, *alone(row)), reward_model.score(hidden[:, -1])[:, 0]
+    )
 
 
 def test_the_reward_is_what_transformers_itself_says(reward_model):

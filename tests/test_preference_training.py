@@ -57,7 +57,9 @@ def test_a_prompts_loss_is_the_mean_over_all_labelers_ordered_pairs(reward_model
 def test_rows_are_prompt_and_answer_as_the_scorer_sees_them(tokenizer):
     comparison = toys.comparisons(1)[0]
     group = preference_training.encode(tokenizer, [comparison], params())[0]
-    assert group.rows == [rewards.sequence_ids(tokenizer, comparison["messages"], r, 48) for r in comparison["responses"]]
+    assert group.rows == [
+        rewards.sequence_ids(tokenizer, comparison["messages"], r, 48) for r in comparison["responses"]
+    ]
 
 
 def test_prompts_whose_answers_are_all_tied_teach_ranking_nothing_and_are_left_out(tokenizer):
@@ -81,7 +83,9 @@ def test_tied_answers_still_teach_direct_scores(reward_model, tokenizer):
 def test_scores_become_shares_of_their_scale():
     simulated = [{"labeler": "labeler_1", "scores": [1, 4, 7]}, {"labeler": "labeler_2", "scores": [1, 7, 7]}]
     assert preference_training.unit_scores(simulated) == pytest.approx([0, 0.75, 1])
-    assert preference_training.unit_scores([{"labeler": "gpt", "scores": [2.0, 3.0, 6.0]}]) == pytest.approx([0, 0.25, 1])
+    assert preference_training.unit_scores([{"labeler": "gpt", "scores": [2.0, 3.0, 6.0]}]) == pytest.approx(
+        [0, 0.25, 1]
+    )
     assert preference_training.unit_scores([{"labeler": "gpt", "scores": [5.0, 5.0]}]) == []
     assert preference_training.unit_scores([{"labeler": "gpt", "scores": None}]) == []
 

@@ -6,7 +6,7 @@ from stages.core import records
 
 
 def test_records_come_back_as_they_were_written(tmp_path):
-    written = [{"text": "你好\u2028 \"x\"", "n": 1}, {"responses": ["a", ""], "labels": [{"scores": None}]}]
+    written = [{"text": '你好\u2028 "x"', "n": 1}, {"responses": ["a", ""], "labels": [{"scores": None}]}]
     path = tmp_path / "deep" / "records.jsonl"
     assert records.write(path, iter(written)) == 2
     assert records.read(path) == written

@@ -68,7 +68,9 @@ class KnownScores:
 
     def __init__(self, table: dict[str, float]):
         self.table = table
-        self.model = type("Model", (), {"config": type("Config", (), {"reward_gain": 2.0, "reward_activation": "identity"})})
+        self.model = type(
+            "Model", (), {"config": type("Config", (), {"reward_gain": 2.0, "reward_activation": "identity"})}
+        )
 
     def score_texts(self, messages, responses):
         return [self.table[response] for response in responses]

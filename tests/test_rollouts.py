@@ -13,10 +13,7 @@ LIMIT = 12
 @pytest.fixture
 def model(policy, tokenizer):
     """A policy that likes to end, so that answers end at different times."""
-    head = policy.get_output_embeddings()
-    head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
-    head.bias.data[tokenizer.eos_token_id] = 2.5
-    return policy
+    return toys.likes_to_end(policy, tokenizer, bias=2.5)
 
 
 def answers(model, tokenizer, texts, *, batch_size=6, temperature=1.0, seed=3, row_ids=None):
@@ -67,7 +64,9 @@ def test_the_loop_writes_what_whole_forward_passes_write(model, tokenizer, tempe
 def test_an_answer_depends_neither_on_its_batch_nor_on_its_place(model, tokenizer, temperature):
     expected = dict(zip(TEXTS, answers(model, tokenizer, TEXTS, temperature=temperature), strict=True))
     for texts, size in ((TEXTS[::-1], 6), (TEXTS, 1), (TEXTS, 4), (TEXTS[2:4], 2)):
-        for text, answer in zip(texts, answers(model, tokenizer, texts, batch_size=size, temperature=temperature), strict=True):
+        for text, answer in zip(
+            texts, answers(model, tokenizer, texts, batch_size=size, temperature=temperature), strict=True
+        ):
             assert answer == expected[text]
 
 

@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from stages.core import shapes
 
-# parameters as the papers print them, in millions; of GPT-3's table 2.1 and GPT-2's table 2 (corrected sizes of its repository)
+# millions of parameters: GPT-3's table 2.1; GPT-2's sizes as its repository corrects them
 PUBLISHED = {
     "gpt2": 124, "gpt2-medium": 355, "gpt2-large": 774, "gpt2-xl": 1558, "gpt3-small": 125, "gpt3-medium": 350,
     "gpt3-large": 760, "gpt3-xl": 1300, "gpt3-2.7b": 2700, "gpt3-6.7b": 6700, "gpt3-13b": 13000, "gpt3-175b": 175000,

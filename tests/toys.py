@@ -67,6 +67,27 @@ def reward_model(tokenizer, family: str = "llama", seed: int = 1, spread: float 
     return AutoModelForSequenceClassification.from_config(made, attn_implementation="eager").eval()
 
 
+def likes_to_end(model, tokenizer, bias: float = 4.5):
+    """Give the policy's head a bias towards EOS, so that answers have different lengths; returns the policy."""
+    import torch
+
+    head = model.get_output_embeddings()
+    head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
+    head.bias.data[tokenizer.eos_token_id] = bias
+    return model
+
+
+def players(tokenizer, folder: Path, family: str = "llama"):
+    """Return random players of PPO; the reward model, saved to `folder`, is the value model's start."""
+    from stages.core import models
+    from stages.core.experience import Players
+
+    judge = scorer(folder, reward_model(tokenizer, family), tokenizer)
+    value_model = models.load_classifier(folder, runtime())
+    started = likes_to_end(policy(tokenizer, family), tokenizer)
+    return Players(started, value_model, policy(tokenizer, family, seed=5), judge, tokenizer)
+
+
 def save(folder: Path, model, tokenizer) -> Path:
     """Write a model folder and return it."""
     from stages.core import models

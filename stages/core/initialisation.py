@@ -1,4 +1,4 @@
-"""A start that lets a small model learn to copy: attention heads that look at the token before from the first update on.
+"""A start that lets a small model learn to copy: heads that look at the token before, and first updates on repetition.
 
 Copying a name from the prompt takes two layers: one writes to each position which token came before it, the next looks
 for positions whose predecessor is the present token (induction heads, Olsson et al. 2022). At laptop sizes the first
@@ -35,3 +35,18 @@ def add_previous_token_heads(model: PreTrainedModel, num_heads: int) -> None:
         queries[:num_heads, :pairs] = STRENGTH
         keys[:num_heads, :pairs] = STRENGTH * frequencies.cos()
         keys[:num_heads, width // 2 : width // 2 + pairs] = STRENGTH * frequencies.sin()
+
+
+def repeated_rows(num_rows: int, num_tokens: int, vocab_size: int, generator: torch.Generator) -> torch.Tensor:
+    """Return rows [num_rows, num_tokens] of random tokens that repeat with a period of 6 to 24 tokens.
+
+    Nothing but copying predicts them, so that the first updates on such rows form the induction heads that text alone
+    forms late. Tokens are drawn by rank (BPE numbers them roughly by frequency) with weight 1 / rank^0.7.
+    """
+    weights = torch.arange(1, vocab_size + 1).float() ** -0.7
+    rows = []
+    for _ in range(num_rows):
+        period = int(torch.randint(6, 25, (1,), generator=generator))
+        tokens = torch.multinomial(weights, period, generator=generator)
+        rows.append(tokens.repeat(num_tokens // period + 1)[:num_tokens])
+    return torch.stack(rows)

@@ -17,6 +17,7 @@ class Pretrain(Params):
     shape: str  # named in stages/core/shapes.py; read for scratch only
     vocab_size: int = Field(ge=280, le=1_000_000)  # 256 bytes, the markers and at least some merges
     previous_token_heads: int = Field(ge=0)  # of the first layer, given at the start; see stages/core/initialisation.py
+    copying_steps: int = Field(ge=0)  # first updates, on random tokens that repeat
     tokens: int = Field(ge=1)  # of training, repeated documents counted again
     sequence_tokens: int = Field(ge=8)
     batch_size: int = Field(ge=1)  # sequences an update

@@ -1,0 +1,159 @@
+"""The stage `collect_comparisons`: answers of a policy, ranked by labelers and added to the rankings so far."""
+
+import json
+import random
+import shutil
+
+import pytest
+import torch
+
+from stages import collect_comparisons
+from stages.core import records
+from stages.params.base import parse, read_yaml
+from stages.world import gold, tasks
+from tests import toys
+
+FOLDER = "data/collect_comparisons/r1"
+
+
+def world_prompts(count: int, first: int) -> list[dict]:
+    """Return prompts of the embedded world with their tasks."""
+    made = []
+    for number in range(first, first + count):
+        task, messages, category = tasks.draw(random.Random(number), "seen")
+        made.append(toys.prompt(number, "") | {"messages": messages, "category": category, "task": task})
+    return made
+
+
+def prepared(root, tokenizer):
+    """Give the root prompts with tasks and a random policy that ends its answers in time."""
+    policy = toys.policy(tokenizer, spread=0.3)
+    toys.save(root / "data/sft", policy, tokenizer)
+    source = root / "data/collect_prompts"
+    records.write(source / "prompts.reward_model.jsonl", [*world_prompts(16, first=0), *toys.prompts(2)])
+    records.write(source / "prompts.judge.jsonl", world_prompts(6, first=100))
+    for name, value in {"max_prompts": 12, "max_judge_prompts": 5, "max_prompt_tokens": 1000}.items():
+        toys.set_param(root, f"collect_comparisons.{name}", value)
+    return root
+
+
+def collected(root) -> dict[str, list[dict]]:
+    return {name: records.read(root / FOLDER / f"comparisons.{name}.jsonl") for name in collect_comparisons.FILES}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, tokenizer):
+    """A root on which the stage has run."""
+    root = prepared(toys.root(tmp_path_factory.mktemp("collect_comparisons") / "repository"), tokenizer)
+    collect_comparisons.main(root, "r1")
+    return root
+
+
+def test_run_twice_it_writes_the_same_bytes(done, tmp_path):
+    again = tmp_path / "elsewhere"
+    shutil.copytree(done, again)
+    shutil.rmtree(again / FOLDER)
+    shutil.rmtree(again / "metrics")
+    toys.set_param(again, "collect_comparisons.batch_size", 5)  # changes speed only
+    torch.rand(7)
+    collect_comparisons.main(again, "r1")
+    assert toys.file_bytes(done / "data") == toys.file_bytes(again / "data")
+    assert toys.file_bytes(done / "metrics") == toys.file_bytes(again / "metrics")
+
+
+def test_each_prompt_has_different_answers_ranked_by_one_or_two_labelers(done):
+    files = collected(done)
+    assert len(files["train"]) + len(files["validation"]) == 12
+    assert len(files["judge"]) == 5
+    for name, comparisons in files.items():
+        for record in comparisons:
+            count = len(record["responses"])
+            assert len(set(record["responses"])) == count
+            assert 2 <= count <= 4
+            assert 1 <= len(record["labels"]) <= 2
+            for label in record["labels"]:
+                assert label["labeler"].startswith("held_out_" if name == "judge" else "labeler_")
+                assert len(label["ranks"]) == len(label["scores"]) == count
+                assert min(label["ranks"]) == 1
+            assert record["gold"] == [gold.score(record["task"], text).score for text in record["responses"]]
+
+
+def test_no_prompt_is_on_two_sides(done):
+    sides = [{record["id"] for record in comparisons} for comparisons in collected(done).values()]
+    assert not sides[0] & sides[1]
+    assert sides[1]
+
+
+def test_metrics_count_what_was_written(done):
+    files = collected(done)
+    everything = [record for comparisons in files.values() for record in comparisons]
+    metrics = json.loads((done / "metrics/collect_comparisons/r1.json").read_text())["collect_comparisons"]["r1"]
+    assert metrics["prompts"] == {name: len(comparisons) for name, comparisons in files.items()}
+    assert metrics["new_prompts"] == 17
+    assert metrics["answers"] == sum(len(record["responses"]) for record in everything)
+    pairs = [records.pairs(label["ranks"]) for record in everything for label in record["labels"]]
+    assert metrics["pairs"] == sum(len(ordered) for ordered in pairs)
+
+
+def test_k_is_drawn_from_its_range():
+    params = collect_comparisons.CollectComparisonsInputs.model_fields["collect_comparisons"].annotation
+    chosen = toys.section(params, "collect_comparisons", min_responses=2, max_responses=9)
+
+    class Run:
+        def progress(self, step, total, metrics):
+            pass
+
+    tokenizer = toys.tokenizer()
+    policy = toys.policy(tokenizer, spread=0.05)  # nearly every answer is another one
+    answered = collect_comparisons.sample(policy, tokenizer, toys.prompts(60), chosen, toys.runtime(), 1, Run())
+    sizes = [len(record["responses"]) for record in answered]
+    assert set(sizes) == set(range(2, 10))
+
+
+def test_two_rankings_of_a_prompt_come_from_two_people():
+    section = toys.shrunken_params()["collect_comparisons"]["labelers"] | {"overlap_share": 1.0}
+    labelers = parse(collect_comparisons.Labelers, section, "labelers")
+    for record in world_prompts(8, first=0):
+        answered = record | {"responses": ["red fox.", "Nobody knows.", "The fox sat on the mat."]}
+        labelled = collect_comparisons.label(answered, labelers, seed=1, held_out=False)
+        assert len({label["labeler"] for label in labelled["labels"]}) == 2
+        assert collect_comparisons.label(answered, labelers, seed=1, held_out=False) == labelled
+
+
+def test_given_comparisons_alone_are_parted_by_prompt(root, tokenizer):
+    toys.save(root / "data/sft", toys.policy(tokenizer), tokenizer)
+    records.write(root / "data/collect_prompts/comparisons.train.jsonl", toys.comparisons(30))
+    for name, value in {"labelers": None, "max_prompts": 0, "max_judge_prompts": 0}.items():
+        toys.set_param(root, f"collect_comparisons.{name}", value)
+    collect_comparisons.main(root, "r1")
+    files = collected(root)
+    assert len(files["train"]) + len(files["validation"]) == 30
+    assert 1 <= len(files["validation"]) <= 12
+    assert files["judge"] == []
+
+
+def test_without_any_comparison_it_says_what_to_do(root, tokenizer):
+    toys.save(root / "data/sft", toys.policy(tokenizer), tokenizer)
+    with pytest.raises(ValueError, match="no comparisons"):
+        collect_comparisons.main(root, "r1")  # the toy prompts carry no task, so nobody can rank their answers
+
+
+def test_a_later_round_adds_to_the_earlier_ones_comparisons(done, tmp_path, tokenizer):
+    root = tmp_path / "repository"
+    shutil.copytree(done, root)
+    toys.save(root / "data/ppo/r1", toys.policy(tokenizer, seed=8), tokenizer)
+    toys.set_param(root, "rounds", read_yaml(root / "params.yaml")["rounds"] | {
+        "r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"}
+    })  # fmt: skip
+    collect_comparisons.main(root, "r2")
+    first = collected(root)
+    for name, comparisons in first.items():
+        both = records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl")
+        assert both[: len(comparisons)] == comparisons
+        assert len(both) > len(comparisons)
+        assert both[len(comparisons)]["responses"] != comparisons[0]["responses"]
+    train, validation = (
+        {record["id"] for record in records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl")}
+        for name in ("train", "validation")
+    )
+    assert not train & validation  # a prompt stays on its side in every round

@@ -1,0 +1,45 @@
+"""Previous-token heads: a start that lets a small model learn to copy."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from stages.core import initialisation, shapes
+from tests import toys
+
+
+@pytest.fixture
+def model():
+    config = shapes.config("laptop", vocab_size=300, pad_id=0, eos_id=1)
+    torch.manual_seed(0)
+    return AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+
+
+def attention_to_the_token_before(model) -> torch.Tensor:
+    """The mean share, by head of the first layer, of the attention that goes from each token to the one before it."""
+    ids = torch.randint(5, 300, (2, 96))
+    weights = model(input_ids=ids, output_attentions=True).attentions[0]  # [B, heads, T, T]
+    return weights.diagonal(offset=-1, dim1=2, dim2=3).mean(dim=(0, 2))
+
+
+def test_the_chosen_heads_look_at_the_token_before_and_the_others_do_not(model):
+    initialisation.add_previous_token_heads(model, 2)
+    shares = attention_to_the_token_before(model)
+    assert (shares[:2] > 0.7).all()
+    assert (shares[2:] < 0.2).all()
+
+
+def test_everything_else_stays_as_it_was_and_trainable(model):
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    initialisation.add_previous_token_heads(model, 1)
+    changed = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+    assert changed == {f"model.layers.0.self_attn.{name}_proj.bias" for name in "qk"}
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
+def test_a_model_that_cannot_have_them_says_so(model, tokenizer):
+    with pytest.raises(ValueError, match=r"previous_token_heads: the shape has only 4 heads"):
+        initialisation.add_previous_token_heads(model, 5)
+    for family in ("llama", "gpt2"):
+        with pytest.raises(ValueError, match=r"previous_token_heads: this shape has no rotary attention biases"):
+            initialisation.add_previous_token_heads(toys.policy(tokenizer, family), 1)

@@ -1,0 +1,134 @@
+"""One PPO update: the first ratio is 1, only completions teach, micro-batches change nothing."""
+
+import pytest
+import torch
+
+from stages import ppo
+from stages.core import advantages, experience, language_modelling
+from stages.core.experience import Players
+from stages.params.ppo import Ppo
+from tests import toys
+
+RUNTIME = toys.runtime()
+
+
+def params(**changes) -> Ppo:
+    usual = {"batch_size": 8, "minibatch_size": 8, "micro_batch_size": 8, "max_completion_tokens": 8}
+    return toys.section(Ppo, "ppo", **{**usual, **changes})
+
+
+@pytest.fixture(params=["llama", "gpt2"])
+def players(request, tokenizer, tmp_path):
+    return toys.players(tokenizer, tmp_path, request.param)
+
+
+class Batch:
+    """One gathered batch with what its updates need."""
+
+    def __init__(self, players: Players, chosen: Ppo):
+        self.players = players
+        self.seen = experience.gather(
+            players, ppo.tokenised(players.tokenizer, toys.prompts(8), chosen), chosen, RUNTIME, seed=3
+        )
+        mask = self.seen.completion_mask
+        rewards = advantages.shape_rewards(
+            self.seen.scores, self.seen.logprobs, self.seen.reference_logprobs, mask, chosen.kl_coef
+        )
+        self.estimate = advantages.gae(rewards, self.seen.values, mask, chosen.gamma, chosen.lam)
+        self.whitened = advantages.whiten(self.estimate.advantages, mask)
+
+    def policy_losses(self, chosen: Ppo, rows=None, ptx=None):
+        learned: list[dict] = []
+        rows = torch.arange(8) if rows is None else rows
+        losses = ppo.policy_losses(self.players, self.seen, self.whitened, rows, ptx, chosen, RUNTIME, learned)
+        return losses, learned
+
+    def value_losses(self, chosen: Ppo):
+        return ppo.value_losses(self.players, self.seen, self.estimate.returns, torch.arange(8), chosen, RUNTIME)
+
+
+def gradients(model, losses) -> tuple[float, list[torch.Tensor]]:
+    model.zero_grad()
+    total = 0.0
+    for loss in losses:
+        loss.backward()
+        total += loss.item()
+    return total, [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+
+
+def assert_same(one: list[torch.Tensor], other: list[torch.Tensor]) -> None:
+    for gradient, also in zip(one, other, strict=True):
+        torch.testing.assert_close(also, gradient, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_before_the_first_update_every_ratio_is_exactly_1(players, temperature):
+    chosen = params(temperature=temperature)
+    batch = Batch(players, chosen)
+    assert len(set(batch.seen.mask.sum(dim=1).tolist())) > 2  # episodes must be padded, or this test says nothing
+    losses, learned = batch.policy_losses(chosen)
+    loss = sum(losses)
+    assert learned[0]["approx_kl"] == 0.0
+    assert learned[0]["clip_share"] == 0.0
+    assert loss.item() == pytest.approx(-batch.whitened[batch.seen.completion_mask].mean().item(), abs=1e-6)
+
+
+def test_before_the_first_update_ratios_are_1_in_any_order_of_rows(players):
+    chosen = params()
+    losses, learned = Batch(players, chosen).policy_losses(params(micro_batch_size=3), torch.randperm(8))
+    list(losses)
+    assert learned[0]["approx_kl"] < 1e-10
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_micro_batches_change_neither_losses_nor_gradients(players, size):
+    batch = Batch(players, params())
+    ptx = torch.randint(5, 300, (4, 9))
+    expected = gradients(players.policy, batch.policy_losses(params(ptx_coef=0.5), ptx=ptx)[0])
+    parts = gradients(players.policy, batch.policy_losses(params(ptx_coef=0.5, micro_batch_size=size), ptx=ptx)[0])
+    assert parts[0] == pytest.approx(expected[0], rel=1e-4)
+    assert_same(expected[1], parts[1])
+    expected = gradients(players.value_model, batch.value_losses(params()))
+    parts = gradients(players.value_model, batch.value_losses(params(micro_batch_size=size)))
+    assert parts[0] == pytest.approx(expected[0], rel=1e-5)
+    assert_same(expected[1], parts[1])
+
+
+def test_no_gradient_comes_from_prompts_or_padding(players):
+    """The loss's gradient by a logit is zero exactly where the next token is not one that the policy chose."""
+    batch = Batch(players, params())
+    seen = []
+
+    def keep(module, inputs, output):
+        output.logits.retain_grad()
+        seen.append(output.logits)
+
+    handle = players.policy.register_forward_hook(keep)
+    gradients(players.policy, batch.policy_losses(params())[0])
+    handle.remove()
+    moved = (seen[0].grad != 0).any(-1)  # [B, R + 1], the last predicts nothing
+    assert torch.equal(moved[:, :-1], batch.seen.completion_mask)
+    assert not moved[:, -1].any()
+
+
+def test_an_update_moves_log_probabilities_with_their_advantages(players):
+    chosen = params(policy_optimisation={"learning_rate": 1e-3, "warmup_steps": 0}, kl_coef=0.0)
+    batch = Batch(players, chosen)
+    loss, direction = gradients(players.policy, batch.policy_losses(chosen)[0])
+    step = 1e-4
+    with torch.no_grad():
+        for weight, gradient in zip(players.policy.parameters(), direction, strict=True):
+            weight -= step * gradient
+    later = sum(loss.item() for loss in batch.policy_losses(chosen)[0])
+    squared = sum((gradient**2).sum().item() for gradient in direction)
+    assert (loss - later) / step == pytest.approx(squared, rel=0.1)  # a finite difference along the gradient
+
+
+def test_pretraining_text_adds_its_own_gradient(players):
+    batch = Batch(players, params())
+    ptx = torch.randint(5, 300, (4, 9))
+    plain = gradients(players.policy, batch.policy_losses(params())[0])[1]
+    both = gradients(players.policy, batch.policy_losses(params(ptx_coef=27.8), ptx=ptx)[0])[1]
+    text = gradients(players.policy, [language_modelling.next_token_losses(players.policy, ptx).mean()])[1]
+    for one, other, whole in zip(plain, text, both, strict=True):
+        torch.testing.assert_close(one + 27.8 * other, whole, rtol=1e-3, atol=1e-4)
