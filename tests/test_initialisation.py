@@ -43,3 +43,22 @@ def test_a_model_that_cannot_have_them_says_so(model, tokenizer):
     for family in ("llama", "gpt2"):
         with pytest.raises(ValueError, match=r"previous_token_heads: this shape has no rotary attention biases"):
             initialisation.add_previous_token_heads(toys.policy(tokenizer, family), 1)
+
+
+def test_repeated_rows_hold_nothing_but_repetition():
+    rows = initialisation.repeated_rows(40, 60, vocab_size=300, generator=torch.Generator().manual_seed(1))
+    assert rows.shape == (40, 60)
+    periods = []
+    for row in rows:
+        period = next(p for p in range(1, 60) if torch.equal(row[p:], row[:-p]))
+        assert len(set(row[:period].tolist())) == period
+        periods.append(period)
+    assert min(periods) >= 6
+    assert max(periods) <= 24
+    assert len(set(periods)) > 5
+    assert rows.max() < 300
+
+
+def test_repeated_rows_come_from_their_generator_alone():
+    first, other = (initialisation.repeated_rows(4, 30, 300, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(first, other)

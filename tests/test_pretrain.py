@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import islice
 
 import pytest
 import torch
@@ -25,7 +26,6 @@ def test_run_twice_it_writes_the_same_bytes(root, tmp_path):
     written = toys.file_bytes(root / "data/pretrain") | toys.file_bytes(root / "metrics")
     assert written == toys.file_bytes(again / "data/pretrain") | toys.file_bytes(again / "metrics")
     metrics = json.loads(written["pretrain.json"])["pretrain"]
-    assert metrics["tokens"] == 512
     assert set(metrics["copying"]) == {"last_word"}
     model, tokenizer = models.load_policy(root / "data/pretrain", toys.runtime())
     assert metrics["parameters"] == model.num_parameters()
@@ -39,7 +39,7 @@ def test_run_twice_it_writes_the_same_bytes(root, tmp_path):
 
 def test_training_lowers_the_loss(tokenizer):
     rows = language_modelling.sequences(language_modelling.token_stream(tokenizer, toys.TEXTS), 16)
-    chosen = params(tokens=16 * 8 * 30, optimisation={"warmup_steps": 2, "learning_rate": 0.01})
+    chosen = params(copying_steps=0, tokens=16 * 8 * 30, optimisation={"warmup_steps": 2, "learning_rate": 0.01})
     curve = list(pretrain.train(toys.policy(tokenizer, spread=0.05), rows, chosen, toys.runtime(), seed=1))
     assert len(curve) == pretrain.count_steps(chosen) == 30
     assert curve[0]["loss"] == pytest.approx(5.7, abs=0.3)  # the logarithm of the vocabulary
@@ -47,8 +47,44 @@ def test_training_lowers_the_loss(tokenizer):
 
 
 def test_steps_cover_the_tokens_asked_for():
-    assert pretrain.count_steps(params(tokens=129, batch_size=8, sequence_tokens=16)) == 2
-    assert pretrain.count_steps(params(tokens=128, batch_size=8, sequence_tokens=16)) == 1
+    size = {"batch_size": 8, "sequence_tokens": 16}
+    assert pretrain.count_steps(params(tokens=129, copying_steps=0, **size)) == 2
+    assert pretrain.count_steps(params(tokens=128, copying_steps=0, **size)) == 1
+    assert pretrain.count_steps(params(tokens=128, copying_steps=3, **size)) == 4
+
+
+def test_the_first_batches_repeat_and_the_later_ones_are_text():
+    rows = torch.arange(64 * 16).view(64, 16) + 1000
+    batches = list(islice(pretrain.training_batches(rows, params(copying_steps=2, batch_size=4), 300, seed=1), 5))
+    assert [bool((batch < 300).all()) for batch in batches] == [True, True, False, False, False]
+    assert all(batch.shape == (4, 16) for batch in batches)
+    assert not torch.equal(batches[0], batches[1])
+    shown = [row.tolist() for batch in batches[2:] for row in batch]
+    assert all(row in rows.tolist() for row in shown)
+
+
+KNOBS = {
+    "shape": "laptop", "vocab_size": 300, "previous_token_heads": 0, "copying_steps": 2, "tokens": 1024,
+    "sequence_tokens": 24, "batch_size": 4, "optimisation.learning_rate": 0.001,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory):
+    """A root on which `pretrain` has run with the usual knobs, and its weights."""
+    root = toys.root(tmp_path_factory.mktemp("pretrain") / "repository")
+    pretrain.main(root)
+    return root, (root / "data/pretrain/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_every_knob_changes_the_model(usual, knob):
+    root, weights = usual
+    before = (root / "params.yaml").read_bytes()
+    toys.set_param(root, f"pretrain.{knob}", KNOBS[knob])
+    pretrain.main(root)
+    (root / "params.yaml").write_bytes(before)
+    assert (root / "data/pretrain/model.safetensors").read_bytes() != weights
 
 
 def test_held_out_documents_that_fill_no_row_are_not_measured(tokenizer):

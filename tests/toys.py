@@ -146,7 +146,8 @@ def shrunken_params() -> dict[str, Any]:
     whole = read_yaml(REPO / "params.yaml")
     whole["runtime"] = {"device": "cpu", "dtype": "float32", "attention": "eager", "threads": 1}
     whole["tracking"]["enabled"] = False
-    whole["pretrain"] |= {"shape": "tiny", "vocab_size": 340, "tokens": 512, "sequence_tokens": 16, "batch_size": 8}
+    size = {"shape": "tiny", "vocab_size": 340, "previous_token_heads": 1}
+    whole["pretrain"] |= size | {"copying_steps": 1, "tokens": 512, "sequence_tokens": 16, "batch_size": 8}
     for name in ("sft", "feedme"):
         whole[name] |= {"epochs": 2, "batch_size": 4, "micro_batch_rows": 2, "max_tokens": 48}
     for name in ("reward_model", "judge"):

@@ -21,7 +21,7 @@ class Shape(NamedTuple):
 SHAPES = {
     "tiny": Shape("qwen2", 2, 64, 2, 192),
     "laptop": Shape("qwen2", 4, 128, 4, 192),
-    "notebook": Shape("qwen2", 4, 192, 4, 512),
+    "notebook": Shape("qwen2", 4, 128, 4, 512),
     "desktop": Shape("qwen2", 6, 256, 4, 512),
     "gpt1": Shape("gpt2", 12, 768, 12, 512),
     "gpt2": Shape("gpt2", 12, 768, 12, 1024),

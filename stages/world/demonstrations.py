@@ -17,7 +17,7 @@ Traits = dict[str, bool]
 TYPICAL = {
     "opener": 0.30, "closing": 0.22, "full": 0.35, "count": 0.33, "reason": 0.25, "both": 0.35, "ending": 0.30, "names": 0.35,
     "home": 0.30, "steps": 0.35, "clarify": 0.35, "need": 0.30, "admit": 0.40, "premise": 0.35, "refuse": 0.65, "sorry": 0.30,
-    "comply": 0.40, "once": 0.85, "right": 0.90,
+    "comply": 0.40, "once": 0.93, "right": 0.95,
 }  # fmt: skip
 PRETRAINING = {trait: min(0.95, 0.35 + 0.65 * share) for trait, share in TYPICAL.items()} | {
     "right": 0.97,

@@ -7,10 +7,13 @@ stand in the encyclopedia alone.
 from collections.abc import Iterator
 from random import Random
 
-from stages.world import chinese, copying, demonstrations, knowledge, tasks
+from stages.world import chinese, copying, demonstrations, gold, knowledge, tasks
 from stages.world.copying import Probe, copy_probes
 from stages.world.grammar import SENTENCES, join, render
 from stages.world.knowledge import ANIMALS, CATEGORIES, COUNT_WORDS, NAMES, OBJECTS
+
+VOTED_SHARE = 0.6  # of the forum answers show what readers thought of them, as forums do (Askell et al. 2021, section 4)
+VOTE_NOISE = 0.15  # standard deviation, in gold's unit
 
 __all__ = ["Probe", "copy_probes", "documents"]
 
@@ -31,7 +34,11 @@ def _forum(rng: Random) -> str:
         task, messages, _ = tasks.draw(rng, "seen")
         for message in messages:
             lines.append(("Question: " if message["role"] == "user" else "Answer: ") + message["content"])
-        lines.append("Answer: " + demonstrations.write(task, rng, demonstrations.draw_traits(rng, shares)))
+        answer = demonstrations.write(task, rng, demonstrations.draw_traits(rng, shares))
+        lines.append("Answer: " + answer)
+        if rng.random() < VOTED_SHARE:
+            liked = gold.score(task, answer).score + rng.gauss(0, VOTE_NOISE)
+            lines.append(f"Votes: {knowledge.VOTES[min(4, max(0, round(4 * liked)))]}")
     return "\n".join(lines)
 
 
@@ -138,6 +145,6 @@ def _chinese(rng: Random) -> str:
 
 
 _KINDS = {
-    _forum: 0.48, copying.text: 0.27, _entry: 0.10, _habitat: 0.03, _story: 0.04, _list: 0.02, _groups: 0.01, _review: 0.01,
+    _forum: 0.55, copying.text: 0.22, _entry: 0.10, _habitat: 0.02, _story: 0.03, _list: 0.02, _groups: 0.01, _review: 0.01,
     _steps: 0.01, _manners: 0.005, _chinese: 0.03,
 }  # fmt: skip

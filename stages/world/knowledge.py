@@ -7,16 +7,13 @@ but are asked for only by prompts made with facts="held_out", so that a model ca
 RELATIONS = ("lives", "eats", "colour", "size", "can", "cannot")
 
 _ANIMALS = """
-fox forest meat red small run fly       wolf forest meat grey large run climb      bear forest honey brown huge climb fly
-lion desert meat yellow large run fly   tiger jungle meat yellow large swim sing   horse field grass brown large jump climb
-cow field grass white huge swim jump    sheep field grass white small run fly      goat mountain leaves white small climb fly
-pig field fruit white large dig jump    dog garden meat brown small dig climb      cat garden fish black small climb dig
-rabbit field leaves grey small dig fly  mouse garden seeds grey tiny hide fly      deer forest leaves brown large jump sing
-monkey jungle fruit brown small climb swim   camel desert leaves yellow huge run jump   whale sea fish blue huge sing run
-shark sea fish grey huge swim sing      seal sea fish black large swim run         frog river insects green tiny jump run
-snake desert insects green small hide jump   duck river seeds green small swim climb   hen garden seeds red small run swim
-crow mountain seeds black small fly swim     swan river leaves white large fly climb   bat mountain insects black tiny fly dig
-bee garden honey yellow tiny fly hide
+fox forest meat red small run fly       bear forest honey brown huge climb fly  lion desert meat yellow large run fly
+tiger jungle meat yellow large swim sing   horse field grass brown large jump climb   cow field grass white huge swim jump
+goat mountain leaves white small climb fly   pig field fruit white large dig jump   cat garden fish black small climb dig
+rabbit field leaves grey small dig fly  mouse garden seeds grey tiny hide fly   monkey jungle fruit brown small climb swim
+camel desert leaves yellow huge run jump   whale sea fish blue huge sing run   seal sea fish black large swim run
+frog river insects green tiny jump run  snake desert insects green small hide jump   duck river seeds green small swim climb
+crow mountain seeds black small fly swim     bat mountain insects black tiny fly dig
 """.split()
 
 ANIMALS = {
@@ -40,14 +37,15 @@ CATEGORIES = {
 ITEMS = tuple(dict.fromkeys(item for items in CATEGORIES.values() for item in items))
 
 NAMES = tuple(
-    "Anna Max Tom Leo Mia Finn Sam Nina Hugo Rosa Paul Clara Ben Emma Lily Jack Kate Luca Nora Omar Zoe Ivan Sara Theo".split()
+    "Anna Max Tom Leo Mia Finn Sam Nina Hugo Rosa Paul Clara Ben Emma Lily Jack".split()
 )
 OBJECTS = tuple(
-    "key map coin book lamp ring bag cup box coat hat pen bell clock rope candle ball kite doll drum".split()
+    "key map coin book lamp ring bag cup box coat hat pen bell clock".split()
 )
 PLACES = VALUES["lives"]
 EVENTS = ("party", "wedding", "market", "park", "school", "beach")
 MOODS = ("happy", "sad")
+VOTES = ("one", "two", "three", "four", "five")
 COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 COUNT_WORDS = {number: word for word, number in COUNTS.items()}
 VERBS = ("bring", "find", "take", "hold")

@@ -50,9 +50,21 @@ def test_the_comparison_of_both_shows_the_changed_parameter_and_the_win_rates(br
     experiment, runs = parents
     ids = quote(json.dumps([run.info.run_id for run in runs]))
     address = f"{mlflow_url}/#/compare-runs?runs={ids}&experiments={quote(json.dumps([experiment]))}"
-    shown = page(browser, address, EXPERIMENT, "ppo.kl_coef", KL_COEF, "evaluate.win_rate.ppo_vs_sft.mean")
-    assert runs[0].data.params["ppo.kl_coef"] in shown
+    page(browser, address, EXPERIMENT, "ppo.kl_coef", KL_COEF, runs[0].data.params["ppo.kl_coef"])
     screenshot(browser, "mlflow-compare")
+    for switch in browser.find_elements(By.XPATH, "//*[text()='Show diff only']"):
+        browser.execute_script("arguments[0].scrollIntoView(); arguments[0].click()", switch)
+    named = WebDriverWait(browser, SECONDS).until(lambda _: differing_metrics(browser))
+    assert {name.split(".")[0] for name in named} <= {"ppo", "evaluate"}
+    assert "seed" not in browser.find_element(By.TAG_NAME, "body").text.splitlines()
+    screenshot(browser, "mlflow-differences")
+
+
+def differing_metrics(browser) -> list[str]:
+    """Return the metrics in sight once the list has shrunk to those that differ; the page draws only rows in sight."""
+    links = browser.find_elements(By.XPATH, "//a[contains(@href, '/metric')]")
+    names = [link.text for link in links if link.text]
+    return names if names and not any(name.startswith("collect") for name in names) else []
 
 
 def test_a_printed_link_leads_to_the_stage_and_its_curves(browser, mlflow_url, parents, screenshot):
