@@ -19,7 +19,7 @@ def main(root: Path = Path(".")) -> None:
         run.log_inputs([validation_file], context="validation")
         tokenizer = models.load_tokenizer(base)
         if tokenizer.chat_template == chat.BASE_TEMPLATE:
-            tokenizer.chat_template = chat.CHAT_TEMPLATE  # from here on the model answers in turns
+            tokenizer.chat_template = chat.FINE_TUNED[params.sft.template]  # from here on the model answers in turns
         model = models.load_causal(base, params.runtime, dropout=params.sft.dropout)
         metrics = supervised_stage.fit(
             root,

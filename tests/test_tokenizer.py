@@ -34,6 +34,11 @@ def test_a_frequent_word_is_one_token_wherever_it_stands(tokenizer):
         assert tokenizer(f" {word}")["input_ids"][0] in tokenizer(f" Say {word}.")["input_ids"]
 
 
+def test_a_word_that_begins_a_text_is_learned_with_its_space():
+    trained = tokenizer.train(["zebra", "zebra runs"] * 20, vocab_size=300, context=64)
+    assert len(trained(" zebra")["input_ids"]) == 1
+
+
 def test_no_token_spans_two_chinese_characters():
     trained = tokenizer.train(["北京在中国"] * 50 + ["北京 red 北京"] * 50, vocab_size=400, context=64)
     assert len(trained("北京")["input_ids"]) == 2  # each is one token, though the two always stand together

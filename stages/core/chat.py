@@ -19,13 +19,18 @@ BASE_TEMPLATE = (
     "{% else %} {{ message['content'] }}\n{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"
 )
-# What a fine-tuned model is trained on: one marker token before each turn, EOS after each answer.
+# The same pages for a fine-tuned model, each answer ended by EOS: what the base has learned of such text serves at once.
+PLAIN_TEMPLATE = BASE_TEMPLATE.replace("Answer: {{ message['content'] }}\n", "Answer: {{ message['content'] }}<|endoftext|>\n")
+# One marker token before each turn, EOS after each answer: nothing that a user writes can pass for another turn.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "<|{{ message['role'] }}|> {{ message['content'] }}"
     "{% if message['role'] == 'assistant' %}<|endoftext|>{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+
+
+FINE_TUNED = {"plain": PLAIN_TEMPLATE, "markers": CHAT_TEMPLATE}
 
 
 class TokenisedTurns(NamedTuple):
@@ -61,7 +66,7 @@ def adopted_template(eos_token: str) -> str:
 
 def leading_space(tokenizer) -> str:
     """Return ' ' if the template leaves the space before an answer to the answer, else ''."""
-    ours = (BASE_TEMPLATE, CHAT_TEMPLATE, adopted_template(tokenizer.eos_token))
+    ours = (BASE_TEMPLATE, PLAIN_TEMPLATE, CHAT_TEMPLATE, adopted_template(tokenizer.eos_token))
     return " " if tokenizer.chat_template in ours else ""
 
 

@@ -52,8 +52,12 @@ def open_store(settings: Tracking, home: Path) -> "tuple[MlflowClient, str]":
 
 
 def _quieten() -> None:
-    """Switch MLflow's telemetry, its progress bars and its database chatter off; a dead server costs seconds."""
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+    """Switch MLflow's telemetry, progress bars, own links and database chatter off; let a dead server cost seconds."""
+    quiet = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
     patient = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
     for name, value in (quiet | patient).items():
         os.environ.setdefault(name, value)

@@ -1,5 +1,7 @@
 """Supervised fine-tuning of the base model on demonstrations."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from stages.params.base import Params
@@ -7,7 +9,11 @@ from stages.params.runtime import Runtime
 from stages.params.supervised import Supervised
 
 
+class Sft(Supervised):
+    template: Literal["plain", "markers"]  # of dialogues, for a base that brings no chat template of its own
+
+
 class SftInputs(Params):
     seed: int = Field(ge=0)
     runtime: Runtime
-    sft: Supervised
+    sft: Sft

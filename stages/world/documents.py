@@ -145,6 +145,6 @@ def _chinese(rng: Random) -> str:
 
 
 _KINDS = {
-    _forum: 0.55, copying.text: 0.22, _entry: 0.10, _habitat: 0.02, _story: 0.03, _list: 0.02, _groups: 0.01, _review: 0.01,
+    _forum: 0.62, copying.text: 0.17, _entry: 0.08, _habitat: 0.02, _story: 0.03, _list: 0.02, _groups: 0.01, _review: 0.01,
     _steps: 0.01, _manners: 0.005, _chinese: 0.03,
 }  # fmt: skip

@@ -86,7 +86,7 @@ def mlflow_url(pipeline: Pipeline) -> Iterator[str]:
     server = subprocess.Popen(command, cwd=pipeline.root, env=settings, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(120):
+        for _ in range(360):
             try:
                 urllib.request.urlopen(f"{url}/health", timeout=2)
                 break
@@ -97,7 +97,10 @@ def mlflow_url(pipeline: Pipeline) -> Iterator[str]:
         yield url
     finally:
         server.terminate()
-        server.wait(timeout=20)
+        try:
+            server.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            server.kill()
         log.close()
 
 

@@ -4,12 +4,13 @@ import json
 from urllib.parse import quote
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.integration.conftest import EXPERIMENT, KL_COEF
 
-SECONDS = 60
+SECONDS = 180  # a busy machine draws slowly
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def page(browser, url: str, *texts: str) -> str:
     def visible() -> str:
         return browser.find_element(By.TAG_NAME, "body").text
 
-    WebDriverWait(browser, SECONDS, ignored_exceptions=[Exception]).until(
+    WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(
         lambda _: all(text in visible() for text in texts), f"{texts} did not all appear on {url}"
     )
     return visible()
@@ -54,7 +55,9 @@ def test_the_comparison_of_both_shows_the_changed_parameter_and_the_win_rates(br
     screenshot(browser, "mlflow-compare")
     for switch in browser.find_elements(By.XPATH, "//*[text()='Show diff only']"):
         browser.execute_script("arguments[0].scrollIntoView(); arguments[0].click()", switch)
-    named = WebDriverWait(browser, SECONDS).until(lambda _: differing_metrics(browser))
+    named = WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(
+        lambda _: differing_metrics(browser)
+    )
     assert {name.split(".")[0] for name in named} <= {"ppo", "evaluate"}
     assert "seed" not in browser.find_element(By.TAG_NAME, "body").text.splitlines()
     screenshot(browser, "mlflow-differences")
