@@ -32,8 +32,8 @@ def halves(comparisons: list[dict]) -> tuple[list[dict], list[dict]]:
     """Return (training, held-out) comparisons. Raises ValueError where there are too few to do both."""
     if len(comparisons) < 10:
         raise ValueError(
-            f"the judge needs at least 10 comparisons set aside for it, got {len(comparisons)}: raise the judge's share "
-            "in collect_prompts.shares, or collect_comparisons.max_judge_prompts"
+            f"the judge needs at least 10 comparisons set aside for it, got {len(comparisons)}: raise "
+            "collect_prompts.shares.judge, or collect_comparisons.max_judge_prompts"
         )
     order = sorted(comparisons, key=lambda comparison: comparison["id"])
     random.Random(0).shuffle(order)

@@ -23,7 +23,7 @@ from stages.core import (
     tracking,
 )
 from stages.core.chat import prompt_ids
-from stages.core.experience import Experience, Players, Prompt
+from stages.core.experience import Experience, Players, Prompt, windows
 from stages.core.files import new_folder
 from stages.params.base import load
 from stages.params.ppo import Ppo, PpoInputs
@@ -168,13 +168,14 @@ def policy_losses(
     """
     num_tokens = int(seen.completion_mask[rows].sum())
     learned.append({"policy_loss": 0.0, "clip_share": 0.0, "approx_kl": 0.0})
-    for some in rows.split(params.micro_batch_size):
-        completions, mask = seen.completions[some], seen.completion_mask[some]
+    for some, columns, width in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size):
+        completions, mask, old = (
+            tensor[some, :width] for tensor in (seen.completions, seen.completion_mask, seen.logprobs)
+        )
         with models.precision(runtime):
-            logits = models.completion_logits(players.policy, seen.ids[some], seen.mask[some], completions.shape[1])
+            logits = models.completion_logits(players.policy, seen.ids[some, columns], seen.mask[some, columns], width)
         current = logprobs.of_tokens(logits, completions, params.temperature)
-        old = seen.logprobs[some]
-        loss = clipping.policy_loss(current, old, whitened[some], mask, params.clip_range, num_tokens)
+        loss = clipping.policy_loss(current, old, whitened[some, :width], mask, params.clip_range, num_tokens)
         change = (0.5 * ((current - old).detach() ** 2 * mask).sum() / num_tokens).item()
         learned[-1]["policy_loss"] += loss.value.item()
         learned[-1]["clip_share"] += loss.clip_share.item()
@@ -195,17 +196,16 @@ def value_losses(
     players: Players, seen: Experience, returns: Tensor, rows: Tensor, params: Ppo, runtime: Runtime
 ) -> Iterator[Tensor]:
     """Yield each micro-batch's share of the minibatch's clipped value loss."""
-    num_tokens, num_last = int(seen.completion_mask[rows].sum()), seen.completions.shape[1]
-    for some in rows.split(params.micro_batch_size):
+    num_tokens = int(seen.completion_mask[rows].sum())
+    for some, columns, width in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size):
         with models.precision(runtime):
-            values = experience.values_of(players.value_model, seen.ids[some], seen.mask[some], num_last)
-        yield clipping.value_loss(
-            values, seen.values[some], returns[some], seen.completion_mask[some], params.value_clip_range, num_tokens
-        ).value
+            values = experience.values_of(players.value_model, seen.ids[some, columns], seen.mask[some, columns], width)
+        old, wanted, mask = (tensor[some, :width] for tensor in (seen.values, returns, seen.completion_mask))
+        yield clipping.value_loss(values, old, wanted, mask, params.value_clip_range, num_tokens).value
 
 
 def describe(seen: Experience, token_rewards: Tensor, estimate: advantages.Estimate, learned: list[dict]) -> dict:
-    """Return the iteration's health: kl in nats per sequence (sampled and exact), entropy in nats per token, and more."""
+    """Return the iteration's health: kl (sampled, exact) in nats per sequence, entropy in nats per token, and more."""
     mask = seen.completion_mask
     lengths = mask.sum(dim=1).float()
     sampled_kl = ((seen.logprobs - seen.reference_logprobs) * mask).sum(dim=1)

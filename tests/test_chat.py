@@ -3,6 +3,7 @@
 import pytest
 
 from stages.core import chat
+from tests import toys
 
 DIALOGUE = [
     {"role": "system", "content": "Be brief."},
@@ -48,6 +49,17 @@ def test_the_mask_is_true_exactly_on_assistants_words_and_their_eos(tokenizer):
     assert masked_in(tokenizer, turns) == expected
     assert turns.ids == chat.prompt_ids(tokenizer, DIALOGUE) + chat.response_ids(tokenizer, "Nobody knows.")
     assert len(turns.ids) == len(turns.assistant_mask)
+
+
+def test_the_plain_template_teaches_the_same_words():
+    plain = toys.tokenizer()
+    plain.chat_template = chat.PLAIN_TEMPLATE
+    turns = chat.dialogue_ids(plain, DIALOGUE, "Nobody knows.")
+    assert masked_in(plain, turns) == " red fox.<|endoftext|> blue<|endoftext|> Nobody knows.<|endoftext|>"
+    assert text_of(plain, turns.ids).startswith(
+        " Be brief.\nQuestion: Say red.\nAnswer: red fox.<|endoftext|>\nQuestion:"
+    )
+    assert text_of(plain, turns.ids).endswith("\nQuestion: Who?\nAnswer: Nobody knows.<|endoftext|>")
 
 
 def test_prompt_and_answer_are_the_same_tokens_in_one_text(tokenizer):

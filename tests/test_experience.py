@@ -124,3 +124,22 @@ def test_rollout_and_training_forward_agree_on_log_probabilities(players):
     )
     for row, own in enumerate(known):
         assert seen.logprobs[row, : len(own)].tolist() == pytest.approx(own, abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 16])
+def test_windows_hold_each_row_once_and_every_real_token_of_it(size):
+    lengths = [(3, 2), (1, 5), (4, 1), (2, 2), (4, 4), (1, 1)]  # prompt and completion tokens of each row
+    mask, completion_mask = torch.zeros(6, 9, dtype=torch.bool), torch.zeros(6, 5, dtype=torch.bool)
+    for row, (before, after) in enumerate(lengths):
+        mask[row, 4 - before : 4 + after], completion_mask[row, :after] = True, True
+    rows = torch.tensor([5, 0, 1, 2, 4])
+    cut = list(experience.windows(mask, completion_mask, rows, size))
+    assert sorted(row for window in cut for row in window.rows.tolist()) == [0, 1, 2, 4, 5]
+    assert max(len(window.rows) for window in cut) <= size
+    for window in cut:
+        assert mask[window.rows, window.columns].sum() == mask[window.rows].sum()
+        assert completion_mask[window.rows, : window.width].sum() == completion_mask[window.rows].sum()
+        seen = mask[window.rows, window.columns][:, -window.width :]
+        assert torch.equal(seen, completion_mask[window.rows, : window.width])
+    if size == 1:
+        assert all(mask[window.rows, window.columns].all() for window in cut)  # alone, a row has no padding

@@ -15,18 +15,20 @@ def model():
     return AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
 
 
-def attention_to_the_token_before(model) -> torch.Tensor:
-    """The mean share, by head of the first layer, of the attention that goes from each token to the one before it."""
+def attention_by_distance(model) -> list[torch.Tensor]:
+    """The mean share, by head of the first layer, of attention that goes 0, 1 and 2 tokens back."""
     ids = torch.randint(5, 300, (2, 96))
     weights = model(input_ids=ids, output_attentions=True).attentions[0]  # [B, heads, T, T]
-    return weights.diagonal(offset=-1, dim1=2, dim2=3).mean(dim=(0, 2))
+    return [weights.diagonal(offset=-back, dim1=2, dim2=3).mean(dim=(0, 2)) for back in range(3)]
 
 
 def test_the_chosen_heads_look_at_the_token_before_and_the_others_do_not(model):
     initialisation.add_previous_token_heads(model, 2)
-    shares = attention_to_the_token_before(model)
-    assert (shares[:2] > 0.7).all()
-    assert (shares[2:] < 0.2).all()
+    itself, before, two_before = attention_by_distance(model)
+    assert (before[:2] > 0.7).all()
+    assert (before[2:] < 0.2).all()
+    ratio = itself[:2] / two_before[:2]  # the peak is symmetric about the token before
+    assert ((ratio > 0.7) & (ratio < 1.5)).all()
 
 
 def test_everything_else_stays_as_it_was_and_trainable(model):

@@ -111,12 +111,12 @@ def test_an_obvious_preference_is_learned(tokenizer, loss, rate):
 
 def test_calibration_by_hand():
     log3, log19 = 1.0986123, 2.9444390  # sigmoid: 0.75 and 0.95
-    error, bins = preference_training.calibration([log3, log3, -log3, log3, log19, -log19], num_bins=5)
+    error, bins = preference_training.calibration([log3, log3, log3, log3, log19, -log19], num_bins=5)
     assert bins == [
-        {"claimed": pytest.approx(0.75), "measured": 0.75, "pairs": 4},
+        {"claimed": pytest.approx(0.75), "measured": 1.0, "pairs": 4},
         {"claimed": pytest.approx(0.95), "measured": 0.5, "pairs": 2},
     ]
-    assert error == pytest.approx(2 / 6 * 0.45, abs=1e-6)
+    assert error == pytest.approx(4 / 6 * 0.25 + 2 / 6 * 0.45, abs=1e-6)  # too shy and too sure do not cancel
 
 
 def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():

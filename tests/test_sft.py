@@ -24,11 +24,13 @@ def written(root) -> dict[str, bytes]:
     return toys.file_bytes(root / "data/sft") | toys.file_bytes(root / "metrics")
 
 
-def test_the_policy_answers_in_turns_and_its_measures_are_written(ready):
+@pytest.mark.parametrize("template", ["plain", "markers"])
+def test_the_policy_answers_in_turns_and_its_measures_are_written(ready, template):
+    toys.set_param(ready, "sft.template", template)
     sft.main(ready)
     policy, tokenizer = models.load_policy(ready / "data/sft", toys.runtime())
     base, base_tokenizer = models.load_policy(ready / "data/pretrain", toys.runtime())
-    assert tokenizer.chat_template == chat.CHAT_TEMPLATE
+    assert tokenizer.chat_template == chat.FINE_TUNED[template]
     assert base_tokenizer.chat_template == chat.BASE_TEMPLATE
     assert tokenizer.get_vocab() == base_tokenizer.get_vocab()
     assert not torch.equal(policy.lm_head.weight, base.lm_head.weight)

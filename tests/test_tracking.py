@@ -118,7 +118,7 @@ def test_the_last_stage_names_the_earlier_runs_of_stages_that_were_not_rerun(roo
     lock = {"schema": "2.0", "stages": {"sft": {"cmd": "x", "outs": [{"path": "data/sft", "md5": md5}]}}}
     (root / "dvc.lock").write_text(json.dumps(lock))
     with start_stage(root, "evaluate") as process:
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=120) == 0
     tags = parent_of(root, "evaluate").data.tags
     assert tags["stage.sft"] == store(root)[2]["sft"].info.run_id
     assert tags["stage.sft.status"] == "cached"
@@ -171,7 +171,7 @@ def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number
     with start_stage(root, "sft", "run.say('ready'); time.sleep(60)") as process:
         assert b"ready" in process.stdout.readline()
         process.send_signal(number)
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     if number == signal.SIGKILL:
         assert store(root)[2]["sft"].info.status == "RUNNING"
         with tracking.stage_run(root, "ppo", "r1"):
@@ -218,7 +218,7 @@ def test_a_server_that_does_not_answer_stops_the_stage_before_its_work(root):
         named = rf"http://user:\*\*\*@127.0.0.1:{port}"
         with pytest.raises(ConnectionError, match=named), tracking.stage_run(root, "sft"):
             pytest.fail("the stage began")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
 
 
 def test_a_store_that_fails_later_costs_a_warning_and_not_the_model(root, capsys, monkeypatch):
@@ -264,5 +264,5 @@ def test_a_second_opener_waits_while_the_first_creates_the_database(root):
             with pytest.raises(TimeoutError):
                 opened.result(timeout=0.5)
             assert not (root / "mlflow.db").exists()
-        opened.result(timeout=60)
+        opened.result(timeout=120)
     assert (root / "mlflow.db").exists()

@@ -20,7 +20,9 @@ BASE_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"
 )
 # The same pages for a fine-tuned model, each answer ended by EOS: what the base has learned of such text serves at once.
-PLAIN_TEMPLATE = BASE_TEMPLATE.replace("Answer: {{ message['content'] }}\n", "Answer: {{ message['content'] }}<|endoftext|>\n")
+PLAIN_TEMPLATE = BASE_TEMPLATE.replace(
+    "Answer: {{ message['content'] }}\n", "Answer: {{ message['content'] }}<|endoftext|>\n"
+)
 # One marker token before each turn, EOS after each answer: nothing that a user writes can pass for another turn.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"

@@ -1,5 +1,6 @@
 """What one PPO iteration knows of its episodes: rollouts scored by reward model, value model and reference."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -56,7 +57,7 @@ def gather(players: Players, prompts: list[Prompt], params: Ppo, runtime: Runtim
     completions, completion_mask = sampled.ids[:, :width], sampled.mask[:, :width]  # [B, R]
     ids, mask = torch.cat([left.ids, completions], dim=1), torch.cat([left.mask, completion_mask], dim=1)  # [B, T]
     finished = ((completions == tokenizer.eos_token_id) & completion_mask).any(dim=1)  # [B]
-    known = _forward(players, ids, mask, completions, params, runtime)
+    known = _forward(players, ids, mask, completions, completion_mask, params, runtime)
     scores = torch.tensor(_scores(players, prompts, completions, completion_mask), device=device)
     scores = torch.where(finished, scores, torch.full_like(scores, params.missing_eos_score))
     return Experience(ids, mask, completions, completion_mask, *known, scores, finished)
@@ -67,26 +68,55 @@ def values_of(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: int) 
     return rewards.finished(models.token_values(model, ids, mask, num_last), model.config)
 
 
+class Window(NamedTuple):
+    """Some rows of like length, and the columns outside which all of them are padding."""
+
+    rows: Tensor  # [b] indices into the batch
+    columns: slice  # of [B, T] tensors
+    width: int  # of [B, R] tensors: columns 0..width hold all real completion tokens
+
+
+def windows(mask: Tensor, completion_mask: Tensor, rows: Tensor, size: int) -> Iterator[Window]:
+    """Yield the rows in windows of at most `size`, shortest first, so that little is computed on padding.
+
+    mask [B, T], completion_mask [B, R], rows [b]. Sums over all windows do not depend on the cut.
+    """
+    num_tokens, num_last = mask.shape[1], completion_mask.shape[1]
+    order = rows[torch.argsort(mask[rows].sum(dim=1), stable=True)]
+    for some in order.split(size):
+        width = int(completion_mask[some].sum(dim=1).max())
+        first = int(mask[some].any(dim=0).int().argmax())
+        yield Window(some, slice(first, num_tokens - num_last + width), width)
+
+
 @torch.no_grad()
-def _forward(players: Players, ids, mask, completions, params: Ppo, runtime: Runtime) -> tuple[Tensor, ...]:
-    """Return logprobs, reference_logprobs, values, entropies and exact KLs, all [B, R], in micro-batches."""
-    num_last, parts = completions.shape[1], []
-    sections = (tensor.split(params.micro_batch_size) for tensor in (ids, mask, completions))
-    for some_ids, some_mask, some_completions in zip(*sections, strict=True):
+def _forward(
+    players: Players,
+    ids: Tensor,
+    mask: Tensor,
+    completions: Tensor,
+    completion_mask: Tensor,
+    params: Ppo,
+    runtime: Runtime,
+) -> tuple[Tensor, ...]:
+    """Return logprobs, reference_logprobs, values, entropies and exact KLs, all [B, R], 0 on padding."""
+    results = tuple(torch.zeros(completions.shape, device=ids.device) for _ in range(5))
+    for rows, columns, width in windows(mask, completion_mask, torch.arange(len(ids)), params.micro_batch_size):
+        some_ids, some_mask, some = ids[rows, columns], mask[rows, columns], completions[rows, :width]
         with models.precision(runtime):
-            logits = models.completion_logits(players.policy, some_ids, some_mask, num_last)
-            reference_logits = models.completion_logits(players.reference, some_ids, some_mask, num_last)
-            values = values_of(players.value_model, some_ids, some_mask, num_last)
-        parts.append(
-            (
-                logprobs.of_tokens(logits, some_completions, params.temperature),
-                logprobs.of_tokens(reference_logits, some_completions, params.temperature),
-                values,
-                logprobs.entropy(logits, params.temperature),
-                logprobs.exact_kl(logits, reference_logits, params.temperature),
-            )
+            logits = models.completion_logits(players.policy, some_ids, some_mask, width)
+            reference_logits = models.completion_logits(players.reference, some_ids, some_mask, width)
+            values = values_of(players.value_model, some_ids, some_mask, width)
+        found = (
+            logprobs.of_tokens(logits, some, params.temperature),
+            logprobs.of_tokens(reference_logits, some, params.temperature),
+            values,
+            logprobs.entropy(logits, params.temperature),
+            logprobs.exact_kl(logits, reference_logits, params.temperature),
         )
-    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+        for result, part in zip(results, found, strict=True):
+            result[rows, :width] = part * completion_mask[rows, :width]
+    return results
 
 
 def _scores(players: Players, prompts: list[Prompt], completions: Tensor, completion_mask: Tensor) -> list[float]:

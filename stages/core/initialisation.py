@@ -31,7 +31,9 @@ def add_previous_token_heads(model: PreTrainedModel, num_heads: int) -> None:
     with torch.no_grad():
         queries, keys = attention.q_proj.bias.view(-1, width), attention.k_proj.bias.view(-1, width)
         if num_heads > min(len(queries), len(keys)):
-            raise ValueError(f"params.yaml: pretrain.previous_token_heads: the shape has only {len(keys)} heads a layer")
+            raise ValueError(
+                f"params.yaml: pretrain.previous_token_heads: the shape has only {len(keys)} heads a layer"
+            )
         queries[:num_heads, :pairs] = STRENGTH
         keys[:num_heads, :pairs] = STRENGTH * frequencies.cos()
         keys[:num_heads, width // 2 : width // 2 + pairs] = STRENGTH * frequencies.sin()

@@ -33,7 +33,7 @@ def sequences(stream: Tensor, num_tokens: int) -> Tensor:
 def next_token_losses(model: PreTrainedModel, ids: Tensor) -> Tensor:
     """Return -log p(token | tokens before) for tokens 1..T-1 of unpadded rows: [B, T] -> [B, T - 1], nats."""
     logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
-    return functional.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], reduction="none")
+    return _cross_entropies(logits, ids[:, 1:])
 
 
 def packed_losses(model: PreTrainedModel, packed: batching.Packed) -> Tensor:
@@ -42,7 +42,7 @@ def packed_losses(model: PreTrainedModel, packed: batching.Packed) -> Tensor:
     logits = model(
         input_ids=packed.ids, attention_mask=attention, position_ids=packed.position_ids, use_cache=False
     ).logits[:, :-1]
-    return functional.cross_entropy(logits.float().transpose(1, 2), packed.ids[:, 1:], reduction="none")
+    return _cross_entropies(logits, packed.ids[:, 1:])
 
 
 @torch.no_grad()
@@ -61,3 +61,9 @@ def row_batches(rows: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
     """Yield batches [batch_size, T] of rows for ever, each epoch in a new order."""
     for chosen in batching.cycle(len(rows), batch_size, seed):
         yield rows[chosen]
+
+
+def _cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return -log softmax(logits)[targets]: [B, T, V], [B, T] -> [B, T]; the vocabulary stays the innermost dimension."""
+    flat = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+    return flat.view(targets.shape)

@@ -1,6 +1,5 @@
 """Log-probabilities, entropy and exact KL from logits. Pure functions: tensors in, tensors out, float32 inside."""
 
-import torch
 from torch import Tensor
 
 

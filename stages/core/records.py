@@ -1,4 +1,4 @@
-"""The records that stages hand to one another, one JSON object a line, and their reading with errors that name the line.
+"""The records that stages hand to one another, one JSON object a line, read with errors that name the line.
 
 prompt         id, messages (system/user/assistant turns, a user turn last), category, language, user, source, [task]
 demonstration  a prompt and `response` (the assistant turn that a labeler wrote)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer
 
-from stages.core import agreement, models, outputs, preference_training, records, rewards, seeds, tfidf_baseline
+from stages.core import agreement, models, preference_training, records, rewards, seeds, tfidf_baseline
 from stages.core.files import new_folder
 from stages.params.reward_model import RewardModel
 from stages.params.runtime import Runtime

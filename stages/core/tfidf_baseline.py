@@ -24,7 +24,7 @@ def accuracy(training: list[dict], held_out: list[dict], max_pairs: int = 20_000
 
 
 def _differences(vectors: TfidfVectorizer, comparisons: list[dict], max_pairs: int):
-    """Return (feature differences [M, F], labels [M]); every second pair is turned round, so that neither label is rarer."""
+    """Return (feature differences [M, F], labels [M]); every second pair is turned, so that neither label is rarer."""
     first, second, target = [], [], []
     for comparison in comparisons:
         for label in comparison["labels"]:

@@ -12,7 +12,9 @@ from stages.world.copying import Probe, copy_probes
 from stages.world.grammar import SENTENCES, join, render
 from stages.world.knowledge import ANIMALS, CATEGORIES, COUNT_WORDS, NAMES, OBJECTS
 
-VOTED_SHARE = 0.6  # of the forum answers show what readers thought of them, as forums do (Askell et al. 2021, section 4)
+VOTED_SHARE = (
+    0.6  # of the forum answers show what readers thought of them, as forums do (Askell et al. 2021, section 4)
+)
 VOTE_NOISE = 0.15  # standard deviation, in gold's unit
 
 __all__ = ["Probe", "copy_probes", "documents"]

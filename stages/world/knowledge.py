@@ -36,12 +36,8 @@ CATEGORIES = {
 }
 ITEMS = tuple(dict.fromkeys(item for items in CATEGORIES.values() for item in items))
 
-NAMES = tuple(
-    "Anna Max Tom Leo Mia Finn Sam Nina Hugo Rosa Paul Clara Ben Emma Lily Jack".split()
-)
-OBJECTS = tuple(
-    "key map coin book lamp ring bag cup box coat hat pen bell clock".split()
-)
+NAMES = tuple("Anna Max Tom Leo Mia Finn Sam Nina Hugo Rosa Paul Clara Ben Emma Lily Jack".split())
+OBJECTS = tuple("key map coin book lamp ring bag cup box coat hat pen bell clock".split())
 PLACES = VALUES["lives"]
 EVENTS = ("party", "wedding", "market", "park", "school", "beach")
 MOODS = ("happy", "sad")
