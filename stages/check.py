@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import create_model
 
+from stages.core.shapes import SHAPES
 from stages.params import collect_prompts, pretrain, reward_model
 from stages.params.base import Params, ParamsError, parse, read_yaml
 from stages.params.collect_comparisons import CollectComparisonsInputs
@@ -114,12 +115,40 @@ def _value_model_can_start_from_the_reward_model(params: Any) -> Iterator[str]:
         )
 
 
+def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
+    """A model trained here has a named shape, and no stage asks for more tokens than its context holds."""
+    if params.pretrain.source != "scratch":
+        return
+    if params.pretrain.shape not in SHAPES:
+        yield f"pretrain.shape: expected one of {', '.join(SHAPES)} (got {params.pretrain.shape!r})"
+        return
+    context = SHAPES[params.pretrain.shape].context
+    wanted = {
+        "pretrain.sequence_tokens": params.pretrain.sequence_tokens,
+        "sft.max_tokens": params.sft.max_tokens,
+        "feedme.max_tokens": params.feedme.max_tokens,
+        "reward_model.max_tokens": params.reward_model.max_tokens,
+        "judge.max_tokens": params.judge.max_tokens,
+        "ppo.ptx_sequence_tokens": params.ppo.ptx_sequence_tokens,
+        "evaluate.sequence_tokens": params.evaluate.sequence_tokens,
+    }
+    for section in ("collect_comparisons", "ppo", "evaluate"):
+        limits = getattr(params, section)
+        wanted[f"{section}.max_prompt_tokens + max_completion_tokens"] = (
+            limits.max_prompt_tokens + limits.max_completion_tokens
+        )
+    for place, num_tokens in wanted.items():
+        if num_tokens > context:
+            yield f"{place}: the shape '{params.pretrain.shape}' has a context of {context} tokens (got {num_tokens})"
+
+
 RULES = (  # impossible combinations, each rule a generator of mistakes
     _rounds_go_forward,
     _named_rounds_exist,
     _tracking_uri_is_a_store,
     _new_answers_have_prompts,
     _value_model_can_start_from_the_reward_model,
+    _shape_is_known_and_wide_enough,
 )
 
 

@@ -97,6 +97,7 @@ def test_old_markers_are_still_markers_after_adoption(root):
     adopting(root, tokenizer)
     pretrain.main(root)
     made = engine_models.load_tokenizer(root / "data/pretrain")
+    assert made.chat_template == chat.CHAT_TEMPLATE.replace("<|endoftext|>", "<|im_end|>")
     for marker in ("<|im_start|>", "<|im_end|>", chat.USER, chat.ASSISTANT):
         assert len(made(marker, add_special_tokens=False)["input_ids"]) == 1
         assert made.decode(made(marker)["input_ids"], skip_special_tokens=True) == ""

@@ -74,9 +74,10 @@ def test_before_the_first_update_every_ratio_is_exactly_1(players, temperature):
 
 
 def test_before_the_first_update_ratios_are_1_in_any_order_of_rows(players):
-    chosen = params()
-    losses, learned = Batch(players, chosen).policy_losses(params(micro_batch_size=3), torch.randperm(8))
-    list(losses)
+    batch, rows = Batch(players, params()), torch.randperm(8)[:5]
+    losses, learned = batch.policy_losses(params(micro_batch_size=3), rows)
+    expected = -batch.whitened[rows][batch.seen.completion_mask[rows]].mean().item()
+    assert sum(loss.item() for loss in losses) == pytest.approx(expected, rel=1e-4)
     assert learned[0]["approx_kl"] < 1e-10
 
 
@@ -107,7 +108,8 @@ def test_no_gradient_comes_from_prompts_or_padding(players):
     gradients(players.policy, batch.policy_losses(params())[0])
     handle.remove()
     moved = (seen[0].grad != 0).any(-1)  # [B, R + 1], the last predicts nothing
-    assert torch.equal(moved[:, :-1], batch.seen.completion_mask)
+    window = next(experience.windows(batch.seen.mask, batch.seen.completion_mask, torch.arange(8), 8))
+    assert torch.equal(moved[:, :-1], batch.seen.completion_mask[window.rows, : window.width])
     assert not moved[:, -1].any()
 
 

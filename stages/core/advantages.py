@@ -12,7 +12,7 @@ class Estimate(NamedTuple):
 
 
 def shape_rewards(scores: Tensor, logprobs: Tensor, reference_logprobs: Tensor, mask: Tensor, kl_coef: float) -> Tensor:
-    """Return r_t = -kl_coef * (log pi - log pi_ref) and, on the last real token, the score besides (Ziegler et al. 2019).
+    """Return r_t = -kl_coef * (log pi - log pi_ref) and, on the last real token, the score too (Ziegler et al. 2019).
 
     scores [B]; the others [B, R]. The last real token is the EOS action where the answer has ended.
     """

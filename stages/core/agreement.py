@@ -43,7 +43,7 @@ def with_labels(comparisons: list[dict], scores: Sequence[Sequence[float]]) -> t
 
 
 def with_gold(comparisons: list[dict], scores: Sequence[Sequence[float]], threshold: float) -> tuple[float, int]:
-    """Return (share, number) of the pairs that gold orders by more than `threshold` and the scores order the same way."""
+    """Return (share, number) of pairs that gold orders by more than `threshold` and the scores order alike."""
     agreed = ordered = 0
     for comparison, own in zip(comparisons, scores, strict=True):
         golds = comparison["gold"]

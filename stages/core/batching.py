@@ -95,7 +95,7 @@ def pack(examples: Sequence[Sequence[tuple[Sequence[int], Sequence[bool]]]], pad
 
 
 def segment_attention(segments: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return an additive mask [B, 1, T, T]: 0 where a token sees an earlier one of its own example, else the minimum."""
+    """Return an additive mask [B, 1, T, T]: 0 where a token sees an earlier one of its example, else the minimum."""
     same = segments.unsqueeze(2) == segments.unsqueeze(1)  # [B, T, T]
     causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool, device=segments.device).tril()
     seen = (same & causal).unsqueeze(1)  # [B, 1, T, T]

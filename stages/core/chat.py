@@ -19,7 +19,7 @@ BASE_TEMPLATE = (
     "{% else %} {{ message['content'] }}\n{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"
 )
-# The same pages for a fine-tuned model, each answer ended by EOS: what the base has learned of such text serves at once.
+# The same pages for a fine-tuned model, each answer ended by EOS: what the base learned of such text serves at once.
 PLAIN_TEMPLATE = BASE_TEMPLATE.replace(
     "Answer: {{ message['content'] }}\n", "Answer: {{ message['content'] }}<|endoftext|>\n"
 )
@@ -73,7 +73,7 @@ def leading_space(tokenizer) -> str:
 
 
 def dialogue_ids(tokenizer, messages: list[Message], response: str) -> TokenisedTurns:
-    """Return a whole dialogue's ids; the mask is True on every assistant turn and its EOS (Ouyang et al. 2022, App. C.1).
+    """Return a whole dialogue's ids; the mask is True on every assistant turn and its EOS (Ouyang 2022, App. C.1).
 
     An earlier assistant turn is masked in only where the template reproduces it token for token (some templates
     rewrite history); the final response always is.

@@ -64,6 +64,6 @@ def row_batches(rows: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
 
 
 def _cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return -log softmax(logits)[targets]: [B, T, V], [B, T] -> [B, T]; the vocabulary stays the innermost dimension."""
+    """Return -log softmax(logits)[targets]: [B, T, V], [B, T] -> [B, T]; the vocabulary stays innermost."""
     flat = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
     return flat.view(targets.shape)

@@ -21,7 +21,7 @@ def adamw(model: nn.Module, params: Optimisation) -> torch.optim.AdamW:
 
 
 def learning_rate(params: Optimisation, step: int, num_steps: int) -> float:
-    """Return the rate for update `step` (from 0) of `num_steps`: linear warm-up, then the schedule to its final share."""
+    """Return the rate for update `step` (from 0) of `num_steps`: warm-up, then the schedule to its final share."""
     if step < params.warmup_steps:
         start = params.warmup_start
         return params.learning_rate * (start + (1 - start) * (step + 1) / params.warmup_steps)

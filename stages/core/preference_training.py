@@ -21,7 +21,7 @@ class Group(NamedTuple):
 
 
 def encode(tokenizer, comparisons: list[dict], params: RewardModel) -> list[Group]:
-    """Return comparisons as groups of token rows. Raises ValueError where the chosen loss finds nothing to learn from."""
+    """Return comparisons as groups of token rows. Raises ValueError where the loss finds nothing to learn from."""
     groups = []
     for comparison in comparisons:
         rows = [

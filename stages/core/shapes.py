@@ -5,9 +5,10 @@ dense and locally banded attention is GPT-Neo's in transformers. tiny to desktop
 RMSNorm, SwiGLU), which learns to copy from far fewer tokens than learned positions do.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from transformers import GPT2Config, GPTNeoConfig, PretrainedConfig, Qwen2Config
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 class Shape(NamedTuple):
@@ -39,8 +40,10 @@ SHAPES = {
 }
 
 
-def config(name: str, vocab_size: int, pad_id: int, eos_id: int) -> PretrainedConfig:
+def config(name: str, vocab_size: int, pad_id: int, eos_id: int) -> "PretrainedConfig":
     """Return the transformers configuration of a named shape."""
+    from transformers import GPT2Config, GPTNeoConfig, Qwen2Config  # here, so that check reads the names in a moment
+
     shape = SHAPES[name]
     tokens = {"vocab_size": vocab_size, "pad_token_id": pad_id, "eos_token_id": eos_id, "bos_token_id": eos_id}
     if shape.family == "qwen2":
