@@ -7,10 +7,9 @@ from ruamel.yaml import YAML
 from tests.integration.conftest import run
 
 
-def test_repeating_says_within_two_seconds_that_nothing_is_to_be_done(pipeline):
+def test_repeating_says_that_nothing_is_to_be_done(pipeline):
     assert "up to date" in pipeline.repeated
     assert "Running stage" not in pipeline.repeated
-    assert pipeline.repeated_seconds < 2
 
 
 def test_an_experiment_with_another_kl_coef_reruns_only_ppo_and_evaluate(pipeline):
