@@ -23,7 +23,7 @@ BASE_TEMPLATE = (
 PLAIN_TEMPLATE = BASE_TEMPLATE.replace(
     "Answer: {{ message['content'] }}\n", "Answer: {{ message['content'] }}<|endoftext|>\n"
 )
-# One marker token before each turn, EOS after each answer: nothing that a user writes can pass for another turn.
+# One marker token before each turn, EOS after each answer. A user who types a marker gets the marker token.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "<|{{ message['role'] }}|> {{ message['content'] }}"
