@@ -114,22 +114,6 @@ def lines(series: Sequence[Line], title: str, x_label: str, y_label: str, name: 
         return _svg(figure)
 
 
-def two_scales(x: Sequence[float], left: Line, right: Line, title: str, x_label: str, name: str) -> str:
-    """Return a plot of two quantities over one x axis, each with its own scale and colour."""
-    with rc_context({**STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(5.6, 3.4), layout="constrained")
-        axes = figure.add_subplot()
-        other = axes.twinx()
-        for panel, line, colour in ((axes, left, COLOURS[0]), (other, right, COLOURS[1])):
-            panel.plot(x, line.y, color=colour, linewidth=2)
-            panel.set_ylabel(line.label, color=colour)
-            panel.tick_params(axis="y", colors=colour)
-            panel.spines["left"].set_visible(False)
-        axes.grid(color=GRID, linewidth=0.8)
-        axes.set(title=title, xlabel=x_label)
-        return _svg(figure)
-
-
 def _svg(figure: Any) -> str:
     """Return the figure as an <svg> element without the XML header, and without dates, versions or links."""
     buffer = io.StringIO()
