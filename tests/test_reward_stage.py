@@ -79,7 +79,7 @@ class KnownScores:
 def test_measures_by_hand():
     """Scores are twice the log-odds (gain 2); of three ordered pairs one is turned round, and one is a tie for gold."""
     held_out = [{
-        "messages": [], "responses": ["long answer", "short", "mid one"], "gold": [0.9, 0.5, 0.51],
+        "messages": [], "category": "chat", "responses": ["long answer", "short", "mid one"], "gold": [0.9, 0.5, 0.51],
         "labels": [{"labeler": "a", "ranks": [1, 2, 3]}],
     }]  # fmt: skip
     scorer = KnownScores({"long answer": 6.0, "short": 2.0, "mid one": 4.0})
@@ -94,8 +94,23 @@ def test_measures_by_hand():
     assert sum(row["pairs"] for row in bins) == 3
 
 
+def test_pairs_are_counted_by_category():
+    """One source whose pairs are many does not hide another's failure."""
+
+    def comparison(category: str, ranks: list[int]) -> dict:
+        return {"category": category, "responses": ["a", "b"], "labels": [{"labeler": "x", "ranks": ranks}]}
+
+    held_out = [comparison("chat", [1, 2]), comparison("summaries", [2, 1]), comparison("tied", [1, 1])]
+    measured = reward_stage.by_category(held_out, [[1.0, 0.0]] * 3, [[0.0, 1.0]] * 3)
+    assert measured == {
+        "chat": {"accuracy": 1.0, "tfidf_accuracy": 0.0, "pairs": 1},
+        "summaries": {"accuracy": 0.0, "tfidf_accuracy": 1.0, "pairs": 1},
+    }
+
+
 def test_the_gain_changes_no_measure(ready):
     measured = [fit(ready, params(unit_std=unit_std))[1] for unit_std in (True, False)]
+    assert measured[0].pop("by_category") == measured[1].pop("by_category")
     assert measured[0] == pytest.approx(measured[1], abs=1e-4)
 
 

@@ -70,6 +70,7 @@ def save(model, tokenizer, out: Path, shift: float, gain: float, params: RewardM
 def measure(scorer, training: list[dict], held_out: list[dict], params: RewardModel) -> tuple[dict, list[dict]]:
     """Return held-out accuracy beside the agreement ceiling and the TF-IDF baseline, calibration and length bias."""
     scores, _ = score_comparisons(scorer, held_out)
+    baseline = tfidf_baseline.scores(training, held_out)
     accuracy, num_pairs = agreement.with_labels(held_out, scores)
     shift_free = 1.0 / scorer.model.config.reward_gain
     margins, longer_chosen, longer_preferred = [], 0, 0
@@ -84,7 +85,8 @@ def measure(scorer, training: list[dict], held_out: list[dict], params: RewardMo
     metrics = {
         "accuracy": accuracy,
         "pairs": num_pairs,
-        "tfidf_accuracy": tfidf_baseline.accuracy(training, held_out),
+        "tfidf_accuracy": agreement.with_labels(held_out, baseline)[0],
+        "by_category": by_category(held_out, scores, baseline),
         "calibration_error": error,
         "longer_chosen_by_labelers": longer_chosen / len(margins),
         "longer_preferred_by_model": longer_preferred / len(margins),
@@ -95,6 +97,19 @@ def measure(scorer, training: list[dict], held_out: list[dict], params: RewardMo
     if all("gold" in comparison for comparison in held_out):
         metrics["gold_accuracy"], metrics["gold_pairs"] = agreement.with_gold(held_out, scores, GOLD_TIE)
     return metrics, bins
+
+
+def by_category(held_out: list[dict], scores: list[list[float]], baseline: list[list[float]]) -> dict[str, dict]:
+    """Return accuracy on labelers' pairs, its baseline and the number of pairs of each category that has pairs."""
+    measured = {}
+    for category in sorted({comparison["category"] for comparison in held_out}):
+        chosen = [index for index, comparison in enumerate(held_out) if comparison["category"] == category]
+        inside = [held_out[index] for index in chosen]
+        accuracy, num_pairs = agreement.with_labels(inside, [scores[index] for index in chosen])
+        if num_pairs:
+            compared = agreement.with_labels(inside, [baseline[index] for index in chosen])[0]
+            measured[category] = {"accuracy": accuracy, "tfidf_accuracy": compared, "pairs": num_pairs}
+    return measured
 
 
 def score_comparisons(scorer, comparisons: list[dict]) -> tuple[list[list[float]], list[float]]:

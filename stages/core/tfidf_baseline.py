@@ -8,23 +8,23 @@ from stages.core.records import pairs
 WORD = r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]"  # a Chinese character is a word, as it is to our tokenizers
 
 
-def accuracy(training: list[dict], held_out: list[dict], max_pairs: int = 20_000) -> float:
-    """Return the held-out pair accuracy of a logistic regression on differences of TF-IDF vectors of answers.
+def scores(training: list[dict], held_out: list[dict], max_pairs: int = 20_000) -> list[list[float]]:
+    """Return K scores a held-out comparison: of a logistic regression fitted to differences of TF-IDF vectors of answers.
 
-    Features are words and word pairs of the answer alone.
+    Features are words and word pairs of the answer alone. All 0 where training offers no pair.
     """
+    first, second, target = _pairs(training, max_pairs)
+    if len(set(target)) < 2:
+        return [[0.0] * len(comparison["responses"]) for comparison in held_out]
     vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=2, max_features=50_000, token_pattern=WORD)
     vectors.fit([response for comparison in training for response in comparison["responses"]])
-    seen, target = _differences(vectors, training, max_pairs)
-    if len(set(target)) < 2:
-        return 0.5
-    model = LogisticRegression(max_iter=1000).fit(seen, target)
-    unseen, truth = _differences(vectors, held_out, max_pairs)
-    return float(model.score(unseen, truth))
+    model = LogisticRegression(max_iter=1000, fit_intercept=False)  # a pair has no first place
+    model.fit(vectors.transform(first) - vectors.transform(second), target)
+    return [model.decision_function(vectors.transform(comparison["responses"])).tolist() for comparison in held_out]
 
 
-def _differences(vectors: TfidfVectorizer, comparisons: list[dict], max_pairs: int):
-    """Return (feature differences [M, F], labels [M]); every second pair is turned, so that neither label is rarer."""
+def _pairs(comparisons: list[dict], limit: int) -> tuple[list[str], list[str], list[int]]:
+    """Return answers, answers, and 1 where the first is the better; every second pair is turned, so that neither label is rarer."""
     first, second, target = [], [], []
     for comparison in comparisons:
         for label in comparison["labels"]:
@@ -34,5 +34,4 @@ def _differences(vectors: TfidfVectorizer, comparisons: list[dict], max_pairs: i
                 first.append(comparison["responses"][a])
                 second.append(comparison["responses"][b])
                 target.append(0 if turned else 1)
-    first, second, target = first[:max_pairs], second[:max_pairs], target[:max_pairs]
-    return vectors.transform(first) - vectors.transform(second), target
+    return first[:limit], second[:limit], target[:limit]
