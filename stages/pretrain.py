@@ -51,7 +51,8 @@ def main(root: Path = Path(".")) -> None:
                 curve.append(point)
                 run.log_metrics(point, step=point["step"])
                 run.progress(point["step"], num_steps, {"loss": point["loss"]})
-            metrics |= {"tokens": num_steps * params.pretrain.batch_size * params.pretrain.sequence_tokens}
+            text_steps = num_steps - params.pretrain.copying_steps
+            metrics |= {"tokens": text_steps * params.pretrain.batch_size * params.pretrain.sequence_tokens}
         if validation is not None:
             model.eval()
             loss = language_modelling.mean_loss(model, validation, 32, params.runtime)
@@ -85,7 +86,7 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrai
 def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
     """Return the model and tokenizer of a local folder or hub id, with a PAD token of its own and a chat template.
 
-    Raises ValueError for weights that are not safetensors (pickles run code) or a vocabulary that does not fit.
+    Raises OSError for weights that are not safetensors (pickles run code), ValueError for a tokenizer without EOS.
     """
     path = str(root / params.path) if params.source == "local" else params.path
     adopted = AutoTokenizer.from_pretrained(path, revision=params.revision)

@@ -9,7 +9,7 @@ WORD = r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]"  # a Chinese character is 
 
 
 def scores(training: list[dict], held_out: list[dict], max_pairs: int = 20_000) -> list[list[float]]:
-    """Return K scores a held-out comparison: of a logistic regression fitted to differences of TF-IDF vectors of answers.
+    """Return K scores a held-out comparison, of a logistic regression on differences of answers' TF-IDF vectors.
 
     Features are words and word pairs of the answer alone. All 0 where training offers no pair.
     """
@@ -24,7 +24,7 @@ def scores(training: list[dict], held_out: list[dict], max_pairs: int = 20_000) 
 
 
 def _pairs(comparisons: list[dict], limit: int) -> tuple[list[str], list[str], list[int]]:
-    """Return answers, answers, and 1 where the first is the better; every second pair is turned, so that neither label is rarer."""
+    """Return answers, answers, and 1 where the first is better; every second pair is turned, so both occur as often."""
     first, second, target = [], [], []
     for comparison in comparisons:
         for label in comparison["labels"]:

@@ -1,7 +1,7 @@
 """Answers as a labeler would write them: independent traits decide how good each one is.
 
 The typical demonstration is mediocre (curt, short of items, without reason or ending) while every better behaviour is in reach
-at 20-40%, so that a policy can be moved towards it. ideal() has every trait good; PRETRAINING is the forum's better mix.
+at 20-40%, so that a policy can be moved towards it. ideal() has every trait good.
 """
 
 from random import Random
@@ -19,10 +19,6 @@ TYPICAL = {
     "home": 0.30, "steps": 0.35, "clarify": 0.35, "need": 0.30, "admit": 0.40, "premise": 0.35, "refuse": 0.65, "sorry": 0.30,
     "comply": 0.40, "once": 0.93, "right": 0.95,
 }  # fmt: skip
-PRETRAINING = {trait: min(0.95, 0.35 + 0.65 * share) for trait, share in TYPICAL.items()} | {
-    "right": 0.97,
-    "once": 0.97,
-}
 
 
 def draw_traits(rng: Random, shares: dict[str, float]) -> Traits:

@@ -1,47 +1,25 @@
 """Pretraining text: a forum of questions and answers, copying, an encyclopedia, stories, lists, reviews, steps, and Chinese.
 
-The forum asks what prompts ask (facts of the seen half only) in plain text, with better and worse answers mixed; held-out facts
-stand in the encyclopedia alone.
+The forum asks for facts of the seen half only; held-out ones stand in the encyclopedia.
 """
 
 from collections.abc import Iterator
 from random import Random
 
-from stages.world import chinese, copying, demonstrations, gold, knowledge, tasks
+from stages.world import chinese, copying, forum, knowledge
 from stages.world.copying import Probe, copy_probes
 from stages.world.grammar import SENTENCES, join, render
 from stages.world.knowledge import ANIMALS, CATEGORIES, COUNT_WORDS, NAMES, OBJECTS
-
-VOTED_SHARE = (
-    0.6  # of the forum answers show what readers thought of them, as forums do (Askell et al. 2021, section 4)
-)
-VOTE_NOISE = 0.15  # standard deviation, in gold's unit
 
 __all__ = ["Probe", "copy_probes", "documents"]
 
 
 def documents(seed: int, count: int) -> Iterator[str]:
-    """Yield `count` documents of 15-70 words; each depends on (seed, its number) alone."""
+    """Yield `count` documents of 15-130 words, mostly 30-50; each depends on (seed, its number) alone."""
     kinds, shares = zip(*_KINDS.items(), strict=True)
     for number in range(count):
         rng = Random(f"document {seed} {number}")
         yield rng.choices(kinds, shares)[0](rng)
-
-
-def _forum(rng: Random) -> str:
-    """Questions and answers until about thirty words; now and then all answers are good ones."""
-    shares = dict.fromkeys(demonstrations.TYPICAL, 1.0) if rng.random() < 0.3 else demonstrations.PRETRAINING
-    lines: list[str] = []
-    while not lines or sum(len(line.split()) for line in lines) < 25:
-        task, messages, _ = tasks.draw(rng, "seen")
-        for message in messages:
-            lines.append(("Question: " if message["role"] == "user" else "Answer: ") + message["content"])
-        answer = demonstrations.write(task, rng, demonstrations.draw_traits(rng, shares))
-        lines.append("Answer: " + answer)
-        if rng.random() < VOTED_SHARE:
-            liked = gold.score(task, answer).score + rng.gauss(0, VOTE_NOISE)
-            lines.append(f"Votes: {knowledge.VOTES[min(4, max(0, round(4 * liked)))]}")
-    return "\n".join(lines)
 
 
 def _entry(rng: Random) -> str:
@@ -147,6 +125,6 @@ def _chinese(rng: Random) -> str:
 
 
 _KINDS = {
-    _forum: 0.62, copying.text: 0.17, _entry: 0.08, _habitat: 0.02, _story: 0.03, _list: 0.02, _groups: 0.01, _review: 0.01,
+    forum.thread: 0.52, forum.marked: 0.13, copying.text: 0.15, _entry: 0.08, _habitat: 0.02, _story: 0.02, _list: 0.02, _groups: 0.01, _review: 0.01,
     _steps: 0.01, _manners: 0.005, _chinese: 0.03,
 }  # fmt: skip

@@ -32,18 +32,21 @@ CONTENT_SHARE, STYLE_SHARE = 0.7, 0.3
 REPETITION_FACTOR = 0.5
 FABRICATION_FACTOR = 0.25
 IGNORANCE = 0.2
+AGAIN = "again"  # the mark of a sentence or item that was said before
 
 
 class Gold(NamedTuple):
-    """The total in [0, 1] and the value of each criterion that applies."""
+    """The total in [0, 1], the value of each criterion that applies, and whether something untrue or invented was said."""
 
     score: float
     criteria: dict[str, float]
+    fabricated: bool
 
 
 class Findings(NamedTuple):
     """What was found in an answer: sentences by verdict, credit by need, repetitions, neutral sentences and fluency."""
 
+    marks: list[tuple[str, str]]
     verdicts: list[str]
     met: dict[str, float]
     said: list
@@ -58,7 +61,8 @@ def score(task: Task, response: str, factors: dict[str, float] | None = None) ->
     """Score an answer; an empty one is 0. factors (criterion -> factor) multiply WEIGHTS, for labelers with their own."""
     found = _find(task, response)
     criteria = _criteria(task, response, found)
-    return Gold(_total(found, criteria, factors or dict.fromkeys(WEIGHTS, 1.0)), criteria)
+    total = _total(found, criteria, factors or dict.fromkeys(WEIGHTS, 1.0))
+    return Gold(total, criteria, rules.FALSE in found.verdicts)
 
 
 def strict(task: Task, response: str) -> float:
@@ -76,12 +80,17 @@ def strict(task: Task, response: str) -> float:
     return _weighted(criteria, CONTENT_WEIGHTS) * criteria["relevance"]
 
 
+def marks(task: Task, response: str) -> list[tuple[str, str]]:
+    """Return each sentence of an answer with a mark: "again", or its verdict; sentences of mere politeness are rules.ON."""
+    return _find(task, response).marks
+
+
 def _needs(task: Task) -> dict[str, str]:
     return rules.RULES[task["kind"]].needs(task)
 
 
 def _find(task: Task, response: str) -> Findings:
-    verdicts, met, said, texts = [], {}, [], []
+    marked, verdicts, met, said, texts = [], [], {}, [], []
     openers = closings = repeats = 0
     ignorant, fluencies = False, []
     for sentence in parse(response, task["language"]):
@@ -90,7 +99,7 @@ def _find(task: Task, response: str) -> Findings:
         closings += neutral == "closing"
         texts.append(neutral or sentence.text.rstrip(".").lower())
         ignorant |= bool(sentence.readings) and sentence.readings[0][0] == "idk"
-        verdict = ""
+        verdict, before = "", repeats + len(said) - len(set(said))
         if not neutral:
             reading = rules.read_sentence(task, sentence)
             verdict = reading.verdict
@@ -101,10 +110,12 @@ def _find(task: Task, response: str) -> Findings:
             repeats += 0 if reading.says else texts.count(texts[-1]) > 1
         else:
             repeats += texts.count(neutral) > 1
+        again = repeats + len(said) - len(set(said)) > before
+        marked.append((sentence.text, AGAIN if again else verdict or rules.ON))
         fluencies.append(_fluency(sentence, verdict))
     repeats += len(said) - len(set(said))
     fluency = sum(fluencies) / len(fluencies) if fluencies else 0.0
-    return Findings(verdicts, met, said, repeats, openers, closings, ignorant, fluency)
+    return Findings(marked, verdicts, met, said, repeats, openers, closings, ignorant, fluency)
 
 
 def _neutral(task: Task, sentence: Sentence) -> str:

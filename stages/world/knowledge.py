@@ -98,11 +98,6 @@ def animals_with(relation: str, facts: str) -> tuple[str, ...]:
     return tuple(animal for animal in ANIMALS if relation in askable(animal, facts))
 
 
-def category_of(item: str) -> str:
-    """Return the group of an item, the first one where it stands in several."""
-    return next(category for category, items in CATEGORIES.items() if item in items)
-
-
 def singular(category: str) -> str:
     """Return the name of one thing of a group: "fruits" gives "fruit"."""
     return category.removesuffix("s")

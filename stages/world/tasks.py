@@ -40,10 +40,10 @@ CHINESE_KINDS = tuple(_CHINESE)
 CHINESE_SHARE = 0.08
 
 
-def draw(rng: Random, facts: str) -> tuple[Task, Messages, str]:
-    """Draw (task, messages, category) in the world's mix; facts is "seen" or "held_out"."""
+def draw(rng: Random, facts: str, flatness: float = 1.0) -> tuple[Task, Messages, str]:
+    """Draw (task, messages, category) in the world's mix, its shares to the power `flatness`; facts is "seen" or "held_out"."""
     table = _CHINESE if rng.random() < CHINESE_SHARE else _ENGLISH
-    kind = rng.choices(list(table), [share for _, share, _ in table.values()])[0]
+    kind = rng.choices(list(table), [share**flatness for _, share, _ in table.values()])[0]
     return draw_kind(rng, kind, facts, "zh" if table is _CHINESE else "en")
 
 
