@@ -65,21 +65,29 @@ def collect(root: Path, source: Path, this: Round, round: str, params: CollectCo
 def sample(
     model, tokenizer, prompts: list[dict], params: CollectComparisons, runtime: Runtime, seed: int, run
 ) -> list[dict]:
-    """Return the prompts, each with K answers of its own draw of K; equal answers to a prompt are kept once."""
-    rows = []
+    """Return the prompts, each with K answers of its own draw of K; equal answers to a prompt are kept once.
+
+    Several temperatures make better and worse answers meet in one comparison (Touvron et al. 2023, 3.2.1).
+    """
+    rows: dict[float, list[tuple[int, int]]] = {temperature: [] for temperature in params.temperatures}
     for index, prompt in enumerate(prompts):
         draw = random.Random(seeds.derive(seed, prompt["id"], "K"))
-        rows += [(index, k) for k in range(draw.randint(params.min_responses, params.max_responses))]
+        for k in range(draw.randint(params.min_responses, params.max_responses)):
+            rows[params.temperatures[k % len(params.temperatures)]].append((index, k))
     responses: list[list[str]] = [[] for _ in prompts]
     chunk = params.batch_size * 8  # answers between two lines of progress; batches are sorted by length within
-    for start in range(0, len(rows), chunk):
-        part = rows[start : start + chunk]
+    parts = [
+        (temperature, some[start : start + chunk])
+        for temperature, some in rows.items()
+        for start in range(0, len(some), chunk)
+    ]
+    for number, (temperature, part) in enumerate(parts, start=1):
         with models.precision(runtime):
             answers = rollouts.answer(
                 model,
                 tokenizer,
                 [prompts[index]["messages"] for index, _ in part],
-                temperature=params.temperature,
+                temperature=temperature,
                 max_completion_tokens=params.max_completion_tokens,
                 seed=seed,
                 batch_size=params.batch_size,
@@ -87,7 +95,7 @@ def sample(
             )
         for (index, _), answer in zip(part, answers, strict=True):
             responses[index].append(answer.text)
-        run.progress(min(start + chunk, len(rows)), len(rows), {})
+        run.progress(number, len(parts), {"temperature": temperature})
     distinct = [list(dict.fromkeys(texts)) for texts in responses]
     return [prompt | {"responses": texts} for prompt, texts in zip(prompts, distinct, strict=True) if len(texts) > 1]
 

@@ -156,6 +156,7 @@ def encoder(root):
     toys.save(root / "elsewhere/bert", BertModel(config), tokenizer)
     toys.set_param(root, "reward_model.backbone", "encoder")
     toys.set_param(root, "reward_model.encoder_path", str(root / "elsewhere/bert"))
+    toys.set_param(root, "reward_model.pooling", "last")
     return AutoTokenizer.from_pretrained(root / "elsewhere/bert")
 
 
@@ -185,12 +186,13 @@ def test_an_encoder_judges_a_policy_with_another_tokenizer(ready, encoder):
 
 def test_an_encoder_keeps_the_newest_words_and_its_markers(encoder):
     messages = [{"role": "user", "content": "Say red blue green amber."}]
-    whole = rewards.sequence_ids(encoder, messages, "silver fox.", max_tokens=48)
-    read = encoder.convert_ids_to_tokens(whole)
+    whole = rewards.sequence(encoder, messages, "silver fox.", max_tokens=48)
+    assert whole.num_answer == 3
+    read = encoder.convert_ids_to_tokens(whole.ids)
     assert read == ["[CLS]", "say", "red", "blue", "green", "amber", ".", "[SEP]", "silver", "fox", ".", "[SEP]"]
     for most, kept in ((10, read[3:]), (6, ["[SEP]", "silver", "fox", ".", "[SEP]"]), (4, ["[SEP]", ".", "[SEP]"])):
-        cut = rewards.sequence_ids(encoder, messages, "silver fox.", most)
-        assert encoder.convert_ids_to_tokens(cut) == ["[CLS]", *kept]
+        cut = rewards.sequence(encoder, messages, "silver fox.", most)
+        assert encoder.convert_ids_to_tokens(cut.ids) == ["[CLS]", *kept]
 
 
 def test_an_encoders_new_head_is_drawn_as_a_decoders(root, encoder):

@@ -73,8 +73,18 @@ def test_all_mistakes_are_listed_at_once(tiny):
         ({"rounds.R 2": {"policy": "ppo/r1", "earlier": "collect_prompts"}}, "a round's name is a folder"),
         ({"tracking.uri": "mlruns"}, "tracking.uri: expected null or a URI"),
         ({"pretrain.source": "local", "pretrain.path": "absent"}, "pretrain.path: no such folder"),
-        ({"reward_model.backbone": "encoder", "reward_model.encoder_path": "./absent"}, "encoder_path: no such folder"),
-        ({"reward_model.backbone": "encoder", "reward_model.encoder_path": "a/b"}, "ppo.value_init: an encoder"),
+        (
+            {
+                "reward_model.backbone": "encoder",
+                "reward_model.pooling": "last",
+                "reward_model.encoder_path": "./absent",
+            },
+            "encoder_path: no such folder",
+        ),
+        (
+            {"reward_model.backbone": "encoder", "reward_model.pooling": "last", "reward_model.encoder_path": "a/b"},
+            "ppo.value_init: an encoder",
+        ),
     ],
 )
 def test_impossible_combinations_and_missing_inputs_are_named(tiny, changes, named):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stages.core import chat, experience, models, rollouts
+from stages.core import chat, experience, models, rewards, rollouts
 from stages.core.experience import Players, Prompt
 from stages.params.ppo import Ppo
 from tests import toys
@@ -57,7 +57,11 @@ def test_each_episodes_numbers_are_those_of_the_episode_alone(players):
         torch.testing.assert_close(seen.values[row, :stop], values, **close)
         ended = answer[-1] == players.tokenizer.eos_token_id
         assert seen.finished[row] == ended
-        expected = players.scorer.score_rows([prompt.ids + answer], 1)[0] if ended else params().missing_eos_score
+        expected = (
+            players.scorer.score_rows([rewards.Sequence(prompt.ids + answer, len(answer))], 1)[0]
+            if ended
+            else params().missing_eos_score
+        )
         assert seen.scores[row].item() == pytest.approx(expected, abs=1e-4)
 
 

@@ -35,6 +35,7 @@ WRONG = [
     (SftInputs, "sft.optimisation.schedule", "cosin", r"sft\.optimisation\.schedule: .*'cosine'.* \(got 'cosin'\)"),
     (SftInputs, "runtime.device", "gpu", r"runtime\.device: .*'cuda'.* \(got 'gpu'\)"),
     (RewardModelInputs, "reward_model.backbone", "encoder", r"reward_model: encoder_path must be given"),
+    (RewardModelInputs, "reward_model.pooling", "max", "pooling"),
     (RewardModelInputs, "reward_model.encoder_path", "bert", r"reward_model: encoder_path must be .* null otherwise"),
     (PpoInputs, "ppo.minibatch_size", 3, r"ppo: batch_size 8 must be a multiple of minibatch_size 3"),
     (PpoInputs, "ppo.kl_controller.target", 0, r"ppo\.kl_controller\.target: .*greater than 0 \(got 0\)"),

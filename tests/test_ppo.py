@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stages import ppo
-from stages.core import advantages, chat, clipping, experience, models
+from stages.core import advantages, chat, clipping, experience, models, rewards
 from stages.core.experience import Players, Prompt
 from stages.params.ppo import Ppo, PpoInputs
 from tests import toys
@@ -85,8 +85,8 @@ class KnownReward:
         self.tokenizer, self.model = tokenizer, model
         self.start = tokenizer.convert_tokens_to_ids(chat.ASSISTANT)
 
-    def score_rows(self, rows: list[list[int]], batch_size: int) -> list[float]:
-        answers = [row[row.index(self.start) + 1 : -1] for row in rows]
+    def score_rows(self, rows: list[rewards.Sequence], batch_size: int) -> list[float]:
+        answers = [row.ids[row.ids.index(self.start) + 1 : -1] for row in rows]
         return [sum(token % 2 == 0 for token in answer) / len(answer) if answer else -1.0 for answer in answers]
 
 
@@ -170,7 +170,9 @@ def test_the_players_are_models_of_their_own(ready):
     ids = torch.tensor([[20, 21, 22, 23]])
     mask = torch.ones_like(ids, dtype=torch.bool)
     values = experience.values_of(players.value_model, ids, mask, num_last=1)
-    assert values.item() == pytest.approx(players.scorer.score_rows([[20, 21, 22]], 1)[0], abs=1e-5)
+    assert values.item() == pytest.approx(
+        players.scorer.score_rows([rewards.Sequence([20, 21, 22], 1)], 1)[0], abs=1e-5
+    )
 
 
 def test_a_value_model_from_the_policy_begins_at_zero(ready):

@@ -57,9 +57,7 @@ def test_a_prompts_loss_is_the_mean_over_all_labelers_ordered_pairs(reward_model
 def test_rows_are_prompt_and_answer_as_the_scorer_sees_them(tokenizer):
     comparison = toys.comparisons(1)[0]
     group = preference_training.encode(tokenizer, [comparison], params())[0]
-    assert group.rows == [
-        rewards.sequence_ids(tokenizer, comparison["messages"], r, 48) for r in comparison["responses"]
-    ]
+    assert group.rows == [rewards.sequence(tokenizer, comparison["messages"], r, 48) for r in comparison["responses"]]
 
 
 def test_prompts_whose_answers_are_all_tied_teach_ranking_nothing_and_are_left_out(tokenizer):

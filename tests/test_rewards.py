@@ -38,11 +38,29 @@ def test_a_direct_score_passes_through_a_sigmoid_first(scorer):
 
 
 def test_a_long_dialogue_loses_its_oldest_tokens_and_keeps_its_answer(tokenizer):
-    whole = rewards.sequence_ids(tokenizer, MESSAGES[1], RESPONSES[0], max_tokens=64)
+    whole = rewards.sequence(tokenizer, MESSAGES[1], RESPONSES[0], max_tokens=64)
     answer = chat.response_ids(tokenizer, RESPONSES[0])
-    assert whole == chat.prompt_ids(tokenizer, MESSAGES[1]) + answer
-    for most in range(1, len(whole)):
-        assert rewards.sequence_ids(tokenizer, MESSAGES[1], RESPONSES[0], most) == whole[-most:]
+    assert whole == (chat.prompt_ids(tokenizer, MESSAGES[1]) + answer, len(answer))
+    for most in range(1, len(whole.ids)):
+        cut = rewards.sequence(tokenizer, MESSAGES[1], RESPONSES[0], most)
+        assert cut == (whole.ids[-most:], min(most, len(answer)))
+
+
+def test_pooling_takes_the_last_token_or_the_mean_of_the_answers(scorer):
+    """The head on hidden states by hand; the prompt's tokens have no say, and padding neither."""
+    rows = [rewards.Sequence([20, 21, 22, 23], 2), rewards.Sequence([24, 25, 26], 3)]
+    by_hand = []
+    for row in rows:
+        hidden = scorer.model.base_model(input_ids=torch.tensor([row.ids])).last_hidden_state[0]
+        by_hand.append(scorer.model.score(hidden).squeeze(-1)[-row.num_answer :])
+    for pooling, expected in (
+        ("mean", [values.mean() for values in by_hand]),
+        ("last", [values[-1] for values in by_hand]),
+    ):
+        raw = rewards.raw_scores(scorer.model, rows, scorer.tokenizer.pad_token_id, pooling, scorer.runtime)
+        torch.testing.assert_close(raw, torch.stack(expected))
+        scorer.model.config.reward_pooling = pooling
+        assert scorer.score_rows(rows, 2) == pytest.approx([value.item() for value in expected], abs=1e-5)
 
 
 def test_texts_longer_than_the_context_are_scored(scorer):

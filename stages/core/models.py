@@ -114,16 +114,22 @@ def is_encoder(model: PreTrainedModel) -> bool:
     return not hasattr(model, "score")
 
 
-def sequence_rewards(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
+def sequence_rewards(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: Tensor | None = None) -> Tensor:
     """Return the scalar at the last real token (decoders) or of the pooled sequence (encoders): [B, T] -> [B].
 
-    Not yet shifted: `rewards.RewardScorer` applies the shift, in one place.
+    With `num_last` [B], the mean of the scalars at that many last real tokens. Not yet shifted: `rewards.RewardScorer`
+    applies the shift, in one place.
     """
     if is_encoder(model):
         return model(input_ids=ids, attention_mask=mask.long()).logits.squeeze(-1).float()
+    hidden = _hidden(model, ids, mask)  # [B, T, D]
+    if num_last is not None:
+        left = mask.flip(1).cumsum(dim=1).flip(1)  # [B, T] real tokens from here to the end
+        chosen = mask & (left <= num_last[:, None])
+        scalars = model.score(hidden).squeeze(-1).float()  # [B, T]
+        return (scalars * chosen).sum(dim=1) / chosen.sum(dim=1)
     positions = torch.arange(ids.shape[1], device=ids.device)
     last = (positions * mask).argmax(dim=1)  # [B]
-    hidden = _hidden(model, ids, mask)  # [B, T, D]
     return model.score(hidden[torch.arange(len(ids), device=ids.device), last]).squeeze(-1).float()
 
 

@@ -15,7 +15,7 @@ from stages.params.runtime import Runtime
 class Group(NamedTuple):
     """All that is known of one prompt's answers; they stay together in one batch (Ouyang et al. 2022, 3.5)."""
 
-    rows: list[list[int]]  # K rows of token ids, prompt and answer
+    rows: list[rewards.Sequence]  # K rows, prompt and answer
     pairs: list[tuple[int, int]]  # (better, worse) of every labeler, ties dropped
     targets: list[float]  # K mean labelers' scores in [0, 1], or [] where labelers gave ranks only
 
@@ -25,7 +25,7 @@ def encode(tokenizer, comparisons: list[dict], params: RewardModel) -> list[Grou
     groups = []
     for comparison in comparisons:
         rows = [
-            rewards.sequence_ids(tokenizer, comparison["messages"], response, params.max_tokens)
+            rewards.sequence(tokenizer, comparison["messages"], response, params.max_tokens)
             for response in comparison["responses"]
         ]
         pairs = [pair for label in comparison["labels"] for pair in records.pairs(label["ranks"])]
@@ -99,9 +99,8 @@ def _micro_losses(
     """Yield each micro-batch's share of the loss; `right` collects whether each pair was ordered as labelers did."""
     for groups in _micro_batches(batch, params.micro_batch_rows):
         rows = [row for group in groups for row in group.rows]
-        padded = batching.pad(rows, pad_id, "right", runtime.device)
         with models.precision(runtime):
-            scores = models.sequence_rewards(model, padded.ids, padded.mask)  # [N]
+            scores = rewards.raw_scores(model, rows, pad_id, params.pooling, runtime)  # [N]
         better, worse, pair_weights, targets, answer_weights = [], [], [], [], []
         start = 0
         for group in groups:

@@ -1,12 +1,20 @@
 """A trained reward model as a judge of texts: the one place where its activation, gain and shift are applied."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from transformers import AutoTokenizer
 
 from stages.core import batching, chat, models
 from stages.params.runtime import Runtime
+
+
+class Sequence(NamedTuple):
+    """Prompt and answer as one row of token ids, and how many of the last ones are the answer's (EOS included)."""
+
+    ids: list[int]
+    num_answer: int
 
 
 class RewardScorer:
@@ -22,23 +30,35 @@ class RewardScorer:
     ) -> list[float]:
         """Return one score a pair, texts tokenised with the reward model's own tokenizer."""
         rows = [
-            sequence_ids(self.tokenizer, turns, text, self.model.config.max_position_embeddings)
+            sequence(self.tokenizer, turns, text, self.model.config.max_position_embeddings)
             for turns, text in zip(messages, responses, strict=True)
         ]
         return self.score_rows(rows, batch_size)
 
-    def score_rows(self, rows: list[list[int]], batch_size: int) -> list[float]:
-        """Return one score a row of token ids (prompt and response in one), computed in batches of like length."""
+    def score_rows(self, rows: list[Sequence], batch_size: int) -> list[float]:
+        """Return one score a row, computed in batches of like length."""
         scores = [0.0] * len(rows)
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            batch = batching.pad([rows[i] for i in chosen], self.tokenizer.pad_token_id, "right", self.runtime.device)
             with torch.no_grad(), models.precision(self.runtime):
-                raw = models.sequence_rewards(self.model, batch.ids, batch.mask)
+                raw = raw_scores(
+                    self.model,
+                    [rows[i] for i in chosen],
+                    self.tokenizer.pad_token_id,
+                    self.model.config.reward_pooling,
+                    self.runtime,
+                )
             for index, score in zip(chosen, finished(raw, self.model.config).tolist(), strict=True):
                 scores[index] = score
         return scores
+
+
+def raw_scores(model, rows: list[Sequence], pad_id: int, pooling: str, runtime: Runtime) -> torch.Tensor:
+    """Return the head's output of rows [B], pooled over the answer's tokens or taken at the last ("mean" | "last")."""
+    batch = batching.pad([row.ids for row in rows], pad_id, "right", runtime.device)
+    num_answer = torch.tensor([row.num_answer for row in rows], device=runtime.device) if pooling == "mean" else None
+    return models.sequence_rewards(model, batch.ids, batch.mask, num_answer)
 
 
 def finished(raw: torch.Tensor, config) -> torch.Tensor:
@@ -47,7 +67,7 @@ def finished(raw: torch.Tensor, config) -> torch.Tensor:
     return (activated - config.reward_shift) * config.reward_gain
 
 
-def sequence_ids(tokenizer, messages: list[chat.Message], response: str, max_tokens: int) -> list[int]:
+def sequence(tokenizer, messages: list[chat.Message], response: str, max_tokens: int) -> Sequence:
     """Return prompt and response as one row of at most `max_tokens`; the oldest tokens go first.
 
     An encoder's tokenizer knows no chat template: it gets the two as a text pair, whose markers always stay.
@@ -56,11 +76,13 @@ def sequence_ids(tokenizer, messages: list[chat.Message], response: str, max_tok
         pair = tokenizer("\n".join(message["content"] for message in messages), response)
         words = [index for index, part in enumerate(pair.sequence_ids(0)) if part is not None]  # markers are None
         dropped = set(words[: max(0, len(pair["input_ids"]) - max_tokens)])
-        return [token for index, token in enumerate(pair["input_ids"]) if index not in dropped]
+        kept = [index for index in range(len(pair["input_ids"])) if index not in dropped]
+        own = sum(pair.sequence_ids(0)[index] == 1 for index in kept)
+        return Sequence([pair["input_ids"][index] for index in kept], own)
     answer = chat.response_ids(tokenizer, response)[-max_tokens:]
     prompt = chat.prompt_ids(tokenizer, messages)
     room = max_tokens - len(answer)
-    return (prompt[-room:] if room else []) + answer
+    return Sequence((prompt[-room:] if room else []) + answer, len(answer))
 
 
 def same_tokens(tokenizer, other) -> bool:

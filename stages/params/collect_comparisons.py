@@ -1,6 +1,6 @@
 """Answers to rank and the labelers who rank them."""
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -42,7 +42,7 @@ class CollectComparisons(Params):
     validation_share: float = Field(gt=0, lt=1)  # of the prompts, whole, kept from reward-model training
     min_responses: int = Field(ge=2, le=9)  # K is drawn uniformly from min..max (Ouyang et al. 2022: 4..9)
     max_responses: int = Field(ge=2, le=9)
-    temperature: float = Field(gt=0, le=5)
+    temperatures: list[Annotated[float, Field(gt=0, le=5)]] = Field(min_length=1)  # a prompt's answers take them in turn
     max_completion_tokens: int = Field(ge=1)
     max_prompt_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)  # answers sampled at once

@@ -13,6 +13,9 @@ from stages.params.runtime import Runtime
 class RewardModel(Params):
     loss: Literal["rank", "direct"]  # grouped K-way pairs, or a sigmoid regressed on the labelers' scores
     backbone: Literal["sft", "base", "encoder"]
+    pooling: Literal[
+        "last", "mean"
+    ]  # score: the last token's (of an encoder its pooled one), or the answer tokens' mean
     encoder_path: str | None  # local folder or hub id of a BERT-shaped encoder; null unless backbone is 'encoder'
     epochs: int = Field(ge=1, le=100)
     batch_size: int = Field(ge=1)  # prompts an update, each with all its answers and pairs
@@ -27,6 +30,8 @@ class RewardModel(Params):
             raise ValueError(
                 f"encoder_path must be given for backbone 'encoder' and null otherwise; backbone is '{self.backbone}'"
             )
+        if self.backbone == "encoder" and self.pooling == "mean":
+            raise ValueError("pooling must be 'last' for backbone 'encoder': its head stands on one pooled token")
         return self
 
 

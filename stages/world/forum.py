@@ -10,7 +10,8 @@ from stages.world import chinese, demonstrations, gold, grammar, knowledge, rule
 from stages.world.requests import Messages, Task
 
 FLATNESS = 0.6  # exponent on the shares of kinds: rare kinds of request are asked more often than in prompts
-SLIP, GARBLE = 0.2, 0.07  # shares of answers in which one word is another of its kind, or one sentence lacks a word
+SLIP, GARBLE = 0.08, 0.03  # shares of answers in which one word is another of its kind, or one sentence lacks a word
+MARKED_WORSE = 5.0  # factor on both for answers whose sentences are marked: a reader learns most from flaws
 VOTE_NOISE = 0.08  # standard deviation of readers' votes, in gold's unit
 REMARKS = {
     "facts": "incomplete", "constraints": "not as asked", "completeness": "incomplete", "harmlessness": "unhelpful", "relevance": "off topic",
@@ -47,7 +48,7 @@ def marked(rng: Random) -> str:
     task, messages, _ = tasks.draw(rng, "seen", FLATNESS)
     lines = _asked(messages)
     for _ in range(rng.choice((2, 3))):
-        answer = _answer(task, rng, worse=2.0)
+        answer = _answer(task, rng, MARKED_WORSE)
         pieces = [f"{sentence} {MARKS[mark]}" for sentence, mark in gold.marks(task, answer)]
         lines += ["Marked: " + " ".join(pieces), _votes(task, answer, rng)]
     return "\n".join(lines)
