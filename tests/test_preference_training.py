@@ -47,11 +47,12 @@ def test_each_prompt_counts_once_however_many_answers_it_has(reward_model, token
 def test_a_prompts_loss_is_the_mean_over_all_labelers_ordered_pairs(reward_model, tokenizer):
     comparison = toys.comparisons(1)[0]
     comparison["labels"] = [{"labeler": "a", "ranks": [1, 1, 2]}, {"labeler": "b", "ranks": [2, 1, 3]}]
-    groups = preference_training.encode(tokenizer, [comparison], params())
+    groups = preference_training.encode(tokenizer, [comparison], params(pooling="last"))
     assert groups[0].pairs == [(0, 2), (1, 2), (1, 0), (0, 2), (1, 2)]
-    scores = torch.stack([reward_model(input_ids=torch.tensor([row])).logits[0, 0] for row in groups[0].rows])
+    scores = torch.stack([reward_model(input_ids=torch.tensor([row.ids])).logits[0, 0] for row in groups[0].rows])
     expected = sum(-torch.nn.functional.logsigmoid(scores[b] - scores[w]) for b, w in groups[0].pairs) / 5
-    assert loss_and_gradients(reward_model, groups, params())[0] == pytest.approx(expected.item(), rel=1e-5)
+    loss = loss_and_gradients(reward_model, groups, params(pooling="last"))[0]
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_rows_are_prompt_and_answer_as_the_scorer_sees_them(tokenizer):
@@ -71,9 +72,9 @@ def test_prompts_whose_answers_are_all_tied_teach_ranking_nothing_and_are_left_o
 def test_tied_answers_still_teach_direct_scores(reward_model, tokenizer):
     tied = toys.comparisons(1)[0]
     tied["labels"] = [{"labeler": "labeler_1", "ranks": [1, 1, 1], "scores": [4.0, 4.0, 4.0]}]
-    groups = preference_training.encode(tokenizer, [tied], params(loss="direct"))
-    scores = torch.stack([reward_model(input_ids=torch.tensor([row])).logits[0, 0] for row in groups[0].rows])
-    loss, _, right = loss_and_gradients(reward_model, groups, params(loss="direct"))
+    groups = preference_training.encode(tokenizer, [tied], params(loss="direct", pooling="last"))
+    scores = torch.stack([reward_model(input_ids=torch.tensor([row.ids])).logits[0, 0] for row in groups[0].rows])
+    loss, _, right = loss_and_gradients(reward_model, groups, params(loss="direct", pooling="last"))
     assert loss == pytest.approx(((scores.sigmoid() - 0.5) ** 2).mean().item(), rel=1e-5)
     assert right == []
 
@@ -92,7 +93,7 @@ def test_without_scores_the_direct_loss_says_what_is_missing(tokenizer):
     unscored = toys.comparisons(1)[0]
     unscored["labels"] = [{"labeler": "a", "ranks": [1, 2, 3], "scores": None}]
     with pytest.raises(ValueError, match="labelers' scores"):
-        preference_training.encode(tokenizer, [unscored], params(loss="direct"))
+        preference_training.encode(tokenizer, [unscored], params(loss="direct", pooling="last"))
 
 
 @pytest.mark.parametrize(("loss", "rate"), [("rank", 0.01), ("direct", 0.03)])

@@ -97,3 +97,9 @@ def test_a_garbled_answer_lacks_one_word():
     answer = "Emma was a frog. One day Emma found a coin."
     for number in range(20):
         assert len(forum._garble(answer, "en", Random(number)).split()) == len(answer.split()) - 1
+
+
+def test_counts_are_of_different_right_items():
+    task = {"kind": "list", "language": "en", "category": "fruits", "count": 4, "start": None}
+    assert gold.given(task, "Sure. apple, pear and apple.") == 2
+    assert gold.given(task, "I do not know.") == 0

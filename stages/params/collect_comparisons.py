@@ -42,7 +42,9 @@ class CollectComparisons(Params):
     validation_share: float = Field(gt=0, lt=1)  # of the prompts, whole, kept from reward-model training
     min_responses: int = Field(ge=2, le=9)  # K is drawn uniformly from min..max (Ouyang et al. 2022: 4..9)
     max_responses: int = Field(ge=2, le=9)
-    temperatures: list[Annotated[float, Field(gt=0, le=5)]] = Field(min_length=1)  # a prompt's answers take them in turn
+    temperatures: list[Annotated[float, Field(gt=0, le=5)]] = Field(
+        min_length=1
+    )  # a prompt's answers take them in turn
     max_completion_tokens: int = Field(ge=1)
     max_prompt_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)  # answers sampled at once

@@ -19,6 +19,7 @@ REMARKS = {
 MARKS = {
     rules.ON: "RIGHT", rules.BARE: "SHORT", rules.OFF: "BESIDE", rules.FALSE: "WRONG", rules.JUNK: "UNCLEAR", gold.AGAIN: "AGAIN",
 }  # fmt: skip
+_NUMBERS = ("no", "one", *knowledge.COUNTS, "seven", "eight")
 _KINDS_OF_WORD = {
     "en": (
         tuple(knowledge.ANIMALS), knowledge.NAMES, knowledge.OBJECTS, knowledge.EVENTS, knowledge.MOODS, knowledge.REVIEWED,
@@ -44,13 +45,16 @@ def thread(rng: Random) -> str:
 
 
 def marked(rng: Random) -> str:
-    """Write a question and two or three answers, each sentence of theirs with a reader's mark."""
+    """Write a question and two or three answers, each sentence with a reader's mark, and the count of what was to be counted."""
     task, messages, _ = tasks.draw(rng, "seen", FLATNESS)
     lines = _asked(messages)
     for _ in range(rng.choice((2, 3))):
         answer = _answer(task, rng, MARKED_WORSE)
         pieces = [f"{sentence} {MARKS[mark]}" for sentence, mark in gold.marks(task, answer)]
-        lines += ["Marked: " + " ".join(pieces), _votes(task, answer, rng)]
+        lines.append("Marked: " + " ".join(pieces))
+        if "count" in task:
+            lines.append(f"Count: {_NUMBERS[gold.given(task, answer)]} of {_NUMBERS[task['count']]}")
+        lines.append(_votes(task, answer, rng))
     return "\n".join(lines)
 
 

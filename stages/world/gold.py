@@ -85,6 +85,11 @@ def marks(task: Task, response: str) -> list[tuple[str, str]]:
     return _find(task, response).marks
 
 
+def given(task: Task, response: str) -> int:
+    """Return how many different right items or facts an answer gives to a request for some number of them."""
+    return _given(_find(task, response))
+
+
 def _needs(task: Task) -> dict[str, str]:
     return rules.RULES[task["kind"]].needs(task)
 
