@@ -22,8 +22,8 @@ class Probe(NamedTuple):
 
 
 def text(rng: Random) -> str:
-    """Write one document of copying."""
-    return _draw(rng, rng.choice(list(KINDS))).replace("@", "")
+    """Write one document of copying; the kinds that are learned last are the commonest."""
+    return _draw(rng, rng.choice([*KINDS, "two_names", "two_names", "replace"])).replace("@", "")
 
 
 def copy_probes(seed: int, count: int) -> list[Probe]:
