@@ -43,11 +43,11 @@ def test_the_moving_average_is_between_the_start_and_the_end(tokenizer, tmp_path
 
 
 def test_the_adaptive_controller_follows_the_measured_kl(tokenizer, tmp_path):
-    fixed = run(toys.players(tokenizer, tmp_path), params(iterations=2))
+    fixed = run(toys.players(tokenizer, tmp_path), params(iterations=2, kl_coef=0.1))
     assert [point["kl_coef"] for point in fixed] == [0.1, 0.1]
     target = fixed[0]["kl"] / 1.1  # so near that no bound is met
     controller = {"kind": "adaptive", "target": target, "horizon": 16}
-    curve = run(toys.players(tokenizer, tmp_path), params(iterations=3, kl_controller=controller))
+    curve = run(toys.players(tokenizer, tmp_path), params(iterations=3, kl_coef=0.1, kl_controller=controller))
     assert curve[1]["kl_coef"] == pytest.approx(0.1 * (1 + 0.1 * 8 / 16))
     assert curve[2]["kl_coef"] == clipping.adapted_kl_coef(curve[1]["kl_coef"], curve[1]["kl"], target, 16, 8)
 
