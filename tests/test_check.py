@@ -82,6 +82,10 @@ def test_all_mistakes_are_listed_at_once(tiny):
             "encoder_path: no such folder",
         ),
         (
+            {"reward_model.backbone": "encoder", "reward_model.pooling": "mean", "reward_model.encoder_path": "a/b"},
+            "pooling must be 'last'",
+        ),
+        (
             {"reward_model.backbone": "encoder", "reward_model.pooling": "last", "reward_model.encoder_path": "a/b"},
             "ppo.value_init: an encoder",
         ),

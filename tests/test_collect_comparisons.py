@@ -78,6 +78,23 @@ def test_each_prompt_has_different_answers_ranked_by_one_or_two_labelers(done):
             assert record["gold"] == [gold.score(record["task"], text).score for text in record["responses"]]
 
 
+def test_a_prompts_answers_take_the_temperatures_in_turn(done, tmp_path, monkeypatch):
+    root, seen = tmp_path / "repository", {}
+    shutil.copytree(done, root)
+    toys.set_param(root, "collect_comparisons.temperatures", [0.5, 2.0])
+    answer = collect_comparisons.rollouts.answer
+
+    def noted(*args, temperature, row_ids, **others):
+        seen.update(dict.fromkeys(row_ids, temperature))
+        return answer(*args, temperature=temperature, row_ids=row_ids, **others)
+
+    monkeypatch.setattr(collect_comparisons.rollouts, "answer", noted)
+    collect_comparisons.main(root, "r1")
+    assert set(seen.values()) == {0.5, 2.0}
+    for row_id, temperature in seen.items():
+        assert temperature == [0.5, 2.0][int(row_id.rpartition("/")[2]) % 2]
+
+
 def test_no_prompt_is_on_two_sides(done):
     sides = [{record["id"] for record in comparisons} for comparisons in collected(done).values()]
     assert not sides[0] & sides[1]

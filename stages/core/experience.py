@@ -126,10 +126,7 @@ def _scores(players: Players, prompts: list[Prompt], completions: Tensor, comple
     ]
     if rewards.same_tokens(players.tokenizer, players.scorer.tokenizer):
         limit = players.scorer.model.config.max_position_embeddings
-        rows = [
-            rewards.Sequence((prompt.ids + answer)[-limit:], min(len(answer), limit))
-            for prompt, answer in zip(prompts, answers, strict=True)
-        ]
+        rows = [rewards.joined(prompt.ids, answer, limit) for prompt, answer in zip(prompts, answers, strict=True)]
         return players.scorer.score_rows(rows, batch_size=128)
     texts = [chat.response_text(players.tokenizer, answer) for answer in answers]
     return players.scorer.score_texts([prompt.messages for prompt in prompts], texts)

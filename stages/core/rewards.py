@@ -74,15 +74,17 @@ def sequence(tokenizer, messages: list[chat.Message], response: str, max_tokens:
     """
     if tokenizer.chat_template is None:
         pair = tokenizer("\n".join(message["content"] for message in messages), response)
-        words = [index for index, part in enumerate(pair.sequence_ids(0)) if part is not None]  # markers are None
-        dropped = set(words[: max(0, len(pair["input_ids"]) - max_tokens)])
-        kept = [index for index in range(len(pair["input_ids"])) if index not in dropped]
-        own = sum(pair.sequence_ids(0)[index] == 1 for index in kept)
-        return Sequence([pair["input_ids"][index] for index in kept], own)
-    answer = chat.response_ids(tokenizer, response)[-max_tokens:]
-    prompt = chat.prompt_ids(tokenizer, messages)
-    room = max_tokens - len(answer)
-    return Sequence((prompt[-room:] if room else []) + answer, len(answer))
+        parts = pair.sequence_ids(0)  # 0: the dialogue's tokens, 1: the answer's, None: markers
+        words = [index for index, part in enumerate(parts) if part is not None]
+        dropped = set(words[: max(0, len(parts) - max_tokens)])
+        kept = [index for index in range(len(parts)) if index not in dropped]
+        return Sequence([pair["input_ids"][index] for index in kept], sum(parts[index] == 1 for index in kept))
+    return joined(chat.prompt_ids(tokenizer, messages), chat.response_ids(tokenizer, response), max_tokens)
+
+
+def joined(prompt: list[int], answer: list[int], max_tokens: int) -> Sequence:
+    """Return the ids of prompt and answer as one row; of more than `max_tokens` the oldest go."""
+    return Sequence((prompt + answer)[-max_tokens:], min(len(answer), max_tokens))
 
 
 def same_tokens(tokenizer, other) -> bool:

@@ -8,6 +8,8 @@ from stages.params.base import Params
 from stages.params.rounds import Rounds
 from stages.params.runtime import Runtime
 
+Temperature = Annotated[float, Field(gt=0, le=5)]
+
 
 class Span(Params):
     """A range that personal values are drawn from, evenly."""
@@ -42,9 +44,7 @@ class CollectComparisons(Params):
     validation_share: float = Field(gt=0, lt=1)  # of the prompts, whole, kept from reward-model training
     min_responses: int = Field(ge=2, le=9)  # K is drawn uniformly from min..max (Ouyang et al. 2022: 4..9)
     max_responses: int = Field(ge=2, le=9)
-    temperatures: list[Annotated[float, Field(gt=0, le=5)]] = Field(
-        min_length=1
-    )  # a prompt's answers take them in turn
+    temperatures: list[Temperature] = Field(min_length=1)  # a prompt's answers take them in turn
     max_completion_tokens: int = Field(ge=1)
     max_prompt_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)  # answers sampled at once

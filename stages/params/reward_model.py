@@ -13,9 +13,7 @@ from stages.params.runtime import Runtime
 class RewardModel(Params):
     loss: Literal["rank", "direct"]  # grouped K-way pairs, or a sigmoid regressed on the labelers' scores
     backbone: Literal["sft", "base", "encoder"]
-    pooling: Literal[
-        "last", "mean"
-    ]  # score: the last token's (of an encoder its pooled one), or the answer tokens' mean
+    pooling: Literal["last", "mean"]  # the last token's scalar (an encoder's pooled one), or the answer tokens' mean
     encoder_path: str | None  # local folder or hub id of a BERT-shaped encoder; null unless backbone is 'encoder'
     epochs: int = Field(ge=1, le=100)
     batch_size: int = Field(ge=1)  # prompts an update, each with all its answers and pairs
