@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from stages.core import lineage, mlflow_store, outputs, tracking
+from stages.core.recorder import Recorder
 from stages.params.base import ParamsError
 from stages.params.tracking import Tracking
 
@@ -36,6 +37,24 @@ def root(tmp_path, monkeypatch):
     folder.mkdir()
     write_params(folder)
     return folder
+
+
+class InProcess(Recorder):
+    """A recorder in the test's own process, where a test can break the store."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments, lineage.own_process(), lineage.dvc_process())
+
+    def metrics(self, numbers, step):
+        super().metrics(numbers, step, time.time_ns() // 1_000_000)
+
+    def ready(self):
+        pass
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    monkeypatch.setattr(tracking, "Companion", InProcess)
 
 
 def write_params(root: Path, enabled: str = "true", uri: str = "null", log_every: int = 1) -> None:
@@ -99,7 +118,7 @@ def test_a_run_holds_params_curves_inputs_and_its_model(root, capsys):
     assert f"/runs/{sft.info.run_id}" in capsys.readouterr().out
 
 
-def test_all_stages_of_a_session_share_a_parent_with_every_param_and_final_metric(root):
+def test_all_stages_of_a_session_share_a_parent_with_every_param_and_final_metric(root, in_process):
     for stage, round in (("sft", None), ("ppo", "r1")):
         with tracking.stage_run(root, stage, round):
             outputs.write_metrics(root, stage, {"kl": 2.0}, round)
@@ -111,7 +130,7 @@ def test_all_stages_of_a_session_share_a_parent_with_every_param_and_final_metri
     assert not any(name.startswith("tracking") for name in parent.data.params), "a URI may hold a password"
 
 
-def test_the_last_stage_names_the_earlier_runs_of_stages_that_were_not_rerun(root):
+def test_the_last_stage_names_the_earlier_runs_of_stages_that_were_not_rerun(root, in_process):
     md5 = lineage.dvc_md5(model_folder(root / "data/sft", size=1))
     with tracking.stage_run(root, "sft"):
         outputs.write_metrics(root, "sft", {"loss": 1.0})
@@ -125,7 +144,7 @@ def test_the_last_stage_names_the_earlier_runs_of_stages_that_were_not_rerun(roo
     assert parent_of(root, "evaluate").data.metrics["sft.loss"] == 1.0
 
 
-def test_a_large_checkpoint_is_recorded_by_reference(root):
+def test_a_large_checkpoint_is_recorded_by_reference(root, in_process):
     folder = model_folder(root / "data/sft", size=10_000)
     with tracking.stage_run(root, "sft") as run:
         run.log_checkpoint(folder)
@@ -168,8 +187,8 @@ def test_under_accelerate_only_the_first_process_records_and_speaks(root, capsys
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number):
-    with start_stage(root, "sft", "run.say('ready'); time.sleep(60)") as process:
-        assert b"ready" in process.stdout.readline()
+    with start_stage(root, "sft", "run.progress(1, 2, {}); time.sleep(60)") as process:
+        assert b"sft  1/2" in process.stdout.readline()
         process.send_signal(number)
         process.wait(timeout=120)
     if number == signal.SIGKILL:
@@ -180,7 +199,7 @@ def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number
     assert parent_of(root, "sft").info.status == "KILLED"
 
 
-def test_log_every_thins_curves_and_keeps_their_last_point(root):
+def test_log_every_thins_curves_and_keeps_their_last_point(root, in_process):
     write_params(root, log_every=10)
     with tracking.stage_run(root, "sft") as run:
         for step in range(1, 26):
@@ -221,7 +240,7 @@ def test_a_server_that_does_not_answer_stops_the_stage_before_its_work(root):
         assert time.monotonic() - began < 30
 
 
-def test_a_store_that_fails_later_costs_a_warning_and_not_the_model(root, capsys, monkeypatch):
+def test_a_store_that_fails_later_costs_a_warning_and_not_the_model(root, capsys, monkeypatch, in_process):
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -238,6 +257,30 @@ def test_a_store_that_fails_later_costs_a_warning_and_not_the_model(root, capsys
     errors = capsys.readouterr().err
     assert errors.count("WARNING: sft: MLflow did not take") == 5
     assert "disk full" in errors
+
+
+def test_a_recorder_that_dies_costs_a_warning_and_not_the_model(root, capsys):
+    with tracking.stage_run(root, "sft") as run:
+        run.progress(1, 2, {})
+        run._recorder._process.kill()
+        run._recorder._process.wait()
+        for step in (1, 2):
+            run.log_metrics({"loss": 1.0}, step=step)
+        outputs.write_metrics(root, "sft", {"loss": 0.25})
+    assert capsys.readouterr().err.count("the process that records in MLflow has ended") == 1
+    assert (root / "metrics/sft.json").exists()
+
+
+def test_a_database_in_a_folder_that_does_not_exist_stops_the_stage_before_its_work(root):
+    write_params(root, uri="sqlite:///absent/mlflow.db")
+    with pytest.raises(ConnectionError, match="there is no folder .*absent"), tracking.stage_run(root, "sft"):
+        pytest.fail("the stage began")
+
+
+def test_a_database_that_is_none_stops_the_stage_at_its_first_step(root):
+    (root / "mlflow.db").write_text("not a database " * 100)
+    with pytest.raises(ConnectionError, match="not a database"), tracking.stage_run(root, "sft") as run:
+        run.progress(1, 2, {})
 
 
 def test_a_missing_tracking_section_is_named(root):

@@ -37,8 +37,9 @@ def resolve_uri(uri: str | None, home: Path) -> str:
 def open_store(settings: Tracking, home: Path) -> "tuple[MlflowClient, str]":
     """Return a client and the id of the experiment, both made on first use.
 
-    Raises ConnectionError naming the URI if an http(s) server does not answer within two seconds.
+    Raises ConnectionError, see preflight.
     """
+    preflight(settings, home)
     uri = resolve_uri(settings.uri, home)
     _quieten()
     if uri.startswith("sqlite:///"):
@@ -46,8 +47,6 @@ def open_store(settings: Tracking, home: Path) -> "tuple[MlflowClient, str]":
 
         with FileLock(uri.removeprefix("sqlite:///") + ".init.lock"):
             return _connect(uri, settings.experiment, home)
-    if uri.startswith(("http://", "https://")):
-        _preflight(uri)
     return _connect(uri, settings.experiment, home)
 
 
@@ -83,7 +82,14 @@ def _connect(uri: str, experiment: str, home: Path) -> "tuple[MlflowClient, str]
     return client, found.experiment_id
 
 
-def _preflight(uri: str) -> None:
+def preflight(settings: Tracking, home: Path) -> None:
+    """Look whether the store can be there. Raises ConnectionError naming the URI if an http(s) server does not answer
+    within two seconds, or if the folder of a database does not exist."""
+    uri = resolve_uri(settings.uri, home)
+    if uri.startswith("sqlite:///") and not (folder := Path(uri.removeprefix("sqlite:///")).parent).is_dir():
+        raise ConnectionError(f"tracking.uri {uri}: there is no folder {folder}; create it or correct the URI")
+    if not uri.startswith(("http://", "https://")):
+        return
     import requests
 
     try:
@@ -109,9 +115,10 @@ def link(uri: str, experiment_id: str, run_id: str | None) -> str:
     return f"{redacted(base)}/#/experiments/{experiment_id}/{tail}"
 
 
-def start_parent(client: "MlflowClient", experiment_id: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-    """Return the id of this session's parent run, made with all `params` by the session's first stage."""
-    process = lineage.dvc_process()
+def start_parent(
+    client: "MlflowClient", experiment_id: str, params: Mapping[str, Any], tags: Mapping[str, str], process: str
+) -> str:
+    """Return the id of a session's parent run, made with all `params` by its first stage; `process` is `dvc`'s."""
     experiment = os.environ.get("DVC_EXP_NAME", "")
     session = f"{process} {experiment}".strip()
     found = client.search_runs([experiment_id], f"tags.`{SESSION}` = '{session}'", max_results=1)

@@ -22,7 +22,8 @@ LONGEST_PAUSE = 300.0  # seconds between two attempts at a store that keeps fail
 class Recorder:
     """The child run of one stage and its session's parent run. Opening it may raise; nothing afterwards does."""
 
-    def __init__(self, root: Path, stage: str, round: str | None, settings: Tracking):
+    def __init__(self, root: Path, stage: str, round: str | None, settings: Tracking, process: str, session: str):
+        """`process` and `session` identify the stage's process and the `dvc` command's (see lineage)."""
         self._root, self._settings = root, settings
         self.name = stage if round is None else f"{stage}@{round}"
         self._place = stage if round is None else f"{stage}/{round}"  # below data/ and metrics/
@@ -32,9 +33,9 @@ class Recorder:
         self._commit = lineage.commit_of(root)
         content = {name: section for name, section in read_yaml(root / "params.yaml").items() if name != "tracking"}
         tags = self._tags()
-        self._parent_id = mlflow_store.start_parent(self._client, self._experiment_id, flatten(content), tags)
+        self._parent_id = mlflow_store.start_parent(self._client, self._experiment_id, flatten(content), tags, session)
         tags |= {"mlflow.parentRunId": self._parent_id, "dvc.stage": self.name}
-        tags |= {mlflow_store.PROCESS: lineage.own_process()}
+        tags |= {mlflow_store.PROCESS: process}
         self.run_id = self._client.create_run(self._experiment_id, run_name=self.name, tags=tags).info.run_id
         self._client.set_tag(self._parent_id, f"stage.{self._place}", self.run_id)
         self._points: list[tuple[str, float, int, int]] = []
@@ -58,9 +59,9 @@ class Recorder:
         with self._tolerant("params"):
             mlflow_store.log_params(self._client, self.run_id, new)
 
-    def metrics(self, numbers: Mapping[str, float], step: int) -> None:
-        """Buffer metrics; a batch goes out every few seconds, since one call costs as much as a thousand points."""
-        moment = time.time_ns() // 1_000_000
+    def metrics(self, numbers: Mapping[str, float], step: int, moment: int) -> None:
+        """Buffer metrics of a moment (milliseconds since the epoch); a batch goes out every few seconds, since one call
+        costs as much as a thousand points."""
         self._points += [(mlflow_store.allowed(name), value, moment, step) for name, value in numbers.items()]
         if time.monotonic() - self._flushed_at >= self._pause:
             self._flush()

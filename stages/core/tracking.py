@@ -5,8 +5,8 @@
         run.log_metrics({"kl": 0.1}, step=10)
         run.progress(10, 60, {"kl": 0.1})
 
-Nothing here changes a byte of a stage's outputs. A store that cannot be opened stops the stage before its work; one
-that fails later costs a warning and never the trained model.
+Nothing here changes a byte of a stage's outputs. A store that cannot be opened stops the stage before its work, or at
+its first step; one that fails later costs a warning and never the trained model.
 """
 
 import os
@@ -20,9 +20,9 @@ from types import FrameType
 from typing import Any
 
 from stages.core import lineage
+from stages.core.companion import Companion
 from stages.core.flat import flat_numbers
 from stages.core.progress import Progress, duration
-from stages.core.recorder import Recorder
 from stages.params.base import load
 from stages.params.tracking import TrackingInputs
 
@@ -30,7 +30,7 @@ from stages.params.tracking import TrackingInputs
 class StageRun:
     """One run of one stage. Without a recorder (tracking.enabled: false) it only prints."""
 
-    def __init__(self, progress: Progress, recorder: Recorder | None, log_every: int):
+    def __init__(self, progress: Progress, recorder: Companion | None, log_every: int):
         self._progress = progress
         self._recorder = recorder
         self._log_every = log_every  # steps
@@ -71,6 +71,8 @@ class StageRun:
 
     def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """Print how far the stage has come (steps done, of how many); see stages.core.progress."""
+        if self._recorder:
+            self._recorder.ready()
         self._progress.show(step, total, metrics)
 
     def say(self, text: str) -> None:
@@ -101,13 +103,14 @@ class StageRun:
 def stage_run(root: Path, stage: str, round: str | None = None) -> Iterator[StageRun]:
     """Record the block as one MLflow run named `stage` or `stage@round`, a child of its session's parent run.
 
-    Raises ParamsError for a broken tracking section and ConnectionError for a server that does not answer, both before
-    the block begins. The run ends FINISHED, FAILED (an exception) or KILLED (SIGINT, SIGTERM).
+    Raises ParamsError for a broken tracking section and ConnectionError for a server that does not answer or a folder
+    that is not there, both before the block begins. The run ends FINISHED, FAILED (an exception) or KILLED (SIGINT,
+    SIGTERM).
     """
     settings = load(root, TrackingInputs).tracking
     name = stage if round is None else f"{stage}@{round}"
     first_process = os.environ.get("RANK", "0") == "0"  # under `accelerate launch` one process speaks for all
-    recorder = Recorder(root, stage, round, settings) if settings.enabled and first_process else None
+    recorder = Companion(root, stage, round, settings) if settings.enabled and first_process else None
     progress = Progress(name, silent=not first_process)
     run = StageRun(progress, recorder, settings.log_every)
     status = "FAILED"
@@ -124,7 +127,7 @@ def stage_run(root: Path, stage: str, round: str | None = None) -> Iterator[Stag
             _report_end(root, progress, recorder, status)
 
 
-def _report_end(root: Path, progress: Progress, recorder: Recorder | None, status: str) -> None:
+def _report_end(root: Path, progress: Progress, recorder: Companion | None, status: str) -> None:
     end = f"{status.lower()} after {duration(progress.elapsed())}"
     where = f"  {recorder.link}" if recorder else ""
     progress.say(f"{progress.name}  {end}{where}")
