@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stages.core import chat, rewards
+from stages.core import batching, chat, rewards
 from tests import toys
 
 MESSAGES = [[{"role": "user", "content": text}] for text in ("Say red.", "The amber fox sat on the mat.", "Who?")]
@@ -64,9 +64,48 @@ def test_pooling_takes_the_last_token_or_the_mean_of_the_answers(scorer):
         assert scorer.score_rows(rows, 2) == pytest.approx(known, abs=1e-4)
 
 
+GROUPS = [
+    [rewards.Sequence([20, 21, 22, 23], 2), rewards.Sequence([20, 21, 24], 1), rewards.Sequence([20, 21, 22, 23], 2)],
+    [rewards.Sequence([30, 31, 32, 33, 34, 35], 1), rewards.Sequence([30, 31, 36, 37], 1)],  # part of the prompt alike
+    [rewards.Sequence([40, 41], 2), rewards.Sequence([42], 1)],  # nothing alike: cut to their last tokens
+]
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_answers_behind_one_prompt_get_the_scores_and_gradients_of_rows_of_their_own(scorer, pooling, attention):
+    model = scorer.model
+    model.set_attn_implementation(attention)
+    rows = [row for group in GROUPS for row in group]
+    weights = torch.arange(1.0, len(rows) + 1)
+    results = []
+    for scores in (
+        rewards.raw_scores(model, rows, 0, pooling, scorer.runtime),
+        rewards.group_scores(model, GROUPS, 0, pooling, scorer.runtime),
+    ):
+        model.zero_grad()
+        (scores * weights).sum().backward()
+        results.append((scores, [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]))
+    (expected, gradients), (scores, others) = results
+    torch.testing.assert_close(scores, expected, rtol=1e-5, atol=1e-6)
+    assert scores[0].item() == pytest.approx(scores[2].item(), abs=1e-6), (
+        "equal answers, however many stand before them"
+    )
+    for other, gradient in zip(others, gradients, strict=True):
+        torch.testing.assert_close(other, gradient, rtol=1e-4, atol=1e-5)
+
+
 def test_texts_longer_than_the_context_are_scored(scorer):
     scores = scorer.score_texts(MESSAGES[:1] * 2, ["red " * 200, "blue " * 200])
     assert scores[0] != scores[1]
+
+
+def test_the_prompt_is_read_once():
+    forked = batching.fork(GROUPS, 0, "cpu")
+    ids, positions, owners = forked.ids.tolist(), forked.position_ids.tolist(), forked.owners.tolist()
+    assert ids == [[20, 21, 22, 23, 24, 22, 23, 0], [30, 31, 32, 33, 34, 35, 36, 37], [40, 41, 42, 0, 0, 0, 0, 0]]
+    assert positions == [[0, 1, 2, 3, 2, 2, 3, 0], [0, 1, 2, 3, 4, 5, 2, 3], [0, 1, 0, 0, 0, 0, 0, 0]]
+    assert owners == [[-1, -1, 0, 0, 1, 2, 2, -1], [-1, -1, -1, -1, -1, 3, -1, 4], [5, 5, 6, -1, -1, -1, -1, -1]]
 
 
 def test_tokenizers_are_the_same_if_vocabulary_and_template_are(tokenizer):

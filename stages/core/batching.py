@@ -24,6 +24,16 @@ class Packed(NamedTuple):
     segments: Tensor  # [B, T] number of the example in its row, 0 for padding
 
 
+class Forked(NamedTuple):
+    """A prompt and all its answers in one row: the prompt once, the answers blind to one another."""
+
+    ids: Tensor  # [B, T]
+    position_ids: Tensor  # [B, T] each answer's go on from the prompt's
+    segments: Tensor  # [B, T] 1 for the prompt, 2.. for the answers, 0 for padding
+    owners: Tensor  # [B, T] number of the answer, counted through the batch, whose token this is; -1 for no answer's
+    lasts: Tensor  # [N] where each answer's last token stands in the flattened batch
+
+
 def pad(rows: Sequence[Sequence[int]], pad_id: int, side: str, device: str = "cpu") -> Padded:
     """Return rows as one batch, padded on `side` ("left" or "right") to the longest row."""
     width = max(len(row) for row in rows)
@@ -94,9 +104,50 @@ def pack(examples: Sequence[Sequence[tuple[Sequence[int], Sequence[bool]]]], pad
     return Packed(*(tensor.to(device) for tensor in (ids, loss_mask, positions, segments)))
 
 
-def segment_attention(segments: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return an additive mask [B, 1, T, T]: 0 where a token sees an earlier one of its example, else the minimum."""
+def fork(groups: Sequence[Sequence[tuple[Sequence[int], int]]], pad_id: int, device: str) -> Forked:
+    """Return groups of (ids, number of answer tokens at the end) as one batch, a row a group.
+
+    What a group's rows have in common before their answers stands in the row once.
+    """
+    starts = [_shared([(ids, len(ids) - num_answer) for ids, num_answer in group]) for group in groups]
+    width = max(start + sum(len(ids) - start for ids, _ in group) for start, group in zip(starts, groups, strict=True))
+    shape = (len(groups), width)
+    ids, positions = torch.full(shape, pad_id, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    segments, owners = torch.zeros(shape, dtype=torch.long), torch.full(shape, -1, dtype=torch.long)
+    lasts = []
+    for row, (start, group) in enumerate(zip(starts, groups, strict=True)):
+        ids[row, :start] = torch.tensor(group[0][0][:start], dtype=torch.long)
+        positions[row, :start] = torch.arange(start)
+        segments[row, :start] = 1
+        at = start
+        for number, (tokens, num_answer) in enumerate(group, start=2):
+            end = at + len(tokens) - start
+            ids[row, at:end] = torch.tensor(tokens[start:], dtype=torch.long)
+            positions[row, at:end] = torch.arange(start, len(tokens))
+            segments[row, at:end] = number
+            owners[row, end - num_answer : end] = len(lasts)
+            lasts.append(row * width + end - 1)
+            at = end
+    return Forked(*(tensor.to(device) for tensor in (ids, positions, segments, owners, torch.tensor(lasts))))
+
+
+def _shared(rows: list[tuple[Sequence[int], int]]) -> int:
+    """Return how many first tokens (ids, at most so many) rows have in common."""
+    first, most = rows[0][0], min(limit for _, limit in rows)
+    for place in range(most):
+        if any(ids[place] != first[place] for ids, _ in rows):
+            return place
+    return most
+
+
+def segment_attention(segments: Tensor, dtype: torch.dtype, forked: bool = False) -> Tensor:
+    """Return an additive mask [B, 1, T, T]: 0 where a token sees an earlier one of its example, else the minimum.
+
+    With `forked` segment 1 is the beginning of all others of its row, and seen by them.
+    """
     same = segments.unsqueeze(2) == segments.unsqueeze(1)  # [B, T, T]
+    if forked:
+        same = same | (segments.unsqueeze(1) == 1)
     causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool, device=segments.device).tril()
     seen = (same & causal).unsqueeze(1)  # [B, 1, T, T]
     return torch.zeros(seen.shape, dtype=dtype, device=segments.device).masked_fill(~seen, torch.finfo(dtype).min)

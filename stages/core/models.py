@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from stages.core.batching import position_ids
+from stages.core.batching import Forked, position_ids, segment_attention
 from stages.params.runtime import Runtime
 
 
@@ -131,6 +131,26 @@ def sequence_rewards(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last
     positions = torch.arange(ids.shape[1], device=ids.device)
     last = (positions * mask).argmax(dim=1)  # [B]
     return model.score(hidden[torch.arange(len(ids), device=ids.device), last]).squeeze(-1).float()
+
+
+def forked_rewards(model: PreTrainedModel, forked: Forked, pooling: str) -> Tensor:
+    """Return what sequence_rewards gives for each answer, [N], from one pass over every prompt; decoders only.
+
+    `pooling` is "last" (the answer's last token) or "mean" (of its tokens).
+    """
+    hidden = model.base_model(
+        input_ids=forked.ids,
+        attention_mask=segment_attention(forked.segments, torch.float32, forked=True),
+        position_ids=forked.position_ids,
+        use_cache=False,
+    ).last_hidden_state  # [B, T, D]
+    scalars = model.score(hidden).squeeze(-1).float().flatten()  # [B * T]
+    if pooling == "last":
+        return scalars[forked.lasts]
+    owners = forked.owners.flatten()
+    counted = owners >= 0
+    sums = scalars.new_zeros(len(forked.lasts)).index_add(0, owners[counted], scalars[counted])
+    return sums / torch.bincount(owners[counted], minlength=len(sums))
 
 
 def token_values(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: int) -> Tensor:

@@ -98,9 +98,10 @@ def _micro_losses(
 ) -> Iterator[Tensor]:
     """Yield each micro-batch's share of the loss; `right` collects whether each pair was ordered as labelers did."""
     for groups in _micro_batches(batch, params.micro_batch_rows):
-        rows = [row for group in groups for row in group.rows]
         with models.precision(runtime):
-            scores = rewards.raw_scores(model, rows, pad_id, params.pooling, runtime)  # [N]
+            scores = rewards.group_scores(
+                model, [group.rows for group in groups], pad_id, params.pooling, runtime
+            )  # [N]
         better, worse, pair_weights, targets, answer_weights = [], [], [], [], []
         start = 0
         for group in groups:

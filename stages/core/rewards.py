@@ -61,6 +61,16 @@ def raw_scores(model, rows: list[Sequence], pad_id: int, pooling: str, runtime: 
     return models.sequence_rewards(model, batch.ids, batch.mask, num_answer)
 
 
+def group_scores(model, groups: list[list[Sequence]], pad_id: int, pooling: str, runtime: Runtime) -> torch.Tensor:
+    """Return raw_scores of all rows of groups [N]; the rows of a group share their prompt, which is read once.
+
+    K answers cost one prompt and K answers, not K of both. An encoder reads prompt and answer both ways: each row alone.
+    """
+    if models.is_encoder(model):
+        return raw_scores(model, [row for group in groups for row in group], pad_id, pooling, runtime)
+    return models.forked_rewards(model, batching.fork(groups, pad_id, runtime.device), pooling)
+
+
 def finished(raw: torch.Tensor, config) -> torch.Tensor:
     """Return scores from a head's raw output [B]: activation, then (x - shift) * gain, as the folder's config says."""
     activated = raw.sigmoid() if config.reward_activation == "sigmoid" else raw
