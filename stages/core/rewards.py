@@ -64,7 +64,7 @@ def raw_scores(model, rows: list[Sequence], pad_id: int, pooling: str, runtime: 
 def group_scores(model, groups: list[list[Sequence]], pad_id: int, pooling: str, runtime: Runtime) -> torch.Tensor:
     """Return raw_scores of all rows of groups [N]; the rows of a group share their prompt, which is read once.
 
-    K answers cost one prompt and K answers, not K of both. An encoder reads prompt and answer both ways: each row alone.
+    K answers cost one prompt and K answers, not K of both. An encoder reads them both ways: each row alone.
     """
     if models.is_encoder(model):
         return raw_scores(model, [row for group in groups for row in group], pad_id, pooling, runtime)
