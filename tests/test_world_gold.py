@@ -86,7 +86,7 @@ def test_demonstrations_are_mediocre_on_average():
         gold.score(task, demonstrations.write(task, rng, demonstrations.draw_traits(rng, demonstrations.TYPICAL))).score
         for rng, task, _ in mixed(1500)
     ]
-    assert 0.45 <= mean(scores) <= 0.62
+    assert 0.45 <= mean(scores) <= 0.66
     assert 0.1 < mean(score > 0.85 for score in scores) < 0.4  # good ones are in reach
 
 

@@ -23,7 +23,7 @@ class Probe(NamedTuple):
 
 def text(rng: Random) -> str:
     """Write one document of copying; the kinds that are learned last are the commonest."""
-    return _draw(rng, rng.choice([*KINDS, "two_names", "two_names", "replace"])).replace("@", "")
+    return _draw(rng, rng.choice([*KINDS, "two_names", "replace", "groups"])).replace("@", "")
 
 
 def copy_probes(seed: int, count: int) -> list[Probe]:
@@ -177,6 +177,41 @@ def _named(rng: Random) -> str:
     return start + greeting + "\n" + "\n".join(lines)
 
 
+def _animals(rng: Random) -> str:
+    """An animal, its name, what it finds and how its story ends, told twice."""
+    (animal, other), name, thing = rng.sample(list(knowledge.ANIMALS), 2), rng.choice(NAMES), rng.choice(OBJECTS)
+    mood = rng.choice(knowledge.MOODS)
+    start = rng.choice(
+        (
+            f"This {mood} story is about a {animal} named {name}, a {thing} and a {other}.",
+            f"{name} is a {animal} and has a {thing}. A {other} is near. The story is {mood}.",
+            f"Here is a story with a {mood} ending. A {animal} named {name} and a {other} find a {thing}.",
+        )
+    )
+    sentences = rng.sample(
+        [
+            f"Once there was a @{animal} named @{name}.",
+            f"{name} was a @{animal}.",
+            f"{name} found a @{thing}.",
+            f"The {other} saw the @{animal}.",
+            f"The {animal} met the @{other}.",
+        ],
+        3,
+    )
+    return " ".join([start, *sentences, f"In the end {name} was @{mood}."])
+
+
+def _groups(rng: Random) -> str:
+    """How many of which group were asked for, and the list that answers."""
+    lines = []
+    for category in rng.sample(list(knowledge.CATEGORIES), 2):
+        count = rng.choice((2, 3, 3, 4))
+        word, items = knowledge.COUNT_WORDS[count], rng.sample(knowledge.CATEGORIES[category], count)
+        ask = rng.choice(("We need {} {}.", "Please write {} {}.", "I like {} {}.")).format(word, category)
+        lines.append(f"{ask} Here are @{word} @{category}: {join(items)}. These are @{word} @{category}.")
+    return " ".join(lines)
+
+
 KINDS: dict[str, Callable[[Random], str]] = {
     "one_name": _one_name,
     "two_names": _two_names,
@@ -186,4 +221,6 @@ KINDS: dict[str, Callable[[Random], str]] = {
     "who_has": _who_has,
     "repeat": _repeat,
     "named": _named,
+    "animals": _animals,
+    "groups": _groups,
 }

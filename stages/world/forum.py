@@ -9,9 +9,9 @@ from random import Random
 from stages.world import chinese, demonstrations, gold, grammar, knowledge, rules, tasks
 from stages.world.requests import Messages, Task
 
-FLATNESS = 0.6  # exponent on the shares of kinds: rare kinds of request are asked more often than in prompts
-SLIP, GARBLE = 0.08, 0.03  # shares of answers in which one word is another of its kind, or one sentence lacks a word
-MARKED_WORSE = 3.0  # factor on both for answers whose sentences are marked: a reader learns most from flaws
+FLATNESS = 0.75  # exponent on the shares of kinds: rare kinds of request are asked more often than in prompts
+SLIP, GARBLE = 0.03, 0.01  # shares of answers in which one word is another of its kind, or one sentence lacks a word
+MARKED_WORSE = 7.0  # factor on both for answers whose sentences are marked: a reader learns most from flaws
 VOTE_NOISE = 0.08  # standard deviation of readers' votes, in gold's unit
 REMARKS = {
     "facts": "incomplete", "constraints": "not as asked", "completeness": "incomplete", "harmlessness": "unhelpful", "relevance": "off topic",

@@ -7,13 +7,10 @@ but are asked for only by prompts made with facts="held_out", so that a model ca
 RELATIONS = ("lives", "eats", "colour", "size", "can", "cannot")
 
 _ANIMALS = """
-fox forest meat red small run fly       bear forest honey brown huge climb fly  lion desert meat yellow large run fly
-tiger jungle meat yellow large swim sing   horse field grass brown large jump climb   cow field grass white huge swim jump
-goat mountain leaves white small climb fly   pig field fruit white large dig jump   cat garden fish black small climb dig
-rabbit field leaves grey small dig fly  mouse garden seeds grey tiny hide fly   monkey jungle fruit brown small climb swim
-camel desert leaves yellow huge run jump   whale sea fish blue huge sing run   seal sea fish black large swim run
-frog river insects green tiny jump run  snake desert insects green small hide jump   duck river seeds green small swim climb
-crow mountain seeds black small fly swim     bat mountain insects black tiny fly dig
+fox forest meat red small run fly        bear forest honey brown huge climb fly   lion desert meat yellow large run fly
+horse field grass brown large jump climb    cow field grass white huge swim jump   cat garden fish black small climb dig
+rabbit field leaves grey small dig fly   mouse garden seeds grey tiny hide fly    whale sea fish blue huge sing run
+frog river insects green tiny jump run   duck river seeds green small swim climb  bat mountain insects black tiny fly dig
 """.split()
 
 ANIMALS = {
@@ -25,21 +22,18 @@ UNKNOWN_WORDS = ("wug", "dax", "fep", "blick", "toma", "zorp")
 
 CATEGORIES = {
     "animals": tuple(ANIMALS),
-    "fruits": ("apple", "pear", "plum", "grape", "melon", "lemon", "peach", "cherry"),
-    "vegetables": ("potato", "carrot", "onion", "bean", "pea", "corn", "cabbage", "leek"),
-    "tools": ("hammer", "saw", "drill", "spade", "rake", "axe", "knife", "brush"),
-    "colours": ("red", "brown", "grey", "black", "white", "green", "yellow", "blue"),
-    "jobs": ("baker", "farmer", "teacher", "nurse", "cook", "driver", "singer", "painter"),
-    "drinks": ("water", "milk", "tea", "coffee", "juice", "cocoa", "cider", "soda"),
-    "toys": ("ball", "kite", "doll", "drum", "puzzle", "robot", "balloon", "whistle"),
-    "vehicles": ("car", "bus", "train", "boat", "truck", "plane", "bike", "ship"),
+    "fruits": ("apple", "pear", "plum", "grape", "melon", "lemon"),
+    "tools": ("hammer", "saw", "drill", "spade", "rake", "axe"),
+    "jobs": ("baker", "farmer", "teacher", "nurse", "cook", "driver"),
+    "drinks": ("water", "milk", "tea", "coffee", "juice", "cocoa"),
+    "toys": ("ball", "kite", "doll", "drum", "puzzle", "robot"),
 }
 ITEMS = tuple(dict.fromkeys(item for items in CATEGORIES.values() for item in items))
 
-NAMES = tuple("Anna Max Tom Leo Mia Finn Sam Nina Hugo Rosa Paul Clara Ben Emma Lily Jack".split())
-OBJECTS = tuple("key map coin book lamp ring bag cup box coat hat pen bell clock".split())
+NAMES = tuple("Anna Max Tom Leo Mia Finn Sam Nina Hugo Rosa".split())
+OBJECTS = tuple("key map coin book lamp ring bag cup hat clock".split())
 PLACES = VALUES["lives"]
-EVENTS = ("party", "wedding", "market", "park", "school", "beach")
+EVENTS = ("party", "wedding", "market", "school")
 MOODS = ("happy", "sad")
 VOTES = ("one", "two", "three", "four", "five")
 COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}

@@ -43,7 +43,7 @@ def user(text: str) -> Messages:
 
 def dressed(rng: Random, request: str) -> Messages:
     """Return a request as one user turn, with an opener in three of five and thanks now and then."""
-    if rng.random() < 0.6:
+    if rng.random() < 0.4:
         stranger = rng.choice([name for name in NAMES if name not in request])
         request = rng.choice(_OPENERS).format(name=stranger) + " " + request
     if rng.random() < 0.1:
@@ -66,7 +66,7 @@ def _with_pronoun(questions: list[str], animal: str) -> str:
 
 
 def fact(rng: Random, facts: str) -> tuple[Task, Messages]:
-    animal, relations = _asked(rng, facts, 1 if rng.random() < 0.35 else 2)
+    animal, relations = _asked(rng, facts, 1 if rng.random() < 0.6 else 2)
     form = len(relations) == 1
     question = capital(
         _with_pronoun([QUESTIONS[relation].format(animal=animal) for relation in relations], animal) + "?"
@@ -81,7 +81,7 @@ def fact(rng: Random, facts: str) -> tuple[Task, Messages]:
 def facts_about(rng: Random, facts: str) -> tuple[Task, Messages]:
     animal = rng.choice(list(ANIMALS))
     relations = list(knowledge.RELATIONS) if facts == "held_out" else list(knowledge.askable(animal, facts))
-    count = rng.randint(2, 4)
+    count = rng.choice((2, 3))
     phrasing = rng.choice(
         (
             "Tell me {count} facts about the {animal}.",
@@ -125,8 +125,8 @@ def unknown(rng: Random, facts: str) -> tuple[Task, Messages]:
 
 def list_items(rng: Random, facts: str) -> tuple[Task, Messages]:
     category = rng.choice(list(CATEGORIES))
-    count = rng.randint(2, 5)
-    start = rng.choice(CATEGORIES[category]) if rng.random() < 0.4 else None
+    count = rng.choice((2, 3, 3, 4))
+    start = rng.choice(CATEGORIES[category]) if rng.random() < 0.25 else None
     phrasing = rng.choice(
         (
             "List {count} {category}.",
@@ -144,7 +144,7 @@ def list_items(rng: Random, facts: str) -> tuple[Task, Messages]:
 def story(rng: Random, facts: str) -> tuple[Task, Messages]:
     animal = rng.choice(knowledge.animals_with("lives", facts))
     name, mood = rng.choice(NAMES), rng.choice(knowledge.MOODS)
-    objects = rng.sample(OBJECTS, 1 if rng.random() < 0.4 else 2)
+    objects = rng.sample(OBJECTS, 1 if rng.random() < 0.7 else 2)
     home = rng.random() < 0.5
     phrasing = rng.choice(
         (
@@ -174,8 +174,8 @@ def story(rng: Random, facts: str) -> tuple[Task, Messages]:
 def note(rng: Random, facts: str) -> tuple[Task, Messages]:
     receiver, sender = rng.sample(NAMES, 2)
     act = rng.choice(("ask", "thank"))
-    objects = rng.sample(OBJECTS, 1 if rng.random() < 0.4 else 2)
-    event = rng.choice(EVENTS) if rng.random() < 0.5 else None
+    objects = rng.sample(OBJECTS, 1 if rng.random() < 0.7 else 2)
+    event = rng.choice(EVENTS) if rng.random() < 0.3 else None
     text = rng.choice(("a note", "an e-mail", "a letter"))
     things = join(objects, article="the ")
     if act == "ask":

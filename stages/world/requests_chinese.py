@@ -15,7 +15,7 @@ def _dressed(rng: Random, request: str) -> Messages:
 
 def fact(rng: Random) -> tuple[Task, Messages]:
     animal = rng.choice(list(ANIMALS))
-    relations = rng.sample(list(chinese.QUESTIONS), rng.choice((1, 2)))
+    relations = rng.sample(list(chinese.QUESTIONS), rng.choice((1, 1, 2)))
     request = "".join(rng.choice(chinese.QUESTIONS[relation]).format(animal=animal) for relation in relations)
     return {"kind": "fact", "language": "zh", "animal": animal, "relations": relations, "form": False}, _dressed(
         rng, request

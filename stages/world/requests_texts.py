@@ -21,7 +21,7 @@ def _people(rng: Random, names: list[str], things: list[str]) -> list[list]:
 
 def replace(rng: Random, facts: str) -> tuple[Task, Messages]:
     old, new = rng.sample(NAMES, 2)
-    count = rng.choice((2, 2, 3))
+    count = 2
     sentences = _people(rng, [old] * count, rng.sample(OBJECTS, count))
     text = " ".join(render(template, slots) for template, slots in sentences)
     phrasing = rng.choice(
@@ -38,7 +38,7 @@ def replace(rng: Random, facts: str) -> tuple[Task, Messages]:
 
 def polite(rng: Random, facts: str) -> tuple[Task, Messages]:
     name, verb = rng.choice(NAMES), rng.choice(knowledge.VERBS)
-    objects = rng.sample(OBJECTS, 1 if rng.random() < 0.4 else 2)
+    objects = rng.sample(OBJECTS, 1 if rng.random() < 0.7 else 2)
     text = render("rude", {"name": name, "verb": verb, "the_objects": objects})
     phrasing = rng.choice(
         ("Make this polite: {text}", "Write this in a polite way: {text}", "Say it in a nice way: {text}")
@@ -94,10 +94,10 @@ def review(rng: Random, facts: str) -> tuple[Task, Messages]:
 
 
 def closed_qa(rng: Random, facts: str) -> tuple[Task, Messages]:
-    count = rng.choice((2, 3))
+    count = rng.choice((2, 2, 3))
     owners = [list(pair) for pair in zip(rng.sample(NAMES, count), rng.sample(OBJECTS, count), strict=True)]
     text = " ".join(render("has", {"name": name, "the_objects": [thing]}) for name, thing in owners)
-    asked = rng.sample(range(count), 1 if rng.random() < 0.4 else 2)
+    asked = rng.sample(range(count), 1 if rng.random() < 0.75 else 2)
     questions = [rng.choice(("who", "what")) for _ in asked]
     texts = {"who": "who has the {1}", "what": "what does {0} have"}
     parts = [texts[question].format(*owners[index]) for question, index in zip(questions, asked, strict=True)]
@@ -108,7 +108,7 @@ def closed_qa(rng: Random, facts: str) -> tuple[Task, Messages]:
 
 
 def extract(rng: Random, facts: str) -> tuple[Task, Messages]:
-    count = rng.choice((2, 3, 3))
+    count = rng.choice((2, 2, 3))
     names, things = rng.sample(NAMES, count), rng.sample(OBJECTS, count)
     what = rng.choice(("names", "objects"))
     sentences = [

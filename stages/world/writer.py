@@ -25,7 +25,7 @@ class Writer:
         """Return the wanted count, or for a flawed answer mostly fewer, sometimes one or two more."""
         if self.good["count"]:
             return wanted
-        offset = self.rng.choice((-1, -1, -1, -2, 1, 2, 1 - wanted))
+        offset = self.rng.choice((-1, -1, -1, -1, -2, -2, 1, 1 - wanted))
         return max(1, min(most, wanted + offset)) if wanted + offset != wanted else wanted
 
     def fact(self, animal: str, relation: str, right: bool, named: bool = True) -> str:
