@@ -98,7 +98,7 @@ def test_without_scores_the_direct_loss_says_what_is_missing(tokenizer):
 
 @pytest.mark.parametrize(("loss", "rate"), [("rank", 0.01), ("direct", 0.03)])
 def test_an_obvious_preference_is_learned(tokenizer, loss, rate):
-    chosen = params(loss=loss, epochs=12, optimisation={"learning_rate": rate, "warmup_steps": 0})
+    chosen = params(loss=loss, epochs=12, optimisation={"learning_rate": rate, "warmup_steps": 0, "weight_decay": 0.01})
     model = toys.reward_model(tokenizer, spread=0.1)
     groups = preference_training.encode(tokenizer, toys.comparisons(24), chosen)
     curve = list(preference_training.train(model, 0, groups, chosen, RUNTIME, seed=1))
