@@ -142,6 +142,17 @@ def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
             yield f"{place}: the shape '{params.pretrain.shape}' has a context of {context} tokens (got {num_tokens})"
 
 
+def _workers_share_the_threads(params: Any) -> Iterator[str]:
+    threads, workers = params.runtime.threads, params.runtime.workers
+    if threads % workers:
+        yield f"runtime.workers: expected a divisor of runtime.threads, {threads} (got {workers})"
+    if params.runtime.device == "cuda" and workers > 1:
+        yield f"runtime.workers: a GPU computes a whole batch at once; expected 1 (got {workers})"
+    for name in ("sft", "feedme"):
+        if getattr(params, name).dropout and workers > 1:
+            yield f"runtime.workers: {name}.dropout draws from one generator; expected 1 with dropout (got {workers})"
+
+
 RULES = (  # impossible combinations, each rule a generator of mistakes
     _rounds_go_forward,
     _named_rounds_exist,
@@ -149,6 +160,7 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
     _new_answers_have_prompts,
     _value_model_can_start_from_the_reward_model,
     _shape_is_known_and_wide_enough,
+    _workers_share_the_threads,
 )
 
 

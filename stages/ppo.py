@@ -1,7 +1,8 @@
 """prompts + SFT + reward model → policy: PPO with a per-token KL penalty, and PPO-ptx (Ouyang et al. 2022, step 3)."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,8 +24,9 @@ from stages.core import (
     tracking,
 )
 from stages.core.chat import prompt_ids
-from stages.core.experience import Experience, Players, Prompt, windows
+from stages.core.experience import Experience, Players, Prompt, Window, windows
 from stages.core.files import new_folder
+from stages.core.optimisation import Share
 from stages.params.base import load
 from stages.params.ppo import Ppo, PpoInputs
 from stages.params.runtime import Runtime
@@ -125,20 +127,24 @@ def train(
             token_rewards = advantages.whiten(token_rewards, mask, shift_mean=False)
         estimate = advantages.gae(token_rewards, seen.values, mask, params.gamma, params.lam)
         whitened = advantages.whiten(estimate.advantages, mask)
-        learned = []
+        learned: list[dict[str, float]] = []
         for _ in range(params.inner_epochs):
             order = torch.randperm(len(batch), generator=updates)
             for rows in order.split(params.minibatch_size):
                 ptx = next(ptx_rows) if ptx_rows is not None else None
-                losses = policy_losses(players, seen, whitened, rows, ptx, params, runtime, learned)
-                _, norm = optimisation.step(
-                    players.policy, policy_optimiser, losses, params.policy_optimisation.max_grad_norm
+                update = optimisation.step(
+                    players.policy,
+                    policy_optimiser,
+                    policy_shares(players, seen, whitened, rows, ptx, params, runtime),
+                    params.policy_optimisation.max_grad_norm,
                 )
-                fits = value_losses(players, seen, estimate.returns, rows, params, runtime)
-                value_loss, _ = optimisation.step(
-                    players.value_model, value_optimiser, fits, params.value_optimisation.max_grad_norm
+                fit = optimisation.step(
+                    players.value_model,
+                    value_optimiser,
+                    value_shares(players, seen, estimate.returns, rows, params, runtime),
+                    params.value_optimisation.max_grad_norm,
                 )
-                learned[-1] |= {"value_loss": value_loss, "grad_norm": norm}
+                learned.append(update.measures | {"value_loss": fit.loss, "grad_norm": update.grad_norm})
                 for mean, weight in zip(average, players.policy.parameters(), strict=False):
                     mean.lerp_(weight.detach(), 1 - params.ema_decay)
         point = {"step": iteration + 1, "kl_coef": kl_coef} | describe(seen, token_rewards, estimate, learned)
@@ -152,7 +158,7 @@ def train(
         weight.data.copy_(mean)
 
 
-def policy_losses(
+def policy_shares(
     players: Players,
     seen: Experience,
     whitened: Tensor,
@@ -160,15 +166,15 @@ def policy_losses(
     ptx: Tensor | None,
     params: Ppo,
     runtime: Runtime,
-    learned: list[dict],
-) -> Iterator[Tensor]:
-    """Yield each micro-batch's share of the minibatch's loss, then those of the pretraining text (Ouyang 2022, eq. 2).
+) -> Iterator[Callable[[], Share]]:
+    """Yield the parts of the minibatch's loss, then those of the pretraining text (Ouyang et al. 2022, eq. 2).
 
-    Appends the minibatch's policy loss, clip share and approximate KL to `learned`.
+    They measure policy_loss, clip_share, approx_kl (nats per token) and ptx_loss.
     """
     num_tokens = int(seen.completion_mask[rows].sum())
-    learned.append({"policy_loss": 0.0, "clip_share": 0.0, "approx_kl": 0.0})
-    for some, columns, width in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size):
+
+    def clipped(window: Window) -> Share:
+        some, columns, width = window
         completions, mask, old = (
             tensor[some, :width] for tensor in (seen.completions, seen.completion_mask, seen.logprobs)
         )
@@ -176,32 +182,36 @@ def policy_losses(
             logits = models.completion_logits(players.policy, seen.ids[some, columns], seen.mask[some, columns], width)
         current = logprobs.of_tokens(logits, completions, params.temperature)
         loss = clipping.policy_loss(current, old, whitened[some, :width], mask, params.clip_range, num_tokens)
-        change = (0.5 * ((current - old).detach() ** 2 * mask).sum() / num_tokens).item()
-        learned[-1]["policy_loss"] += loss.value.item()
-        learned[-1]["clip_share"] += loss.clip_share.item()
-        learned[-1]["approx_kl"] += change
-        yield loss.value
+        change = 0.5 * ((current - old).detach() ** 2 * mask).sum() / num_tokens
+        measures = {"policy_loss": loss.value, "clip_share": loss.clip_share, "approx_kl": change}
+        return Share(loss.value, {name: value.item() for name, value in measures.items()})
+
+    def remembered(text: Callable[[], Share]) -> Share:
+        loss = text().loss
+        return Share(params.ptx_coef * loss, {"ptx_loss": loss.item()})
+
+    for window in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size):
+        yield partial(clipped, window)
     if ptx is not None:
-        learned[-1]["ptx_loss"] = 0.0
-        num_targets = ptx.shape[0] * (ptx.shape[1] - 1)
-        for part in ptx.split(params.micro_batch_size):
-            with models.precision(runtime):
-                losses = language_modelling.next_token_losses(players.policy, part.to(runtime.device))
-            loss = losses.sum() / num_targets
-            learned[-1]["ptx_loss"] += loss.item()
-            yield params.ptx_coef * loss
+        for text in language_modelling.mean_shares(players.policy, ptx, params.micro_batch_size, runtime):
+            yield partial(remembered, text)
 
 
-def value_losses(
+def value_shares(
     players: Players, seen: Experience, returns: Tensor, rows: Tensor, params: Ppo, runtime: Runtime
-) -> Iterator[Tensor]:
-    """Yield each micro-batch's share of the minibatch's clipped value loss."""
+) -> Iterator[Callable[[], Share]]:
+    """Yield the parts of the minibatch's clipped value loss."""
     num_tokens = int(seen.completion_mask[rows].sum())
-    for some, columns, width in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size):
+
+    def clipped(window: Window) -> Share:
+        some, columns, width = window
         with models.precision(runtime):
             values = experience.values_of(players.value_model, seen.ids[some, columns], seen.mask[some, columns], width)
         old, wanted, mask = (tensor[some, :width] for tensor in (seen.values, returns, seen.completion_mask))
-        yield clipping.value_loss(values, old, wanted, mask, params.value_clip_range, num_tokens).value
+        return Share(clipping.value_loss(values, old, wanted, mask, params.value_clip_range, num_tokens).value)
+
+    for window in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size):
+        yield partial(clipped, window)
 
 
 def describe(seen: Experience, token_rewards: Tensor, estimate: advantages.Estimate, learned: list[dict]) -> dict:

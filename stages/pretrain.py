@@ -127,10 +127,9 @@ def train(model: PreTrainedModel, rows: Tensor, params: Pretrain, runtime: Runti
     for step in range(num_steps):
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
         optimisation.set_learning_rate(optimiser, rate)
-        with models.precision(runtime):
-            loss = language_modelling.next_token_losses(model, next(batches).to(runtime.device)).mean()
-        value, norm = optimisation.step(model, optimiser, [loss], params.optimisation.max_grad_norm)
-        yield {"step": step + 1, "loss": value, "learning_rate": rate, "grad_norm": norm}
+        parts = language_modelling.mean_shares(model, next(batches), params.batch_size, runtime)
+        update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
+        yield {"step": step + 1, "loss": update.loss, "learning_rate": rate, "grad_norm": update.grad_norm}
 
 
 def training_batches(rows: Tensor, params: Pretrain, vocab_size: int, seed: int) -> Iterator[Tensor]:

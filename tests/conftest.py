@@ -19,6 +19,9 @@ from tests import toys
 def _one_thread_and_the_same_draws():
     import torch
 
+    from stages.core import parallel
+
+    parallel.set_workers(1)
     torch.set_num_threads(1)
     torch.manual_seed(0)
 

@@ -89,6 +89,9 @@ def test_all_mistakes_are_listed_at_once(tiny):
             {"reward_model.backbone": "encoder", "reward_model.pooling": "last", "reward_model.encoder_path": "a/b"},
             "ppo.value_init: an encoder",
         ),
+        ({"runtime.threads": 3, "runtime.workers": 2}, "runtime.workers: expected a divisor of runtime.threads, 3"),
+        ({"runtime.threads": 2, "runtime.workers": 2, "runtime.device": "cuda"}, "expected 1 (got 2)"),
+        ({"runtime.threads": 2, "runtime.workers": 2, "sft.dropout": 0.2}, "sft.dropout draws from one generator"),
     ],
 )
 def test_impossible_combinations_and_missing_inputs_are_named(tiny, changes, named):

@@ -158,7 +158,7 @@ def test_a_gpu_that_is_not_there_is_said_so():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(ValueError, match=r"runtime\.device"):
-        models.prepare(Runtime(device="cuda", dtype="float32", attention="eager", threads=1), seed=0)
+        models.prepare(Runtime(device="cuda", dtype="float32", attention="eager", threads=1, workers=1), seed=0)
 
 
 def test_prepare_seeds_torch_and_sets_its_threads():

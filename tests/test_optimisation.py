@@ -19,6 +19,10 @@ def params(**changes) -> Optimisation:
     return Optimisation(**usual | changes)
 
 
+def part(model: nn.Linear, weight: float = 1.0):
+    return lambda: optimisation.Share(weight * model.weight.sum(), {"weight": weight})
+
+
 def rates(num_steps: int, **changes) -> list[float]:
     chosen = params(**changes)
     return [optimisation.learning_rate(chosen, step, num_steps) / 0.1 for step in range(num_steps)]
@@ -72,7 +76,7 @@ def test_the_set_rate_is_the_rate_of_the_update():
     before = model.weight.item()
     optimiser = optimisation.adamw(model, params())
     optimisation.set_learning_rate(optimiser, 0.02)
-    optimisation.step(model, optimiser, [model.weight.sum()], max_grad_norm=1e9)
+    optimisation.step(model, optimiser, [part(model)], max_grad_norm=1e9)
     assert before - model.weight.item() == pytest.approx(0.02, rel=1e-3)  # Adam's first step is the rate itself
 
 
@@ -80,17 +84,18 @@ def test_an_update_adds_up_its_losses_and_clips_their_joint_gradient():
     model = nn.Linear(1, 1, bias=False)
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
     before = model.weight.item()
-    losses = (weight * model.weight.sum() for weight in (3.0, 5.0))
-    loss, norm = optimisation.step(model, optimiser, losses, max_grad_norm=2.0)
-    assert loss == pytest.approx(8 * before, rel=1e-5)
-    assert norm == pytest.approx(8)
+    parts = (part(model, weight) for weight in (3.0, 5.0))
+    update = optimisation.step(model, optimiser, parts, max_grad_norm=2.0)
+    assert update.loss == pytest.approx(8 * before, rel=1e-5)
+    assert update.grad_norm == pytest.approx(8)
+    assert update.measures == {"weight": 8.0}
     assert before - model.weight.item() == pytest.approx(2, rel=1e-5)
 
 
 def test_gradients_do_not_leak_into_the_next_update():
     model = nn.Linear(1, 1, bias=False)
     optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
-    norms = [optimisation.step(model, optimiser, [3 * model.weight.sum()], max_grad_norm=9.0)[1] for _ in range(2)]
+    norms = [optimisation.step(model, optimiser, [part(model, 3.0)], max_grad_norm=9.0).grad_norm for _ in range(2)]
     assert norms == pytest.approx([3, 3])
 
 
@@ -98,7 +103,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
     model = nn.Linear(1, 1)
     before = model.weight.item()
     with pytest.raises(ValueError, match="learning_rate"):
-        optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), [model.weight.sum() * math.inf], 1.0)
+        optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), [part(model, math.inf)], 1.0)
     assert model.weight.item() == before
 
 

@@ -37,23 +37,15 @@ class Batch:
         self.estimate = advantages.gae(rewards, self.seen.values, mask, chosen.gamma, chosen.lam)
         self.whitened = advantages.whiten(self.estimate.advantages, mask)
 
-    def policy_losses(self, chosen: Ppo, rows=None, ptx=None):
-        learned: list[dict] = []
+    def policy(self, chosen: Ppo, rows=None, ptx=None):
         rows = torch.arange(8) if rows is None else rows
-        losses = ppo.policy_losses(self.players, self.seen, self.whitened, rows, ptx, chosen, RUNTIME, learned)
-        return losses, learned
+        parts = ppo.policy_shares(self.players, self.seen, self.whitened, rows, ptx, chosen, RUNTIME)
+        return toys.gradients(self.players.policy, parts)
 
-    def value_losses(self, chosen: Ppo):
-        return ppo.value_losses(self.players, self.seen, self.estimate.returns, torch.arange(8), chosen, RUNTIME)
-
-
-def gradients(model, losses) -> tuple[float, list[torch.Tensor]]:
-    model.zero_grad()
-    total = 0.0
-    for loss in losses:
-        loss.backward()
-        total += loss.item()
-    return total, [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+    def value(self, chosen: Ppo):
+        rows = torch.arange(8)
+        parts = ppo.value_shares(self.players, self.seen, self.estimate.returns, rows, chosen, RUNTIME)
+        return toys.gradients(self.players.value_model, parts)
 
 
 def assert_same(one: list[torch.Tensor], other: list[torch.Tensor]) -> None:
@@ -66,31 +58,30 @@ def test_before_the_first_update_every_ratio_is_exactly_1(players, temperature):
     chosen = params(temperature=temperature)
     batch = Batch(players, chosen)
     assert len(set(batch.seen.mask.sum(dim=1).tolist())) > 2  # episodes must be padded, or this test says nothing
-    losses, learned = batch.policy_losses(chosen)
-    loss = sum(losses)
-    assert learned[0]["approx_kl"] == 0.0
-    assert learned[0]["clip_share"] == 0.0
-    assert loss.item() == pytest.approx(-batch.whitened[batch.seen.completion_mask].mean().item(), abs=1e-6)
+    loss, _, learned = batch.policy(chosen)
+    assert learned["approx_kl"] == 0.0
+    assert learned["clip_share"] == 0.0
+    assert loss == pytest.approx(-batch.whitened[batch.seen.completion_mask].mean().item(), abs=1e-6)
 
 
 def test_before_the_first_update_ratios_are_1_in_any_order_of_rows(players):
     batch, rows = Batch(players, params()), torch.randperm(8)[:5]
-    losses, learned = batch.policy_losses(params(micro_batch_size=3), rows)
+    loss, _, learned = batch.policy(params(micro_batch_size=3), rows)
     expected = -batch.whitened[rows][batch.seen.completion_mask[rows]].mean().item()
-    assert sum(loss.item() for loss in losses) == pytest.approx(expected, rel=1e-4)
-    assert learned[0]["approx_kl"] < 1e-10
+    assert loss == pytest.approx(expected, rel=1e-4)
+    assert learned["approx_kl"] < 1e-10
 
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_micro_batches_change_neither_losses_nor_gradients(players, size):
     batch = Batch(players, params())
     ptx = torch.randint(5, 300, (4, 9))
-    expected = gradients(players.policy, batch.policy_losses(params(ptx_coef=0.5), ptx=ptx)[0])
-    parts = gradients(players.policy, batch.policy_losses(params(ptx_coef=0.5, micro_batch_size=size), ptx=ptx)[0])
+    expected = batch.policy(params(ptx_coef=0.5), ptx=ptx)
+    parts = batch.policy(params(ptx_coef=0.5, micro_batch_size=size), ptx=ptx)
     assert parts[0] == pytest.approx(expected[0], rel=1e-4)
     assert_same(expected[1], parts[1])
-    expected = gradients(players.value_model, batch.value_losses(params()))
-    parts = gradients(players.value_model, batch.value_losses(params(micro_batch_size=size)))
+    expected = batch.value(params())
+    parts = batch.value(params(micro_batch_size=size))
     assert parts[0] == pytest.approx(expected[0], rel=1e-5)
     assert_same(expected[1], parts[1])
 
@@ -105,7 +96,7 @@ def test_no_gradient_comes_from_prompts_or_padding(players):
         seen.append(output.logits)
 
     handle = players.policy.register_forward_hook(keep)
-    gradients(players.policy, batch.policy_losses(params())[0])
+    batch.policy(params())
     handle.remove()
     moved = (seen[0].grad != 0).any(-1)  # [B, R + 1], the last predicts nothing
     window = next(experience.windows(batch.seen.mask, batch.seen.completion_mask, torch.arange(8), 8))
@@ -116,12 +107,12 @@ def test_no_gradient_comes_from_prompts_or_padding(players):
 def test_an_update_moves_log_probabilities_with_their_advantages(players):
     chosen = params(policy_optimisation={"learning_rate": 1e-3, "warmup_steps": 0}, kl_coef=0.0)
     batch = Batch(players, chosen)
-    loss, direction = gradients(players.policy, batch.policy_losses(chosen)[0])
+    loss, direction, _ = batch.policy(chosen)
     step = 1e-4
     with torch.no_grad():
         for weight, gradient in zip(players.policy.parameters(), direction, strict=True):
             weight -= step * gradient
-    later = sum(loss.item() for loss in batch.policy_losses(chosen)[0])
+    later = batch.policy(chosen)[0]
     squared = sum((gradient**2).sum().item() for gradient in direction)
     assert (loss - later) / step == pytest.approx(squared, rel=0.1)  # a finite difference along the gradient
 
@@ -129,8 +120,8 @@ def test_an_update_moves_log_probabilities_with_their_advantages(players):
 def test_pretraining_text_adds_its_own_gradient(players):
     batch = Batch(players, params())
     ptx = torch.randint(5, 300, (4, 9))
-    plain = gradients(players.policy, batch.policy_losses(params())[0])[1]
-    both = gradients(players.policy, batch.policy_losses(params(ptx_coef=27.8), ptx=ptx)[0])[1]
-    text = gradients(players.policy, [language_modelling.next_token_losses(players.policy, ptx).mean()])[1]
+    plain = batch.policy(params())[1]
+    both = batch.policy(params(ptx_coef=27.8), ptx=ptx)[1]
+    text = toys.gradients(players.policy, language_modelling.mean_shares(players.policy, ptx, 4, RUNTIME))[1]
     for one, other, whole in zip(plain, text, both, strict=True):
         torch.testing.assert_close(one + 27.8 * other, whole, rtol=1e-3, atol=1e-4)

@@ -15,12 +15,7 @@ def params(**changes):
 
 
 def loss_and_gradients(model, groups, chosen):
-    model.zero_grad()
-    total, right = 0.0, []
-    for loss in preference_training._micro_losses(model, 0, groups, chosen, RUNTIME, right):
-        loss.backward()
-        total += loss.item()
-    return total, [weight.grad.clone() for weight in model.parameters() if weight.grad is not None], right
+    return toys.gradients(model, preference_training._shares(model, 0, groups, chosen, RUNTIME))
 
 
 @pytest.mark.parametrize("loss", ["rank", "direct"])
@@ -76,7 +71,7 @@ def test_tied_answers_still_teach_direct_scores(reward_model, tokenizer):
     scores = torch.stack([reward_model(input_ids=torch.tensor([row.ids])).logits[0, 0] for row in groups[0].rows])
     loss, _, right = loss_and_gradients(reward_model, groups, params(loss="direct", pooling="last"))
     assert loss == pytest.approx(((scores.sigmoid() - 0.5) ** 2).mean().item(), rel=1e-5)
-    assert right == []
+    assert right["pairs"] == 0
 
 
 def test_scores_become_shares_of_their_scale():

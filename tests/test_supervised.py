@@ -21,12 +21,7 @@ def examples(tokenizer):
 
 
 def loss_and_gradients(model, tokenizer, examples, chosen):
-    model.zero_grad()
-    total = 0.0
-    for loss in supervised._micro_losses(model, tokenizer.pad_token_id, examples, chosen, RUNTIME):
-        loss.backward()
-        total += loss.item()
-    return total, [weight.grad.clone() for weight in model.parameters()]
+    return toys.gradients(model, supervised._shares(model, tokenizer.pad_token_id, examples, chosen, RUNTIME))[:2]
 
 
 @pytest.mark.parametrize("lm_coef", [0.0, 0.5])

@@ -21,7 +21,7 @@ from stages.params.tracking import Tracking
 REPO = Path(__file__).resolve().parent.parent
 PARAMS = """
 seed: 17
-runtime: {{device: cpu, threads: 1}}
+runtime: {{device: cpu, threads: 1, workers: 1}}
 rounds: {{r1: {{policy: sft, earlier: collect_prompts}}}}
 tracking: {{enabled: {enabled}, uri: {uri}, experiment: rlhf, max_checkpoint_mb: 0.001, log_every: {log_every}}}
 sft: {{learning_rate: 1.0e-3, sources: [a, b]}}

@@ -1,5 +1,6 @@
 """Toys that the tests play with: a tokenizer, random models, records and a repository's root, all of them small."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,22 @@ TEXTS = (
 )
 
 
+def gradients(model, parts):
+    """Return the sums of losses, gradients and measures of a batch's parts, one after another."""
+    model.zero_grad()
+    total, measures = 0.0, Counter()
+    for part in parts:
+        share = part()
+        share.loss.backward()
+        total += share.loss.item()
+        measures.update(share.measures)
+    return total, [weight.grad.clone() for weight in model.parameters() if weight.grad is not None], measures
+
+
 def runtime(dtype: str = "float32", attention: str = "eager"):
     from stages.params.runtime import Runtime
 
-    return Runtime(device="cpu", dtype=dtype, attention=attention, threads=1)
+    return Runtime(device="cpu", dtype=dtype, attention=attention, threads=1, workers=1)
 
 
 def tokenizer():
@@ -145,7 +158,7 @@ def comparisons(count: int) -> list[dict]:
 def shrunken_params() -> dict[str, Any]:
     """Return this repository's params.yaml, made small enough for a test, as nested dicts."""
     whole = read_yaml(REPO / "params.yaml")
-    whole["runtime"] = {"device": "cpu", "dtype": "float32", "attention": "eager", "threads": 1}
+    whole["runtime"] = {"device": "cpu", "dtype": "float32", "attention": "eager", "threads": 1, "workers": 1}
     whole["tracking"]["enabled"] = False
     size = {"shape": "tiny", "vocab_size": 340, "previous_token_heads": 1}
     whole["pretrain"] |= size | {"copying_steps": 1, "tokens": 512, "sequence_tokens": 16, "batch_size": 8}

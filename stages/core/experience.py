@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from stages.core import batching, chat, logprobs, models, rewards, rollouts
+from stages.core import batching, chat, logprobs, models, parallel, rewards, rollouts
 from stages.params.ppo import Ppo
 from stages.params.runtime import Runtime
 
@@ -49,18 +49,32 @@ def gather(players: Players, prompts: list[Prompt], params: Ppo, runtime: Runtim
     draws = rollouts.uniforms(
         seed, [f"{row}/{prompt.id}" for row, prompt in enumerate(prompts)], params.max_completion_tokens
     )
-    with models.precision(runtime):
-        sampled = rollouts.complete(
-            players.policy, left, draws, params.temperature, tokenizer.eos_token_id, tokenizer.pad_token_id
-        )
-    width = int(sampled.mask.sum(dim=1).max())
-    completions, completion_mask = sampled.ids[:, :width], sampled.mask[:, :width]  # [B, R]
+    completions, completion_mask = _sample(players, left, draws, params.temperature, runtime)
     ids, mask = torch.cat([left.ids, completions], dim=1), torch.cat([left.mask, completion_mask], dim=1)  # [B, T]
     finished = ((completions == tokenizer.eos_token_id) & completion_mask).any(dim=1)  # [B]
     known = _forward(players, ids, mask, completions, completion_mask, params, runtime)
     scores = torch.tensor(_scores(players, prompts, completions, completion_mask), device=device)
     scores = torch.where(finished, scores, torch.full_like(scores, params.missing_eos_score))
     return Experience(ids, mask, completions, completion_mask, *known, scores, finished)
+
+
+def _sample(
+    players: Players, prompts: batching.Padded, draws: Tensor, temperature: float, runtime: Runtime
+) -> rollouts.Completions:
+    """Return completions of left-padded prompts [B, P], as wide as the longest of them."""
+
+    def sample(rows: Tensor) -> rollouts.Completions:
+        first = int(prompts.mask[rows].any(dim=0).int().argmax())
+        part = batching.Padded(prompts.ids[rows, first:], prompts.mask[rows, first:])
+        eos_id, pad_id = players.tokenizer.eos_token_id, players.tokenizer.pad_token_id
+        with models.precision(runtime):
+            return rollouts.complete(players.policy, part, draws[rows.cpu()], temperature, eos_id, pad_id)
+
+    order = torch.argsort(prompts.mask.sum(dim=1), stable=True)
+    parts = order.split(parallel.part_size(len(order), len(order)))
+    ids, mask = (torch.cat(tensors)[order.argsort()] for tensors in zip(*parallel.each(sample, parts), strict=True))
+    width = int(mask.sum(dim=1).max())
+    return rollouts.Completions(ids[:, :width], mask[:, :width])
 
 
 def values_of(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: int) -> Tensor:
@@ -83,7 +97,7 @@ def windows(mask: Tensor, completion_mask: Tensor, rows: Tensor, size: int) -> I
     """
     num_tokens, num_last = mask.shape[1], completion_mask.shape[1]
     order = rows[torch.argsort(mask[rows].sum(dim=1), stable=True)]
-    for some in order.split(size):
+    for some in order.split(parallel.part_size(len(order), size)):
         width = int(completion_mask[some].sum(dim=1).max())
         first = int(mask[some].any(dim=0).int().argmax())
         yield Window(some, slice(first, num_tokens - num_last + width), width)
@@ -100,20 +114,25 @@ def _forward(
     runtime: Runtime,
 ) -> tuple[Tensor, ...]:
     """Return logprobs, reference_logprobs, values, entropies and exact KLs, all [B, R], 0 on padding."""
-    results = tuple(torch.zeros(completions.shape, device=ids.device) for _ in range(5))
-    for rows, columns, width in windows(mask, completion_mask, torch.arange(len(ids)), params.micro_batch_size):
+
+    def measure(window: Window) -> tuple[Tensor, ...]:
+        rows, columns, width = window
         some_ids, some_mask, some = ids[rows, columns], mask[rows, columns], completions[rows, :width]
         with models.precision(runtime):
             logits = models.completion_logits(players.policy, some_ids, some_mask, width)
             reference_logits = models.completion_logits(players.reference, some_ids, some_mask, width)
             values = values_of(players.value_model, some_ids, some_mask, width)
-        found = (
+        return (
             logprobs.of_tokens(logits, some, params.temperature),
             logprobs.of_tokens(reference_logits, some, params.temperature),
             values,
             logprobs.entropy(logits, params.temperature),
             logprobs.exact_kl(logits, reference_logits, params.temperature),
         )
+
+    results = tuple(torch.zeros(completions.shape, device=ids.device) for _ in range(5))
+    cut = list(windows(mask, completion_mask, torch.arange(len(ids)), params.micro_batch_size))
+    for (rows, _, width), found in zip(cut, parallel.each(measure, cut), strict=True):
         for result, part in zip(results, found, strict=True):
             result[rows, :width] = part * completion_mask[rows, :width]
     return results

@@ -1,13 +1,15 @@
 """The loss of a causal LM on plain text and on dialogues, in nats per token."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.core import batching, models
+from stages.core import batching, models, parallel
+from stages.core.optimisation import Share
 from stages.params.runtime import Runtime
 
 
@@ -45,16 +47,30 @@ def packed_losses(model: PreTrainedModel, packed: batching.Packed) -> Tensor:
     return _cross_entropies(logits, packed.ids[:, 1:])
 
 
+def mean_shares(
+    model: PreTrainedModel, rows: Tensor, most_rows: int, runtime: Runtime
+) -> Iterator[Callable[[], Share]]:
+    """Yield the parts of the mean loss on unpadded rows [B, T], at most `most_rows` of them each."""
+    num_targets = rows.shape[0] * (rows.shape[1] - 1)
+
+    def share(part: Tensor) -> Share:
+        with models.precision(runtime):
+            losses = next_token_losses(model, part.to(runtime.device))
+        return Share(losses.sum() / num_targets)
+
+    for part in rows.split(parallel.part_size(len(rows), most_rows)):
+        yield partial(share, part)
+
+
 @torch.no_grad()
 def mean_loss(model: PreTrainedModel, rows: Tensor, batch_size: int, runtime: Runtime) -> float:
     """Return the mean loss on rows [N, T] in nats per token, each row on its own."""
-    total, count = 0.0, 0
-    for batch in rows.split(batch_size):
+
+    def total(batch: Tensor) -> float:
         with models.precision(runtime):
-            losses = next_token_losses(model, batch.to(runtime.device))
-        total += losses.double().sum().item()
-        count += losses.numel()
-    return total / count
+            return next_token_losses(model, batch.to(runtime.device)).double().sum().item()
+
+    return sum(parallel.each(total, rows.split(batch_size))) / (rows.shape[0] * (rows.shape[1] - 1))
 
 
 def row_batches(rows: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:

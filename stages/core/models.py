@@ -19,12 +19,13 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from stages.core import parallel
 from stages.core.batching import Forked, position_ids, segment_attention
 from stages.params.runtime import Runtime
 
 
 def prepare(runtime: Runtime, seed: int) -> None:
-    """Set threads, seeds and determinism for this process; call it once, before any tensor is made.
+    """Set threads, workers, seeds and determinism for this process; call it once, before any tensor is made.
 
     Raises ValueError when the params ask for a GPU that is not there.
     """
@@ -32,7 +33,8 @@ def prepare(runtime: Runtime, seed: int) -> None:
         raise ValueError("params.yaml: runtime.device is 'cuda' but torch sees no GPU; set it to 'cpu'")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    torch.set_num_threads(runtime.threads)
+    parallel.set_workers(runtime.workers)
+    torch.set_num_threads(runtime.threads // runtime.workers)
     torch.use_deterministic_algorithms(True, warn_only=runtime.device == "cuda")  # CUDA has no deterministic cumsum
     torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; no kernel here reads such memory
     torch.manual_seed(seed)

@@ -1,12 +1,27 @@
 """AdamW, learning-rate schedules and one optimiser step."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from stages.core import parallel
 from stages.params.optimisation import Optimisation
+
+
+class Share(NamedTuple):
+    """What one part of a batch adds to it: weighted so that the parts' sums are the batch's."""
+
+    loss: Tensor
+    measures: dict[str, float] = {}
+
+
+class Update(NamedTuple):
+    loss: float
+    grad_norm: float  # before clipping
+    measures: dict[str, float]
 
 
 def adamw(model: nn.Module, params: Optimisation) -> torch.optim.AdamW:
@@ -42,18 +57,33 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def step(model: nn.Module, optimiser: torch.optim.Optimizer, losses: Iterable[Tensor], max_grad_norm: float) -> tuple:
-    """Add up the gradients of `losses` (each already weighted by its share of the whole batch) and update once.
+def step(
+    model: nn.Module, optimiser: torch.optim.Optimizer, parts: Iterable[Callable[[], Share]], max_grad_norm: float
+) -> Update:
+    """Add up the gradients of the batch's parts, each computed by a call, and update once.
 
-    Returns (loss, gradient norm before clipping), both floats. Raises ValueError when the loss is not finite.
+    Raises ValueError when the loss is not finite.
     """
     optimiser.zero_grad(set_to_none=True)
-    total = 0.0
-    for loss in losses:
-        loss.backward()
-        total += loss.item()
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    total, measures = 0.0, {}
+    for loss, gradients, shares in parallel.each(lambda part: _differentiated(part(), weights), parts):
+        total += loss
+        for weight, gradient in zip(weights, gradients, strict=False):
+            if gradient is not None:
+                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+        for name, share in shares.items():
+            measures[name] = measures.get(name, 0.0) + share
     if not math.isfinite(total):
         raise ValueError(f"the loss became {total}: lower learning_rate, or look for broken records in the data")
-    norm = nn.utils.clip_grad_norm_(model.parameters(), max_grad_norm)
+    norm = nn.utils.clip_grad_norm_(weights, max_grad_norm)
     optimiser.step()
-    return total, norm.item()
+    return Update(total, norm.item(), measures)
+
+
+def _differentiated(share: Share, weights: list[nn.Parameter]) -> tuple[float, tuple[Tensor | None, ...], dict]:
+    """Return loss, gradients and measures of one part. A single worker adds to the weights' gradients in place."""
+    if parallel.workers() == 1:
+        share.loss.backward()
+        return share.loss.item(), (), share.measures
+    return share.loss.item(), torch.autograd.grad(share.loss, weights, allow_unused=True), share.measures

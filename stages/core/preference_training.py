@@ -1,13 +1,14 @@
 """Training and measuring a reward model on ranked answers: what `reward_model` and `judge` share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
-from stages.core import batching, models, optimisation, preference_losses, records, rewards, seeds
+from stages.core import batching, models, optimisation, parallel, preference_losses, records, rewards, seeds
+from stages.core.optimisation import Share
 from stages.params.reward_model import RewardModel
 from stages.params.runtime import Runtime
 
@@ -66,11 +67,11 @@ def train(
     for step, chosen in enumerate(order):
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
         optimisation.set_learning_rate(optimiser, rate)
-        batch, right = [groups[index] for index in chosen], []
-        losses = _micro_losses(model, pad_id, batch, params, runtime, right)
-        loss, norm = optimisation.step(model, optimiser, losses, params.optimisation.max_grad_norm)
-        accuracy = sum(right) / len(right) if right else 0.5
-        yield {"step": step + 1, "loss": loss, "accuracy": accuracy, "learning_rate": rate, "grad_norm": norm}
+        parts = _shares(model, pad_id, [groups[index] for index in chosen], params, runtime)
+        update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
+        accuracy = update.measures["right"] / update.measures["pairs"] if update.measures["pairs"] else 0.5
+        point = {"step": step + 1, "loss": update.loss, "accuracy": accuracy}
+        yield point | {"learning_rate": rate, "grad_norm": update.grad_norm}
     model.eval()
 
 
@@ -93,11 +94,12 @@ def calibration(margins: list[float], num_bins: int = 10) -> tuple[float, list[d
     return error, bins
 
 
-def _micro_losses(
-    model, pad_id: int, batch: list[Group], params: RewardModel, runtime: Runtime, right: list[bool]
-) -> Iterator[Tensor]:
-    """Yield each micro-batch's share of the loss; `right` collects whether each pair was ordered as labelers did."""
-    for groups in _micro_batches(batch, params.micro_batch_rows):
+def _shares(
+    model, pad_id: int, batch: list[Group], params: RewardModel, runtime: Runtime
+) -> Iterator[Callable[[], Share]]:
+    """Yield the parts of the batch's loss, with how many pairs each has and how many it orders as the labelers did."""
+
+    def share(groups: list[Group]) -> Share:
         with models.precision(runtime):
             scores = rewards.group_scores(
                 model, [group.rows for group in groups], pad_id, params.pooling, runtime
@@ -121,9 +123,12 @@ def _micro_losses(
             loss = preference_losses.direct_scores(
                 scores, torch.tensor(targets, **on), torch.tensor(answer_weights, **on)
             )
-        if better:
-            right.extend((scores[better] > scores[worse]).tolist())
-        yield loss
+        right = int((scores[better] > scores[worse]).sum()) if better else 0
+        return Share(loss, {"right": right, "pairs": len(better)})
+
+    num_rows = sum(len(group.rows) for group in batch)
+    for groups in _micro_batches(batch, parallel.part_size(num_rows, params.micro_batch_rows)):
+        yield partial(share, groups)
 
 
 def _micro_batches(groups: list[Group], most_rows: int) -> Iterator[list[Group]]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from transformers import AutoTokenizer
 
-from stages.core import batching, chat, models
+from stages.core import batching, chat, models, parallel
 from stages.params.runtime import Runtime
 
 
@@ -37,10 +37,8 @@ class RewardScorer:
 
     def score_rows(self, rows: list[Sequence], batch_size: int) -> list[float]:
         """Return one score a row, computed in batches of like length."""
-        scores = [0.0] * len(rows)
-        order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
+
+        def score(chosen: list[int]) -> list[float]:
             with torch.no_grad(), models.precision(self.runtime):
                 raw = raw_scores(
                     self.model,
@@ -49,9 +47,9 @@ class RewardScorer:
                     self.model.config.reward_pooling,
                     self.runtime,
                 )
-            for index, score in zip(chosen, finished(raw, self.model.config).tolist(), strict=True):
-                scores[index] = score
-        return scores
+            return finished(raw, self.model.config).tolist()
+
+        return parallel.by_length(score, [len(row.ids) for row in rows], batch_size)
 
 
 def raw_scores(model, rows: list[Sequence], pad_id: int, pooling: str, runtime: Runtime) -> torch.Tensor:

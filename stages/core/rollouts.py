@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from stages.core import batching, chat, logprobs, models, seeds
+from stages.core import batching, chat, logprobs, models, parallel, seeds
 
 
 class Completions(NamedTuple):
@@ -81,18 +81,18 @@ def answer(
 ) -> list[Answer]:
     """Return one answer a dialogue, in the given order; batches are made of prompts of like length."""
     prompts = [chat.prompt_ids(tokenizer, messages) for messages in messages_list]
-    answers: list[Answer | None] = [None] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
+
+    def decode(chosen: list[int]) -> list[Answer]:
         batch = batching.pad([prompts[i] for i in chosen], tokenizer.pad_token_id, "left", str(model.device))
         draws = uniforms(seed, [row_ids[i] for i in chosen], max_completion_tokens)
         completions = complete(model, batch, draws, temperature, tokenizer.eos_token_id, tokenizer.pad_token_id)
-        for index, ids, mask in zip(chosen, completions.ids.tolist(), completions.mask.tolist(), strict=True):
-            tokens = ids[: sum(mask)]
-            ended = tokens[-1] == tokenizer.eos_token_id
-            answers[index] = Answer(chat.response_text(tokenizer, tokens), tokens, ended)
-    return answers
+        rows = [ids[: sum(mask)] for ids, mask in zip(completions.ids.tolist(), completions.mask.tolist(), strict=True)]
+        return [
+            Answer(chat.response_text(tokenizer, tokens), tokens, tokens[-1] == tokenizer.eos_token_id)
+            for tokens in rows
+        ]
+
+    return parallel.by_length(decode, [len(prompt) for prompt in prompts], batch_size)
 
 
 @torch.no_grad()
@@ -107,19 +107,18 @@ def sequence_logprobs(
 ) -> list[list[float]]:
     """Return, for each answer's tokens, log pi(token | prompt, tokens before) in nats."""
     prompts = [chat.prompt_ids(tokenizer, messages) for messages in messages_list]
-    results: list[list[float]] = [[] for _ in prompts]
-    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]) + len(token_ids_list[index]))
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        device = str(model.device)
+    device = str(model.device)
+
+    def measure(chosen: list[int]) -> list[list[float]]:
         left = batching.pad([prompts[i] for i in chosen], tokenizer.pad_token_id, "left", device)
         right = batching.pad([token_ids_list[i] for i in chosen], tokenizer.pad_token_id, "right", device)
         ids, mask = torch.cat([left.ids, right.ids], dim=1), torch.cat([left.mask, right.mask], dim=1)
         logits = models.completion_logits(model, ids, mask, right.ids.shape[1])
         rows = logprobs.of_tokens(logits, right.ids, temperature).tolist()
-        for index, row in zip(chosen, rows, strict=True):
-            results[index] = row[: len(token_ids_list[index])]
-    return results
+        return [row[: len(token_ids_list[index])] for index, row in zip(chosen, rows, strict=True)]
+
+    lengths = [len(prompt) + len(token_ids) for prompt, token_ids in zip(prompts, token_ids_list, strict=True)]
+    return parallel.by_length(measure, lengths, batch_size)
 
 
 def _choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:

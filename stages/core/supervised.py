@@ -1,13 +1,14 @@
 """Supervised fine-tuning on dialogues: the loop that `sft` and `feedme` share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
-from stages.core import batching, chat, language_modelling, models, optimisation, seeds
+from stages.core import batching, chat, language_modelling, models, optimisation, parallel, seeds
+from stages.core.optimisation import Share
 from stages.params.runtime import Runtime
 from stages.params.supervised import Supervised
 
@@ -59,9 +60,9 @@ def train(
     for step, chosen in enumerate(order):
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
         optimisation.set_learning_rate(optimiser, rate)
-        losses = _micro_losses(model, pad_id, [examples[index] for index in chosen], params, runtime)
-        loss, norm = optimisation.step(model, optimiser, losses, params.optimisation.max_grad_norm)
-        point = {"step": step + 1, "loss": loss, "learning_rate": rate, "grad_norm": norm}
+        parts = _shares(model, pad_id, [examples[index] for index in chosen], params, runtime)
+        update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
+        point = {"step": step + 1, "loss": update.loss, "learning_rate": rate, "grad_norm": update.grad_norm}
         if (step + 1) % steps_per_epoch == 0 and validation:
             point["validation_loss"] = validate(model, pad_id, validation, params, runtime)
             if params.select == "best_validation" and point["validation_loss"] < best_loss:
@@ -80,31 +81,36 @@ def validate(
     """Return the mean loss on the assistants' tokens, nats per token."""
     was_training = model.training
     model.eval()
-    total, count = 0.0, 0
-    for batch in _packed_batches(examples, pad_id, params, runtime):
+
+    def total(batch: batching.Packed) -> tuple[float, int]:
         with models.precision(runtime):
             losses = language_modelling.packed_losses(model, batch)
         targets = batch.loss_mask[:, 1:]
-        total += (losses * targets).double().sum().item()
-        count += int(targets.sum())
+        return (losses * targets).double().sum().item(), int(targets.sum())
+
+    totals, counts = zip(*parallel.each(total, _packed_batches(examples, pad_id, params, runtime)), strict=True)
     model.train(was_training)
-    return total / count
+    return sum(totals) / sum(counts)
 
 
-def _micro_losses(
+def _shares(
     model, pad_id: int, examples: list[Example], params: Supervised, runtime: Runtime
-) -> Iterator[Tensor]:
-    """Yield each micro-batch's share of the batch's loss, weighted by tokens of the whole batch."""
+) -> Iterator[Callable[[], Share]]:
+    """Yield the parts of the batch's loss, weighted by tokens of the whole batch."""
     num_targets = sum(sum(example.assistant_mask[1:]) for example in examples)
     num_tokens = sum(len(example.ids) - 1 for example in examples)
-    for batch in _packed_batches(examples, pad_id, params, runtime):
+
+    def share(batch: batching.Packed) -> Share:
         with models.precision(runtime):
             losses = language_modelling.packed_losses(model, batch)  # [B, T - 1]
         loss = (losses * batch.loss_mask[:, 1:]).sum() / num_targets
         if params.lm_coef:
             inside = (batch.segments[:, 1:] > 0) & (batch.position_ids[:, 1:] > 0)
             loss = loss + params.lm_coef * (losses * inside).sum() / num_tokens
-        yield loss
+        return Share(loss)
+
+    for batch in _packed_batches(examples, pad_id, params, runtime):
+        yield partial(share, batch)
 
 
 def _packed_batches(
@@ -114,6 +120,7 @@ def _packed_batches(
         plan = batching.packing_plan([len(example.ids) for example in examples], params.max_tokens)
     else:
         plan = [[index] for index in range(len(examples))]
-    for start in range(0, len(plan), params.micro_batch_rows):
-        rows = [[examples[index] for index in row] for row in plan[start : start + params.micro_batch_rows]]
+    size = parallel.part_size(len(plan), params.micro_batch_rows)
+    for start in range(0, len(plan), size):
+        rows = [[examples[index] for index in row] for row in plan[start : start + size]]
         yield batching.pack(rows, pad_id, runtime.device)

@@ -12,3 +12,4 @@ class Runtime(Params):
     dtype: Literal["float32", "bfloat16"]  # of the forward passes; weights and optimiser state stay float32
     attention: Literal["eager", "sdpa"]
     threads: int = Field(ge=1, le=256)
+    workers: int = Field(ge=1, le=256)  # parts of a batch computed side by side, each on threads / workers threads

@@ -1,0 +1,67 @@
+"""Parts of a batch computed side by side, each on a thread of this process.
+
+At a laptop's sizes an operator is too short to be shared among threads: they wait for one another at its end. A whole
+forward and backward pass is not. Results come in the order of the parts, so that only the cut changes bytes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+_pool: ThreadPoolExecutor | None = None
+_num_workers = 1
+
+
+def set_workers(num_workers: int) -> None:
+    """Set how many parts this process computes at once. `models.prepare` calls it."""
+    global _pool, _num_workers
+    if num_workers != _num_workers:
+        if _pool is not None:
+            _pool.shutdown()
+        _pool = ThreadPoolExecutor(num_workers, thread_name_prefix="worker") if num_workers > 1 else None
+        _num_workers = num_workers
+
+
+def workers() -> int:
+    """Return how many parts are computed at once."""
+    return _num_workers
+
+
+def part_size(num_rows: int, most: int) -> int:
+    """Return the rows of a part so that every worker has one of like size, and none more than `most` rows."""
+    return max(1, min(most, -(-num_rows // _num_workers)))
+
+
+def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """Yield function(part) for every part, in their order, under the caller's gradient mode and autocast.
+
+    The functions of two parts must not change what the other reads, nor draw from torch's global generator.
+    """
+    if _pool is None:
+        yield from map(function, parts)
+        return
+    gradients = torch.is_grad_enabled()
+    autocast, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def run(part: Part) -> Result:  # both settings belong to a thread
+        with torch.set_grad_enabled(gradients), torch.autocast("cpu", dtype, enabled=autocast, cache_enabled=False):
+            return function(part)
+
+    yield from _pool.map(run, parts)
+
+
+def by_length(function: Callable[[list[int]], list[Result]], lengths: Sequence[int], most: int) -> list[Result]:
+    """Return one result a row, from function(indices of rows) on parts of at most `most` rows of like length."""
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    size = part_size(len(order), most)
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    results: list = [None] * len(order)
+    for part, found in zip(parts, each(function, parts), strict=True):
+        for index, result in zip(part, found, strict=True):
+            results[index] = result
+    return results
