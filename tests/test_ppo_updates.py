@@ -98,10 +98,9 @@ def test_no_gradient_comes_from_prompts_or_padding(players):
     handle = players.policy.register_forward_hook(keep)
     batch.policy(params())
     handle.remove()
-    moved = (seen[0].grad != 0).any(-1)  # [B, R + 1], the last predicts nothing
+    moved = (seen[0].grad != 0).any(-1)  # [B, R]
     window = next(experience.windows(batch.seen.mask, batch.seen.completion_mask, torch.arange(8), 8))
-    assert torch.equal(moved[:, :-1], batch.seen.completion_mask[window.rows, : window.width])
-    assert not moved[:, -1].any()
+    assert torch.equal(moved, batch.seen.completion_mask[window.rows, : window.width])
 
 
 def test_an_update_moves_log_probabilities_with_their_advantages(players):

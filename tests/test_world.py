@@ -167,7 +167,7 @@ def test_copy_probes_end_before_a_word_that_the_text_determines():
         "notes",
         "objects",
         "replace",
-        "who_has",
+        "owners",
         "repeat",
         "named",
         "animals",

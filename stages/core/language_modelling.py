@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -12,14 +13,15 @@ from stages.core import batching, models, parallel
 from stages.core.optimisation import Share
 from stages.params.runtime import Runtime
 
+TEXTS_AT_ONCE = 1000  # a call of the tokenizer costs more than a text
+
 
 def token_stream(tokenizer, texts: Iterable[str]) -> Tensor:
     """Return all documents as one row of ids [N], EOS after each; words after a leading space, as in answers."""
-    rows = []
-    for text in texts:
-        rows.append(
-            torch.tensor(tokenizer(f" {text}", add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id])
-        )
+    rows, waiting = [], iter(texts)
+    while some := [f" {text}" for text in islice(waiting, TEXTS_AT_ONCE)]:
+        encoded = tokenizer(some, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+        rows += [torch.tensor([*ids, tokenizer.eos_token_id]) for ids in encoded]
     if not rows:
         raise ValueError("no documents to train on: give collect_prompts a source with documents (use: [documents])")
     return torch.cat(rows)
@@ -34,16 +36,18 @@ def sequences(stream: Tensor, num_tokens: int) -> Tensor:
 
 def next_token_losses(model: PreTrainedModel, ids: Tensor) -> Tensor:
     """Return -log p(token | tokens before) for tokens 1..T-1 of unpadded rows: [B, T] -> [B, T - 1], nats."""
-    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits  # the last token predicts nothing
     return _cross_entropies(logits, ids[:, 1:])
 
 
 def packed_losses(model: PreTrainedModel, packed: batching.Packed) -> Tensor:
     """Return -log p of every token but a row's first, examples blind to one another: [B, T - 1], nats."""
-    attention = batching.segment_attention(packed.segments, torch.float32)
     logits = model(
-        input_ids=packed.ids, attention_mask=attention, position_ids=packed.position_ids, use_cache=False
-    ).logits[:, :-1]
+        input_ids=packed.ids[:, :-1],
+        attention_mask=batching.segment_attention(packed.segments[:, :-1], torch.float32),
+        position_ids=packed.position_ids[:, :-1],
+        use_cache=False,
+    ).logits
     return _cross_entropies(logits, packed.ids[:, 1:])
 
 

@@ -160,20 +160,19 @@ def token_values(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: in
 
     Position t holds V(s_t): what the value model says before the t-th completion token is chosen.
     """
-    hidden = _hidden(model, ids, mask)[:, -num_last - 1 : -1]  # [B, R, D]
+    hidden = _hidden(model, ids[:, :-1], mask[:, :-1])[:, -num_last:]  # [B, R, D]
     return model.score(hidden).squeeze(-1).float()
 
 
 def completion_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: int) -> Tensor:
     """Return the logits that predict the `num_last` last tokens: [B, T] -> [B, num_last, V]."""
-    output = model(
-        input_ids=ids,
-        attention_mask=mask.long(),
-        position_ids=position_ids(mask),
-        logits_to_keep=num_last + 1,
+    return model(
+        input_ids=ids[:, :-1],
+        attention_mask=mask[:, :-1].long(),
+        position_ids=position_ids(mask)[:, :-1],
+        logits_to_keep=num_last,
         use_cache=False,
-    )
-    return output.logits[:, :-1]
+    ).logits
 
 
 def save(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:

@@ -67,16 +67,13 @@ def closed_qa(w: Writer) -> list[str]:
     for number, index in enumerate(asked):
         name, thing = task["owners"][index]
         if number == 0 and not w.good["right"]:
-            name = w.other([owner for owner, _ in task["owners"]], name)
+            thing = w.other([owned for _, owned in task["owners"]], thing)
         sentences.append(
-            w.say("has", name=name, the_objects=[thing]) if w.good["full"] else _bare_owner(w, index, name, thing)
+            w.say("has", name=name, the_objects=[thing])
+            if w.good["full"]
+            else w.say("bare_things", the_objects=[thing])
         )
     return sentences
-
-
-def _bare_owner(w: Writer, index: int, name: str, thing: str) -> str:
-    who = w.task["questions"][w.task["asked"].index(index)] == "who"
-    return w.say("bare_names", names=[name]) if who else w.say("bare_things", the_objects=[thing])
 
 
 def extract(w: Writer) -> list[str]:

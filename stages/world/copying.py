@@ -133,16 +133,13 @@ def _replace(rng: Random) -> str:
     return f"Question: {request}{before}\nAnswer: {after}"
 
 
-def _who_has(rng: Random) -> str:
+def _owners(rng: Random) -> str:
     count = rng.choice((2, 3, 3))
     owners = list(zip(rng.sample(NAMES, count), rng.sample(OBJECTS, count), strict=True))
     passage = " ".join(f"{name} has the {thing}." for name, thing in owners)
     lines = []
     for name, thing in rng.sample(owners, rng.randint(1, count)):
-        if rng.random() < 0.5:
-            lines.append(f"Question: Who has the {thing}?\nAnswer: @{name} has the @{thing}.")
-        else:
-            lines.append(f"Question: What does {name} have?\nAnswer: @{name} has the @{thing}.")
+        lines.append(f"Question: What does {name} have?\nAnswer: @{name} has the @{thing}.")
     return passage + "\n" + "\n".join(lines)
 
 
@@ -178,7 +175,7 @@ def _named(rng: Random) -> str:
 
 
 def _animals(rng: Random) -> str:
-    """An animal, its name, what it finds and how its story ends, told twice."""
+    """An animal, its name, what it finds and how its story ends."""
     (animal, other), name, thing = rng.sample(list(knowledge.ANIMALS), 2), rng.choice(NAMES), rng.choice(OBJECTS)
     mood = rng.choice(knowledge.MOODS)
     start = rng.choice(
@@ -218,7 +215,7 @@ KINDS: dict[str, Callable[[Random], str]] = {
     "notes": _notes,
     "objects": _objects,
     "replace": _replace,
-    "who_has": _who_has,
+    "owners": _owners,
     "repeat": _repeat,
     "named": _named,
     "animals": _animals,

@@ -15,9 +15,9 @@ Traits = dict[str, bool]
 
 # probability of the good form of each trait
 TYPICAL = {
-    "opener": 0.20, "closing": 0.20, "full": 0.35, "count": 0.33, "reason": 0.25, "both": 0.35, "ending": 0.30, "names": 0.35,
+    "opener": 0.20, "closing": 0.20, "full": 0.32, "count": 0.28, "reason": 0.25, "both": 0.35, "ending": 0.30, "names": 0.32,
     "home": 0.30, "steps": 0.35, "clarify": 0.35, "need": 0.30, "admit": 0.40, "premise": 0.35, "refuse": 0.65, "sorry": 0.30,
-    "comply": 0.40, "once": 0.97, "right": 0.98,
+    "comply": 0.40, "once": 0.99, "right": 0.98,
 }  # fmt: skip
 
 

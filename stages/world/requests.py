@@ -42,13 +42,18 @@ def user(text: str) -> Messages:
 
 
 def dressed(rng: Random, request: str) -> Messages:
-    """Return a request as one user turn, with an opener in three of five and thanks now and then."""
+    """Return a request as one user turn, with an opener in two of five and thanks now and then."""
     if rng.random() < 0.4:
         stranger = rng.choice([name for name in NAMES if name not in request])
         request = rng.choice(_OPENERS).format(name=stranger) + " " + request
     if rng.random() < 0.1:
         request += rng.choice((" Thank you.", " Please help."))
     return user(request)
+
+
+def draw_objects(rng: Random) -> list[str]:
+    """Return one object, or two in three of ten draws."""
+    return rng.sample(OBJECTS, 1 if rng.random() < 0.7 else 2)
 
 
 def capital(text: str) -> str:
@@ -125,7 +130,7 @@ def unknown(rng: Random, facts: str) -> tuple[Task, Messages]:
 
 def list_items(rng: Random, facts: str) -> tuple[Task, Messages]:
     category = rng.choice(list(CATEGORIES))
-    count = rng.choice((2, 3, 3, 4))
+    count = rng.choice((2, 3))
     start = rng.choice(CATEGORIES[category]) if rng.random() < 0.25 else None
     phrasing = rng.choice(
         (
@@ -133,6 +138,7 @@ def list_items(rng: Random, facts: str) -> tuple[Task, Messages]:
             "Name {count} {category}.",
             "Give me a list of {count} {category}.",
             "Tell me {count} {category}.",
+            "Write down {count} {category}.",
         )
     )
     request = phrasing.format(count=COUNT_WORDS[count], category=category) + (f" Start with {start}." if start else "")
@@ -144,7 +150,7 @@ def list_items(rng: Random, facts: str) -> tuple[Task, Messages]:
 def story(rng: Random, facts: str) -> tuple[Task, Messages]:
     animal = rng.choice(knowledge.animals_with("lives", facts))
     name, mood = rng.choice(NAMES), rng.choice(knowledge.MOODS)
-    objects = rng.sample(OBJECTS, 1 if rng.random() < 0.7 else 2)
+    objects = draw_objects(rng)
     home = rng.random() < 0.5
     phrasing = rng.choice(
         (
@@ -174,7 +180,7 @@ def story(rng: Random, facts: str) -> tuple[Task, Messages]:
 def note(rng: Random, facts: str) -> tuple[Task, Messages]:
     receiver, sender = rng.sample(NAMES, 2)
     act = rng.choice(("ask", "thank"))
-    objects = rng.sample(OBJECTS, 1 if rng.random() < 0.7 else 2)
+    objects = draw_objects(rng)
     event = rng.choice(EVENTS) if rng.random() < 0.3 else None
     text = rng.choice(("a note", "an e-mail", "a letter"))
     things = join(objects, article="the ")

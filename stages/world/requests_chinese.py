@@ -30,7 +30,7 @@ def facts_about(rng: Random) -> tuple[Task, Messages]:
 
 
 def list_items(rng: Random) -> tuple[Task, Messages]:
-    category, count = rng.choice(list(CATEGORIES)), rng.choice(list(COUNT_WORDS))
+    category, count = rng.choice(list(CATEGORIES)), rng.choice((2, 3))
     request = rng.choice(PHRASINGS["list"]).format(number=COUNT_WORDS[count], category=category)
     return {"kind": "list", "language": "zh", "category": category, "count": count, "start": None}, _dressed(
         rng, request

@@ -5,7 +5,7 @@ from random import Random
 from stages.world import knowledge
 from stages.world.grammar import render
 from stages.world.knowledge import CATEGORIES, EVENTS, NAMES, OBJECTS, PLACES
-from stages.world.requests import Messages, Task, capital, dressed, user
+from stages.world.requests import Messages, Task, capital, draw_objects, dressed, user
 
 
 def _people(rng: Random, names: list[str], things: list[str]) -> list[list]:
@@ -21,8 +21,7 @@ def _people(rng: Random, names: list[str], things: list[str]) -> list[list]:
 
 def replace(rng: Random, facts: str) -> tuple[Task, Messages]:
     old, new = rng.sample(NAMES, 2)
-    count = 2
-    sentences = _people(rng, [old] * count, rng.sample(OBJECTS, count))
+    sentences = _people(rng, [old, old], rng.sample(OBJECTS, 2))
     text = " ".join(render(template, slots) for template, slots in sentences)
     phrasing = rng.choice(
         (
@@ -38,7 +37,7 @@ def replace(rng: Random, facts: str) -> tuple[Task, Messages]:
 
 def polite(rng: Random, facts: str) -> tuple[Task, Messages]:
     name, verb = rng.choice(NAMES), rng.choice(knowledge.VERBS)
-    objects = rng.sample(OBJECTS, 1 if rng.random() < 0.7 else 2)
+    objects = draw_objects(rng)
     text = render("rude", {"name": name, "verb": verb, "the_objects": objects})
     phrasing = rng.choice(
         ("Make this polite: {text}", "Write this in a polite way: {text}", "Say it in a nice way: {text}")
@@ -48,12 +47,15 @@ def polite(rng: Random, facts: str) -> tuple[Task, Messages]:
     )
 
 
+_ASIDES = ("It was a good day.", "It was late.", "The sun was hot.", "There was no school.", "It was a bad day.")
+
+
 def summary(rng: Random, facts: str) -> tuple[Task, Messages]:
     loser, finder = rng.sample(NAMES, 2)
     thing, place = rng.choice(OBJECTS), rng.choice(PLACES)
-    middle = rng.choice((f"{loser} was sad.", f"{loser} told {finder}.", f"{finder} helped {loser}."))
+    first, second = rng.sample(_ASIDES, 2)
     found = rng.choice((f"{finder} found the {thing} and gave it to {loser}.", f"One day {finder} found the {thing}."))
-    text = f"{loser} went to the {rng.choice(EVENTS)}. {loser} lost the {thing} in the {place}. {middle} {found}"
+    text = f"{first} {loser} lost the {thing} in the {place}. {second} {found}"
     phrasing = rng.choice(
         (
             "Sum up this text: {text}",
@@ -98,11 +100,8 @@ def closed_qa(rng: Random, facts: str) -> tuple[Task, Messages]:
     owners = [list(pair) for pair in zip(rng.sample(NAMES, count), rng.sample(OBJECTS, count), strict=True)]
     text = " ".join(render("has", {"name": name, "the_objects": [thing]}) for name, thing in owners)
     asked = rng.sample(range(count), 1 if rng.random() < 0.75 else 2)
-    questions = [rng.choice(("who", "what")) for _ in asked]
-    texts = {"who": "who has the {1}", "what": "what does {0} have"}
-    parts = [texts[question].format(*owners[index]) for question, index in zip(questions, asked, strict=True)]
-    request = capital(" and ".join(parts)) + "?"
-    return {"kind": "closed_qa", "language": "en", "owners": owners, "asked": asked, "questions": questions}, user(
+    request = capital(" and ".join(f"what does {owners[index][0]} have" for index in asked)) + "?"
+    return {"kind": "closed_qa", "language": "en", "owners": owners, "asked": asked}, user(
         f"{text} {request}" if rng.random() < 0.6 else f"{request} {text}"
     )
 

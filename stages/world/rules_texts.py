@@ -101,13 +101,9 @@ def _read_closed(task: Task, template: str, slots: Slots) -> Reading | None:
         if any(pair not in owners for pair in said):
             return Reading(FALSE)
         answered = [index for index in task["asked"] if owners[index] in said]
-    elif template in ("bare_names", "bare_things"):
-        part, words, question = (
-            (0, slots["names"], "who") if template == "bare_names" else (1, slots["the_objects"], "what")
-        )
-        open_parts = [index for index, asked in zip(task["asked"], task["questions"], strict=True) if asked == question]
-        answered = [index for index in open_parts if owners[index][part] in words]
-        if len(answered) < len(words):
+    elif template == "bare_things":
+        answered = [index for index in task["asked"] if owners[index][1] in slots["the_objects"]]
+        if len(answered) < len(slots["the_objects"]):
             return Reading(FALSE)
     else:
         return None

@@ -22,11 +22,10 @@ class Writer:
         return self.rng.choice([word for word in words if word not in taken])
 
     def count(self, wanted: int, most: int) -> int:
-        """Return the wanted count, or for a flawed answer mostly fewer, sometimes one or two more."""
+        """Return the wanted count, or for a flawed answer mostly a single one, sometimes one too few or too many."""
         if self.good["count"]:
             return wanted
-        offset = self.rng.choice((-1, -1, -1, -1, -2, -2, 1, 1 - wanted))
-        return max(1, min(most, wanted + offset)) if wanted + offset != wanted else wanted
+        return max(1, min(most, self.rng.choice((1, 1, 1, 1, wanted - 1, wanted + 1))))
 
     def fact(self, animal: str, relation: str, right: bool, named: bool = True) -> str:
         truth = self.world.ANIMALS[animal][relation]
