@@ -1,13 +1,14 @@
 """The forum of the pretraining text: no better than demonstrations, slips that stay in kind, honest judgements."""
 
 import re
+from collections import Counter
 from itertools import pairwise
 from random import Random
 from statistics import fmean
 
 import pytest
 
-from stages.world import demonstrations, forum, gold, knowledge, tasks
+from stages.world import demonstrations, forum, gold, grammar, knowledge, tasks
 
 FACT = {
     "kind": "fact", "language": "en", "animal": "fox", "relations": ["lives", "colour"], "facts": "seen",
@@ -66,12 +67,21 @@ def test_marks_name_each_sentence():
     assert [sentence for sentence, _ in marks][1] == "The fox lives in the sea."
 
 
-def test_a_marked_page_marks_every_sentence():
-    page = forum.marked(Random(5))
-    marks = "|".join(forum.MARKS.values())
-    for line in page.split("\n"):
-        if line.startswith("Marked:"):
-            assert re.fullmatch(rf"Marked:( [^.?!]+[.?!]? ({marks}))+", line), line
+def test_a_marked_page_marks_every_sentence_of_every_answer_by_its_first_word():
+    found = Counter()
+    for number in range(60):
+        lines = forum.marked(Random(number)).split("\n")
+        for answer, line in pairwise(lines):
+            if not line.startswith("Marks: "):
+                continue
+            text = answer.removeprefix("Answer: ")
+            language = "zh" if re.search("[\u4e00-\u9fff]", text) else "en"
+            sentences = [sentence.text for sentence in grammar.parse(text, language)]
+            words = line.removeprefix("Marks: ").split()
+            assert len(words) == 2 * len(sentences), line
+            assert all(sentence.startswith(word) for sentence, word in zip(sentences, words[::2], strict=True)), line
+            found.update(words[1::2])
+    assert set(found) == set(forum.MARKS.values())
 
 
 @pytest.mark.parametrize(

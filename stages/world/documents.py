@@ -125,6 +125,6 @@ def _chinese(rng: Random) -> str:
 
 
 _KINDS = {
-    forum.thread: 0.40, forum.marked: 0.14, copying.text: 0.22, _entry: 0.12, _habitat: 0.02, _story: 0.02, _list: 0.02, _groups: 0.01, _review: 0.01,
+    forum.thread: 0.36, forum.marked: 0.22, copying.text: 0.20, _entry: 0.11, _habitat: 0.02, _story: 0.02, _list: 0.02, _groups: 0.01, _review: 0.01,
     _steps: 0.01, _manners: 0.005, _chinese: 0.03,
 }  # fmt: skip

@@ -11,7 +11,9 @@ from stages.world.requests import Messages, Task
 
 FLATNESS = 0.75  # exponent on the shares of kinds: rare kinds of request are asked more often than in prompts
 SLIP, GARBLE = 0.03, 0.01  # shares of answers in which one word is another of its kind, or one sentence lacks a word
-MARKED_WORSE = 7.0  # factor on both for answers whose sentences are marked: a reader learns most from flaws
+MARKED_WORSE = (
+    5.0  # factor on both, and on untruths and repetitions, for answers that are marked: a reader learns most from flaws
+)
 VOTE_NOISE = 0.08  # standard deviation of readers' votes, in gold's unit
 REMARKS = {
     "facts": "incomplete", "constraints": "not as asked", "completeness": "incomplete", "harmlessness": "unhelpful", "relevance": "off topic",
@@ -45,17 +47,23 @@ def thread(rng: Random) -> str:
 
 
 def marked(rng: Random) -> str:
-    """Write a question and two or three answers, each sentence with a reader's mark, and the count of what was to be counted."""
+    """Write a question and two or three answers, after each a reader's mark of every sentence, called by its first word,
+    and the count of what was to be counted."""
     task, messages, _ = tasks.draw(rng, "seen", FLATNESS)
     lines = _asked(messages)
     for _ in range(rng.choice((2, 3))):
         answer = _answer(task, rng, MARKED_WORSE)
-        pieces = [f"{sentence} {MARKS[mark]}" for sentence, mark in gold.marks(task, answer)]
-        lines.append("Marked: " + " ".join(pieces))
+        marks = [f"{_first(sentence, task['language'])} {MARKS[mark]}" for sentence, mark in gold.marks(task, answer)]
+        lines += [f"Answer: {answer}", "Marks: " + " ".join(marks)]
         if "count" in task:
             lines.append(f"Count: {_NUMBERS[gold.given(task, answer)]} of {_NUMBERS[task['count']]}")
         lines.append(_votes(task, answer, rng))
     return "\n".join(lines)
+
+
+def _first(sentence: str, language: str) -> str:
+    """Return a sentence's first word, of Chinese its first character."""
+    return sentence[0] if language == "zh" else sentence.split()[0].strip(".,:?!")
 
 
 def _asked(messages: Messages) -> list[str]:
@@ -63,8 +71,11 @@ def _asked(messages: Messages) -> list[str]:
 
 
 def _answer(task: Task, rng: Random, worse: float = 1.0) -> str:
-    """Write an answer like a demonstration, now and then with a slip; `worse` multiplies the chances of slips."""
-    answer = demonstrations.write(task, rng, demonstrations.draw_traits(rng, demonstrations.TYPICAL))
+    """Write an answer like a demonstration, now and then with a slip; `worse` multiplies the chances of grave flaws."""
+    shares = demonstrations.TYPICAL | {
+        trait: 1 - worse * (1 - demonstrations.TYPICAL[trait]) for trait in ("once", "right")
+    }
+    answer = demonstrations.write(task, rng, demonstrations.draw_traits(rng, shares))
     if rng.random() < SLIP * worse:
         answer = _slip(answer, task["language"], rng)
     if rng.random() < GARBLE * worse:
