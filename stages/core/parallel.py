@@ -1,7 +1,7 @@
 """Parts of a batch computed side by side, each on a thread of this process.
 
-At a laptop's sizes an operator is too short to be shared among threads: they wait for one another at its end. A whole
-forward and backward pass is not. Results come in the order of the parts, so that only the cut changes bytes.
+Threads that share every operator of a small model meet thousands of times an update, and all wait where one of them has
+to give its core to another process; parts meet once. Results come in the parts' order: only the cut changes bytes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
