@@ -63,16 +63,16 @@ def _sample(
 ) -> rollouts.Completions:
     """Return completions of left-padded prompts [B, P], as wide as the longest of them."""
 
-    def sample(rows: Tensor) -> rollouts.Completions:
+    def sample(rows: list[int]) -> list[tuple[Tensor, Tensor]]:
         first = int(prompts.mask[rows].any(dim=0).int().argmax())
         part = batching.Padded(prompts.ids[rows, first:], prompts.mask[rows, first:])
         eos_id, pad_id = players.tokenizer.eos_token_id, players.tokenizer.pad_token_id
         with models.precision(runtime):
-            return rollouts.complete(players.policy, part, draws[rows.cpu()], temperature, eos_id, pad_id)
+            found = rollouts.complete(players.policy, part, draws[rows], temperature, eos_id, pad_id)
+        return list(zip(*found, strict=True))
 
-    order = torch.argsort(prompts.mask.sum(dim=1), stable=True)
-    parts = order.split(parallel.part_size(len(order), len(order)))
-    ids, mask = (torch.cat(tensors)[order.argsort()] for tensors in zip(*parallel.each(sample, parts), strict=True))
+    lengths = prompts.mask.sum(dim=1).tolist()
+    ids, mask = map(torch.stack, zip(*parallel.by_length(sample, lengths, len(lengths)), strict=True))
     width = int(mask.sum(dim=1).max())
     return rollouts.Completions(ids[:, :width], mask[:, :width])
 
