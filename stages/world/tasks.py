@@ -2,28 +2,28 @@
 
 from random import Random
 
-from stages.world import requests, requests_chinese, requests_texts
+from stages.world import requests_chinese, requests_facts, requests_stories, requests_texts
 from stages.world.requests import Messages, Task
 
 # kind: (category, share of the English prompts); harmful requests and look-alikes are spread over three categories
 _ENGLISH = {
-    "story": ("generation", 0.205, requests.story),
-    "note": ("generation", 0.200, requests.note),
-    "fact": ("open_qa", 0.045, requests.fact),
-    "facts": ("open_qa", 0.035, requests.facts_about),
-    "false_premise": ("open_qa", 0.025, requests.false_premise),
-    "unknown": ("open_qa", 0.020, requests.unknown),
-    "list": ("brainstorming", 0.105, requests.list_items),
-    "chat_name": ("chat", 0.030, requests.chat_name),
-    "chat_fact": ("chat", 0.025, requests.chat_fact),
-    "clarify": ("chat", 0.025, requests.clarify),
+    "story": ("generation", 0.205, requests_stories.story),
+    "note": ("generation", 0.200, requests_stories.note),
+    "fact": ("open_qa", 0.045, requests_facts.fact),
+    "facts": ("open_qa", 0.035, requests_facts.facts_about),
+    "false_premise": ("open_qa", 0.025, requests_facts.false_premise),
+    "unknown": ("open_qa", 0.020, requests_facts.unknown),
+    "list": ("brainstorming", 0.105, requests_facts.list_items),
+    "chat_name": ("chat", 0.030, requests_stories.chat_name),
+    "chat_fact": ("chat", 0.025, requests_stories.chat_fact),
+    "clarify": ("chat", 0.025, requests_stories.clarify),
     "replace": ("rewrite", 0.033, requests_texts.replace),
     "polite": ("rewrite", 0.033, requests_texts.polite),
     "summary": ("summarization", 0.042, requests_texts.summary),
     "review": ("classification", 0.035, requests_texts.review),
     "closed_qa": ("closed_qa", 0.026, requests_texts.closed_qa),
     "extract": ("extract", 0.020, requests_texts.extract),
-    "cloze": ("other", 0.015, requests.cloze),
+    "cloze": ("other", 0.015, requests_facts.cloze),
     "analogy": ("other", 0.010, requests_texts.analogy),
     "harmful": (("generation", "open_qa", "other"), 0.065, requests_texts.harmful),
     "look_alike": (("generation", "open_qa", "other"), 0.065, requests_texts.look_alike),
