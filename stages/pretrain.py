@@ -12,6 +12,7 @@ from stages.core import (
     initialisation,
     language_modelling,
     models,
+    muon,
     optimisation,
     outputs,
     records,
@@ -121,7 +122,10 @@ def count_steps(params: Pretrain) -> int:
 def train(model: PreTrainedModel, rows: Tensor, params: Pretrain, runtime: Runtime, seed: int) -> Iterator[dict]:
     """Train in place on rows [N, T]; yield step, loss (nats per token), learning rate and gradient norm."""
     model.train()
-    optimiser = optimisation.adamw(model, params.optimisation)
+    if params.muon_momentum is None:
+        optimiser = optimisation.adamw(model, params.optimisation)
+    else:
+        optimiser = muon.Muon(model, params.optimisation, params.muon_momentum)
     batches = training_batches(rows, params, model.config.vocab_size, seed)
     num_steps = count_steps(params)
     for step in range(num_steps):

@@ -65,7 +65,7 @@ def test_the_first_batches_repeat_and_the_later_ones_are_text():
 
 KNOBS = {
     "shape": "laptop", "vocab_size": 300, "previous_token_heads": 0, "copying_steps": 2, "tokens": 1024,
-    "sequence_tokens": 24, "batch_size": 4, "optimisation.learning_rate": 0.001,
+    "sequence_tokens": 24, "batch_size": 4, "muon_momentum": None, "optimisation.learning_rate": 0.001,
 }  # fmt: skip
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from stages.core import sources
 from stages.core.sources import format_of, read_csv, read_json, read_jsonl, read_parquet, read_text, rows
 from stages.params.base import parse
-from stages.params.collect_prompts import HubSource, inputs
+from stages.params.collect_prompts import HubSource, WorldSource, inputs
+from stages.world.source import records
 from tests.collect_prompts_section import section, source, typed, typed_source
 
 ROWS = [
@@ -151,3 +153,13 @@ def test_real_files_are_read():
     assert paths
     for path in paths:
         assert list(rows(typed_source(paths=[path], limit=20), folder, "<|endoftext|>"))
+
+
+def test_a_world_made_in_parts_is_the_world_made_whole(tmp_path, monkeypatch):
+    world = {"name": "w", "kind": "world", "seed": 3, "documents": 30, "prompts": 40, "facts": "seen", "copy_probes": 0}
+    made = WorldSource(**world, use=["documents", "prompts"], splits=["sft"])
+    whole = list(rows(made, tmp_path, ""))
+    monkeypatch.setattr(sources, "WORLD_PART", 16)
+    assert list(rows(made, tmp_path, "")) == whole
+    assert [row.fields for row in whole] == list(records(3, 30, 40, "seen"))
+    assert [row.where for row in whole[:2]] == ["source 'w': row 1", "source 'w': row 2"]

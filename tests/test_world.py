@@ -23,7 +23,7 @@ def prompts():
 
 @pytest.fixture(scope="module")
 def texts():
-    return list(documents.documents(1, 5000))
+    return [documents.document(1, number) for number in range(5000)]
 
 
 def text_of(record) -> str:
@@ -44,7 +44,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others():
 
 
 def test_a_record_depends_on_its_number_and_not_on_how_many_there_are():
-    assert list(documents.documents(3, 20)) == list(islice(documents.documents(3, 500), 20))
+    whole = list(source.records(3, 30, 10, "seen"))
+    parts = [source.records(3, 30, 10, "seen", numbers) for numbers in (range(25), range(25, 40))]
+    assert [record for part in parts for record in part] == whole
+    assert list(source.records(3, 500, 0, "seen"))[:30] == whole[:30]
     few, many = list(source.records(3, 0, 40, "seen")), list(source.records(3, 0, 400, "seen"))[:40]
     assert [record | {"user": ""} for record in few] == [record | {"user": ""} for record in many]
 
@@ -135,7 +138,7 @@ def test_documents_and_prompts_are_short(prompts, texts):
     english = [text for text in texts if not re.search("[\u4e00-\u9fff]", text)]
     lengths = [len(text.split()) for text in english]
     assert 20 <= sum(lengths) / len(lengths) <= 45
-    assert max(lengths) <= 140
+    assert max(lengths) <= 160
     words = [len(text_of(record).split()) for record in prompts if record["language"] == "en"]
     assert sum(8 <= count <= 30 for count in words) > 0.85 * len(words)
 

@@ -1,7 +1,7 @@
 """AdamW, learning-rate schedules and one optimiser step."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,13 +26,18 @@ class Update(NamedTuple):
 
 def adamw(model: nn.Module, params: Optimisation) -> torch.optim.AdamW:
     """Return AdamW over `model`; weight decay acts on matrices only (Brown et al. 2020, App. B)."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": params.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
     betas = (params.adam_beta1, params.adam_beta2)
-    return torch.optim.AdamW(groups, lr=params.learning_rate, betas=betas, eps=params.adam_eps, fused=True)
+    alike = groups(trained, params.weight_decay)
+    return torch.optim.AdamW(alike, lr=params.learning_rate, betas=betas, eps=params.adam_eps, fused=True)
+
+
+def groups(weights: Sequence[nn.Parameter], weight_decay: float) -> list[dict]:
+    """Return an optimiser's groups: weights of two or more dimensions, which decay, and the others, which do not."""
+    return [
+        {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
+    ]
 
 
 def learning_rate(params: Optimisation, step: int, num_steps: int) -> float:

@@ -7,14 +7,17 @@ import json
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from stages.core import processes
 from stages.params.collect_prompts import FileSource, HubSource, Source, WorldSource, matches
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 FORMATS |= {".parquet": "parquet", ".txt": "text", ".md": "text"}
+WORLD_PART = 4000  # records of the embedded world that a process makes at a time
 
 
 class Row(NamedTuple):
@@ -182,9 +185,16 @@ def _hub_rows(source: HubSource) -> Iterator[Row]:
 
 
 def _world_rows(source: WorldSource) -> Iterator[Row]:
+    total = source.documents + source.prompts
+    parts = [range(start, min(start + WORLD_PART, total)) for start in range(0, total, WORLD_PART)]
+    found = chain.from_iterable(processes.each(partial(_world_part, source), parts))
+    return _numbered(found, f"source '{source.name}'")
+
+
+def _world_part(source: WorldSource, numbers: range) -> list[dict[str, Any]]:
     from stages.world.source import records
 
-    return _numbered(records(source.seed, source.documents, source.prompts, source.facts), f"source '{source.name}'")
+    return list(records(source.seed, source.documents, source.prompts, source.facts, numbers))
 
 
 def copy_probes(source: Source) -> list[dict[str, str]]:

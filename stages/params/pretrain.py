@@ -22,6 +22,7 @@ class Pretrain(Params):
     sequence_tokens: int = Field(ge=8)
     batch_size: int = Field(ge=1)  # sequences an update
     validation_tokens: int = Field(ge=8)  # read at most, for the loss on held-out documents
+    muon_momentum: float | None = Field(ge=0, lt=1)  # of Muon on hidden matrices; null: AdamW throughout
     optimisation: Optimisation
 
     @model_validator(mode="after")

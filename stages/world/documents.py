@@ -3,7 +3,6 @@
 The forum asks for facts of the seen half only; held-out ones stand in the encyclopedia.
 """
 
-from collections.abc import Iterator
 from random import Random
 
 from stages.world import chinese, copying, forum, knowledge
@@ -11,15 +10,14 @@ from stages.world.copying import Probe, copy_probes
 from stages.world.grammar import SENTENCES, join, render
 from stages.world.knowledge import ANIMALS, CATEGORIES, COUNT_WORDS, NAMES, OBJECTS
 
-__all__ = ["Probe", "copy_probes", "documents"]
+__all__ = ["Probe", "copy_probes", "document"]
 
 
-def documents(seed: int, count: int) -> Iterator[str]:
-    """Yield `count` documents of 15-130 words, mostly 30-50; each depends on (seed, its number) alone."""
+def document(seed: int, number: int) -> str:
+    """Write a document of 15-160 words, mostly 30-50; it depends on (seed, its number) alone."""
+    rng = Random(f"document {seed} {number}")
     kinds, shares = zip(*_KINDS.items(), strict=True)
-    for number in range(count):
-        rng = Random(f"document {seed} {number}")
-        yield rng.choices(kinds, shares)[0](rng)
+    return rng.choices(kinds, shares)[0](rng)
 
 
 def _entry(rng: Random) -> str:
@@ -125,6 +123,6 @@ def _chinese(rng: Random) -> str:
 
 
 _KINDS = {
-    forum.thread: 0.36, forum.marked: 0.22, copying.text: 0.20, _entry: 0.11, _habitat: 0.02, _story: 0.02, _list: 0.02, _groups: 0.01, _review: 0.01,
+    forum.thread: 0.32, forum.marked: 0.13, forum.checked: 0.13, copying.text: 0.20, _entry: 0.10, _habitat: 0.02, _story: 0.02, _list: 0.02, _groups: 0.01, _review: 0.01,
     _steps: 0.01, _manners: 0.005, _chinese: 0.03,
 }  # fmt: skip

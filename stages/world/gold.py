@@ -33,6 +33,7 @@ REPETITION_FACTOR = 0.5
 FABRICATION_FACTOR = 0.25
 IGNORANCE = 0.2
 AGAIN = "again"  # the mark of a sentence or item that was said before
+AMISS = "amiss"  # the mark of a sentence that is true but not what was asked for, such as the other ending of a story
 
 
 class Gold(NamedTuple):
@@ -81,7 +82,7 @@ def strict(task: Task, response: str) -> float:
 
 
 def marks(task: Task, response: str) -> list[tuple[str, str]]:
-    """Return each sentence of an answer with a mark: "again", or its verdict; sentences of mere politeness are rules.ON."""
+    """Return each sentence of an answer with a mark: AGAIN, AMISS or its verdict; sentences of mere politeness are rules.ON."""
     return _find(task, response).marks
 
 
@@ -104,10 +105,11 @@ def _find(task: Task, response: str) -> Findings:
         closings += neutral == "closing"
         texts.append(neutral or sentence.text.rstrip(".").lower())
         ignorant |= bool(sentence.readings) and sentence.readings[0][0] == "idk"
-        verdict, before = "", repeats + len(said) - len(set(said))
+        verdict, mark, before = "", rules.ON, repeats + len(said) - len(set(said))
         if not neutral:
             reading = rules.read_sentence(task, sentence)
             verdict = reading.verdict
+            mark = AMISS if verdict == rules.ON and reading.met and not any(reading.met.values()) else verdict
             verdicts.append(verdict)
             said.extend(reading.says)
             for need, credit in reading.met.items():
@@ -116,7 +118,7 @@ def _find(task: Task, response: str) -> Findings:
         else:
             repeats += texts.count(neutral) > 1
         again = repeats + len(said) - len(set(said)) > before
-        marked.append((sentence.text, AGAIN if again else verdict or rules.ON))
+        marked.append((sentence.text, AGAIN if again else mark))
         fluencies.append(_fluency(sentence, verdict))
     repeats += len(said) - len(set(said))
     fluency = sum(fluencies) / len(fluencies) if fluencies else 0.0

@@ -4,6 +4,8 @@ Facts are split: about a quarter of the (animal, relation) pairs is held out. He
 but are asked for only by prompts made with facts="held_out", so that a model cannot have memorised the answer from a demonstration.
 """
 
+from functools import cache
+
 RELATIONS = ("lives", "eats", "colour", "size", "can", "cannot")
 
 _ANIMALS = """
@@ -72,6 +74,7 @@ def is_true(animal: str, relation: str, value: str) -> bool:
     return animal in ANIMALS and ANIMALS[animal][relation] == value
 
 
+@cache
 def held_out(animal: str) -> tuple[str, ...]:
     """Return the relations of an animal that only held-out prompts ask for: one or two of six, each relation for a quarter of the animals."""
     position = list(ANIMALS).index(animal)
@@ -80,6 +83,7 @@ def held_out(animal: str) -> tuple[str, ...]:
     return tuple(relation for number, relation in enumerate(RELATIONS) if number in chosen)
 
 
+@cache
 def askable(animal: str, facts: str) -> tuple[str, ...]:
     """Return the relations of an animal that prompts of this half may ask for; facts is "seen" or "held_out"."""
     if facts not in ("seen", "held_out"):
@@ -87,6 +91,7 @@ def askable(animal: str, facts: str) -> tuple[str, ...]:
     return tuple(relation for relation in RELATIONS if (relation in held_out(animal)) == (facts == "held_out"))
 
 
+@cache
 def animals_with(relation: str, facts: str) -> tuple[str, ...]:
     """Return the animals of which prompts of this half may ask this relation."""
     return tuple(animal for animal in ANIMALS if relation in askable(animal, facts))

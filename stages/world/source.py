@@ -1,7 +1,7 @@
 """The embedded world as a source of records; the public API of stages.world.
 
 records(seed, num_documents, num_prompts, facts)     documents {"text"} and prompts with demonstration and task   (this file)
-documents(seed, count), copy_probes(seed, count)     pretraining text; (prefix, expected, kind) of what a base must copy (documents.py)
+document(seed, number), copy_probes(seed, count)     pretraining text; (prefix, expected, kind) of what a base must copy (documents.py)
 gold.score(task, response) -> Gold(score, criteria)  gold.strict(task, response) -> float    gold.WEIGHTS
 demonstrations.write(task, rng, traits), ideal(task) demonstrations.TYPICAL: the share of the good form of each trait
 labelers.make(...), labelers.rank(...), labelers.agreement(...)                                            (labelers.py)
@@ -22,19 +22,24 @@ DUPLICATE_SHARE = NEAR_DUPLICATE_SHARE = PRIVATE_SHARE = 0.01
 PROMPTS_PER_USER = 12
 
 
-def records(seed: int, num_documents: int, num_prompts: int, facts: str) -> Iterator[dict[str, Any]]:
+def records(
+    seed: int, num_documents: int, num_prompts: int, facts: str, numbers: range | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield `num_documents` records {"text"} and then `num_prompts` prompts; facts ("seen", "held_out") says which facts prompts ask for.
 
-    A prompt is {id, messages, response, category, language, user, task}; response is one labeler's demonstration. About 1% each are
-    exact duplicates, near-duplicates (a few words more) and prompts with an e-mail address or a telephone number, as dirt for cleaning.
-    Raises ValueError for other facts. Each prompt depends on (seed, facts, its number) alone, duplicates on the prompt they repeat. Users are Zipf-like, num_prompts / 12 of them.
+    numbers: which of all these to yield, for work in parts; None for all. A prompt is {id, messages, response, category, language, user,
+    task}; response is one labeler's demonstration. About 1% each are exact duplicates, near-duplicates (a few words more) and prompts with
+    an e-mail address or a telephone number, as dirt for cleaning. Raises ValueError for other facts. Each prompt depends on (seed, facts,
+    its number) alone, duplicates on the prompt they repeat. Users are Zipf-like, num_prompts / 12 of them.
     """
     knowledge.animals_with("lives", facts)  # raises for a third half
-    for text in documents.documents(seed, num_documents):
-        yield {"text": text}
     users = max(1, num_prompts // PROMPTS_PER_USER)
     weights = [3 / 30] + [1 / (rank + 30) for rank in range(1, users)]
-    for number in range(num_prompts):
+    for number in range(num_documents + num_prompts) if numbers is None else numbers:
+        if number < num_documents:
+            yield {"text": documents.document(seed, number)}
+            continue
+        number -= num_documents
         rng = Random(f"prompt {seed} {facts} {number}")
         yield _dirty(rng, seed, number, facts) | {"user": f"{facts}_user_{rng.choices(range(users), weights)[0]}"}
 

@@ -39,8 +39,10 @@ class Writer:
         return self.say(relation, 1, **{relation: value})
 
     def things(self, wanted: list[str]) -> list[str]:
-        """Return the objects to name: all, or for flawed answers one of two; now and then a wrong one."""
+        """Return the objects to name: all, or for flawed answers one of two; now and then a wrong one, or one twice."""
         things = list(wanted) if self.good["both"] or len(wanted) == 1 else [self.rng.choice(wanted)]
+        if not self.good["once"]:
+            things = things[:1] * len(wanted)
         if not self.good["right"]:
             things[0] = self.other(self.world.OBJECTS, *wanted)
         return things
