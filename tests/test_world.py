@@ -138,7 +138,7 @@ def test_documents_and_prompts_are_short(prompts, texts):
     english = [text for text in texts if not re.search("[\u4e00-\u9fff]", text)]
     lengths = [len(text.split()) for text in english]
     assert 20 <= sum(lengths) / len(lengths) <= 45
-    assert max(lengths) <= 160
+    assert max(lengths) <= 140
     words = [len(text_of(record).split()) for record in prompts if record["language"] == "en"]
     assert sum(8 <= count <= 30 for count in words) > 0.85 * len(words)
 

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from stages.world import content_words, demonstrations, forum, gold, knowledge, marks, tasks
+from stages.world import demonstrations, forum, gold, grammar, knowledge, tasks
 
 FACT = {
     "kind": "fact", "language": "en", "animal": "fox", "relations": ["lives", "colour"], "facts": "seen",
@@ -60,17 +60,39 @@ def test_the_forum_answers_no_better_than_demonstrations():
     assert fmean(read) < fmean(shown)
 
 
-def test_a_marked_page_has_marks_behind_every_answer_and_uses_every_mark():
+def test_marks_name_each_sentence():
+    answer = "Sure. The fox lives in the sea. It is red. It is red. the the fox. The food of the fox is meat."
+    marks = gold.marks(FACT, answer)
+    assert [mark for _, mark in marks] == ["on", "false", "on", "again", "junk", "off"]
+    assert [sentence for sentence, _ in marks][1] == "The fox lives in the sea."
+
+
+def test_a_true_sentence_that_is_not_what_was_asked_for_is_amiss():
+    task, messages, _ = next(
+        drawn for number in range(50) if (drawn := tasks.draw_kind(Random(number), "story", "seen"))[0]["mood"] == "sad"
+    )
+    answer = demonstrations.ideal(task)
+    assert {mark for _, mark in gold.marks(task, answer)} == {"on"}
+    changed = answer.replace("was sad", "was happy")
+    assert changed != answer
+    assert [mark for text, mark in gold.marks(task, changed) if "happy" in text] == ["amiss"]
+
+
+def test_a_marked_page_marks_every_sentence_of_every_answer_by_its_first_word():
     found = Counter()
     for number in range(80):
         lines = forum.marked(Random(number)).split("\n")
-        begin = max(place for place, text in enumerate(lines) if text.startswith("Question: "))
-        answers = [place for place, text in enumerate(lines) if text.startswith("Answer: ") and place > begin]
-        assert len(answers) in (2, 3)
-        for place in answers:
-            assert lines[place + 1].startswith("Marks: "), lines
-            found.update(lines[place + 1].split()[2::2])
-    assert set(found) == set(marks.WORDS.values())
+        for answer, line in pairwise(lines):
+            if not line.startswith("Marks: "):
+                continue
+            text = answer.removeprefix("Answer: ")
+            language = "zh" if re.search("[\u4e00-\u9fff]", text) else "en"
+            sentences = [sentence.text for sentence in grammar.parse(text, language)]
+            words = line.removeprefix("Marks: ").split()
+            assert len(words) == 2 * len(sentences), line
+            assert all(sentence.startswith(word) for sentence, word in zip(sentences, words[::2], strict=True)), line
+            found.update(words[1::2])
+    assert set(found) == set(forum.MARKS.values())
 
 
 @pytest.mark.parametrize(
@@ -85,11 +107,11 @@ def test_a_slip_is_another_word_of_the_same_kind(answer, language):
             changed = [(a, b) for a, b in zip(answer.split(), text.split(), strict=True) if a != b]
             assert len(changed) == 1
             before, after = (word.strip(".,") for word in changed[0])
-            assert any({before, after} <= {*kind} for kind in content_words.KINDS["en"]), changed
+            assert any({before, after} <= {*kind} for kind in forum._KINDS_OF_WORD["en"]), changed
 
 
 def test_words_inside_other_words_are_left_alone():
-    assert content_words.places("The cat has a catalogue, cat.", "cat", "en") == [4, 25]
+    assert forum._places("The cat has a catalogue, cat.", "cat", "en") == [4, 25]
 
 
 def test_a_garbled_answer_lacks_one_word():
