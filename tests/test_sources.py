@@ -157,7 +157,7 @@ def test_real_files_are_read():
 
 def test_a_world_made_in_parts_is_the_world_made_whole(tmp_path, monkeypatch):
     world = {"name": "w", "kind": "world", "seed": 3, "documents": 30, "prompts": 40, "facts": "seen", "copy_probes": 0}
-    made = WorldSource(**world, use=["documents", "prompts"], splits=["sft"])
+    made = WorldSource(**world, use=["documents", "prompts"], splits=["ppo"])
     whole = list(rows(made, tmp_path, ""))
     monkeypatch.setattr(sources, "WORLD_PART", 16)
     assert list(rows(made, tmp_path, "")) == whole
