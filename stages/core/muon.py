@@ -43,10 +43,7 @@ class Muon(torch.optim.AdamW):
         for weight in group["params"]:
             if weight.grad is not None:
                 alike.setdefault(tuple(sorted(weight.shape)), []).append(weight)
-        parts = []
-        for weights in alike.values():
-            size = parallel.part_size(len(weights), len(weights))
-            parts += [weights[start : start + size] for start in range(0, len(weights), size)]
+        parts = [part for weights in alike.values() for part in parallel.cut(weights, len(weights))]
         for _ in parallel.each(lambda part: self._move(part, group), parts):
             pass
         super().step()  # leaves weights without a gradient alone

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 
+Row = TypeVar("Row")
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -55,11 +56,16 @@ def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[
     yield from _pool.map(run, parts)
 
 
+def cut(rows: Sequence[Row], most: int) -> list[Sequence[Row]]:
+    """Return the rows in parts of `part_size`, in their order."""
+    size = part_size(len(rows), most)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
 def by_length(function: Callable[[list[int]], list[Result]], lengths: Sequence[int], most: int) -> list[Result]:
     """Return one result a row, from function(indices of rows) on parts of at most `most` rows of like length."""
     order = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    size = part_size(len(order), most)
-    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    parts = cut(order, most)
     results: list = [None] * len(order)
     for part, found in zip(parts, each(function, parts), strict=True):
         for index, result in zip(part, found, strict=True):

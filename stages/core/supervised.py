@@ -120,7 +120,6 @@ def _packed_batches(
         plan = batching.packing_plan([len(example.ids) for example in examples], params.max_tokens)
     else:
         plan = [[index] for index in range(len(examples))]
-    size = parallel.part_size(len(plan), params.micro_batch_rows)
-    for start in range(0, len(plan), size):
-        rows = [[examples[index] for index in row] for row in plan[start : start + size]]
+    for part in parallel.cut(plan, params.micro_batch_rows):
+        rows = [[examples[index] for index in row] for row in part]
         yield batching.pack(rows, pad_id, runtime.device)
