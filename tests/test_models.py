@@ -1,10 +1,14 @@
 """Loading, saving and reading models: padding and heads."""
 
+import gc
+
 import pytest
 import torch
 from transformers import AutoConfig
 
+import stages
 from stages.core import batching, models
+from stages.params.runtime import Runtime
 from tests import toys
 
 ROWS = [[20, 21, 22, 23, 24], [30, 31, 32], [40, 41, 42, 43]]
@@ -153,8 +157,6 @@ def test_a_tokenizer_whose_pad_is_its_eos_is_refused(tmp_path):
 
 
 def test_a_gpu_that_is_not_there_is_said_so():
-    from stages.params.runtime import Runtime
-
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(ValueError, match=r"runtime\.device"):
@@ -177,3 +179,10 @@ def test_bfloat16_is_for_forward_passes_only(policy, tokenizer):
     assert {weight.dtype for weight in policy.parameters()} == {torch.float32}
     with models.precision(toys.runtime()):
         assert models.completion_logits(policy, *alone(ROWS[0]), num_last=2).dtype == torch.float32
+
+
+def test_prepare_sets_the_imports_aside_and_collects_at_the_usual_pace_again():
+    gc.set_threshold(100_000, 50, 100)
+    models.prepare(Runtime(device="cpu", dtype="float32", attention="eager", threads=1, workers=1), 0)
+    assert gc.get_threshold() == stages.USUAL_PACE
+    assert gc.get_freeze_count() > 10_000

@@ -70,6 +70,23 @@ def test_an_answer_depends_neither_on_its_batch_nor_on_its_place(model, tokenize
             assert answer == expected[text]
 
 
+def test_a_prompt_is_read_once_however_many_answers_it_gets(model, tokenizer):
+    texts = [text for text in TEXTS for _ in range(3)] + TEXTS[:2]
+    row_ids = [str(number) for number in range(len(texts))]
+    read = []
+    hook = model.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape), with_kwargs=True
+    )
+    try:
+        together = answers(model, tokenizer, texts, row_ids=row_ids, batch_size=len(texts))
+    finally:
+        hook.remove()
+    assert read[0][0] == len(TEXTS)
+    assert read[1] == (sum(len(answer.token_ids) > 1 for answer in together), 1)
+    alone = [answers(model, tokenizer, [text], row_ids=[row]) for text, row in zip(texts, row_ids, strict=True)]
+    assert [[answer] for answer in together] == alone
+
+
 def test_another_seed_or_row_draws_another_answer(model, tokenizer):
     same = ["Say red."] * 4
     drawn = answers(model, tokenizer, same, row_ids=["a", "b", "c", "d"])
@@ -91,7 +108,8 @@ def test_an_answer_ends_with_eos_or_at_the_limit(model, tokenizer):
 def test_after_the_end_there_is_only_padding(model, tokenizer):
     prompts = batching.pad([chat.prompt_ids(tokenizer, [{"role": "user", "content": t}]) for t in TEXTS], 0, "left")
     draws = rollouts.uniforms(3, TEXTS, LIMIT)
-    ids, mask = rollouts.complete(model, prompts, draws, 1.0, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    own = torch.arange(6)
+    ids, mask = rollouts.complete(model, prompts, own, draws, 1.0, tokenizer.eos_token_id, tokenizer.pad_token_id)
     assert ids.shape == mask.shape == (6, LIMIT)
     assert (ids[~mask] == tokenizer.pad_token_id).all()
     assert (mask.long().diff(dim=1) <= 0).all()  # once False, False for ever
@@ -102,9 +120,9 @@ def test_sampled_frequencies_are_the_softmax(model, tokenizer):
     prompt = chat.prompt_ids(tokenizer, [{"role": "user", "content": "Say red."}])
     with torch.no_grad():
         expected = (model(input_ids=torch.tensor([prompt])).logits[0, -1] / 0.8).softmax(-1)
-    prompts = batching.pad([prompt] * count, 0, "left")
+    prompts, owners = batching.pad([prompt], 0, "left"), torch.zeros(count, dtype=torch.long)
     draws = rollouts.uniforms(11, [str(n) for n in range(count)], 1)
-    ids, _ = rollouts.complete(model, prompts, draws, 0.8, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    ids, _ = rollouts.complete(model, prompts, owners, draws, 0.8, tokenizer.eos_token_id, tokenizer.pad_token_id)
     share = torch.bincount(ids[:, 0], minlength=len(expected)) / count
     five_errors = 5 * (expected * (1 - expected) / count).sqrt() + 1 / count
     assert ((share - expected).abs() < five_errors).all()

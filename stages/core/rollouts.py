@@ -31,10 +31,17 @@ def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
 
 @torch.no_grad()
 def complete(
-    model: PreTrainedModel, prompts: batching.Padded, draws: Tensor, temperature: float, eos_id: int, pad_id: int
+    model: PreTrainedModel,
+    prompts: batching.Padded,
+    owners: Tensor,
+    draws: Tensor,
+    temperature: float,
+    eos_id: int,
+    pad_id: int,
 ) -> Completions:
-    """Return completions of left-padded prompts [B, P], at most R = draws.shape[1] tokens each, from the pure policy.
+    """Return B completions of at most R tokens each, from the pure policy. prompts [U, P], owners [B], draws [B, R].
 
+    Row b continues the left-padded prompt owners[b]; each prompt is read once, however many rows continue it.
     temperature 0 is greedy. No top-k, no top-p, no minimal length: a warped sampler is not the policy that PPO trains.
     Rows that have ended leave the batch.
     """
@@ -54,6 +61,9 @@ def complete(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
+        if t == 0:
+            logits, seen, positions = logits[owners], seen[owners], positions[owners]
+            cache.batch_select_indices(owners)
         token = _choose(logits.float(), draws[alive.cpu(), t].to(device), temperature)  # [rows alive]
         ids[alive, t], mask[alive, t] = token, True
         going = token != eos_id
@@ -83,9 +93,11 @@ def answer(
     prompts = [chat.prompt_ids(tokenizer, messages) for messages in messages_list]
 
     def decode(chosen: list[int]) -> list[Answer]:
-        batch = batching.pad([prompts[i] for i in chosen], tokenizer.pad_token_id, "left", str(model.device))
+        places = {ids: place for place, ids in enumerate(dict.fromkeys(tuple(prompts[i]) for i in chosen))}
+        batch = batching.pad([*map(list, places)], tokenizer.pad_token_id, "left", str(model.device))
+        owners = torch.tensor([places[tuple(prompts[i])] for i in chosen], device=model.device)
         draws = uniforms(seed, [row_ids[i] for i in chosen], max_completion_tokens)
-        completions = complete(model, batch, draws, temperature, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        completions = complete(model, batch, owners, draws, temperature, tokenizer.eos_token_id, tokenizer.pad_token_id)
         rows = [ids[: sum(mask)] for ids, mask in zip(completions.ids.tolist(), completions.mask.tolist(), strict=True)]
         return [
             Answer(chat.response_text(tokenizer, tokens), tokens, tokens[-1] == tokenizer.eos_token_id)
