@@ -101,12 +101,13 @@ def sample(
 
 
 def label(record: dict, params: Labelers, seed: int, held_out: bool) -> dict:
-    """Return the record with its labels: one labeler's ranking, or two labelers' where the draw wants an overlap."""
+    """Return the record with its labels: one labeler's ranking, or those of several."""
     draw = random.Random(seeds.derive(seed, record["id"], "labelers"))
     group = crew(params)[1 if held_out else 0]
-    several = draw.random() < params.overlap_share and len(group) > 1
+    several = draw.random() < params.overlap_share
+    count = min(params.overlap_labelers, len(group)) if several else 1
     labels = []
-    for labeler in sorted(draw.sample(group, 2 if several else 1), key=lambda labeler: labeler.name):
+    for labeler in sorted(draw.sample(group, count), key=lambda labeler: labeler.name):
         luck = random.Random(seeds.derive(seed, record["id"], labeler.name))
         scores, ranks = labelers.rank(record["task"], record["responses"], labeler, luck)
         labels.append({"labeler": labeler.name, "ranks": ranks, "scores": scores})

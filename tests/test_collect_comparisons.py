@@ -61,7 +61,7 @@ def test_run_twice_it_writes_the_same_bytes(done, tmp_path):
     assert toys.file_bytes(done / "metrics") == toys.file_bytes(again / "metrics")
 
 
-def test_each_prompt_has_different_answers_ranked_by_one_or_two_labelers(done):
+def test_each_prompt_has_different_answers_ranked_by_one_to_four_labelers(done):
     files = collected(done)
     assert len(files["train"]) + len(files["validation"]) == 12
     assert len(files["judge"]) == 5
@@ -70,7 +70,7 @@ def test_each_prompt_has_different_answers_ranked_by_one_or_two_labelers(done):
             count = len(record["responses"])
             assert len(set(record["responses"])) == count
             assert 2 <= count <= 4
-            assert 1 <= len(record["labels"]) <= 2
+            assert 1 <= len(record["labels"]) <= 4
             for label in record["labels"]:
                 assert label["labeler"].startswith("held_out_" if name == "judge" else "labeler_")
                 assert len(label["ranks"]) == len(label["scores"]) == count
@@ -127,13 +127,15 @@ def test_k_is_drawn_from_its_range():
     assert set(sizes) == set(range(2, 10))
 
 
-def test_two_rankings_of_a_prompt_come_from_two_people():
-    section = toys.shrunken_params()["collect_comparisons"]["labelers"] | {"overlap_share": 1.0}
+@pytest.mark.parametrize(("asked", "there", "ranking"), [(2, 6, 2), (3, 6, 3), (3, 2, 2), (2, 1, 1)])
+def test_several_rankings_of_a_prompt_come_from_several_people(asked, there, ranking):
+    section = toys.shrunken_params()["collect_comparisons"]["labelers"]
+    section |= {"overlap_share": 1.0, "overlap_labelers": asked, "num_training": there}
     labelers = parse(collect_comparisons.Labelers, section, "labelers")
     for record in world_prompts(8, first=0):
         answered = record | {"responses": ["red fox.", "Nobody knows.", "The fox sat on the mat."]}
         labelled = collect_comparisons.label(answered, labelers, seed=1, held_out=False)
-        assert len({label["labeler"] for label in labelled["labels"]}) == 2
+        assert len(labelled["labels"]) == len({label["labeler"] for label in labelled["labels"]}) == ranking
         assert collect_comparisons.label(answered, labelers, seed=1, held_out=False) == labelled
 
 

@@ -266,3 +266,25 @@ def test_a_copied_text_is_no_summary():
     task = {"kind": "summary", "language": "en", "loser": "Anna", "finder": "Tom", "object": "coin", "place": "forest"}
     assert gold.score(task, text).score < 0.4 < gold.score(task, "Anna lost the coin and Tom found it.").score
     assert gold.score(task, "Tom lost the coin and Anna found it.").score <= 0.25
+
+
+FOX = {"kind": "fact", "language": "en", "animal": "fox", "relations": ["lives", "colour"], "facts": "seen"}
+
+
+def test_an_answer_is_examined_once_however_many_ask_about_it(monkeypatch):
+    examined = []
+    find = gold._find
+    monkeypatch.setattr(gold, "_find", lambda task, response: examined.append(response) or find(task, response))
+    monkeypatch.setattr(gold, "_examined", {})
+    answer = "The fox lives in the forest. It is red."
+    first = gold.score(FOX, answer)
+    first.criteria["facts"] = -1.0  # the caller's own copy
+    assert gold.score(FOX, answer).criteria["facts"] >= 0
+    gold.score(FOX, answer, {**dict.fromkeys(gold.WEIGHTS, 1.0), "facts": 2.0})
+    gold.strict(FOX, answer), gold.marks(FOX, answer)
+    assert examined == [answer]
+    for number in range(gold.RECENT + 1):
+        gold.score(FOX, f"It is red. {number}")
+    assert len(gold._examined) <= gold.RECENT
+    gold.score(FOX | {"relations": ["colour"]}, "It is red.")
+    assert examined[-1] == "It is red."

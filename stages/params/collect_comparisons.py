@@ -35,7 +35,8 @@ class Labelers(Params):
     length_bias: Span  # taste for long answers
     politeness_bias: Span
     strictness: Span  # lowers a labeler's scores, not the ranking
-    overlap_share: float = Field(ge=0, le=1)  # share of prompts ranked by two labelers, to measure agreement
+    overlap_share: float = Field(ge=0, le=1)  # share of prompts ranked by several labelers, to measure agreement
+    overlap_labelers: int = Field(ge=2, le=100)  # of each of these prompts; all of a group that has fewer
 
 
 class CollectComparisons(Params):

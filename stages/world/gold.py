@@ -34,6 +34,7 @@ FABRICATION_FACTOR = 0.25
 IGNORANCE = 0.2
 AGAIN = "again"  # the mark of a sentence or item that was said before
 AMISS = "amiss"  # the mark of a sentence that is true but not what was asked for, such as the other ending of a story
+RECENT = 64  # examined answers that are remembered: each labeler, the marks and the votes ask about the same one
 
 
 class Gold(NamedTuple):
@@ -60,16 +61,14 @@ class Findings(NamedTuple):
 
 def score(task: Task, response: str, factors: dict[str, float] | None = None) -> Gold:
     """Score an answer; an empty one is 0. factors (criterion -> factor) multiply WEIGHTS, for labelers with their own."""
-    found = _find(task, response)
-    criteria = _criteria(task, response, found)
+    found, criteria = _examine(task, response)
     total = _total(found, criteria, factors or dict.fromkeys(WEIGHTS, 1.0))
-    return Gold(total, criteria, rules.FALSE in found.verdicts)
+    return Gold(total, {**criteria}, rules.FALSE in found.verdicts)
 
 
 def strict(task: Task, response: str) -> float:
     """The second gold: 0 on any fabrication, unreadable sentence, repetition or missed count, else the content alone; style earns nothing."""
-    found = _find(task, response)
-    criteria = _criteria(task, response, found)
+    found, criteria = _examine(task, response)
     missed = (
         "count" in _needs(task)
         and _count_credit(task, found) < 1
@@ -83,16 +82,30 @@ def strict(task: Task, response: str) -> float:
 
 def marks(task: Task, response: str) -> list[tuple[str, str]]:
     """Return each sentence of an answer with a mark: AGAIN, AMISS or its verdict; sentences of mere politeness are rules.ON."""
-    return _find(task, response).marks
+    return _examine(task, response)[0].marks
 
 
 def given(task: Task, response: str) -> int:
     """Return how many different right items or facts an answer gives to a request for some number of them."""
-    return _given(_find(task, response))
+    return _given(_examine(task, response)[0])
 
 
 def _needs(task: Task) -> dict[str, str]:
     return rules.RULES[task["kind"]].needs(task)
+
+
+_examined: dict[tuple[str, str], tuple[Findings, dict[str, float]]] = {}
+
+
+def _examine(task: Task, response: str) -> tuple[Findings, dict[str, float]]:
+    """Return what was found in an answer, and its criteria."""
+    key = repr(task), response
+    if key not in _examined:
+        if len(_examined) >= RECENT:
+            _examined.clear()
+        found = _find(task, response)
+        _examined[key] = found, _criteria(task, response, found)
+    return _examined[key]
 
 
 def _find(task: Task, response: str) -> Findings:

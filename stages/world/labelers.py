@@ -62,7 +62,8 @@ def make(
 
 def rank(task: Task, responses: list[str], labeler: Labeler, rng: Random) -> tuple[list[int], list[int]]:
     """Return the labeler's (scores, ranks) of K responses: scores on a scale of 1..7, ranks from 1 (best) with ties."""
-    utilities = [_utility(task, response, labeler, rng) for response in responses]
+    usual = math.log1p(len(demonstrations.ideal(task)))
+    utilities = [_utility(task, response, usual, labeler, rng) for response in responses]
     scores = [min(7, max(1, round(1 + 6 * (utility - labeler.strictness)))) for utility in utilities]
     return scores, _ranks(utilities, labeler.tie)
 
@@ -93,9 +94,10 @@ def measure_agreement(labelers: list[Labeler], seed: int, num_prompts: int, num_
     return agreeing / compared
 
 
-def _utility(task: Task, response: str, labeler: Labeler, rng: Random) -> float:
+def _utility(task: Task, response: str, usual: float, labeler: Labeler, rng: Random) -> float:
+    """`usual` is the ideal answer's log-length."""
     personal = gold.score(task, response, labeler.factors)
-    length = math.log1p(len(response)) / math.log1p(len(demonstrations.ideal(task)))
+    length = math.log1p(len(response)) / usual
     politeness = personal.criteria["politeness"]
     return (
         personal.score
