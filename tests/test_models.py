@@ -1,12 +1,9 @@
 """Loading, saving and reading models: padding and heads."""
 
-import gc
-
 import pytest
 import torch
 from transformers import AutoConfig
 
-import stages
 from stages.core import batching, models
 from stages.params.runtime import Runtime
 from tests import toys
@@ -179,10 +176,3 @@ def test_bfloat16_is_for_forward_passes_only(policy, tokenizer):
     assert {weight.dtype for weight in policy.parameters()} == {torch.float32}
     with models.precision(toys.runtime()):
         assert models.completion_logits(policy, *alone(ROWS[0]), num_last=2).dtype == torch.float32
-
-
-def test_prepare_sets_the_imports_aside_and_collects_at_the_usual_pace_again():
-    gc.set_threshold(100_000, 50, 100)
-    models.prepare(Runtime(device="cpu", dtype="float32", attention="eager", threads=1, workers=1), 0)
-    assert gc.get_threshold() == stages.USUAL_PACE
-    assert gc.get_freeze_count() > 10_000

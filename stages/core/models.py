@@ -3,7 +3,6 @@
 Folders are what `from_pretrained` reads: safetensors, config, tokenizer with its chat template.
 """
 
-import gc
 import os
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -20,7 +19,6 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from stages import USUAL_PACE
 from stages.core import parallel
 from stages.core.batching import Forked, position_ids, segment_attention
 from stages.params.runtime import Runtime
@@ -29,14 +27,10 @@ from stages.params.runtime import Runtime
 def prepare(runtime: Runtime, seed: int) -> None:
     """Set threads, workers, seeds and determinism for this process; call it once, before any tensor is made.
 
-    What was imported is no longer searched for rubbish.
-
     Raises ValueError when the params ask for a GPU that is not there.
     """
     if runtime.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("params.yaml: runtime.device is 'cuda' but torch sees no GPU; set it to 'cpu'")
-    gc.freeze()
-    gc.set_threshold(*USUAL_PACE)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     parallel.set_workers(runtime.workers)
