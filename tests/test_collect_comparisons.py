@@ -61,7 +61,7 @@ def test_run_twice_it_writes_the_same_bytes(done, tmp_path):
     assert toys.file_bytes(done / "metrics") == toys.file_bytes(again / "metrics")
 
 
-def test_each_prompt_has_different_answers_ranked_by_one_to_four_labelers(done):
+def test_each_prompt_has_different_answers_ranked_by_four_labelers_or_all_three_held_out_ones(done):
     files = collected(done)
     assert len(files["train"]) + len(files["validation"]) == 12
     assert len(files["judge"]) == 5
@@ -70,7 +70,7 @@ def test_each_prompt_has_different_answers_ranked_by_one_to_four_labelers(done):
             count = len(record["responses"])
             assert len(set(record["responses"])) == count
             assert 2 <= count <= 4
-            assert 1 <= len(record["labels"]) <= 4
+            assert len(record["labels"]) == (3 if name == "judge" else 4)
             for label in record["labels"]:
                 assert label["labeler"].startswith("held_out_" if name == "judge" else "labeler_")
                 assert len(label["ranks"]) == len(label["scores"]) == count
