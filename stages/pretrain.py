@@ -81,7 +81,7 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrai
     model = AutoModelForCausalLM.from_config(config, attn_implementation=params.runtime.attention)
     if params.pretrain.previous_token_heads:
         initialisation.add_previous_token_heads(model, params.pretrain.previous_token_heads)
-    return model.to(params.runtime.device), made
+    return models.placed(model, params.runtime), made
 
 
 def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
@@ -111,7 +111,7 @@ def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedMod
         model.resize_token_embeddings(len(adopted))
     model.config.pad_token_id = adopted.pad_token_id
     model.generation_config.pad_token_id = adopted.pad_token_id
-    return model.to(runtime.device), adopted
+    return models.placed(model, runtime), adopted
 
 
 def count_steps(params: Pretrain) -> int:

@@ -81,10 +81,25 @@ def test_a_prompt_is_read_once_however_many_answers_it_gets(model, tokenizer):
         together = answers(model, tokenizer, texts, row_ids=row_ids, batch_size=len(texts))
     finally:
         hook.remove()
-    assert read[0][0] == len(TEXTS)
-    assert read[1] == (sum(len(answer.token_ids) > 1 for answer in together), 1)
+    assert [rows for rows, _ in read][:2] == [len(TEXTS), len(texts)]
+    assert {width for _, width in read[1:]} == {1}
     alone = [answers(model, tokenizer, [text], row_ids=[row]) for text, row in zip(texts, row_ids, strict=True)]
     assert [[answer] for answer in together] == alone
+
+
+def test_ended_rows_leave_the_batch_before_a_quarter_of_it_has_ended(model, tokenizer):
+    read = []
+    hook = model.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    try:
+        written = answers(model, tokenizer, TEXTS * 6, row_ids=[str(n) for n in range(36)], batch_size=36)
+    finally:
+        hook.remove()
+    for step, rows in enumerate(read[1:], 1):
+        going = sum(len(answer.token_ids) > step for answer in written)
+        assert (1 - rollouts.COMPUTED_IN_VAIN) * rows < going <= rows
+    assert len(set(read[1:])) > 1  # some left
 
 
 def test_another_seed_or_row_draws_another_answer(model, tokenizer):

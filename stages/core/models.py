@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from stages.core import parallel
+from stages.core import allocator, norms, parallel
 from stages.core.batching import Forked, position_ids, segment_attention
 from stages.params.runtime import Runtime
 
@@ -33,6 +33,7 @@ def prepare(runtime: Runtime, seed: int) -> None:
         raise ValueError("params.yaml: runtime.device is 'cuda' but torch sees no GPU; set it to 'cpu'")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    allocator.keep_freed_memory()
     parallel.set_workers(runtime.workers)
     torch.set_num_threads(runtime.threads // runtime.workers)
     torch.use_deterministic_algorithms(True, warn_only=runtime.device == "cuda")  # CUDA has no deterministic cumsum
@@ -47,6 +48,13 @@ def precision(runtime: Runtime) -> AbstractContextManager:
     if runtime.dtype == "bfloat16":
         return torch.autocast(runtime.device, dtype=torch.bfloat16)
     return nullcontext()
+
+
+def placed(model: PreTrainedModel, runtime: Runtime) -> PreTrainedModel:
+    """Return the model on the device; on a CPU, in float32, with the faster RMSNorm."""
+    if (runtime.device, runtime.dtype) == ("cpu", "float32"):
+        norms.replace(model)
+    return model.to(runtime.device)
 
 
 def load_tokenizer(path: Path | str) -> Any:
@@ -66,7 +74,7 @@ def load_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> Pre
     model = AutoModelForCausalLM.from_pretrained(
         path, config=config, dtype=torch.float32, attn_implementation=runtime.attention
     )
-    return model.to(runtime.device).eval()
+    return placed(model, runtime).eval()
 
 
 def load_policy(path: Path | str, runtime: Runtime) -> tuple[PreTrainedModel, Any]:
@@ -81,7 +89,7 @@ def load_classifier(path: Path | str, runtime: Runtime) -> PreTrainedModel:
     model = AutoModelForSequenceClassification.from_pretrained(
         path, config=config, dtype=torch.float32, attn_implementation=runtime.attention
     )
-    return model.to(runtime.device).eval()
+    return placed(model, runtime).eval()
 
 
 def new_reward_model(path: Path | str, runtime: Runtime, generator: torch.Generator) -> PreTrainedModel:

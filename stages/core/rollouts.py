@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
-from stages.core import batching, chat, logprobs, models, parallel, seeds
+from stages.core import batching, chat, kv_cache, logprobs, models, parallel, seeds
+
+COMPUTED_IN_VAIN = 0.25  # of a batch's rows have ended before they leave it: choosing rows copies all that was read
 
 
 class Completions(NamedTuple):
@@ -43,15 +45,16 @@ def complete(
 
     Row b continues the left-padded prompt owners[b]; each prompt is read once, however many rows continue it.
     temperature 0 is greedy. No top-k, no top-p, no minimal length: a warped sampler is not the policy that PPO trains.
-    Rows that have ended leave the batch.
+    Rows that have ended leave the batch, some at a time.
     """
     num_rows, limit = draws.shape
     device = prompts.ids.device
     ids = torch.full((num_rows, limit), pad_id, dtype=torch.long, device=device)  # [B, R]
     mask = torch.zeros((num_rows, limit), dtype=torch.bool, device=device)  # [B, R]
-    alive = torch.arange(num_rows, device=device)  # rows still being written
+    rows = torch.arange(num_rows, device=device)  # in the batch
+    going = torch.ones_like(rows, dtype=torch.bool)  # of them: those still being written
     seen, inputs, positions = prompts.mask, prompts.ids, batching.position_ids(prompts.mask)
-    cache = DynamicCache(config=model.config)
+    cache = kv_cache.empty(model.config)
     for t in range(limit):
         logits = model(
             input_ids=inputs,
@@ -64,14 +67,15 @@ def complete(
         if t == 0:
             logits, seen, positions = logits[owners], seen[owners], positions[owners]
             cache.batch_select_indices(owners)
-        token = _choose(logits.float(), draws[alive.cpu(), t].to(device), temperature)  # [rows alive]
-        ids[alive, t], mask[alive, t] = token, True
-        going = token != eos_id
-        if not going.all():
+        token = _choose(logits.float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
+        ids[rows[going], t], mask[rows[going], t] = token[going], True
+        going &= token != eos_id
+        num_going = int(going.sum())
+        if num_going == 0:
+            break
+        if num_going <= (1 - COMPUTED_IN_VAIN) * len(rows):
             kept = going.nonzero().squeeze(-1)
-            alive, token, seen, positions = alive[kept], token[kept], seen[kept], positions[kept]
-            if len(alive) == 0:
-                break
+            rows, going, token, seen, positions = (each[kept] for each in (rows, going, token, seen, positions))
             cache.batch_select_indices(kept)
         inputs, positions = token.unsqueeze(1), positions[:, -1:] + 1
         seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
