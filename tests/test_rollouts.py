@@ -123,8 +123,7 @@ def test_an_answer_ends_with_eos_or_at_the_limit(model, tokenizer):
 def test_after_the_end_there_is_only_padding(model, tokenizer):
     prompts = batching.pad([chat.prompt_ids(tokenizer, [{"role": "user", "content": t}]) for t in TEXTS], 0, "left")
     draws = rollouts.uniforms(3, TEXTS, LIMIT)
-    own = torch.arange(6)
-    ids, mask = rollouts.complete(model, prompts, own, draws, 1.0, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    ids, mask = rollouts.complete(model, prompts, draws, 1.0, tokenizer.eos_token_id, tokenizer.pad_token_id)
     assert ids.shape == mask.shape == (6, LIMIT)
     assert (ids[~mask] == tokenizer.pad_token_id).all()
     assert (mask.long().diff(dim=1) <= 0).all()  # once False, False for ever
@@ -137,7 +136,7 @@ def test_sampled_frequencies_are_the_softmax(model, tokenizer):
         expected = (model(input_ids=torch.tensor([prompt])).logits[0, -1] / 0.8).softmax(-1)
     prompts, owners = batching.pad([prompt], 0, "left"), torch.zeros(count, dtype=torch.long)
     draws = rollouts.uniforms(11, [str(n) for n in range(count)], 1)
-    ids, _ = rollouts.complete(model, prompts, owners, draws, 0.8, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    ids, _ = rollouts.complete(model, prompts, draws, 0.8, tokenizer.eos_token_id, tokenizer.pad_token_id, owners)
     share = torch.bincount(ids[:, 0], minlength=len(expected)) / count
     five_errors = 5 * (expected * (1 - expected) / count).sqrt() + 1 / count
     assert ((share - expected).abs() < five_errors).all()

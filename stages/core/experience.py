@@ -68,8 +68,7 @@ def _sample(
         part = batching.Padded(prompts.ids[rows, first:], prompts.mask[rows, first:])
         eos_id, pad_id = players.tokenizer.eos_token_id, players.tokenizer.pad_token_id
         with models.precision(runtime):
-            own = torch.arange(len(rows), device=part.ids.device)
-            found = rollouts.complete(players.policy, part, own, draws[rows], temperature, eos_id, pad_id)
+            found = rollouts.complete(players.policy, part, draws[rows], temperature, eos_id, pad_id)
         return list(zip(*found, strict=True))
 
     lengths = prompts.mask.sum(dim=1).tolist()

@@ -35,15 +35,16 @@ def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
 def complete(
     model: PreTrainedModel,
     prompts: batching.Padded,
-    owners: Tensor,
     draws: Tensor,
     temperature: float,
     eos_id: int,
     pad_id: int,
+    owners: Tensor | None = None,
 ) -> Completions:
-    """Return B completions of at most R tokens each, from the pure policy. prompts [U, P], owners [B], draws [B, R].
+    """Return B completions of at most R tokens each, from the pure policy. prompts [U, P], draws [B, R].
 
-    Row b continues the left-padded prompt owners[b]; each prompt is read once, however many rows continue it.
+    Row b continues the left-padded prompt owners[b], or prompt b where owners [B] are not given; each prompt is read
+    once, however many rows continue it.
     temperature 0 is greedy. No top-k, no top-p, no minimal length: a warped sampler is not the policy that PPO trains.
     Rows that have ended leave the batch, some at a time.
     """
@@ -64,7 +65,7 @@ def complete(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        if t == 0:
+        if t == 0 and owners is not None:
             logits, seen, positions = logits[owners], seen[owners], positions[owners]
             cache.batch_select_indices(owners)
         token = _choose(logits.float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
@@ -101,7 +102,7 @@ def answer(
         batch = batching.pad([*map(list, places)], tokenizer.pad_token_id, "left", str(model.device))
         owners = torch.tensor([places[tuple(prompts[i])] for i in chosen], device=model.device)
         draws = uniforms(seed, [row_ids[i] for i in chosen], max_completion_tokens)
-        completions = complete(model, batch, owners, draws, temperature, tokenizer.eos_token_id, tokenizer.pad_token_id)
+        completions = complete(model, batch, draws, temperature, tokenizer.eos_token_id, tokenizer.pad_token_id, owners)
         rows = [ids[: sum(mask)] for ids, mask in zip(completions.ids.tolist(), completions.mask.tolist(), strict=True)]
         return [
             Answer(chat.response_text(tokenizer, tokens), tokens, tokens[-1] == tokenizer.eos_token_id)
