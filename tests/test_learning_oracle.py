@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from stages import ppo
-from stages.core import chat, rewards
 from stages.core.experience import Players, Prompt
 from stages.params.ppo import Ppo
 from tests import toys
@@ -18,19 +17,8 @@ UNFINISHED = -1.0
 TOLERANCE = 0.05  # total variation distance; the start's is four times as large or more (asserted)
 
 
-class FirstTokensReward:
-    """Scores an answer by its first token: ids fall into five classes worth 0 to 1; an empty answer is worth 0."""
-
-    def __init__(self, tokenizer, model):
-        self.tokenizer, self.model = tokenizer, model
-        self.start = tokenizer.convert_tokens_to_ids(chat.ASSISTANT)
-
-    def score_rows(self, rows: list[rewards.Sequence], batch_size: int) -> list[float]:
-        firsts = [row.ids[row.ids.index(self.start) + 1] for row in rows]
-        return [reward(token, self.tokenizer.eos_token_id) for token in firsts]
-
-
 def reward(token: int, eos_id: int) -> float:
+    """An answer's worth by its first token: ids fall into five classes worth 0 to 1; an empty answer is worth 0."""
     return 0.0 if token == eos_id else (token % 5) / 4
 
 
@@ -63,7 +51,9 @@ def distance(one: torch.Tensor, other: torch.Tensor) -> float:
 @pytest.mark.parametrize("beta", [0.25, 0.5, 1.0])
 def test_ppo_finds_the_closed_form_optimum(tokenizer, beta):
     policy, reference, value_model = small(tokenizer), small(tokenizer), toys.reward_model(tokenizer, spread=0.1)
-    players = Players(policy, value_model, reference, FirstTokensReward(tokenizer, value_model), tokenizer)
+    eos_id = tokenizer.eos_token_id
+    scorer = toys.KnownReward(tokenizer, value_model, lambda ids: reward(ids[0], eos_id))
+    players = Players(policy, value_model, reference, scorer, tokenizer)
     steps = {"warmup_steps": 0, "schedule": "linear", "final_share": 0.0}
     chosen = toys.section(
         Ppo, "ppo", iterations=40, batch_size=512, minibatch_size=256, micro_batch_size=256, max_completion_tokens=2,
@@ -71,7 +61,6 @@ def test_ppo_finds_the_closed_form_optimum(tokenizer, beta):
         policy_optimisation={**steps, "learning_rate": 0.003}, value_optimisation={**steps, "learning_rate": 0.01},
     )  # fmt: skip
     prompts = ppo.tokenised(tokenizer, toys.prompts(1), chosen) * 512
-    eos_id = tokenizer.eos_token_id
     before = answers(policy, prompts[0], eos_id)
     expected = optimum(answers(reference, prompts[0], eos_id), eos_id, beta)
     for _ in ppo.train(players, prompts, None, chosen, RUNTIME, seed=1):

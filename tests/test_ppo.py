@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stages import ppo
-from stages.core import advantages, chat, clipping, experience, models, rewards
+from stages.core import advantages, clipping, experience, models, rewards
 from stages.core.experience import Players, Prompt
 from stages.params.ppo import Ppo, PpoInputs
 from tests import toys
@@ -78,23 +78,18 @@ def test_a_single_episode_a_batch_has_finite_numbers(tokenizer, tmp_path):
     assert all(torch.isfinite(torch.tensor(float(value))) for value in point.values())
 
 
-class KnownReward:
-    """Scores an answer by its share of tokens with an even id; stands where a trained reward model would."""
-
-    def __init__(self, tokenizer, model):
-        self.tokenizer, self.model = tokenizer, model
-        self.start = tokenizer.convert_tokens_to_ids(chat.ASSISTANT)
-
-    def score_rows(self, rows: list[rewards.Sequence], batch_size: int) -> list[float]:
-        answers = [row.ids[row.ids.index(self.start) + 1 : -1] for row in rows]
-        return [sum(token % 2 == 0 for token in answer) / len(answer) if answer else -1.0 for answer in answers]
+def share_of_even_ids(ids: list[int]) -> float:
+    answer = ids[:-1]
+    return sum(token % 2 == 0 for token in answer) / len(answer) if answer else -1.0
 
 
 def test_a_known_reward_is_learned(tokenizer):
     """A random policy learns which tokens to say, and to stop in time."""
     policy, reference = (toys.likes_to_end(toys.policy(tokenizer, spread=0.1), tokenizer) for _ in range(2))
     value_model = toys.reward_model(tokenizer, spread=0.1)
-    players = Players(policy, value_model, reference, KnownReward(tokenizer, value_model), tokenizer)
+    players = Players(
+        policy, value_model, reference, toys.KnownReward(tokenizer, value_model, share_of_even_ids), tokenizer
+    )
     fast = {"learning_rate": 0.01, "warmup_steps": 0, "schedule": "constant"}
     chosen = params(
         iterations=10, batch_size=32, minibatch_size=16, micro_batch_size=16, max_completion_tokens=4, kl_coef=0.0,

@@ -1,5 +1,7 @@
 """Sampling: one policy, whoever else is in the batch."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -27,6 +29,19 @@ def answers(model, tokenizer, texts, *, batch_size=6, temperature=1.0, seed=3, r
         batch_size=batch_size,
         row_ids=row_ids or texts,
     )
+
+
+@contextmanager
+def shapes_read(model):
+    """Yield a list that fills with the shape [rows, tokens] of each forward pass inside."""
+    read: list[torch.Size] = []
+    hook = model.register_forward_pre_hook(
+        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape), with_kwargs=True
+    )
+    try:
+        yield read
+    finally:
+        hook.remove()
 
 
 @torch.no_grad()
@@ -73,14 +88,8 @@ def test_an_answer_depends_neither_on_its_batch_nor_on_its_place(model, tokenize
 def test_a_prompt_is_read_once_however_many_answers_it_gets(model, tokenizer):
     texts = [text for text in TEXTS for _ in range(3)] + TEXTS[:2]
     row_ids = [str(number) for number in range(len(texts))]
-    read = []
-    hook = model.register_forward_pre_hook(
-        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape), with_kwargs=True
-    )
-    try:
+    with shapes_read(model) as read:
         together = answers(model, tokenizer, texts, row_ids=row_ids, batch_size=len(texts))
-    finally:
-        hook.remove()
     assert [rows for rows, _ in read][:2] == [len(TEXTS), len(texts)]
     assert {width for _, width in read[1:]} == {1}
     alone = [answers(model, tokenizer, [text], row_ids=[row]) for text, row in zip(texts, row_ids, strict=True)]
@@ -88,18 +97,12 @@ def test_a_prompt_is_read_once_however_many_answers_it_gets(model, tokenizer):
 
 
 def test_ended_rows_leave_the_batch_before_a_quarter_of_it_has_ended(model, tokenizer):
-    read = []
-    hook = model.register_forward_pre_hook(
-        lambda _, args, kwargs: read.append(len(kwargs["input_ids"])), with_kwargs=True
-    )
-    try:
+    with shapes_read(model) as read:
         written = answers(model, tokenizer, TEXTS * 6, row_ids=[str(n) for n in range(36)], batch_size=36)
-    finally:
-        hook.remove()
-    for step, rows in enumerate(read[1:], 1):
+    for step, (rows, _) in enumerate(read[1:], 1):
         going = sum(len(answer.token_ids) > step for answer in written)
         assert (1 - rollouts.COMPUTED_IN_VAIN) * rows < going <= rows
-    assert len(set(read[1:])) > 1  # some left
+    assert len({rows for rows, _ in read[1:]}) > 1  # some left
 
 
 def test_another_seed_or_row_draws_another_answer(model, tokenizer):

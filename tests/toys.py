@@ -1,6 +1,7 @@
 """Toys that the tests play with: a tokenizer, random models, records and a repository's root, all of them small."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,17 @@ def players(tokenizer, folder: Path, family: str = "llama"):
     value_model = models.load_classifier(folder, runtime())
     started = likes_to_end(policy(tokenizer, family), tokenizer)
     return Players(started, value_model, policy(tokenizer, family, seed=5), judge, tokenizer)
+
+
+class KnownReward:
+    """Scores an answer by what `worth` says of its token ids, EOS included; stands where a reward model would."""
+
+    def __init__(self, tokenizer, model, worth: Callable[[list[int]], float]):
+        self.tokenizer, self.model, self.worth = tokenizer, model, worth
+        self.start = tokenizer.convert_tokens_to_ids(chat.ASSISTANT)
+
+    def score_rows(self, rows: list, batch_size: int) -> list[float]:
+        return [self.worth(row.ids[row.ids.index(self.start) + 1 :]) for row in rows]
 
 
 def save(folder: Path, model, tokenizer) -> Path:
