@@ -179,8 +179,10 @@ def policy_shares(
             tensor[some, :width] for tensor in (seen.completions, seen.completion_mask, seen.logprobs)
         )
         with models.precision(runtime):
-            logits = models.completion_logits(players.policy, seen.ids[some, columns], seen.mask[some, columns], width)
-        current = logprobs.of_tokens(logits, completions, params.temperature)
+            hidden = models.completion_states(players.policy, seen.ids[some, columns], seen.mask[some, columns], mask)
+            head = models.output_head(players.policy)
+            found = logprobs.of_hidden(hidden, head, completions[mask], params.temperature)
+        current = models.spread(found, mask)
         loss = clipping.policy_loss(current, old, whitened[some, :width], mask, params.clip_range, num_tokens)
         change = 0.5 * ((current - old).detach() ** 2 * mask).sum() / num_tokens
         measures = {"policy_loss": loss.value, "clip_share": loss.clip_share, "approx_kl": change}
@@ -205,9 +207,9 @@ def value_shares(
 
     def clipped(window: Window) -> Share:
         some, columns, width = window
-        with models.precision(runtime):
-            values = experience.values_of(players.value_model, seen.ids[some, columns], seen.mask[some, columns], width)
         old, wanted, mask = (tensor[some, :width] for tensor in (seen.values, returns, seen.completion_mask))
+        with models.precision(runtime):
+            values = experience.values_of(players.value_model, seen.ids[some, columns], seen.mask[some, columns], mask)
         return Share(clipping.value_loss(values, old, wanted, mask, params.value_clip_range, num_tokens).value)
 
     for window in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from stages.core import batching, language_modelling
+from stages.core import batching, language_modelling, lean
 from tests import toys
 
 EXAMPLES = [
@@ -56,12 +56,15 @@ def test_equal_logits_lose_the_logarithm_of_the_vocabulary(tokenizer):
 def counted(policy, rows: list[list[int]]) -> torch.Tensor:
     """The summed loss of EXAMPLES, packed into `rows` of their numbers."""
     packed = batching.pack([[EXAMPLES[index] for index in row] for row in rows], pad_id=0, device="cpu")
-    return (language_modelling.packed_losses(policy, packed) * packed.loss_mask[:, 1:]).sum()
+    return language_modelling.packed_losses(policy, packed, packed.loss_mask[:, 1:]).sum()
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_packing_changes_neither_loss_nor_gradient(policy, attention):
-    policy.set_attn_implementation(attention)
+@pytest.mark.parametrize("attention", ["eager", "sdpa", None])
+def test_packing_changes_neither_loss_nor_gradient(policy, attention, monkeypatch):
+    """By transformers with either attention, and by our own forward pass."""
+    if attention:
+        policy.set_attn_implementation(attention)
+        monkeypatch.setattr(lean, "supports", lambda model: False)
     alone = sum(counted(policy, [[index]]) for index in range(3))
     expected = torch.autograd.grad(alone, policy.parameters())
     for rows in ([[0, 1, 2]], [[2, 0], [1]], [[1, 0, 2]]):
@@ -75,7 +78,8 @@ def test_packed_loss_is_the_plain_loss_on_a_single_example(policy):
     ids, _ = EXAMPLES[0]
     packed = batching.pack([[(ids, [True] * 4)]], pad_id=0, device="cpu")
     plain = language_modelling.next_token_losses(policy, torch.tensor([ids]))
-    torch.testing.assert_close(language_modelling.packed_losses(policy, packed), plain)
+    targets = torch.ones(1, 3, dtype=torch.bool)
+    torch.testing.assert_close(language_modelling.packed_losses(policy, packed, targets), plain.flatten())
 
 
 def test_row_batches_go_round_for_ever():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from stages.core import batching, models
+from stages.core import batching, lean, models
 from stages.params.runtime import Runtime
 from tests import toys
 
@@ -22,63 +22,82 @@ def alone(row: list[int]) -> batching.Padded:
     return batching.pad([row], 0, "right")
 
 
+def last(mask: torch.Tensor, count: int) -> torch.Tensor:
+    """The mask of a completion of the last `count` columns."""
+    return mask[:, -count:]
+
+
+@pytest.fixture(params=["lean", "library"])
+def engine(request, monkeypatch):
+    """Both ways to the same numbers: our own forward pass, and transformers'."""
+    if request.param == "library":
+        monkeypatch.setattr(lean, "supports", lambda model: False)
+    return request.param
+
+
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("extra", [0, 5])
-def test_left_padding_changes_no_logits(policy, extra, attention):
+def test_left_padding_changes_no_state(policy, extra, attention, engine):
     policy.set_attn_implementation(attention)
-    logits = models.completion_logits(policy, *padded("left", extra), num_last=2)
-    assert logits.shape == (3, 2, policy.config.vocab_size)
+    batch = padded("left", extra)
+    states = models.completion_states(policy, *batch, last(batch.mask, 2)).view(3, 2, -1)
     for number, row in enumerate(ROWS):
-        expected = models.completion_logits(policy, *alone(row), num_last=2)
-        torch.testing.assert_close(logits[number], expected[0], rtol=1e-4, atol=1e-5)
+        expected = policy.base_model(input_ids=torch.tensor([row])).last_hidden_state[0, -3:-1]
+        torch.testing.assert_close(states[number], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("extra", [0, 5])
-def test_right_padding_changes_no_logits(policy, extra):
+def test_right_padding_changes_no_state(policy, extra, engine):
     batch = padded("right", extra)
-    logits = models.completion_logits(policy, *batch, num_last=batch.ids.shape[1] - 1)
-    for number, row in enumerate(ROWS):
-        expected = models.completion_logits(policy, *alone(row), num_last=len(row) - 1)
-        torch.testing.assert_close(logits[number, : len(row) - 1], expected[0], rtol=1e-4, atol=1e-5)
+    states = models.completion_states(policy, *batch, last(batch.mask, batch.ids.shape[1] - 1))
+    expected = [policy.base_model(input_ids=torch.tensor([row])).last_hidden_state[0, :-1] for row in ROWS]
+    torch.testing.assert_close(states, torch.cat(expected), rtol=1e-4, atol=1e-5)
 
 
-def test_completion_logits_are_those_that_predict_the_last_tokens(policy):
+def test_the_output_head_makes_the_models_own_logits(policy):
     batch = alone(ROWS[0])
-    whole = policy(input_ids=batch.ids).logits
-    torch.testing.assert_close(models.completion_logits(policy, *batch, num_last=3), whole[:, 1:4])
+    states = models.completion_states(policy, *batch, last(batch.mask, 3))
+    logits = policy(input_ids=batch.ids).logits[0, 1:4]
+    torch.testing.assert_close(models.output_head(policy)(states), logits, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_that_changes_its_logits_after_the_head_is_refused(policy):
+    policy.config.final_logit_softcapping = 30.0
+    with pytest.raises(ValueError, match="final_logit_softcapping.*pretrain.path"):
+        models.output_head(policy)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("extra", [0, 5])
-def test_padding_changes_no_reward(reward_model, side, extra):
+def test_padding_changes_no_reward(reward_model, side, extra, engine):
     rewards = models.sequence_rewards(reward_model, *padded(side, extra))
-    expected = torch.cat([models.sequence_rewards(reward_model, *alone(row)) for row in ROWS])
+    expected = torch.cat([reward_model(input_ids=torch.tensor([row])).logits[0] for row in ROWS])
     torch.testing.assert_close(rewards, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_reward_stands_on_the_last_real_token_whatever_its_id(reward_model):
     row = [20, 21, reward_model.config.pad_token_id]
     hidden = reward_model.base_model(input_ids=torch.tensor([row])).last_hidden_state
-    torch.testing.assert_close(
-        models.sequence_rewards(reward_model, *alone(row)), reward_model.score(hidden[:, -1])[:, 0]
-    )
+    found = models.sequence_rewards(reward_model, *alone(row))
+    torch.testing.assert_close(found, reward_model.score(hidden[:, -1])[:, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_the_reward_is_what_transformers_itself_says(reward_model):
     expected = reward_model(input_ids=torch.tensor([ROWS[0]])).logits.squeeze(-1)
-    torch.testing.assert_close(models.sequence_rewards(reward_model, *alone(ROWS[0])), expected)
+    torch.testing.assert_close(models.sequence_rewards(reward_model, *alone(ROWS[0])), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_padding_changes_no_value(reward_model):
-    values = models.token_values(reward_model, *padded("left", 4), num_last=2)
+def test_padding_changes_no_value(reward_model, engine):
+    batch = padded("left", 4)
+    values = models.token_values(reward_model, *batch, last(batch.mask, 2))
     for number, row in enumerate(ROWS):
-        expected = models.token_values(reward_model, *alone(row), num_last=2)
-        torch.testing.assert_close(values[number], expected[0], rtol=1e-4, atol=1e-5)
+        whole = reward_model.score(reward_model.base_model(input_ids=torch.tensor([row])).last_hidden_state)
+        torch.testing.assert_close(values[number], whole[0, -3:-1, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_value_is_said_before_its_token_is_chosen(reward_model):
     first, other = alone([20, 21, 22, 23]), alone([20, 21, 99, 98])
-    values, changed = (models.token_values(reward_model, *batch, num_last=2) for batch in (first, other))
+    values, changed = (models.token_values(reward_model, *batch, last(batch.mask, 2)) for batch in (first, other))
     assert values[0, 0].item() == changed[0, 0].item()  # both tokens changed, and neither is seen yet
     assert values[0, 1].item() != changed[0, 1].item()
     torch.testing.assert_close(values[:, 0], models.sequence_rewards(reward_model, *alone([20, 21])))
@@ -170,9 +189,11 @@ def test_prepare_seeds_torch_and_sets_its_threads():
 
 
 def test_bfloat16_is_for_forward_passes_only(policy, tokenizer):
+    batch = alone(ROWS[0])
+    exact = models.completion_states(policy, *batch, last(batch.mask, 2))
     with models.precision(toys.runtime("bfloat16")):
-        logits = models.completion_logits(policy, *alone(ROWS[0]), num_last=2)
-    assert logits.dtype == torch.bfloat16
+        states = models.completion_states(policy, *batch, last(batch.mask, 2))
     assert {weight.dtype for weight in policy.parameters()} == {torch.float32}
+    assert 1e-4 < (states - exact).abs().max().item() < 0.3
     with models.precision(toys.runtime()):
-        assert models.completion_logits(policy, *alone(ROWS[0]), num_last=2).dtype == torch.float32
+        assert torch.equal(models.completion_states(policy, *batch, last(batch.mask, 2)), exact)

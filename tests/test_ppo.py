@@ -164,7 +164,7 @@ def test_the_players_are_models_of_their_own(ready):
     assert not any(weight.requires_grad for weight in players.scorer.model.parameters())
     ids = torch.tensor([[20, 21, 22, 23]])
     mask = torch.ones_like(ids, dtype=torch.bool)
-    values = experience.values_of(players.value_model, ids, mask, num_last=1)
+    values = experience.values_of(players.value_model, ids, mask, mask[:, -1:])
     assert values.item() == pytest.approx(
         players.scorer.score_rows([rewards.Sequence([20, 21, 22], 1)], 1)[0], abs=1e-5
     )
@@ -175,9 +175,9 @@ def test_a_value_model_from_the_policy_begins_at_zero(ready):
     players = ppo.assemble(ready / "data/sft", ready / "data/reward_model/r1", inputs(ready), seed=1)
     ids = torch.tensor([[20, 21, 22, 23]])
     mask = torch.ones_like(ids, dtype=torch.bool)
-    assert experience.values_of(players.value_model, ids, mask, num_last=3).tolist() == [[0, 0, 0]]
+    assert experience.values_of(players.value_model, ids, mask, mask[:, -3:]).tolist() == [[0, 0, 0]]
     run(players, params(value_optimisation={"learning_rate": 0.01}))
-    assert experience.values_of(players.value_model, ids, mask, num_last=3).abs().min() > 0
+    assert experience.values_of(players.value_model, ids, mask, mask[:, -3:]).abs().min() > 0
 
 
 def test_a_value_model_needs_the_policys_tokens(ready):

@@ -86,21 +86,40 @@ def test_micro_batches_change_neither_losses_nor_gradients(players, size):
     assert_same(expected[1], parts[1])
 
 
-def test_no_gradient_comes_from_prompts_or_padding(players):
-    """The loss's gradient by a logit is zero exactly where the next token is not one that the policy chose."""
-    batch = Batch(players, params())
-    seen = []
+def test_the_gradient_is_that_of_the_completions_alone(players):
+    """Nothing comes from prompts or padding: each episode by itself, unpadded, by transformers and plain autograd."""
+    chosen = params(temperature=0.7)
+    batch = Batch(players, chosen)
+    found = batch.policy(chosen)[1]
+    seen, total = batch.seen, 0.0
+    for row in range(8):
+        real = seen.completion_mask[row]
+        ids, count = seen.ids[row][seen.mask[row]], int(real.sum())
+        log_p = (players.policy(input_ids=ids[None]).logits[0, -1 - count : -1] / 0.7).log_softmax(-1)
+        current = log_p.gather(-1, ids[-count:, None]).squeeze(-1)
+        total = total - (batch.whitened[row][real] * (current - seen.logprobs[row][real]).exp()).sum()
+    expected = torch.autograd.grad(total / seen.completion_mask.sum(), players.policy.parameters())
+    assert_same(found, list(expected))
 
-    def keep(module, inputs, output):
-        output.logits.retain_grad()
-        seen.append(output.logits)
 
-    handle = players.policy.register_forward_hook(keep)
-    batch.policy(params())
-    handle.remove()
-    moved = (seen[0].grad != 0).any(-1)  # [B, R]
-    window = next(experience.windows(batch.seen.mask, batch.seen.completion_mask, torch.arange(8), 8))
-    assert torch.equal(moved, batch.seen.completion_mask[window.rows, : window.width])
+def test_finite_differences_confirm_the_gradient(players):
+    """Where the policies differ and some ratios are clipped, the loss's slope by three weights is its gradient."""
+    chosen = params(clip_range=0.3)
+    batch = Batch(players, chosen)
+    batch.seen = batch.seen._replace(logprobs=batch.seen.logprobs + 0.1 * torch.randn(batch.seen.logprobs.shape))
+    gradients = batch.policy(chosen)[1]
+    weights = list(players.policy.parameters())
+    step = 3e-3
+    for number in (0, len(weights) // 2, len(weights) - 1):
+        weight, gradient = weights[number], gradients[number]
+        place = gradient.abs().argmax()
+        losses = []
+        for change in (step, -step):
+            weight.data.view(-1)[place] += change
+            losses.append(batch.policy(chosen)[0])
+            weight.data.view(-1)[place] -= change
+        slope = (losses[0] - losses[1]) / (2 * step)
+        assert slope == pytest.approx(gradient.view(-1)[place].item(), rel=0.03, abs=2e-4)
 
 
 def test_an_update_moves_log_probabilities_with_their_advantages(players):

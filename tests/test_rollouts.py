@@ -1,20 +1,20 @@
 """Sampling: one policy, whoever else is in the batch."""
 
-from contextlib import contextmanager
-
 import pytest
 import torch
 
-from stages.core import batching, chat, rollouts
+from stages.core import batching, chat, decoding, lean, rollouts
 from tests import toys
 
 TEXTS = ["Say red.", "Who?", "The amber fox sat on the mat. Say amber.", "blue", "你好", "Say violet. Say silver."]
 LIMIT = 12
 
 
-@pytest.fixture
-def model(policy, tokenizer):
-    """A policy that likes to end, so that answers end at different times."""
+@pytest.fixture(params=["lean", "library"])
+def model(request, policy, tokenizer, monkeypatch):
+    """A policy that likes to end, so that answers end at different times; read by our own forward pass or theirs."""
+    if request.param == "library":
+        monkeypatch.setattr(lean, "supports", lambda model: False)
     return toys.likes_to_end(policy, tokenizer, bias=2.5)
 
 
@@ -31,17 +31,27 @@ def answers(model, tokenizer, texts, *, batch_size=6, temperature=1.0, seed=3, r
     )
 
 
-@contextmanager
-def shapes_read(model):
-    """Yield a list that fills with the shape [rows, tokens] of each forward pass inside."""
-    read: list[torch.Size] = []
-    hook = model.register_forward_pre_hook(
-        lambda _, args, kwargs: read.append(kwargs["input_ids"].shape), with_kwargs=True
-    )
-    try:
-        yield read
-    finally:
-        hook.remove()
+@pytest.fixture
+def rows_read(monkeypatch):
+    """A list that fills with how many rows each forward pass has: of prompts first, then of single tokens."""
+    read: list[int] = []
+    made = decoding.decoder
+
+    def counted(method):
+        def count(ids, *more):
+            read.append(len(ids))
+            return method(ids, *more)
+
+        return count
+
+    def watched(*arguments):
+        reader = made(*arguments)
+        for name in ("read", "step"):
+            monkeypatch.setattr(reader, name, counted(getattr(reader, name)))
+        return reader
+
+    monkeypatch.setattr(decoding, "decoder", watched)
+    return read
 
 
 @torch.no_grad()
@@ -85,24 +95,21 @@ def test_an_answer_depends_neither_on_its_batch_nor_on_its_place(model, tokenize
             assert answer == expected[text]
 
 
-def test_a_prompt_is_read_once_however_many_answers_it_gets(model, tokenizer):
+def test_a_prompt_is_read_once_however_many_answers_it_gets(model, tokenizer, rows_read):
     texts = [text for text in TEXTS for _ in range(3)] + TEXTS[:2]
     row_ids = [str(number) for number in range(len(texts))]
-    with shapes_read(model) as read:
-        together = answers(model, tokenizer, texts, row_ids=row_ids, batch_size=len(texts))
-    assert [rows for rows, _ in read][:2] == [len(TEXTS), len(texts)]
-    assert {width for _, width in read[1:]} == {1}
+    together = answers(model, tokenizer, texts, row_ids=row_ids, batch_size=len(texts))
+    assert rows_read[:2] == [len(TEXTS), len(texts)]
     alone = [answers(model, tokenizer, [text], row_ids=[row]) for text, row in zip(texts, row_ids, strict=True)]
     assert [[answer] for answer in together] == alone
 
 
-def test_ended_rows_leave_the_batch_before_a_quarter_of_it_has_ended(model, tokenizer):
-    with shapes_read(model) as read:
-        written = answers(model, tokenizer, TEXTS * 6, row_ids=[str(n) for n in range(36)], batch_size=36)
-    for step, (rows, _) in enumerate(read[1:], 1):
+def test_ended_rows_leave_the_batch_before_a_quarter_of_it_has_ended(model, tokenizer, rows_read):
+    written = answers(model, tokenizer, TEXTS * 6, row_ids=[str(n) for n in range(36)], batch_size=36)
+    for step, rows in enumerate(rows_read[1:], 1):
         going = sum(len(answer.token_ids) > step for answer in written)
         assert (1 - rollouts.COMPUTED_IN_VAIN) * rows < going <= rows
-    assert len({rows for rows, _ in read[1:]}) > 1  # some left
+    assert len(set(rows_read[1:])) > 1  # some left
 
 
 def test_another_seed_or_row_draws_another_answer(model, tokenizer):

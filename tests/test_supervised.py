@@ -54,19 +54,16 @@ def test_the_auxiliary_loss_is_the_mean_over_all_tokens(policy, tokenizer, examp
 
 
 @pytest.mark.parametrize("packing", [True, False])
-def test_no_gradient_comes_from_what_the_assistant_did_not_write(policy, tokenizer, examples, packing):
-    """The loss's gradient by a logit is zero exactly where the next token is given, another example's, or padding."""
-    seen = []
-
-    def keep(module, inputs, output):
-        output.logits.retain_grad()
-        seen.append(output.logits)
-
-    handle = policy.register_forward_hook(keep)
-    loss_and_gradients(policy, tokenizer, examples, params(packing=packing))
-    handle.remove()
-    taught = sum((logits.grad != 0).any(-1).sum().item() for logits in seen)
-    assert taught == sum(sum(example.assistant_mask) for example in examples)
+def test_the_gradient_is_that_of_the_assistants_tokens_alone(policy, tokenizer, examples, packing):
+    """Nothing comes from given tokens, other examples or padding: each example by itself, by transformers."""
+    found = loss_and_gradients(policy, tokenizer, examples, params(packing=packing))[1]
+    total, count = 0.0, 0
+    for example in examples:
+        ids, counted = torch.tensor([example.ids]), torch.tensor(example.assistant_mask[1:])
+        log_p = policy(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(-1, ids[0, 1:, None]).squeeze(-1)
+        total, count = total - log_p[counted].sum(), count + int(counted.sum())
+    for one, other in zip(found, torch.autograd.grad(total / count, policy.parameters()), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_demonstrations_that_are_too_long_are_left_out_and_counted(tokenizer):

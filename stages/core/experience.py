@@ -77,9 +77,9 @@ def _sample(
     return rollouts.Completions(ids[:, :width], mask[:, :width])
 
 
-def values_of(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: int) -> Tensor:
-    """Return V(s_t) in the scores' unit before each of the last tokens: [B, T] -> [B, num_last]."""
-    return rewards.finished(models.token_values(model, ids, mask, num_last), model.config)
+def values_of(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
+    """Return V(s_t) in the scores' unit before each real completion token: [B, T], [B, R] -> [B, R]."""
+    return rewards.finished(models.token_values(model, ids, mask, completion_mask), model.config)
 
 
 class Window(NamedTuple):
@@ -117,18 +117,18 @@ def _forward(
 
     def measure(window: Window) -> tuple[Tensor, ...]:
         rows, columns, width = window
-        some_ids, some_mask, some = ids[rows, columns], mask[rows, columns], completions[rows, :width]
+        some_ids, some_mask, real = ids[rows, columns], mask[rows, columns], completion_mask[rows, :width]
         with models.precision(runtime):
-            logits = models.completion_logits(players.policy, some_ids, some_mask, width)
-            reference_logits = models.completion_logits(players.reference, some_ids, some_mask, width)
-            values = values_of(players.value_model, some_ids, some_mask, width)
-        return (
-            logprobs.of_tokens(logits, some, params.temperature),
-            logprobs.of_tokens(reference_logits, some, params.temperature),
-            values,
-            logprobs.entropy(logits, params.temperature),
-            logprobs.exact_kl(logits, reference_logits, params.temperature),
-        )
+            states = [
+                models.completion_states(model, some_ids, some_mask, real)
+                for model in (players.policy, players.reference)
+            ]
+            values = values_of(players.value_model, some_ids, some_mask, real)
+            head, reference_head = models.output_head(players.policy), models.output_head(players.reference)
+            sampled = completions[rows, :width][real]
+            found = logprobs.measured(states[0], head, states[1], reference_head, sampled, params.temperature)
+        of_policy, of_reference, entropies, kls = (models.spread(each, real) for each in found)
+        return of_policy, of_reference, values, entropies, kls
 
     results = tuple(torch.zeros(completions.shape, device=ids.device) for _ in range(5))
     cut = list(windows(mask, completion_mask, torch.arange(len(ids)), params.micro_batch_size))

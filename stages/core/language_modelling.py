@@ -6,10 +6,9 @@ from itertools import islice
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.core import batching, models, parallel
+from stages.core import batching, logprobs, models, parallel
 from stages.core.optimisation import Share
 from stages.params.runtime import Runtime
 
@@ -36,19 +35,21 @@ def sequences(stream: Tensor, num_tokens: int) -> Tensor:
 
 def next_token_losses(model: PreTrainedModel, ids: Tensor) -> Tensor:
     """Return -log p(token | tokens before) for tokens 1..T-1 of unpadded rows: [B, T] -> [B, T - 1], nats."""
-    logits = model(input_ids=ids[:, :-1], use_cache=False).logits  # the last token predicts nothing
-    return _cross_entropies(logits, ids[:, 1:])
+    everywhere = torch.ones_like(ids[:, 1:], dtype=torch.bool)
+    positions = torch.arange(ids.shape[1] - 1, device=ids.device).expand_as(everywhere)
+    hidden = models.hidden_states(model, ids[:, :-1], positions, everywhere.long(), everywhere)
+    return -logprobs.of_hidden(hidden, models.output_head(model), ids[:, 1:].flatten()).view(everywhere.shape)
 
 
-def packed_losses(model: PreTrainedModel, packed: batching.Packed) -> Tensor:
-    """Return -log p of every token but a row's first, examples blind to one another: [B, T - 1], nats."""
-    logits = model(
-        input_ids=packed.ids[:, :-1],
-        attention_mask=batching.segment_attention(packed.segments[:, :-1], torch.float32),
-        position_ids=packed.position_ids[:, :-1],
-        use_cache=False,
-    ).logits
-    return _cross_entropies(logits, packed.ids[:, 1:])
+def packed_losses(model: PreTrainedModel, packed: batching.Packed, targets: Tensor) -> Tensor:
+    """Return -log p of the M targets in row order, examples blind to one another: [B, T - 1] -> [M], nats.
+
+    `targets` is True where a token 1..T-1 of a row is asked for; an example's first token must not be.
+    """
+    hidden = models.hidden_states(
+        model, packed.ids[:, :-1], packed.position_ids[:, :-1], packed.segments[:, :-1], targets, "packed"
+    )
+    return -logprobs.of_hidden(hidden, models.output_head(model), packed.ids[:, 1:][targets])
 
 
 def mean_shares(
@@ -81,9 +82,3 @@ def row_batches(rows: Tensor, batch_size: int, seed: int) -> Iterator[Tensor]:
     """Yield batches [batch_size, T] of rows for ever, each epoch in a new order."""
     for chosen in batching.cycle(len(rows), batch_size, seed):
         yield rows[chosen]
-
-
-def _cross_entropies(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return -log softmax(logits)[targets]: [B, T, V], [B, T] -> [B, T]; the vocabulary stays innermost."""
-    flat = functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
-    return flat.view(targets.shape)

@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from stages.core import allocator, norms, parallel
+from stages.core import allocator, lean, norms, parallel, spans
 from stages.core.batching import Forked, position_ids, segment_attention
 from stages.params.runtime import Runtime
 
@@ -132,15 +132,11 @@ def sequence_rewards(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last
     """
     if is_encoder(model):
         return model(input_ids=ids, attention_mask=mask.long()).logits.squeeze(-1).float()
-    hidden = _hidden(model, ids, mask)  # [B, T, D]
-    if num_last is not None:
-        left = mask.flip(1).cumsum(dim=1).flip(1)  # [B, T] real tokens from here to the end
-        chosen = mask & (left <= num_last[:, None])
-        scalars = model.score(hidden).squeeze(-1).float()  # [B, T]
-        return (scalars * chosen).sum(dim=1) / chosen.sum(dim=1)
-    positions = torch.arange(ids.shape[1], device=ids.device)
-    last = (positions * mask).argmax(dim=1)  # [B]
-    return model.score(hidden[torch.arange(len(ids), device=ids.device), last]).squeeze(-1).float()
+    left = mask.flip(1).cumsum(dim=1).flip(1)  # [B, T] real tokens from here to the end
+    most = torch.ones_like(left[:, 0]) if num_last is None else num_last
+    chosen = mask & (left <= most[:, None])
+    hidden = hidden_states(model, ids, position_ids(mask), mask.long(), chosen)
+    return spread(model.score(hidden).squeeze(-1).float(), chosen).sum(dim=1) / chosen.sum(dim=1)
 
 
 def forked_rewards(model: PreTrainedModel, forked: Forked, pooling: str) -> Tensor:
@@ -148,48 +144,67 @@ def forked_rewards(model: PreTrainedModel, forked: Forked, pooling: str) -> Tens
 
     `pooling` is "last" (the answer's last token) or "mean" (of its tokens).
     """
-    hidden = model.base_model(
-        input_ids=forked.ids,
-        attention_mask=segment_attention(forked.segments, torch.float32, forked=True),
-        position_ids=forked.position_ids,
-        use_cache=False,
-    ).last_hidden_state  # [B, T, D]
-    scalars = model.score(hidden).squeeze(-1).float().flatten()  # [B * T]
-    if pooling == "last":
-        return scalars[forked.lasts]
     owners = forked.owners.flatten()
-    counted = owners >= 0
-    sums = scalars.new_zeros(len(forked.lasts)).index_add(0, owners[counted], scalars[counted])
-    return sums / torch.bincount(owners[counted], minlength=len(sums))
+    if pooling == "last":
+        last = torch.full_like(owners, -1)
+        last[forked.lasts] = owners[forked.lasts]
+        owners = last
+    wanted = (owners >= 0).view_as(forked.ids)
+    hidden = hidden_states(model, forked.ids, forked.position_ids, forked.segments, wanted, "forked")
+    scalars, owners = model.score(hidden).squeeze(-1).float(), owners[owners >= 0]
+    sums = scalars.new_zeros(len(forked.lasts)).index_add(0, owners, scalars)
+    return sums / torch.bincount(owners, minlength=len(sums))
 
 
-def token_values(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: int) -> Tensor:
-    """Return the scalar at the positions before each of the `num_last` last tokens: [B, T] -> [B, num_last].
+def token_values(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
+    """Return the scalar at the position before each real completion token: [B, T], [B, R] -> [B, R], 0 on padding.
 
     Position t holds V(s_t): what the value model says before the t-th completion token is chosen.
     """
-    hidden = _hidden(model, ids[:, :-1], mask[:, :-1])[:, -num_last:]  # [B, R, D]
-    return model.score(hidden).squeeze(-1).float()
+    hidden = completion_states(model, ids, mask, completion_mask)
+    return spread(model.score(hidden).squeeze(-1).float(), completion_mask)
 
 
-def completion_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: int) -> Tensor:
-    """Return the logits that predict the `num_last` last tokens: [B, T] -> [B, num_last, V]."""
-    return model(
-        input_ids=ids[:, :-1],
-        attention_mask=mask[:, :-1].long(),
-        position_ids=position_ids(mask)[:, :-1],
-        logits_to_keep=num_last,
-        use_cache=False,
-    ).logits
+def completion_states(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
+    """Return the last hidden states that predict the M real ones of the R last tokens: [B, T], [B, R] -> [M, D]."""
+    wanted = torch.zeros_like(mask[:, :-1])
+    wanted[:, -completion_mask.shape[1] :] = completion_mask
+    read = mask[:, :-1] & mask[:, 1:]  # a sequence's last token predicts nothing
+    return hidden_states(model, ids[:, :-1], position_ids(mask)[:, :-1], read.long(), wanted)
+
+
+def hidden_states(
+    model: PreTrainedModel, ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, kind: str = "plain"
+) -> Tensor:
+    """Return the backbone's last hidden states of the M wanted tokens, row after row: four [B, T] -> [M, D].
+
+    segments: 0 on padding. `kind` of rows: "plain" (one sequence a row, segment 1), "packed" (several, blind to one
+    another) or "forked" (segment 1 begins all others of its row).
+    """
+    if lean.supports(model):
+        return lean.hidden_states(model, spans.stream(ids, positions, segments, wanted, kind == "forked"))
+    seen = segments if kind == "plain" else segment_attention(segments, torch.float32, kind == "forked")
+    hidden = model.base_model(input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False)
+    return hidden.last_hidden_state[wanted]
+
+
+def output_head(model: PreTrainedModel) -> nn.Linear:
+    """Return the layer that makes logits of hidden states. Raises ValueError for models that change logits after it."""
+    for name in ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier"):
+        if getattr(model.config, name, None) not in (None, 1, 1.0):
+            raise ValueError(
+                f"{type(model).__name__} changes its logits by {name}, which is not supported; adopt another base "
+                "model (pretrain.path), such as one of the GPT-2, Llama, Qwen or Mistral families"
+            )
+    return model.get_output_embeddings()
+
+
+def spread(values: Tensor, mask: Tensor) -> Tensor:
+    """Return values [M] at the M places where mask [B, R] is True, 0 elsewhere."""
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 def save(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     """Write model and tokenizer into `folder` as `from_pretrained` reads them."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _hidden(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
-    return model.base_model(
-        input_ids=ids, attention_mask=mask.long(), position_ids=position_ids(mask), use_cache=False
-    ).last_hidden_state

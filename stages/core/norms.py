@@ -21,12 +21,12 @@ class RMSNorm(nn.Module):
         self.variance_epsilon = eps
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        return self.function(hidden_states, self.weight, self.variance_epsilon)
+        return rms_norm(hidden_states, self.weight, self.variance_epsilon)
 
-    @staticmethod
-    def function(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        """Return weight * x / sqrt(mean(x^2) + eps), in x's shape."""
-        return _Normalised.apply(x, weight, eps)
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """Return weight * x / sqrt(mean(x^2) + eps) over the last dimension, in x's shape."""
+    return _Normalised.apply(x, weight, eps)
 
 
 class _Normalised(Function):

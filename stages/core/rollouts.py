@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from stages.core import batching, chat, kv_cache, logprobs, models, parallel, seeds
+from stages.core import batching, chat, decoding, logprobs, models, parallel, seeds
 
 COMPUTED_IN_VAIN = 0.25  # of a batch's rows have ended before they leave it: choosing rows copies all that was read
 
@@ -54,32 +54,23 @@ def complete(
     mask = torch.zeros((num_rows, limit), dtype=torch.bool, device=device)  # [B, R]
     rows = torch.arange(num_rows, device=device)  # in the batch
     going = torch.ones_like(rows, dtype=torch.bool)  # of them: those still being written
-    seen, inputs, positions = prompts.mask, prompts.ids, batching.position_ids(prompts.mask)
-    cache = kv_cache.empty(model.config)
+    reader = decoding.decoder(model, limit)
+    logits = reader.read(prompts.ids, prompts.mask, batching.position_ids(prompts.mask))
+    if owners is not None:
+        logits = logits[owners]
+        reader.choose(owners)
     for t in range(limit):
-        logits = model(
-            input_ids=inputs,
-            attention_mask=seen.long(),
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-        if t == 0 and owners is not None:
-            logits, seen, positions = logits[owners], seen[owners], positions[owners]
-            cache.batch_select_indices(owners)
         token = _choose(logits.float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
         ids[rows[going], t], mask[rows[going], t] = token[going], True
         going &= token != eos_id
         num_going = int(going.sum())
-        if num_going == 0:
+        if num_going == 0 or t == limit - 1:
             break
         if num_going <= (1 - COMPUTED_IN_VAIN) * len(rows):
             kept = going.nonzero().squeeze(-1)
-            rows, going, token, seen, positions = (each[kept] for each in (rows, going, token, seen, positions))
-            cache.batch_select_indices(kept)
-        inputs, positions = token.unsqueeze(1), positions[:, -1:] + 1
-        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
+            rows, going, token = (each[kept] for each in (rows, going, token))
+            reader.choose(kept)
+        logits = reader.step(token)
     return Completions(ids, mask)
 
 
@@ -130,8 +121,9 @@ def sequence_logprobs(
         left = batching.pad([prompts[i] for i in chosen], tokenizer.pad_token_id, "left", device)
         right = batching.pad([token_ids_list[i] for i in chosen], tokenizer.pad_token_id, "right", device)
         ids, mask = torch.cat([left.ids, right.ids], dim=1), torch.cat([left.mask, right.mask], dim=1)
-        logits = models.completion_logits(model, ids, mask, right.ids.shape[1])
-        rows = logprobs.of_tokens(logits, right.ids, temperature).tolist()
+        hidden = models.completion_states(model, ids, mask, right.mask)
+        found = logprobs.of_hidden(hidden, models.output_head(model), right.ids[right.mask], temperature)
+        rows = models.spread(found, right.mask).tolist()
         return [row[: len(token_ids_list[index])] for index, row in zip(chosen, rows, strict=True)]
 
     lengths = [len(prompt) + len(token_ids) for prompt, token_ids in zip(prompts, token_ids_list, strict=True)]

@@ -83,10 +83,10 @@ def validate(
     model.eval()
 
     def total(batch: batching.Packed) -> tuple[float, int]:
-        with models.precision(runtime):
-            losses = language_modelling.packed_losses(model, batch)
         targets = batch.loss_mask[:, 1:]
-        return (losses * targets).double().sum().item(), int(targets.sum())
+        with models.precision(runtime):
+            losses = language_modelling.packed_losses(model, batch, targets)
+        return losses.double().sum().item(), len(losses)
 
     totals, counts = zip(*parallel.each(total, _packed_batches(examples, pad_id, params, runtime)), strict=True)
     model.train(was_training)
@@ -101,12 +101,14 @@ def _shares(
     num_tokens = sum(len(example.ids) - 1 for example in examples)
 
     def share(batch: batching.Packed) -> Share:
+        answers = batch.loss_mask[:, 1:]
+        inside = (batch.segments[:, 1:] > 0) & (batch.position_ids[:, 1:] > 0)
+        targets = inside if params.lm_coef else answers
         with models.precision(runtime):
-            losses = language_modelling.packed_losses(model, batch)  # [B, T - 1]
-        loss = (losses * batch.loss_mask[:, 1:]).sum() / num_targets
+            losses = language_modelling.packed_losses(model, batch, targets)  # [M]
+        loss = (losses * answers[targets]).sum() / num_targets
         if params.lm_coef:
-            inside = (batch.segments[:, 1:] > 0) & (batch.position_ids[:, 1:] > 0)
-            loss = loss + params.lm_coef * (losses * inside).sum() / num_tokens
+            loss = loss + params.lm_coef * losses.sum() / num_tokens
         return Share(loss)
 
     for batch in _packed_batches(examples, pad_id, params, runtime):
