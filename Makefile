@@ -1,10 +1,12 @@
 # make run          the whole recipe on params.yaml, then a summary      make test   the tests
 # make ui           MLflow on http://localhost:5000                      make lint   ruff
 # make integration  tests that need a browser and whole pipelines
+# make bench        speed and memory beside TRL, in a virtual environment of its own
 # Options: PYTHON=python3.12 (which Python makes the virtual environment), VENV=folder, PORT=5000 (of make ui)
 
 PYTHON ?= python3
 VENV ?= .venv
+PEERS ?= .venv-peers
 PORT ?= 5000
 BIN := $(abspath $(VENV))/bin
 # DVC runs `python -m stages...`: that python must be the virtual environment's
@@ -14,9 +16,10 @@ TORCH := $(shell grep '^torch==' requirements.txt)
 # named by the requirements' content: pip is called again only when they change
 INSTALLED := $(VENV)/installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
 BROWSER_INSTALLED := $(VENV)/integration-$(shell cksum < requirements-integration.txt | cut -d' ' -f1)
+PEERS_INSTALLED := $(PEERS)/installed-$(shell cksum < benchmarks/requirements-peers.txt | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: run test ui integration lint setup
+.PHONY: run test ui integration bench lint setup
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -38,6 +41,9 @@ lint: $(INSTALLED)
 integration: $(INSTALLED) $(BROWSER_INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration
 
+bench: $(INSTALLED) $(PEERS_INSTALLED)
+	@$(BIN)/python -m benchmarks.compare --peers $(PEERS) $(BENCH)
+
 setup: $(INSTALLED)
 
 $(INSTALLED):
@@ -56,3 +62,11 @@ $(BROWSER_INSTALLED): $(INSTALLED)
 	@sh tests/integration/install_browser.sh
 	$(PIP) -r requirements-integration.txt
 	@rm -f $(VENV)/integration-* && touch $@
+
+# two releases of TRL: the newest, and in a folder of its own the last one with PPO
+$(PEERS_INSTALLED):
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet $(TORCH)
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements-peers.txt
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(PEERS)/ppo trl==1.12.0
+	@rm -f $(PEERS)/installed-* && touch $@

@@ -1,0 +1,208 @@
+"""Ours beside TRL: the same work, alternating, in one run. `make bench` runs it; --help says how.
+
+Each side is a process that waits for its turn. TRL's settings are searched first: every candidate does the work twice,
+and the fastest one is compared. Then ours and TRL take turns; a ratio is taken within each round. Results go to
+metrics/benchmarks.json and metrics/plots/benchmarks.svg, the table to README.md.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from benchmarks import work
+from stages.core.files import write_text
+
+OUT = Path("metrics/benchmarks.json")
+PLOT = Path("metrics/plots/benchmarks.svg")
+README = Path("README.md")
+TABLE = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
+TIMES_FEWER = {"ppo_gpt2_small": 3}  # repetitions at most
+
+PEER_SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "ppo": [
+        {"attn_implementation": name, "bf16": low}
+        for name, low in (("eager", False), ("sdpa", False), ("eager", True))
+    ],
+    "reward": [
+        {"attn_implementation": name, "bf16": low, "per_device_train_batch_size": size}
+        for name, low, size in (("eager", False, 4), ("eager", False, 8), ("sdpa", False, 8), ("eager", True, 8))
+    ],
+    "sft": [
+        {"attn_implementation": name, "bf16": low, "per_device_train_batch_size": rows, "packing_strategy": strategy}
+        for name, low, rows, strategy in (
+            ("eager", False, 2, "wrapped"), ("eager", False, 4, "wrapped"), ("sdpa", False, 4, "wrapped"),
+            ("sdpa", False, 1, "bfd"), ("eager", True, 4, "wrapped"),
+        )
+    ],
+}  # fmt: skip
+OUR_SETTINGS = {"workers": 1, "micro_batch_size": 16}
+
+
+class Side:
+    """A process that does one repetition whenever it is asked."""
+
+    def __init__(self, python: str, module: str, case: str, settings: dict, environment: dict[str, str]):
+        command = [python, "-m", module, case, json.dumps(settings)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(command, text=True, env=os.environ | environment, **pipes)
+        self.name = f"{module} {case} {settings}"
+
+    def repeat(self) -> dict[str, float]:
+        """Return what the side says of one repetition; raises RuntimeError with its last words where it fails."""
+        assert self.process.stdin and self.process.stdout and self.process.stderr
+        try:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        for line in self.process.stdout:
+            if line.startswith('{"seconds"'):
+                return json.loads(line)
+        raise RuntimeError(f"{self.name} stopped:\n" + self.process.stderr.read()[-2000:])
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+def peer(peers: Path, name: str, settings: dict) -> Side:
+    """Return TRL's side; PPO by the older release, which lies in a folder of its own."""
+    environment = {"PYTHONPATH": str(peers / "ppo")} if work.CASES[name].kind == "ppo" else {}
+    return Side(str(peers / "bin/python"), "benchmarks.peers", name, settings, environment)
+
+
+def search(peers: Path, name: str) -> tuple[dict, list[dict]]:
+    """Return TRL's fastest settings, and all tried ones with the seconds of their second repetition."""
+    tried = []
+    for settings in PEER_SETTINGS[work.CASES[name].kind]:
+        side = peer(peers, name, settings)
+        side.repeat()
+        tried.append(settings | {"seconds": round(side.repeat()["seconds"], 3)})
+        side.end()
+        print(f"{name}: TRL with {tried[-1]}", flush=True)
+    best = min(tried, key=lambda one: one["seconds"])
+    return {key: value for key, value in best.items() if key != "seconds"}, tried
+
+
+def matmul_rate() -> float:
+    """Return floating-point operations a second of float32 products of a training step's size, two threads."""
+    torch.set_num_threads(work.THREADS)
+    x, weight = torch.randn(1088, 256), torch.randn(256, 1024)
+    best = min(_seconds(lambda: x @ weight) for _ in range(30))
+    return 2 * 1088 * 256 * 1024 / best
+
+
+def _seconds(function) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def compare(peers: Path, name: str, repetitions: int) -> dict[str, Any]:
+    """Return one case's entry of metrics/benchmarks.json."""
+    case = work.CASES[name]
+    settings, tried = search(peers, name)
+    ours, theirs = Side(sys.executable, "benchmarks.ours", name, OUR_SETTINGS, {}), peer(peers, name, settings)
+    rounds = []
+    for number in range(min(repetitions, TIMES_FEWER.get(name, repetitions)) + 1):
+        found = [side.repeat() for side in (ours, theirs)]
+        if number:  # the first round warms up
+            rounds.append((*found, matmul_rate()))
+            print(f"{name}: ours {found[0]['seconds']:.2f} s, TRL {found[1]['seconds']:.2f} s", flush=True)
+    ours.end()
+    theirs.end()
+    rates = [
+        [found[place].get("amount", case.amount) / found[place]["seconds"] for found in rounds] for place in (0, 1)
+    ]
+    entry = {
+        "unit": case.unit,
+        "ours": spread(rates[0]),
+        "peer": spread(rates[1]),
+        "ratio": spread([one / other for one, other in zip(*rates, strict=True)]),
+        "repetitions": len(rounds),
+        "our_settings": OUR_SETTINGS,
+        "peer_settings": settings,
+        "peer_tried": tried,
+    }
+    if case.kind == "ppo":
+        mine, other, _ = rounds[-1]
+        entry["completion_tokens"] = round(median(one["tokens"] for one, _, _ in rounds), 1)
+        entry["peak_memory_ratio"] = round(mine["peak_bytes"] / other["peak_bytes"], 3)
+        above = [side["peak_bytes"] - mine["state_bytes"] for side in (mine, other)]
+        entry["peak_bytes"] = {
+            "ours": mine["peak_bytes"],
+            "peer": other["peak_bytes"],
+            "weights_and_optimiser": mine["state_bytes"],
+        }
+        entry["peak_memory_above_state_ratio"] = round(above[0] / above[1], 3)
+        operations = work.ppo_operations(case, entry["completion_tokens"])
+        shares = [operations / one["seconds"] / rate for one, _, rate in rounds]
+        entry["matmul"] = {
+            "operations": operations,
+            "rate": median(rate for _, _, rate in rounds),
+            "fraction": spread(shares),
+        }
+    return entry
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": round(median(values), 3), "low": round(min(values), 3), "high": round(max(values), 3)}
+
+
+def table(entries: dict[str, dict]) -> str:
+    """Return the README's table."""
+    lines = ["| work | ours | TRL at its best | ratio | TRL's settings |", "| --- | --- | --- | --- | --- |"]
+    for name, entry in entries.items():
+        chosen = ", ".join(f"{key} {value}" for key, value in entry["peer_settings"].items())
+        cells = [
+            f"{entry[side]['median']:,.3g} ({entry[side]['low']:,.3g}-{entry[side]['high']:,.3g})"
+            for side in ("ours", "peer")
+        ]
+        ratio = "{median:.2f} ({low:.2f}-{high:.2f})".format(**entry["ratio"])
+        lines.append(f"| `{name}`, {entry['unit']} | {cells[0]} | {cells[1]} | **{ratio}** | {chosen} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(entries: dict[str, dict]) -> Figure:
+    """Return the ratios as bars with their spread; 1 is TRL."""
+    figure = Figure(figsize=(7, 0.6 * len(entries) + 1), layout="constrained")
+    axes = figure.add_subplot()
+    ratios = [entry["ratio"] for entry in entries.values()]
+    errors = [[one["median"] - one["low"] for one in ratios], [one["high"] - one["median"] for one in ratios]]
+    axes.barh(list(entries), [one["median"] for one in ratios], xerr=errors, color="tab:blue", capsize=3)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.invert_yaxis()
+    axes.set_xlabel("work a second, ours / TRL at its best (median, lowest and highest round)")
+    return figure
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", type=Path, required=True, help="folder of TRL's virtual environment")
+    parser.add_argument("--cases", nargs="+", choices=list(work.CASES), default=list(work.CASES))
+    parser.add_argument("--repetitions", type=int, default=5)
+    chosen = parser.parse_args(arguments)
+    entries = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
+    for name in chosen.cases:
+        entries[name] = compare(chosen.peers.absolute(), name, chosen.repetitions)
+        entries = {known: entries[known] for known in work.CASES if known in entries}
+        write_text(OUT, json.dumps(entries, indent=1) + "\n")  # what was measured stays if a later case fails
+    PLOT.parent.mkdir(parents=True, exist_ok=True)
+    plot(entries).savefig(PLOT, metadata={"Date": None})
+    shown = table(entries)
+    write_text(README, TABLE.sub(lambda found: found[1] + shown + found[2], README.read_text(encoding="utf-8")))
+    print(shown)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

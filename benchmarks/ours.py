@@ -1,0 +1,123 @@
+"""Our side of the benchmarks: the loops that the stages run, nothing else. python -m benchmarks.ours CASE SETTINGS"""
+
+import resource
+
+import torch
+
+from benchmarks import work
+from stages import ppo
+from stages.core import models, preference_training, rewards, supervised
+from stages.core.chat import TokenisedTurns
+from stages.core.experience import Players, Prompt
+from stages.core.preference_training import Group
+from stages.params.base import parse
+from stages.params.ppo import Ppo
+from stages.params.reward_model import RewardModel
+from stages.params.runtime import Runtime
+from stages.params.sft import Sft
+
+FOR_EVER = 10**6
+OPTIMISATION = {
+    "learning_rate": work.LEARNING_RATE, "schedule": "constant", "warmup_steps": 0, "warmup_start": 0.0,
+    "final_share": 1.0, "adam_beta1": 0.9, "adam_beta2": 0.999, "adam_eps": 1e-8, "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+}  # fmt: skip
+PPO = {
+    "inner_epochs": work.EPOCHS, "temperature": 1.0, "max_prompt_tokens": 32, "max_completion_tokens": work.NEW_TOKENS,
+    "kl_coef": 0.05, "kl_controller": {"kind": "fixed", "target": 6.0, "horizon": 10000}, "gamma": 1.0, "lam": 0.95,
+    "clip_range": 0.2, "value_clip_range": 0.2, "whiten_rewards": False, "missing_eos_score": -1.0, "ptx_coef": 0.0,
+    "ptx_ratio": 1.0, "ptx_sequence_tokens": 96, "ema_decay": 0.0, "value_init": "reward_model",
+}  # fmt: skip
+REWARD = {
+    "loss": "rank", "backbone": "sft", "pooling": "last", "encoder_path": None, "epochs": 100,
+    "micro_batch_rows": 128, "max_tokens": 1024, "unit_std": False,
+}  # fmt: skip
+SFT = {
+    "template": "plain", "epochs": 100, "batch_size": 32, "micro_batch_rows": 32, "packing": True, "dropout": 0.0,
+    "max_tokens": work.ROWS_OF_TOKENS, "lm_coef": 0.0, "select": "last",
+}  # fmt: skip
+
+
+def runtime(settings: dict) -> Runtime:
+    made = Runtime(device="cpu", dtype="float32", attention="eager", threads=work.THREADS, workers=settings["workers"])
+    models.prepare(made, 0)
+    return made
+
+
+def scalar_model(case: work.Case, seed: int, made: Runtime):
+    model = models.placed(work.scalar_model(case, "eager", seed), made).eval()
+    model.config.reward_activation, model.config.reward_pooling = "identity", "last"
+    model.config.reward_shift, model.config.reward_gain = 0.0, 1.0
+    return model
+
+
+class Scorer(rewards.RewardScorer):
+    """A reward model that was made here, not read from a folder."""
+
+    def __init__(self, model, tokenizer, made: Runtime):
+        self.model, self.tokenizer, self.runtime = model, tokenizer, made
+
+
+def run_ppo(case: work.Case, settings: dict) -> None:
+    made, turns = runtime(settings), work.Turns()
+    size = {"batch_size": case.prompts, "minibatch_size": case.prompts // work.MINIBATCHES}
+    size |= {"iterations": FOR_EVER, "micro_batch_size": settings["micro_batch_size"]}
+    optimisation = {"policy_optimisation": OPTIMISATION, "value_optimisation": OPTIMISATION}
+    params = parse(Ppo, PPO | size | optimisation, "ppo")
+    tokenizer = work.tokenizer(case)
+    tokenizer.chat_template = ""
+    frozen = [work.policy(case, "eager"), scalar_model(case, 1, made)]
+    reference, reward_model = (models.placed(model, made).eval().requires_grad_(False) for model in frozen)
+    started = models.placed(work.policy(case, "eager"), made).eval()
+    scorer = Scorer(reward_model, tokenizer, made)
+    players = Players(started, scalar_model(case, 2, made), reference, scorer, tokenizer)
+    prompts = [Prompt(str(number), [], ids) for number, ids in enumerate(work.prompts(case))]
+    turns.wait()
+    for point in ppo.train(players, prompts, None, params, made, seed=0):
+        turns.done(tokens=point["completion_tokens"], peak_bytes=peak_bytes(), state_bytes=state_bytes(players))
+        turns.wait()
+
+
+def state_bytes(players: Players) -> int:
+    """Bytes of weights of all models, and of gradients and Adam's two moments of the two that learn."""
+    frozen = sum(weight.nbytes for model in (players.reference, players.scorer.model) for weight in model.parameters())
+    learning = (players.policy, players.value_model)
+    return frozen + 4 * sum(weight.nbytes for model in learning for weight in model.parameters())
+
+
+def peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def run_reward(case: work.Case, settings: dict) -> None:
+    made, turns = runtime(settings), work.Turns()
+    params = parse(RewardModel, REWARD | {"batch_size": case.prompts, "optimisation": OPTIMISATION}, "reward_model")
+    ranks = [(better, worse) for better in range(case.answers) for worse in range(better + 1, case.answers)]
+    groups = [
+        Group([rewards.Sequence(prompt + answer, len(answer)) for answer in answers], ranks, [])
+        for prompt, answers in work.ranked(case)
+    ]
+    turns.wait()
+    for _ in preference_training.train(scalar_model(case, 1, made), work.PAD, groups, params, made, seed=0):
+        turns.done()  # all prompts make one batch: an update an epoch
+        turns.wait()
+
+
+def run_sft(case: work.Case, settings: dict) -> None:
+    made, turns = runtime(settings), work.Turns()
+    params = parse(Sft, SFT | {"optimisation": OPTIMISATION | {"learning_rate": 2e-5}}, "sft")
+    examples = [
+        TokenisedTurns(ids, [place >= prompt for place in range(len(ids))]) for ids, prompt in work.dialogues(case)
+    ]
+    updates = len(examples) // SFT["batch_size"]
+    model = models.placed(work.policy(case, "eager"), made)
+    turns.wait()
+    for point in supervised.train(model, work.PAD, examples, [], params, made, seed=0):
+        if point["step"] % updates == 0:
+            turns.done(amount=sum(len(example.ids) for example in examples))
+            turns.wait()
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    work.run({"ppo": run_ppo, "reward": run_reward, "sft": run_sft})
