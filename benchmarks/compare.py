@@ -26,7 +26,8 @@ OUT = Path("metrics/benchmarks.json")
 PLOT = Path("metrics/plots/benchmarks.svg")
 README = Path("README.md")
 TABLE = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
-TIMES_FEWER = {"ppo_gpt2_small": 3}  # repetitions at most
+AT_MOST = {"ppo_gpt2_small": 3}  # repetitions: an update of it takes minutes
+SEARCHED_AS = {"ppo_gpt2_small": "ppo_fixed_length"}  # so the other's best settings are taken
 
 PEER_SETTINGS: dict[str, list[dict[str, Any]]] = {
     "ppo": [
@@ -81,8 +82,11 @@ def peer(peers: Path, name: str, settings: dict) -> Side:
     return Side(str(peers / "bin/python"), "benchmarks.peers", name, settings, environment)
 
 
-def search(peers: Path, name: str) -> tuple[dict, list[dict]]:
+def search(peers: Path, name: str, known: dict[str, dict]) -> tuple[dict, list[dict]]:
     """Return TRL's fastest settings, and all tried ones with the seconds of their second repetition."""
+    if SEARCHED_AS.get(name) in known:
+        other = known[SEARCHED_AS[name]]
+        return other["peer_settings"], other["peer_tried"]
     tried = []
     for settings in PEER_SETTINGS[work.CASES[name].kind]:
         side = peer(peers, name, settings)
@@ -108,13 +112,13 @@ def _seconds(function) -> float:
     return time.perf_counter() - began
 
 
-def compare(peers: Path, name: str, repetitions: int) -> dict[str, Any]:
+def compare(peers: Path, name: str, repetitions: int, known: dict[str, dict]) -> dict[str, Any]:
     """Return one case's entry of metrics/benchmarks.json."""
     case = work.CASES[name]
-    settings, tried = search(peers, name)
+    settings, tried = search(peers, name, known)
     ours, theirs = Side(sys.executable, "benchmarks.ours", name, OUR_SETTINGS, {}), peer(peers, name, settings)
     rounds = []
-    for number in range(min(repetitions, TIMES_FEWER.get(name, repetitions)) + 1):
+    for number in range(min(repetitions, AT_MOST.get(name, repetitions)) + 1):
         found = [side.repeat() for side in (ours, theirs)]
         if number:  # the first round warms up
             rounds.append((*found, matmul_rate()))
@@ -194,7 +198,7 @@ def main(arguments: list[str]) -> None:
     chosen = parser.parse_args(arguments)
     entries = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     for name in chosen.cases:
-        entries[name] = compare(chosen.peers.absolute(), name, chosen.repetitions)
+        entries[name] = compare(chosen.peers.absolute(), name, chosen.repetitions, entries)
         entries = {known: entries[known] for known in work.CASES if known in entries}
         write_text(OUT, json.dumps(entries, indent=1) + "\n")  # what was measured stays if a later case fails
     PLOT.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ import torch
 from benchmarks import work
 from stages import ppo
 from stages.core import models, preference_training, rewards, supervised
-from stages.core.chat import TokenisedTurns
 from stages.core.experience import Players, Prompt
 from stages.core.preference_training import Group
 from stages.params.base import parse
@@ -94,7 +93,7 @@ def run_reward(case: work.Case, settings: dict) -> None:
     params = parse(RewardModel, REWARD | {"batch_size": case.prompts, "optimisation": OPTIMISATION}, "reward_model")
     ranks = [(better, worse) for better in range(case.answers) for worse in range(better + 1, case.answers)]
     groups = [
-        Group([rewards.Sequence(prompt + answer, len(answer)) for answer in answers], ranks, [])
+        Group("", [rewards.Sequence(prompt + answer, len(answer)) for answer in answers], ranks, [])
         for prompt, answers in work.ranked(case)
     ]
     turns.wait()
@@ -107,7 +106,8 @@ def run_sft(case: work.Case, settings: dict) -> None:
     made, turns = runtime(settings), work.Turns()
     params = parse(Sft, SFT | {"optimisation": OPTIMISATION | {"learning_rate": 2e-5}}, "sft")
     examples = [
-        TokenisedTurns(ids, [place >= prompt for place in range(len(ids))]) for ids, prompt in work.dialogues(case)
+        supervised.Example("", ids, [place >= prompt for place in range(len(ids))])
+        for ids, prompt in work.dialogues(case)
     ]
     updates = len(examples) // SFT["batch_size"]
     model = models.placed(work.policy(case, "eager"), made)

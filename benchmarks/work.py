@@ -85,8 +85,9 @@ def policy(case: Case, attention: str) -> Any:
     with torch.no_grad():
         embeddings = model.transformer.wte.weight
         embeddings[:, 0] = 0
-        embeddings[PAD, 0], embeddings[EOS, 0] = -10.0, (0.87 if case.ends else -10.0)
-        model.transformer.ln_f.bias[0] = 5.0
+        embeddings[[PAD, EOS]] = 0
+        embeddings[PAD, 0], embeddings[EOS, 0] = -10.0, (0.978 if case.ends else -10.0)
+        model.transformer.ln_f.weight[0], model.transformer.ln_f.bias[0] = 0.0, 5.0
     return model
 
 

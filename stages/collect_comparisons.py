@@ -4,7 +4,7 @@ import random
 import sys
 from pathlib import Path
 
-from stages.core import agreement, chat, models, outputs, records, rollouts, seeds, tracking
+from stages.core import agreement, chat, failures, models, outputs, records, rollouts, seeds, tracking
 from stages.core.files import new_folder
 from stages.params.base import load
 from stages.params.collect_comparisons import CollectComparisons, CollectComparisonsInputs, Labelers
@@ -21,7 +21,7 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
     models.prepare(params.runtime, params.seed)
     this, source = params.rounds[round], root / "data/collect_prompts"
     section = params.collect_comparisons
-    with tracking.stage_run(root, STAGE, round=round) as run:
+    with failures.explained(STAGE, None), tracking.stage_run(root, STAGE, round=round) as run:
         earlier = {name: records.read(root / "data" / this.earlier / f"comparisons.{name}.jsonl") for name in FILES}
         run.log_inputs([root / "data" / this.policy, root / "data" / this.earlier], context="sampling")
         new = collect(root, source, this, round, params, run)

@@ -10,7 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.core import chat, findings, models, outputs, records, report, report_words, seeds, tracking, verdicts
+from stages.core import (
+    chat,
+    failures,
+    findings,
+    models,
+    outputs,
+    records,
+    report,
+    report_words,
+    seeds,
+    tracking,
+    verdicts,
+)
 from stages.core.files import new_folder, write_text
 from stages.core.findings import Findings
 from stages.core.policy_measures import (
@@ -42,7 +54,7 @@ def main(root: Path = Path(".")) -> None:
     models.prepare(params.runtime, params.seed)
     last, source, settings = list(params.rounds)[-1], root / "data/collect_prompts", params.evaluate
     bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, seeds.derive(params.seed, STAGE, "bootstrap"))
-    with tracking.stage_run(root, STAGE) as run:
+    with failures.explained(STAGE, None), tracking.stage_run(root, STAGE) as run:
         files = [source / f"{name}.jsonl" for name in ("prompts.validation", "prompts.test", "documents.validation")]
         run.log_inputs([*files, *folders.values()], context="evaluation")
         tokenizers = [models.load_tokenizer(folders[name]) for name in ("base", "sft")]

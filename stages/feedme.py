@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.core import models, outputs, records, supervised_stage, tracking
+from stages.core import failures, models, outputs, records, supervised_stage, tracking
 from stages.params.base import load
 from stages.params.feedme import FeedmeInputs
 
@@ -13,7 +13,7 @@ def main(root: Path = Path(".")) -> None:
     params = load(root, FeedmeInputs)
     models.prepare(params.runtime, params.seed)
     policy, source = root / "data/sft", root / "data/collect_comparisons" / params.feedme.round
-    with tracking.stage_run(root, STAGE) as run:
+    with failures.explained(STAGE, policy), tracking.stage_run(root, STAGE) as run:
         train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
         run.log_inputs([train_file, policy], context="training")
         run.log_inputs([validation_file], context="validation")
@@ -42,7 +42,7 @@ def best_answers(comparisons: list[dict]) -> list[dict]:
         labels = comparison["labels"]
         totals = [sum(label["ranks"][index] for label in labels) for index in range(len(comparison["responses"]))]
         best = comparison["responses"][totals.index(min(totals))]
-        demonstrations.append({"messages": comparison["messages"], "response": best})
+        demonstrations.append({"id": comparison["id"], "messages": comparison["messages"], "response": best})
     return demonstrations
 
 

@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from stages.core import models, outputs, records, reward_stage, seeds, tracking
+from stages.core import failures, models, outputs, records, reward_stage, seeds, tracking
 from stages.params.base import load
 from stages.params.reward_model import JudgeInputs
 
@@ -15,7 +15,7 @@ def main(root: Path = Path(".")) -> None:
     params = load(root, JudgeInputs)
     models.prepare(params.runtime, params.seed)
     out = root / "data" / STAGE
-    with tracking.stage_run(root, STAGE) as run:
+    with failures.explained(STAGE, f"its {params.judge.backbone} backbone"), tracking.stage_run(root, STAGE) as run:
         file = root / "data/collect_comparisons" / params.judge.round / "comparisons.judge.jsonl"
         run.log_inputs([file], context="training")
         training, held_out = halves(records.read(file))

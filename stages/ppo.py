@@ -13,6 +13,7 @@ from stages.core import (
     batching,
     clipping,
     experience,
+    failures,
     language_modelling,
     logprobs,
     models,
@@ -41,7 +42,7 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
     policy_folder, reward_folder = root / "data/sft", root / "data/reward_model" / round
     source, out = root / "data/collect_prompts", root / "data" / STAGE / round
     seed = seeds.derive(params.seed, STAGE, round)
-    with tracking.stage_run(root, STAGE, round=round) as run:
+    with failures.explained(STAGE, policy_folder), tracking.stage_run(root, STAGE, round=round) as run:
         run.log_inputs([source / "prompts.ppo.jsonl", policy_folder, reward_folder], context="training")
         players = assemble(policy_folder, reward_folder, params, seed)
         prompts = tokenised(players.tokenizer, records.read(source / "prompts.ppo.jsonl"), params.ppo)
@@ -132,18 +133,19 @@ def train(
             order = torch.randperm(len(batch), generator=updates)
             for rows in order.split(params.minibatch_size):
                 ptx = next(ptx_rows) if ptx_rows is not None else None
-                update = optimisation.step(
-                    players.policy,
-                    policy_optimiser,
-                    policy_shares(players, seen, whitened, rows, ptx, params, runtime),
-                    params.policy_optimisation.max_grad_norm,
-                )
-                fit = optimisation.step(
-                    players.value_model,
-                    value_optimiser,
-                    value_shares(players, seen, estimate.returns, rows, params, runtime),
-                    params.value_optimisation.max_grad_norm,
-                )
+                with failures.at_step(iteration + 1, [batch[row].id for row in rows.tolist()]):
+                    update = optimisation.step(
+                        players.policy,
+                        policy_optimiser,
+                        policy_shares(players, seen, whitened, rows, ptx, params, runtime),
+                        params.policy_optimisation.max_grad_norm,
+                    )
+                    fit = optimisation.step(
+                        players.value_model,
+                        value_optimiser,
+                        value_shares(players, seen, estimate.returns, rows, params, runtime),
+                        params.value_optimisation.max_grad_norm,
+                    )
                 learned.append(update.measures | {"value_loss": fit.loss, "grad_norm": update.grad_norm})
                 for mean, weight in zip(average, players.policy.parameters(), strict=False):
                     mean.lerp_(weight.detach(), 1 - params.ema_decay)

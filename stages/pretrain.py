@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from stages.core import (
     chat,
+    failures,
     initialisation,
     language_modelling,
     models,
@@ -33,7 +34,10 @@ def main(root: Path = Path(".")) -> None:
     params = load(root, PretrainInputs)
     models.prepare(params.runtime, params.seed)
     source = root / "data/collect_prompts"
-    with tracking.stage_run(root, STAGE) as run:
+    with (
+        failures.explained(STAGE, params.pretrain.path or "none: it starts from scratch"),
+        tracking.stage_run(root, STAGE) as run,
+    ):
         train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
         run.log_inputs([train_file], context="training")
         run.log_inputs([validation_file], context="validation")
@@ -132,7 +136,8 @@ def train(model: PreTrainedModel, rows: Tensor, params: Pretrain, runtime: Runti
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
         optimisation.set_learning_rate(optimiser, rate)
         parts = language_modelling.mean_shares(model, next(batches), params.batch_size, runtime)
-        update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
+        with failures.at_step(step + 1, []):  # rows run across documents, which have no ids
+            update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
         yield {"step": step + 1, "loss": update.loss, "learning_rate": rate, "grad_norm": update.grad_norm}
 
 

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from stages.core import models, outputs, records, reward_stage, seeds, tracking
+from stages.core import failures, models, outputs, records, reward_stage, seeds, tracking
 from stages.params.base import load
 from stages.params.reward_model import RewardModelInputs
 
@@ -14,7 +14,10 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
     params = load(root, RewardModelInputs)
     models.prepare(params.runtime, params.seed)
     source, out = root / "data/collect_comparisons" / round, root / "data" / STAGE / round
-    with tracking.stage_run(root, STAGE, round=round) as run:
+    with (
+        failures.explained(STAGE, f"its {params.reward_model.backbone} backbone"),
+        tracking.stage_run(root, STAGE, round=round) as run,
+    ):
         train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
         run.log_inputs([train_file], context="training")
         run.log_inputs([validation_file], context="validation")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.core import chat, models, outputs, records, supervised_stage, tracking
+from stages.core import chat, failures, models, outputs, records, supervised_stage, tracking
 from stages.params.base import load
 from stages.params.sft import SftInputs
 
@@ -13,7 +13,7 @@ def main(root: Path = Path(".")) -> None:
     params = load(root, SftInputs)
     models.prepare(params.runtime, params.seed)
     base, source = root / "data/pretrain", root / "data/collect_prompts"
-    with tracking.stage_run(root, STAGE) as run:
+    with failures.explained(STAGE, base), tracking.stage_run(root, STAGE) as run:
         train_file, validation_file = source / "demonstrations.train.jsonl", source / "demonstrations.validation.jsonl"
         run.log_inputs([train_file, base], context="training")
         run.log_inputs([validation_file], context="validation")

@@ -13,7 +13,12 @@ from tests import toys
 def test_the_best_answer_has_the_best_mean_rank_and_the_first_of_equals_wins():
     def comparison(*rankings: list[int]) -> dict:
         labels = [{"labeler": "a", "ranks": ranks} for ranks in rankings]
-        return {"messages": [{"role": "user", "content": "?"}], "responses": ["x", "y", "z"], "labels": labels}
+        return {
+            "id": "toy",
+            "messages": [{"role": "user", "content": "?"}],
+            "responses": ["x", "y", "z"],
+            "labels": labels,
+        }
 
     given = [comparison([2, 1, 3]), comparison([1, 2, 3], [3, 1, 2]), comparison([2, 1, 1])]
     assert [record["response"] for record in feedme.best_answers(given)] == ["y", "y", "y"]

@@ -105,6 +105,44 @@ def test_no_sequence_outgrows_a_shapes_context(preset):
     assert {name: length for name, length in lengths.items() if length > context} == {}
 
 
+PUBLISHED = {
+    "instructgpt": {
+        "sft.epochs": 16, "sft.dropout": 0.2, "sft.optimisation.learning_rate": 9.65e-6, "reward_model.batch_size": 64,
+        "reward_model.optimisation.learning_rate": 9e-6, "ppo.batch_size": 512, "ppo.minibatch_size": 64,
+        "ppo.inner_epochs": 1, "ppo.kl_coef": 0.02, "ppo.ptx_coef": 27.8, "ppo.ptx_ratio": 8.0, "ppo.ema_decay": 0.992,
+        "ppo.policy_optimisation.warmup_steps": 10, "ppo.policy_optimisation.warmup_start": 0.1,
+        "ppo.value_optimisation.learning_rate": 9e-6, "ppo.gamma": 1.0, "ppo.clip_range": 0.2,
+    },
+    "stiennon": {
+        "sft.batch_size": 128, "sft.optimisation.learning_rate": 6.35e-5, "reward_model.batch_size": 64,
+        "reward_model.optimisation.learning_rate": 1.5e-5, "ppo.batch_size": 512, "ppo.inner_epochs": 4,
+        "ppo.kl_coef": 0.05, "ppo.lam": 0.95, "ppo.policy_optimisation.schedule": "linear",
+        "ppo.policy_optimisation.learning_rate": 1.5e-5,
+    },
+    "ziegler": {
+        "reward_model.optimisation.learning_rate": 5e-5, "ppo.batch_size": 512, "ppo.inner_epochs": 4,
+        "ppo.temperature": 0.7, "ppo.kl_coef": 0.15, "ppo.kl_controller.kind": "adaptive",
+        "ppo.kl_controller.target": 6.0, "ppo.kl_controller.horizon": 10000, "ppo.whiten_rewards": True,
+        "ppo.policy_optimisation.learning_rate": 1e-5, "ppo.policy_optimisation.adam_eps": 1e-5,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_papers_preset_holds_its_published_values_each_with_its_citation(name):
+    path = REPO / "presets" / f"{name}.yaml"
+    params, lines = read_yaml(path), path.read_text(encoding="utf-8").splitlines()
+    for place, expected in PUBLISHED[name].items():
+        value = params
+        for key in place.split("."):
+            value = value[key]
+        assert value == expected, place
+    cited = [line for line in lines if re.search(r"#.* et al\. 20\d\d", line)]
+    assert len(cited) >= len(PUBLISHED[name])
+    for place in PUBLISHED[name]:
+        assert any(line.strip().startswith(f"{place.split('.')[-1]}:") for line in cited), place
+
+
 @each_real_preset
 def test_real_presets_read_the_hub_and_name_licences(preset):
     for source in sources_of(preset).sources:

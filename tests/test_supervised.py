@@ -37,7 +37,7 @@ def test_neither_micro_batches_nor_packing_change_loss_or_gradient(policy, token
 def test_the_loss_is_the_mean_over_all_assistants_tokens_of_the_batch(policy, tokenizer, examples):
     loss, _ = loss_and_gradients(policy, tokenizer, examples, params())
     losses = []
-    for ids, mask in examples:
+    for _, ids, mask in examples:
         log_p = policy(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
         losses += [-log_p[t - 1, ids[t]].item() for t in range(1, len(ids)) if mask[t]]
     assert loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
@@ -47,7 +47,7 @@ def test_the_auxiliary_loss_is_the_mean_over_all_tokens(policy, tokenizer, examp
     plain, _ = loss_and_gradients(policy, tokenizer, examples, params())
     both, _ = loss_and_gradients(policy, tokenizer, examples, params(lm_coef=0.5))
     losses = []
-    for ids, _ in examples:
+    for _, ids, _ in examples:
         log_p = policy(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
         losses += [-log_p[t - 1, ids[t]].item() for t in range(1, len(ids))]
     assert both - plain == pytest.approx(0.5 * sum(losses) / len(losses), rel=1e-4)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stages.core import parallel
+from stages.core import failures, parallel
 from stages.params.optimisation import Optimisation
 
 
@@ -67,7 +67,7 @@ def step(
 ) -> Update:
     """Add up the gradients of the batch's parts, each computed by a call, and update once.
 
-    Raises ValueError when the loss is not finite.
+    Raises NotFinite, before it moves a weight, when the loss or its gradient is not finite.
     """
     optimiser.zero_grad(set_to_none=True)
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -80,10 +80,12 @@ def step(
         for name, share in shares.items():
             measures[name] = measures.get(name, 0.0) + share
     if not math.isfinite(total):
-        raise ValueError(f"the loss became {total}: lower learning_rate, or look for broken records in the data")
-    norm = nn.utils.clip_grad_norm_(weights, max_grad_norm)
+        raise failures.NotFinite(f"the loss became {total}")
+    norm = nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
+    if not math.isfinite(norm):
+        raise failures.NotFinite(f"the gradient's norm became {norm} (the loss was {total})")
     optimiser.step()
-    return Update(total, norm.item(), measures)
+    return Update(total, norm, measures)
 
 
 def _differentiated(share: Share, weights: list[nn.Parameter]) -> tuple[float, tuple[Tensor | None, ...], dict]:

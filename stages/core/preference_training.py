@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from stages.core import batching, models, optimisation, parallel, preference_losses, records, rewards, seeds
+from stages.core import batching, failures, models, optimisation, parallel, preference_losses, records, rewards, seeds
 from stages.core.optimisation import Share
 from stages.params.reward_model import RewardModel
 from stages.params.runtime import Runtime
@@ -16,6 +16,7 @@ from stages.params.runtime import Runtime
 class Group(NamedTuple):
     """All that is known of one prompt's answers; they stay together in one batch (Ouyang et al. 2022, 3.5)."""
 
+    record: str  # the comparison's id
     rows: list[rewards.Sequence]  # K rows, prompt and answer
     pairs: list[tuple[int, int]]  # (better, worse) of every labeler, ties dropped
     targets: list[float]  # K mean labelers' scores in [0, 1], or [] where labelers gave ranks only
@@ -30,7 +31,7 @@ def encode(tokenizer, comparisons: list[dict], params: RewardModel) -> list[Grou
             for response in comparison["responses"]
         ]
         pairs = [pair for label in comparison["labels"] for pair in records.pairs(label["ranks"])]
-        groups.append(Group(rows, pairs, unit_scores(comparison["labels"])))
+        groups.append(Group(comparison["id"], rows, pairs, unit_scores(comparison["labels"])))
     kept = [group for group in groups if (group.pairs if params.loss == "rank" else group.targets)]
     if not kept:
         needed = "two answers that a labeler ranked apart" if params.loss == "rank" else "labelers' scores"
@@ -67,8 +68,10 @@ def train(
     for step, chosen in enumerate(order):
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
         optimisation.set_learning_rate(optimiser, rate)
-        parts = _shares(model, pad_id, [groups[index] for index in chosen], params, runtime)
-        update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
+        batch = [groups[index] for index in chosen]
+        with failures.at_step(step + 1, [group.record for group in batch]):
+            parts = _shares(model, pad_id, batch, params, runtime)
+            update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
         accuracy = update.measures["right"] / update.measures["pairs"] if update.measures["pairs"] else 0.5
         point = {"step": step + 1, "loss": update.loss, "accuracy": accuracy}
         yield point | {"learning_rate": rate, "grad_norm": update.grad_norm}

@@ -7,12 +7,16 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from stages.core import batching, chat, language_modelling, models, optimisation, parallel, seeds
+from stages.core import batching, chat, failures, language_modelling, models, optimisation, parallel, seeds
 from stages.core.optimisation import Share
 from stages.params.runtime import Runtime
 from stages.params.supervised import Supervised
 
-Example = chat.TokenisedTurns
+
+class Example(NamedTuple):
+    record: str  # its id
+    ids: list[int]
+    assistant_mask: list[bool]  # beside each token: an assistant wrote it
 
 
 class Encoded(NamedTuple):
@@ -25,7 +29,10 @@ def encode(tokenizer, demonstrations: list[dict], max_tokens: int) -> Encoded:
 
     Raises ValueError where none is left.
     """
-    examples = [chat.dialogue_ids(tokenizer, record["messages"], record["response"]) for record in demonstrations]
+    examples = [
+        Example(record["id"], *chat.dialogue_ids(tokenizer, record["messages"], record["response"]))
+        for record in demonstrations
+    ]
     kept = [example for example in examples if len(example.ids) <= max_tokens]
     if not kept:
         raise ValueError(f"none of {len(examples)} demonstrations fits into max_tokens {max_tokens}")
@@ -60,8 +67,10 @@ def train(
     for step, chosen in enumerate(order):
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
         optimisation.set_learning_rate(optimiser, rate)
-        parts = _shares(model, pad_id, [examples[index] for index in chosen], params, runtime)
-        update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
+        batch = [examples[index] for index in chosen]
+        with failures.at_step(step + 1, [example.record for example in batch]):
+            parts = _shares(model, pad_id, batch, params, runtime)
+            update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
         point = {"step": step + 1, "loss": update.loss, "learning_rate": rate, "grad_norm": update.grad_norm}
         if (step + 1) % steps_per_epoch == 0 and validation:
             point["validation_loss"] = validate(model, pad_id, validation, params, runtime)
@@ -123,5 +132,5 @@ def _packed_batches(
     else:
         plan = [[index] for index in range(len(examples))]
     for part in parallel.cut(plan, params.micro_batch_rows):
-        rows = [[examples[index] for index in row] for row in part]
+        rows = [[(examples[index].ids, examples[index].assistant_mask) for index in row] for row in part]
         yield batching.pack(rows, pad_id, runtime.device)
