@@ -1,7 +1,7 @@
 # make run          the whole recipe on params.yaml, then a summary      make test   the tests
 # make ui           MLflow on http://localhost:5000                      make lint   ruff
 # make integration  tests that need a browser and whole pipelines
-# make bench        speed and memory beside TRL, in a virtual environment of its own
+# make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
 # Options: PYTHON=python3.12 (which Python makes the virtual environment), VENV=folder, PORT=5000 (of make ui)
 
 PYTHON ?= python3
@@ -19,7 +19,7 @@ BROWSER_INSTALLED := $(VENV)/integration-$(shell cksum < requirements-integratio
 PEERS_INSTALLED := $(PEERS)/installed-$(shell cksum < benchmarks/requirements-peers.txt | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: run test ui integration bench lint setup
+.PHONY: run test ui integration bench bench-full lint setup
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -43,6 +43,9 @@ integration: $(INSTALLED) $(BROWSER_INSTALLED)
 
 bench: $(INSTALLED) $(PEERS_INSTALLED)
 	@$(BIN)/python -m benchmarks.compare --peers $(PEERS) $(BENCH)
+
+bench-full: bench
+	@$(BIN)/python -m benchmarks.scaling
 
 setup: $(INSTALLED)
 

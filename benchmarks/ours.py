@@ -1,6 +1,7 @@
 """Our side of the benchmarks: the loops that the stages run, nothing else. python -m benchmarks.ours CASE SETTINGS"""
 
 import resource
+from collections.abc import Callable
 
 import torch
 
@@ -22,7 +23,7 @@ OPTIMISATION = {
     "max_grad_norm": 1.0,
 }  # fmt: skip
 PPO = {
-    "inner_epochs": work.EPOCHS, "temperature": 1.0, "max_prompt_tokens": 32, "max_completion_tokens": work.NEW_TOKENS,
+    "temperature": 1.0, "max_prompt_tokens": 32, "max_completion_tokens": work.NEW_TOKENS,
     "kl_coef": 0.05, "kl_controller": {"kind": "fixed", "target": 6.0, "horizon": 10000}, "gamma": 1.0, "lam": 0.95,
     "clip_range": 0.2, "value_clip_range": 0.2, "whiten_rewards": False, "missing_eos_score": -1.0, "ptx_coef": 0.0,
     "ptx_ratio": 1.0, "ptx_sequence_tokens": 96, "ema_decay": 0.0, "value_init": "reward_model",
@@ -58,9 +59,17 @@ class Scorer(rewards.RewardScorer):
 
 
 def run_ppo(case: work.Case, settings: dict) -> None:
-    made, turns = runtime(settings), work.Turns()
+    turns = work.Turns()
+    for players, point in ppo_iterations(case, settings, work.EPOCHS, turns.wait):
+        turns.done(tokens=point["completion_tokens"], peak_bytes=peak_bytes(), state_bytes=state_bytes(players))
+        turns.wait()
+
+
+def ppo_iterations(case: work.Case, settings: dict, inner_epochs: int, begin: Callable[[], None] = lambda: None):
+    """Yield (players, point) of PPO's iterations for ever; `begin` is called when all is ready."""
+    made = runtime(settings)
     size = {"batch_size": case.prompts, "minibatch_size": case.prompts // work.MINIBATCHES}
-    size |= {"iterations": FOR_EVER, "micro_batch_size": settings["micro_batch_size"]}
+    size |= {"iterations": FOR_EVER, "micro_batch_size": settings["micro_batch_size"], "inner_epochs": inner_epochs}
     optimisation = {"policy_optimisation": OPTIMISATION, "value_optimisation": OPTIMISATION}
     params = parse(Ppo, PPO | size | optimisation, "ppo")
     tokenizer = work.tokenizer(case)
@@ -71,10 +80,9 @@ def run_ppo(case: work.Case, settings: dict) -> None:
     scorer = Scorer(reward_model, tokenizer, made)
     players = Players(started, scalar_model(case, 2, made), reference, scorer, tokenizer)
     prompts = [Prompt(str(number), [], ids) for number, ids in enumerate(work.prompts(case))]
-    turns.wait()
+    begin()
     for point in ppo.train(players, prompts, None, params, made, seed=0):
-        turns.done(tokens=point["completion_tokens"], peak_bytes=peak_bytes(), state_bytes=state_bytes(players))
-        turns.wait()
+        yield players, point
 
 
 def state_bytes(players: Players) -> int:
