@@ -168,13 +168,15 @@ def table(entries: dict[str, dict]) -> str:
     lines = ["| work | ours | TRL at its best | ratio | TRL's settings |", "| --- | --- | --- | --- | --- |"]
     for name, entry in entries.items():
         chosen = ", ".join(f"{key} {value}" for key, value in entry["peer_settings"].items())
-        cells = [
-            f"{entry[side]['median']:,.3g} ({entry[side]['low']:,.3g}-{entry[side]['high']:,.3g})"
-            for side in ("ours", "peer")
-        ]
-        ratio = "{median:.2f} ({low:.2f}-{high:.2f})".format(**entry["ratio"])
+        cells = ["{} ({} to {})".format(*map(_short, entry[side].values())) for side in ("ours", "peer")]
+        ratio = "{median:.2f} ({low:.2f} to {high:.2f})".format(**entry["ratio"])
         lines.append(f"| `{name}`, {entry['unit']} | {cells[0]} | {cells[1]} | **{ratio}** | {chosen} |")
     return "\n".join(lines) + "\n"
+
+
+def _short(number: float) -> str:
+    """Return three digits, or whole numbers."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def plot(entries: dict[str, dict]) -> Figure:

@@ -75,7 +75,7 @@ def test_the_table_and_the_plot_show_every_entry():
     spread = {"median": 3.0, "low": 2.5, "high": 3.5}
     entry = {"unit": "pairs/s", "ours": spread, "peer": spread, "ratio": spread, "peer_settings": {"bf16": False}}
     shown = compare.table({"reward_k4": entry, "sft": entry})
-    assert shown.count("**3.00 (2.50-3.50)**") == 2
+    assert shown.count("**3.00 (2.50 to 3.50)**") == 2
     assert "bf16 False" in shown
     assert [label.get_text() for label in compare.plot({"sft": entry}).axes[0].get_yticklabels()] == ["sft"]
     readme = compare.README.read_text(encoding="utf-8")
