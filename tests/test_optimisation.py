@@ -107,6 +107,15 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
     assert model.weight.item() == before
 
 
+def test_a_gradient_that_is_not_finite_stops_before_the_weights_change():
+    model = nn.Linear(1, 1)
+    before = model.weight.item()
+    parts = [lambda: optimisation.Share((model.weight * 0).sqrt().sum())]  # 0, and its slope is infinite
+    with pytest.raises(failures.NotFinite, match=r"gradient's norm became nan \(the loss was 0.0\)"):
+        optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), parts, 1.0)
+    assert model.weight.item() == before
+
+
 def test_the_optimisers_own_knobs_reach_it():
     optimiser = optimisation.adamw(nn.Linear(1, 1), params(adam_beta1=0.5, adam_beta2=0.6, adam_eps=1e-3))
     assert optimiser.defaults["betas"] == (0.5, 0.6)
