@@ -127,7 +127,8 @@ def ppo_operations(case: Case, completion_tokens: float) -> float:
     whole = sum(map(len, prompts(case))) / case.prompts + completion_tokens
     body = 2 * (12 * width * ((case.layers - 1) * whole + last) + 2 * width * (whole - last))
     head = 2 * case.vocab * case.width * last
-    return case.prompts * (2 * body + 2 * head + (1 + 3 * EPOCHS) * (body + head) + (1 + 3 * EPOCHS) * body)
+    rollout, scoring, update = body + head, 4 * body + 2 * head, 3 * EPOCHS * (2 * body + head)
+    return case.prompts * (rollout + scoring + update)
 
 
 def _between(low: int, high: int, seed: int) -> int:
