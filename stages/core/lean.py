@@ -55,19 +55,26 @@ def supports(model: PreTrainedModel) -> bool:
 def hidden_states(model: PreTrainedModel, tokens: spans.Stream) -> Tensor:
     """Return the last hidden states of the wanted tokens, in the stream's order: [M, D]."""
     network = _network(model)
+
+    def attend(layer: Layer, x: Tensor, rotation: tuple[Tensor, Tensor] | None, where: list[spans.Span]) -> Tensor:
+        return spans.attend(x, layer.weight, layer.bias, network.heads, rotation, where, tokens.shared)
+
+    hidden = _read(network, tokens, attend)
+    return hidden if tokens.wanted is None else hidden[tokens.wanted]
+
+
+def _read(network: Network, tokens: spans.Stream, attend: Callable[..., Tensor]) -> Tensor:
+    """Return the last hidden states [M, D] of the sequences' ends; `attend` is a layer's attention, whoever asks."""
     hidden = network.embed(tokens.ids, tokens.positions)
     rotation = network.rotation(hidden, tokens.positions)
     for number, layer in enumerate(network.layers):
         last = number == len(network.layers) - 1
-        where = tokens.last_spans if last else tokens.spans
-        x = layer.before_attention(hidden)
-        read = spans.attend(x, layer.weight, layer.bias, network.heads, rotation, where, tokens.shared)
+        read = attend(layer, layer.before_attention(hidden), rotation, tokens.last_spans if last else tokens.spans)
         if last and tokens.rows is not None:
             hidden = hidden.index_select(0, tokens.rows)
         hidden = hidden + layer.out(read)
         hidden = hidden + layer.mlp(layer.before_mlp(hidden))
-    hidden = network.last_norm(hidden)
-    return hidden if tokens.wanted is None else hidden[tokens.wanted]
+    return network.last_norm(hidden)
 
 
 class Decoder:
@@ -88,25 +95,20 @@ class Decoder:
         ends[:, -1] = True
         tokens = spans.stream(ids, positions, mask.long(), ends, forked=False)
         row, column = mask.nonzero(as_tuple=True)
-        hidden = self.network.embed(tokens.ids, tokens.positions)
-        rotation = self.network.rotation(hidden, tokens.positions)
-        for number, layer in enumerate(self.network.layers):
-            last = number == len(self.network.layers) - 1
-            x = layer.before_attention(hidden)
+
+        def attend(layer: Layer, x: Tensor, rotation: tuple[Tensor, Tensor] | None, where: list[spans.Span]) -> Tensor:
             projected = spans.projections(x, layer.weight, layer.bias, self.network.heads, rotation)
             keys, values = self._empty(num_rows, width, projected[1])
             keys[row, :, column], values[row, :, column] = projected[1:]
             self.caches.append((keys, values))
-            read, _ = spans.read(*projected, tokens.last_spans if last else tokens.spans)
-            if last and tokens.rows is not None:
-                hidden = hidden.index_select(0, tokens.rows)
-            hidden = hidden + layer.out(read.flatten(1))
-            hidden = hidden + layer.mlp(layer.before_mlp(hidden))
+            return spans.read(*projected, where)[0].flatten(1)
+
+        hidden = _read(self.network, tokens, attend)
         self.filled = width
         self.seen = torch.zeros(num_rows, width + self.most_new_tokens, dtype=hidden.dtype)
         self.seen[:, :width].masked_fill_(~mask, -torch.inf)
         self.positions = positions[:, -1]
-        return self.head(self.network.last_norm(hidden))
+        return self.head(hidden)
 
     def choose(self, rows: Tensor) -> None:
         """Go on with these rows [B'], a row any number of times."""
