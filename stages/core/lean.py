@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.core import norms, spans
+from stages.core import activations, norms, products, spans
 
 LLAMAS = {"LlamaModel", "Qwen2Model", "MistralModel"}
 
@@ -21,8 +21,7 @@ LLAMAS = {"LlamaModel", "Qwen2Model", "MistralModel"}
 class Layer(NamedTuple):
     before_attention: Callable[[Tensor], Tensor]  # the two norms
     before_mlp: Callable[[Tensor], Tensor]
-    weight: Tensor  # [D, (H + 2 G) width] of queries, keys and values
-    bias: Tensor | None
+    project: Callable[[Tensor], Tensor]  # [N, D] -> [N, (H + 2 G) width]: queries, keys and values
     out: Callable[[Tensor], Tensor]
     mlp: Callable[[Tensor], Tensor]
 
@@ -38,7 +37,7 @@ class Network(NamedTuple):
 def supports(model: PreTrainedModel) -> bool:
     """Say whether this module computes exactly what the model's own forward pass does."""
     base, config = model.base_model, model.config
-    if next(model.parameters()).device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+    if model.device.type != "cpu":
         return False
     if model.training and any(isinstance(part, nn.Dropout) and part.p > 0 for part in model.modules()):
         return False
@@ -53,26 +52,29 @@ def supports(model: PreTrainedModel) -> bool:
 
 
 def hidden_states(model: PreTrainedModel, tokens: spans.Stream) -> Tensor:
-    """Return the last hidden states of the wanted tokens, in the stream's order: [M, D]."""
+    """Return the last hidden states of the wanted tokens, in the stream's order: [M, D] in float32."""
     network = _network(model)
 
-    def attend(layer: Layer, x: Tensor, rotation: tuple[Tensor, Tensor] | None, where: list[spans.Span]) -> Tensor:
-        return spans.attend(x, layer.weight, layer.bias, network.heads, rotation, where, tokens.shared)
+    def attend(projected: Tensor, groups: list[spans.Group], num_results: int) -> Tensor:
+        return spans.attend(projected, network.heads, groups, num_results)
 
-    hidden = _read(network, tokens, attend)
+    with products.as_written():
+        hidden = _read(network, tokens, attend)
     return hidden if tokens.wanted is None else hidden[tokens.wanted]
 
 
-def _read(network: Network, tokens: spans.Stream, attend: Callable[..., Tensor]) -> Tensor:
+def _read(network: Network, tokens: spans.Stream, attend: Callable[[Tensor, list[spans.Group], int], Tensor]) -> Tensor:
     """Return the last hidden states [M, D] of the sequences' ends; `attend` is a layer's attention, whoever asks."""
     hidden = network.embed(tokens.ids, tokens.positions)
     rotation = network.rotation(hidden, tokens.positions)
     for number, layer in enumerate(network.layers):
         last = number == len(network.layers) - 1
-        read = attend(layer, layer.before_attention(hidden), rotation, tokens.last_spans if last else tokens.spans)
+        projected = layer.project(layer.before_attention(hidden))
+        if rotation is not None:
+            projected = spans.rotated(projected, network.heads, rotation)
         if last and tokens.rows is not None:
             hidden = hidden.index_select(0, tokens.rows)
-        hidden = hidden + layer.out(read)
+        hidden = hidden + layer.out(attend(projected, tokens.last_groups if last else tokens.groups, len(hidden)))
         hidden = hidden + layer.mlp(layer.before_mlp(hidden))
     return network.last_norm(hidden)
 
@@ -82,7 +84,8 @@ class Decoder:
 
     def __init__(self, model: PreTrainedModel, most_new_tokens: int):
         self.network = _network(model)
-        self.head = model.get_output_embeddings()
+        head = model.get_output_embeddings()
+        self.head = _affine(head.weight.t(), head.bias)
         self.most_new_tokens = most_new_tokens
         self.caches: list[tuple[Tensor, Tensor]] = []  # of each layer: keys, values [B, G, capacity, width]
         self.filled = 0
@@ -96,19 +99,20 @@ class Decoder:
         tokens = spans.stream(ids, positions, mask.long(), ends, forked=False)
         row, column = mask.nonzero(as_tuple=True)
 
-        def attend(layer: Layer, x: Tensor, rotation: tuple[Tensor, Tensor] | None, where: list[spans.Span]) -> Tensor:
-            projected = spans.projections(x, layer.weight, layer.bias, self.network.heads, rotation)
-            keys, values = self._empty(num_rows, width, projected[1])
-            keys[row, :, column], values[row, :, column] = projected[1:]
+        def attend(projected: Tensor, groups: list[spans.Group], num_results: int) -> Tensor:
+            new = spans.parts(projected, self.network.heads)[1:]
+            keys, values = self._empty(num_rows, width, new[0])
+            keys[row, :, column], values[row, :, column] = new
             self.caches.append((keys, values))
-            return spans.read(*projected, where)[0].flatten(1)
+            return spans.read(projected, self.network.heads, groups, num_results)[0]
 
-        hidden = _read(self.network, tokens, attend)
-        self.filled = width
-        self.seen = torch.zeros(num_rows, width + self.most_new_tokens, dtype=hidden.dtype)
-        self.seen[:, :width].masked_fill_(~mask, -torch.inf)
-        self.positions = positions[:, -1]
-        return self.head(hidden)
+        with products.as_written():
+            hidden = _read(self.network, tokens, attend)
+            self.filled = width
+            self.seen = torch.zeros(num_rows, width + self.most_new_tokens, dtype=self.caches[0][0].dtype)
+            self.seen[:, :width].masked_fill_(~mask, -torch.inf)
+            self.positions = positions[:, -1]
+            return self.head(hidden)
 
     def choose(self, rows: Tensor) -> None:
         """Go on with these rows [B'], a row any number of times."""
@@ -129,16 +133,18 @@ class Decoder:
         hidden = self.network.embed(ids, self.positions)
         rotation = self.network.rotation(hidden, self.positions)
         seen = self.seen[:, None, None, :end]
-        for layer, (keys, values) in zip(self.network.layers, self.caches, strict=True):
-            x = layer.before_attention(hidden)
-            asking, new_keys, new_values = spans.projections(x, layer.weight, layer.bias, self.network.heads, rotation)
-            keys[:, :, place], values[:, :, place] = new_keys, new_values
-            grouped = asking.unflatten(1, (read_heads, asking_heads // read_heads))  # [B, G, H / G, width]
-            read = functional.scaled_dot_product_attention(grouped, keys[:, :, :end], values[:, :, :end], seen)
-            hidden = hidden + layer.out(read.flatten(1))
-            hidden = hidden + layer.mlp(layer.before_mlp(hidden))
-        self.filled = end
-        return self.head(self.network.last_norm(hidden))
+        with products.as_written():
+            for layer, (keys, values) in zip(self.network.layers, self.caches, strict=True):
+                projected = layer.project(layer.before_attention(hidden))
+                if rotation is not None:
+                    projected = spans.rotated(projected, self.network.heads, rotation)
+                asking, keys[:, :, place], values[:, :, place] = spans.parts(projected, self.network.heads)
+                grouped = asking.unflatten(1, (read_heads, asking_heads // read_heads))  # [B, G, H / G, width]
+                read = functional.scaled_dot_product_attention(grouped, keys[:, :, :end], values[:, :, :end], seen)
+                hidden = hidden + layer.out(read.flatten(1))
+                hidden = hidden + layer.mlp(layer.before_mlp(hidden))
+            self.filled = end
+            return self.head(self.network.last_norm(hidden))
 
     def _empty(self, num_rows: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
         shape = (num_rows, like.shape[1], width + self.most_new_tokens, like.shape[2])
@@ -154,19 +160,26 @@ def _network(model: PreTrainedModel) -> Network:
     return _gpt2(base) if type(base).__name__ == "GPT2Model" else _llama(base)
 
 
+def _affine(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Return x [N, D] -> x weight + bias [N, E] in the precision that is in force now; weight [D, E]."""
+    dtype = products.dtype(weight)
+    weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+
+    def apply(x: Tensor) -> Tensor:
+        x = x.to(dtype)
+        return x @ weight if bias is None else torch.addmm(bias, x, weight)
+
+    return apply
+
+
 def _gpt2(base: nn.Module) -> Network:
+    def affine(module: nn.Module) -> Callable[[Tensor], Tensor]:
+        return _affine(module.weight, module.bias)
+
     def layer(block) -> Layer:
-        attention, mlp = block.attn, block.mlp
-
-        def feed_forward(x: Tensor) -> Tensor:
-            inner = torch.addmm(mlp.c_fc.bias, x, mlp.c_fc.weight)
-            inner = functional.gelu(inner, approximate="tanh")
-            return torch.addmm(mlp.c_proj.bias, inner, mlp.c_proj.weight)
-
-        def out(x: Tensor) -> Tensor:
-            return torch.addmm(attention.c_proj.bias, x, attention.c_proj.weight)
-
-        return Layer(block.ln_1, block.ln_2, attention.c_attn.weight, attention.c_attn.bias, out, feed_forward)
+        inner, outer = affine(block.mlp.c_fc), affine(block.mlp.c_proj)
+        project, out = affine(block.attn.c_attn), affine(block.attn.c_proj)
+        return Layer(block.ln_1, block.ln_2, project, out, lambda x: outer(activations.gelu(inner(x))))
 
     heads = base.config.n_head
     return Network(
@@ -182,17 +195,19 @@ def _llama(base: nn.Module) -> Network:
     def norm(module: nn.Module) -> Callable[[Tensor], Tensor]:
         return lambda x: norms.rms_norm(x, module.weight, module.variance_epsilon)
 
+    def affine(*modules: nn.Linear) -> Callable[[Tensor], Tensor]:
+        """Several layers that read the same states, side by side."""
+        biases = [module.bias for module in modules if module.bias is not None]
+        weight = torch.cat([module.weight for module in modules]) if len(modules) > 1 else modules[0].weight
+        return _affine(weight.t(), torch.cat(biases) if biases else None)
+
     def layer(block) -> Layer:
         attention, mlp = block.self_attn, block.mlp
-        read = (attention.q_proj, attention.k_proj, attention.v_proj)
-        weight = torch.cat([part.weight for part in read]).t()
-        bias = torch.cat([part.bias for part in read]) if attention.q_proj.bias is not None else None
-
-        def feed_forward(x: Tensor) -> Tensor:
-            return mlp.down_proj(functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
-
-        before_mlp = norm(block.post_attention_layernorm)
-        return Layer(norm(block.input_layernorm), before_mlp, weight, bias, attention.o_proj, feed_forward)
+        project = affine(attention.q_proj, attention.k_proj, attention.v_proj)
+        gate, up, down = affine(mlp.gate_proj), affine(mlp.up_proj), affine(mlp.down_proj)
+        before_attention, before_mlp = norm(block.input_layernorm), norm(block.post_attention_layernorm)
+        out = affine(attention.o_proj)
+        return Layer(before_attention, before_mlp, project, out, lambda x: down(functional.silu(gate(x)) * up(x)))
 
     def rotation(hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         cosines, sines = base.rotary_emb(hidden, positions.unsqueeze(0))  # [1, N, width], both halves alike

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from stages.core import products
+
 MOST_LOGITS = 2**22  # numbers that exist at once
 
 
@@ -38,7 +40,7 @@ def measured(
 ) -> Measured:
     """Return what PPO asks of both models' hidden states [M, D] and of the sampled ids [M]."""
     parts = []
-    dtype = _product_dtype(hidden)
+    dtype = products.dtype(hidden)
     for rows in _chunks(len(ids), head.weight.shape[0]):
         (scaled, normaliser), other = (
             _scaled(states[rows], layer.weight, layer.bias, dtype, temperature)
@@ -78,7 +80,7 @@ class _TokenLogprobs(Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, temperature: float
     ) -> Tensor:
         parts = []
-        chunks, dtype = _chunks(len(ids), weight.shape[0]), _product_dtype(hidden)
+        chunks, dtype = _chunks(len(ids), weight.shape[0]), products.dtype(hidden)
         for rows in chunks:
             scaled, normaliser = _scaled(hidden[rows], weight, bias, dtype, temperature)
             parts.append(of_tokens(scaled, ids[rows]) - normaliser)
@@ -108,11 +110,6 @@ class _TokenLogprobs(Function):
             part = to_logits.t() @ hidden[rows].to(dtype)
             to_weight = part.to(weight.dtype) if to_weight is None else to_weight.add_(part)
         return to_hidden.to(hidden.dtype), to_weight, to_bias, None, None
-
-
-def _product_dtype(hidden: Tensor) -> torch.dtype:
-    device = hidden.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
 
 
 def _scaled(

@@ -1,34 +1,44 @@
 """Sequences end to end in one stream of tokens, without padding, and the attention within each of them."""
 
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy
 import torch
 from torch import Tensor
 from torch.autograd import Function
 
-
-class Place(NamedTuple):
-    start: int
-    length: int
+LEAST_FILLED = 0.6  # of a group's width: its shortest sequence
+MOST_PAIRS = 2**18  # of asking and read tokens in a group of several sequences
 
 
-class Span(NamedTuple):
-    """Queries that attend to keys: the last query to all of them, each one before it to one key fewer at the end."""
+class Group(NamedTuple):
+    """Sequences of like length side by side, from the left: G of them, at most t asking and T read tokens each."""
 
-    keys: tuple[Place, ...]  # of the stream, in order; the last of them is the sequence's own
-    own: Place  # of the stream: the tokens that ask
-    queries: Place  # of the result: where they stand
+    read: Tensor  # [G, T] places in the stream of the tokens that may be read; any place on padding
+    asking: Tensor  # [G, t] places in the stream of the last of them, which ask
+    hidden: Tensor  # [G, 1, t, T] added to scores: minus infinity where the read token comes after the asking one
+    real_read: Tensor  # [n] where, in the flattened [G, T], the real ones stand
+    real_asking: Tensor  # [m] likewise in [G, t]
+    results: Tensor  # [m] and where their results go
 
 
 class Stream(NamedTuple):
     ids: Tensor  # [N]
     positions: Tensor  # [N]
-    spans: list[Span]  # every token asks
-    last_spans: list[Span]  # of the last layer: only the end of each sequence, from its first wanted token on
+    groups: list[Group]  # every token asks
+    last_groups: list[Group]  # of the last layer: only the end of each sequence, from its first wanted token on
     rows: Tensor | None  # [M] those ends' places in the stream; None where they are all of it
     wanted: Tensor | None  # [M] True on the wanted of them; None where they all are
-    shared: bool  # several sequences begin with the same keys
+
+
+class _Sequences(NamedTuple):
+    """Where in the stream each sequence begins, and how long it is; a beginning is shared by others of its row."""
+
+    beginning: numpy.ndarray  # [n] place of the shared tokens before it
+    shared: numpy.ndarray  # [n] how many these are
+    start: numpy.ndarray  # [n]
+    length: numpy.ndarray  # [n]
 
 
 def stream(ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, forked: bool) -> Stream:
@@ -38,170 +48,205 @@ def stream(ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, for
     of its row. wanted: True where the model's last hidden state is asked for.
     """
     real = segments > 0
-    rows = torch.arange(len(ids), device=ids.device).unsqueeze(1).expand_as(segments)[real]  # [N]
+    row = torch.arange(len(ids), device=ids.device).unsqueeze(1)
+    numbered = (row * (segments.max() + 1) + segments)[real]  # [N] a number for each sequence
     asked = wanted[real]  # [N]
-    names, lengths = torch.unique_consecutive(torch.stack([rows, segments[real]]), dim=1, return_counts=True)
-    spans, last_spans, tails = [], [], []
-    start = placed = 0
-    beginnings = {}  # of each row
-    asked_list = asked.tolist()
-    for row, segment, length in zip(*names.tolist(), lengths.tolist(), strict=True):
-        own = Place(start, length)
-        keys = (beginnings[row], own) if row in beginnings else (own,)
-        if forked and segment == 1:
-            beginnings[row] = own
-        spans.append(Span(keys, own, own))
-        first = next((place for place in range(start, start + length) if asked_list[place]), None)
-        if first is not None:
-            tail = Place(first, start + length - first)
-            last_spans.append(Span(keys, tail, Place(placed, tail.length)))
-            tails.append(torch.arange(first, start + length))
-            placed += tail.length
-        start += length
-    everything = placed == start
-    kept = torch.cat(tails).to(ids.device)  # [M]
-    chosen = asked[kept]
-    return Stream(
-        ids[real],
-        positions[real],
-        spans,
-        last_spans,
-        None if everything else kept,
-        None if bool(chosen.all()) else chosen,
-        forked,
-    )
+    names, owner, lengths = torch.unique_consecutive(numbered, return_inverse=True, return_counts=True)
+    owner, length = owner.cpu().numpy(), lengths.cpu().numpy()
+    start = length.cumsum() - length
+    sequences = _Sequences(start, numpy.zeros_like(length), start, length)
+    if forked:
+        sequences = _behind_beginnings(sequences, names.cpu().numpy(), int(segments.max()) + 1)
+    everyone = _groups(sequences, start, length, start)
+    end = start + length
+    places = asked.cpu().numpy().nonzero()[0]
+    first = end.copy()  # [n] place of each sequence's first wanted token
+    numpy.minimum.at(first, owner[places], places)
+    asking = end - first
+    if asking.sum() == len(owner):
+        last, rows, chosen = everyone, None, asked
+    else:
+        last = _groups(sequences, first, asking, asking.cumsum() - asking)
+        rows = torch.from_numpy((numpy.arange(len(owner)) >= first[owner]).nonzero()[0]).to(ids.device)  # [M]
+        chosen = asked[rows]
+    return Stream(ids[real], positions[real], everyone, last, rows, None if bool(chosen.all()) else chosen)
 
 
-def attend(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    heads: tuple[int, int],
-    rotation: tuple[Tensor, Tensor] | None,
-    spans: list[Span],
-    shared: bool,
-) -> Tensor:
-    """Return what the heads read for each asking token: x [N, D] -> [M, heads * width].
+def _behind_beginnings(sequences: _Sequences, names: numpy.ndarray, per_row: int) -> _Sequences:
+    """Let the sequences of a row read its segment 1 too, where it has one."""
+    row, segment = names // per_row, names % per_row
+    beginnings = (segment == 1).nonzero()[0]
+    before = numpy.full(row.max() + 1, -1)
+    before[row[beginnings]] = beginnings
+    behind = (segment > 1) & (before[row] >= 0)
+    beginning, shared = sequences.beginning.copy(), sequences.shared.copy()
+    beginning[behind] = sequences.start[before[row[behind]]]
+    shared[behind] = sequences.length[before[row[behind]]]
+    return sequences._replace(beginning=beginning, shared=shared)
 
-    weight [D, (H + 2 G) width] projects x to H query, G key and G value heads side by side; rotation: cosines and sines
-    [N, width / 2] of rotary positions. Equals causal softmax attention on each sequence alone (Vaswani et al. 2017);
-    the gradient is written out, so that it reads and writes the projections in place and copies no head.
+
+def _groups(
+    sequences: _Sequences, first: numpy.ndarray, asking: numpy.ndarray, results: numpy.ndarray
+) -> list[Group]:
+    """Return all sequences that ask, longest first; each asks from place `first` [n] on, by `asking` [n] tokens.
+
+    results [n]: where the results of its tokens begin.
     """
-    return _Attention.apply(x, weight, bias, heads, rotation, spans, shared)
+    total = sequences.shared + sequences.length
+    order = numpy.argsort(-total, kind="stable")
+    order = order[asking[order] > 0]
+    groups, begun = [], 0
+    for at in range(1, len(order) + 1):
+        longest = total[order[begun]]
+        if at < len(order) and total[order[at]] >= LEAST_FILLED * longest:
+            pairs = asking[order[begun : at + 1]].max() * longest
+            if pairs * (at + 1 - begun) <= MOST_PAIRS:
+                continue
+        groups.append(_group(sequences, first, asking, results, order[begun:at]))
+        begun = at
+    return groups
+
+
+def _group(sequences: _Sequences, first, asking, results, chosen: numpy.ndarray) -> Group:
+    beginning, shared, start, length = (each[chosen, None] for each in sequences)
+    first, asking, results = (each[chosen, None] for each in (first, asking, results))  # [G, 1]
+    total = shared + length
+    column = numpy.arange(total.max())  # [T]
+    read = numpy.where(column < shared, beginning + column, start - shared + column)
+    real_read = column < total
+    own = numpy.arange(asking.max())  # [t]
+    real_asking = own < asking
+    hidden = column > (total - asking + own)[:, :, None]  # [G, t, T]
+    made = (
+        numpy.where(real_read, read, 0),
+        numpy.where(real_asking, first + own, 0),
+        numpy.where(hidden, numpy.float32(-numpy.inf), numpy.float32(0))[:, None],
+        real_read.ravel().nonzero()[0],
+        real_asking.ravel().nonzero()[0],
+        (results + own)[real_asking],
+    )
+    return Group(*map(torch.from_numpy, made))
+
+
+def attend(projected: Tensor, heads: tuple[int, int], groups: Sequence[Group], num_results: int) -> Tensor:
+    """Return what the heads read for each asking token: [N, (H + 2 G) width] -> [M, H width].
+
+    projected: H query, G key and G value heads side by side. Equals causal softmax attention on each sequence alone
+    (Vaswani et al. 2017), computed in float32; the gradient is written out.
+    """
+    return _Attention.apply(projected, heads, groups, num_results)
 
 
 class _Attention(Function):
     @staticmethod
-    def forward(ctx: Any, x, weight, bias, heads, rotation, spans, shared) -> Tensor:
-        projected = _projected(x, weight, bias, heads, rotation)
-        result, weights = read(*_parts(projected, heads), spans)
-        ctx.save_for_backward(x, weight, projected, *weights)
-        ctx.heads, ctx.rotation, ctx.spans, ctx.shared, ctx.has_bias = heads, rotation, spans, shared, bias is not None
-        return result.flatten(1)
+    def forward(ctx: Any, projected: Tensor, heads, groups: Sequence[Group], num_results: int) -> Tensor:
+        result, weights = read(projected, heads, groups, num_results)
+        ctx.save_for_backward(projected, *weights)
+        ctx.heads, ctx.groups = heads, groups
+        return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, projected, *weights = ctx.saved_tensors
-        queries, keys, values = (part.transpose(0, 1) for part in _parts(projected, ctx.heads))  # [H or G, N, width]
-        scale, size = queries.shape[-1] ** -0.5, ctx.heads[0] // ctx.heads[1]
-        once = sum(span.own.length for span in ctx.spans) == len(x) and not ctx.shared and size == 1
-        to_projected = torch.empty_like(projected) if once else torch.zeros_like(projected)
-        parts = _parts(to_projected, ctx.heads)
-        to_queries, to_keys, to_values = (part.transpose(0, 1) for part in parts)
-        turned_values = values.transpose(1, 2)  # [G, width, N]
-        gradient = gradient.view(-1, queries.shape[0], queries.shape[2]).transpose(0, 1)  # [H, M, width]
-        for span, weighted in zip(ctx.spans, weights, strict=True):
-            received = gradient.narrow(1, *span.queries)  # [H, t, width]
-            to_weights = torch.bmm(received, _joined(turned_values, span.keys, size, 2))  # [H, t, T]
-            to_scores = torch._softmax_backward_data(to_weights, weighted, -1, weighted.dtype).mul_(scale)
-            asking = queries.narrow(1, *span.own)
-            to_queries.narrow(1, *span.own).copy_(torch.bmm(to_scores, _joined(keys, span.keys, size, 1)))
-            _hand_out(to_keys, torch.bmm(to_scores.transpose(1, 2), asking), span.keys, size, once)
-            _hand_out(to_values, torch.bmm(weighted.transpose(1, 2), received), span.keys, size, once)
-        if ctx.rotation is not None:
-            cosines, sines = ctx.rotation
-            for part in parts[:2]:
-                _rotate(part, (cosines, -sines))
-        to_bias = to_projected.sum(0) if ctx.has_bias else None
-        return to_projected @ weight.t(), x.t() @ to_projected, to_bias, None, None, None, None
+        projected, *weights = ctx.saved_tensors
+        heads, width = ctx.heads, _width(projected, ctx.heads)
+        received = gradient.unflatten(1, (heads[0], width))  # [M, H, width]
+        to_projected = torch.zeros(projected.shape)
+        to_asking, to_keys, to_values = parts(to_projected, heads)
+        for group, weighted in zip(ctx.groups, weights, strict=True):
+            asking, keys, values = _chosen(projected, heads, group)
+            wanted = torch.zeros(group.asking.numel(), heads[0], width)  # [G t, H, width]
+            wanted.index_copy_(0, group.real_asking, received.index_select(0, group.results).float())
+            wanted = _by_head(wanted, heads[0] // heads[1], group.asking)  # [G heads, size t, width]
+            to_weights = torch.bmm(wanted, values.transpose(1, 2))  # [G heads, size t, T]
+            to_scores = torch._softmax_backward_data(to_weights, weighted, -1, weighted.dtype).mul_(width**-0.5)
+            _add(to_asking, torch.bmm(to_scores, keys), group.asking, group.real_asking)
+            _add(to_keys, torch.bmm(to_scores.transpose(1, 2), asking), group.read, group.real_read)
+            _add(to_values, torch.bmm(weighted.transpose(1, 2), wanted), group.read, group.real_read)
+        return to_projected.to(projected.dtype), None, None, None
 
 
-def projections(
-    x: Tensor, weight: Tensor, bias: Tensor | None, heads: tuple[int, int], rotation: tuple[Tensor, Tensor] | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rotated queries [N, H, width] and keys, and values [N, G, width], of x [N, D]; as in `attend`."""
-    return _parts(_projected(x, weight, bias, heads, rotation), heads)
+def read(
+    projected: Tensor, heads: tuple[int, int], groups: Sequence[Group], num_results: int
+) -> tuple[Tensor, list[Tensor]]:
+    """Return what `attend` does, [M, H width], and each group's weights, which sum to 1 over the read tokens."""
+    width, size = _width(projected, heads), heads[0] // heads[1]
+    result, weights = projected.new_empty(num_results, heads[0], width), []
+    for group in groups:
+        asking, keys, values = _chosen(projected, heads, group)
+        scores = torch.bmm(asking, keys.transpose(1, 2)).mul_(width**-0.5)  # [G heads, size t, T]
+        scores.view(heads[1], len(group.asking), size, *group.hidden.shape[2:]).add_(group.hidden)
+        weights.append(torch.softmax(scores, -1))
+        found = _by_token(torch.bmm(weights[-1], values), group.asking)  # [G t, H, width]
+        result.index_copy_(0, group.results, found.index_select(0, group.real_asking).to(result.dtype))
+    return result.flatten(1), weights
 
 
-def read(queries: Tensor, keys: Tensor, values: Tensor, spans: list[Span]) -> tuple[Tensor, list[Tensor]]:
-    """Return what the asking tokens read [M, H, width], and each span's weights [H, t, T], which sum to 1 over T."""
-    scale, size = queries.shape[-1] ** -0.5, queries.shape[1] // keys.shape[1]
-    last = spans[-1].queries
-    result = queries.new_empty(last.start + last.length, *queries.shape[1:])  # [M, H, width]
-    asking_all, seen_all, read_all = queries.transpose(0, 1), keys.permute(1, 2, 0), values.transpose(0, 1)
-    placed, weights = result.transpose(0, 1), []
-    for span in spans:
-        asking = asking_all.narrow(1, *span.own)  # [H, t, width]
-        seen = _joined(seen_all, span.keys, size, 2)  # [H, width, T]
-        masked = _causal(seen.shape[2], queries.dtype)
-        if span.own.length < seen.shape[2]:
-            masked = masked[-span.own.length :]  # [t, T]
-        weights.append(torch.baddbmm(masked, asking, seen, alpha=scale).softmax(-1))
-        placed.narrow(1, *span.queries).copy_(torch.bmm(weights[-1], _joined(read_all, span.keys, size, 1)))
-    return result, weights
+def rotated(projected: Tensor, heads: tuple[int, int], rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Return [N, (H + 2 G) width], changed in place: queries and keys turned by rotary positions (Su et al. 2021).
+
+    rotation: cosines and sines [N, width / 2]; the halves of a head are the coordinates.
+    """
+    return _Rotated.apply(projected, heads, rotation)
 
 
-def _projected(
-    x: Tensor, weight: Tensor, bias: Tensor | None, heads: tuple[int, int], rotation: tuple[Tensor, Tensor] | None
-) -> Tensor:
-    """Return queries, keys and values side by side, [N, (H + 2 G) width], the first two rotated."""
-    projected = x @ weight if bias is None else torch.addmm(bias, x, weight)
-    if rotation is not None:
-        for states in _parts(projected, heads)[:2]:
-            _rotate(states, rotation)
+class _Rotated(Function):
+    @staticmethod
+    def forward(ctx: Any, projected: Tensor, heads, rotation) -> Tensor:
+        ctx.heads, ctx.rotation = heads, rotation
+        ctx.mark_dirty(projected)
+        return _turn(projected, heads, *rotation)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        cosines, sines = ctx.rotation
+        return _turn(gradient.clone(), ctx.heads, cosines, -sines), None, None
+
+
+def parts(projected: Tensor, heads: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries [N, H, width], keys and values [N, G, width], all of them views."""
+    return projected.view(len(projected), -1, _width(projected, heads)).split((heads[0], heads[1], heads[1]), dim=1)
+
+
+def _width(projected: Tensor, heads: tuple[int, int]) -> int:
+    return projected.shape[1] // (heads[0] + 2 * heads[1])
+
+
+def _turn(projected: Tensor, heads: tuple[int, int], cosines: Tensor, sines: Tensor) -> Tensor:
+    cosines, sines = cosines.unsqueeze(1), sines.unsqueeze(1)  # [N, 1, width / 2]
+    for states in parts(projected, heads)[:2]:
+        first, second = states.chunk(2, dim=-1)
+        crossed = first * sines
+        first.mul_(cosines).sub_(second * sines)
+        second.mul_(cosines).add_(crossed)
     return projected
 
 
-def _parts(projected: Tensor, heads: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return queries [N, H, width], keys and values [N, G, width], all of them views."""
-    asking, read = heads
-    width = projected.shape[1] // (asking + 2 * read)
-    cut = projected.view(len(projected), asking + 2 * read, width)
-    return cut[:, :asking], cut[:, asking : asking + read], cut[:, asking + read :]
+def _chosen(projected: Tensor, heads: tuple[int, int], group: Group) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a group's queries [G heads, size t, width], keys and values [G heads, T, width], in float32.
+
+    `size` query heads ask each key head; they stand one after another, so that keys need no copy for each.
+    """
+    places = (group.asking, group.read, group.read)
+    sizes = (heads[0] // heads[1], 1, 1)
+    return tuple(
+        _by_head(part.index_select(0, where.flatten()).float(), size, where)
+        for part, where, size in zip(parts(projected, heads), places, sizes, strict=True)
+    )
 
 
-def _joined(read: Tensor, places: tuple[Place, ...], size: int, dim: int) -> Tensor:
-    """Return the chosen tokens (along `dim`) of keys or values [G, ..], each head `size` times: [H, ..]."""
-    if len(places) == 1:
-        chosen = read.narrow(dim, *places[0])
-    else:
-        chosen = torch.cat([read.narrow(dim, *place) for place in places], dim)
-    return chosen if size == 1 else chosen.repeat_interleave(size, dim=0)
+def _by_head(states: Tensor, size: int, places: Tensor) -> Tensor:
+    """Return [G t, heads size, width] as [heads G, size t, width]; places [G, t]."""
+    cut = states.view(*places.shape, -1, size, states.shape[-1])
+    return cut.permute(2, 0, 3, 1, 4).reshape(-1, size * places.shape[1], states.shape[-1])
 
 
-def _hand_out(to: Tensor, found: Tensor, places: tuple[Place, ...], size: int, once: bool) -> None:
-    """Add gradients [H, T, width] to the tokens [G, N, width] that were read, or set them where all are read once."""
-    if once:
-        to.narrow(1, *places[0]).copy_(found)
-        return
-    if size > 1:
-        found = found.unflatten(0, (-1, size)).sum(1)
-    start = 0
-    for place in places:
-        to.narrow(1, *place).add_(found.narrow(1, start, place.length))
-        start += place.length
+def _by_token(states: Tensor, places: Tensor) -> Tensor:
+    """Return [heads G, size t, width] as [G t, heads size, width]; places [G, t]."""
+    num_rows, num_tokens = places.shape
+    cut = states.view(-1, num_rows, states.shape[1] // num_tokens, num_tokens, states.shape[-1])
+    return cut.permute(1, 3, 0, 2, 4).reshape(num_rows * num_tokens, -1, states.shape[-1])
 
 
-def _rotate(states: Tensor, rotation: tuple[Tensor, Tensor]) -> None:
-    """Turn [N, H, width] in place by rotary positions (Su et al. 2021), the halves of a head being the coordinates."""
-    cosines, sines = (angle.unsqueeze(1) for angle in rotation)  # [N, 1, width / 2]
-    first, second = states.chunk(2, dim=-1)
-    crossed = first * sines
-    first.mul_(cosines).addcmul_(second, sines, value=-1)
-    second.mul_(cosines).add_(crossed)
-
-
-@lru_cache(maxsize=256)
-def _causal(size: int, dtype: torch.dtype) -> Tensor:
-    """Return what is added to scores [size, size]: 0 for keys up to the query's own, else minus infinity."""
-    return torch.full((size, size), -torch.inf, dtype=dtype).triu(1)
+def _add(to: Tensor, found: Tensor, places: Tensor, real: Tensor) -> None:
+    """Add a group's gradients [heads G, size t, width] to the tokens [N, heads size, width] that they belong to."""
+    to.index_add_(0, places.flatten().index_select(0, real), _by_token(found, places).index_select(0, real))
