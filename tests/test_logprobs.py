@@ -107,7 +107,8 @@ def test_products_in_half_precision_are_summed_in_float32(head):
     hidden, ids = torch.randn(6, 5), torch.randint(9, (6,))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = logprobs.of_hidden(hidden, head, ids)
-    expected = head.bfloat16()(hidden.bfloat16()).float().log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+    product = (hidden.bfloat16() @ head.weight.bfloat16().t()).float()  # the bias is added in float32
+    expected = (product + head.bias).log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 

@@ -6,6 +6,7 @@ and rotation are single passes; a decoding step makes no masks anew and writes k
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -51,9 +52,13 @@ def supports(model: PreTrainedModel) -> bool:
     return False
 
 
-def hidden_states(model: PreTrainedModel, tokens: spans.Stream) -> Tensor:
-    """Return the last hidden states of the wanted tokens, in the stream's order: [M, D] in float32."""
+def hidden_states(
+    model: PreTrainedModel, ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, forked: bool
+) -> Tensor:
+    """Return the last hidden states of the wanted tokens, row after row: [M, D] in float32; as in `spans.stream`."""
     network = _network(model)
+    dtype = products.dtype(model.get_input_embeddings().weight)
+    tokens = spans.stream(ids, positions, segments, wanted, forked, partial(products.num_rows, of=dtype))
 
     def attend(projected: Tensor, groups: list[spans.Group], num_results: int) -> Tensor:
         return spans.attend(projected, network.heads, groups, num_results)

@@ -39,16 +39,19 @@ def measured(
     temperature: float,
 ) -> Measured:
     """Return what PPO asks of both models' hidden states [M, D] and of the sampled ids [M]."""
-    parts = []
-    dtype = products.dtype(hidden)
+    parts, heads = [], (head, reference_head)
+    weights = [layer.weight.to(products.dtype(hidden)) for layer in heads]
     for rows in _chunks(len(ids), head.weight.shape[0]):
-        (scaled, normaliser), other = (
-            _scaled(states[rows], layer.weight, layer.bias, dtype, temperature)
-            for states, layer in ((hidden, head), (reference_hidden, reference_head))
+        scaled, other = (
+            _scaled(states[rows], weight, layer.bias, temperature)
+            for states, layer, weight in zip((hidden, reference_hidden), heads, weights, strict=True)
         )
+        normaliser, probabilities = _normalised(scaled)
         ours = of_tokens(scaled, ids[rows]) - normaliser  # as in of_hidden, to the last bit
-        log_p, log_q = scaled.sub_(normaliser.unsqueeze(-1)), other[0].sub_(other[1].unsqueeze(-1))
-        parts.append((ours, of_tokens(log_q, ids[rows]), entropy(log_p), exact_kl(log_p, log_q)))
+        log_p, log_q = scaled.sub_(normaliser.unsqueeze(-1)), other.log_softmax(dim=-1)
+        entropies = -torch.linalg.vecdot(probabilities, log_p)
+        kls = -entropies - torch.linalg.vecdot(probabilities, log_q)
+        parts.append((ours, of_tokens(log_q, ids[rows]), entropies, kls))
     return Measured(*map(torch.cat, zip(*parts, strict=True)))
 
 
@@ -79,48 +82,57 @@ class _TokenLogprobs(Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, temperature: float
     ) -> Tensor:
-        parts = []
-        chunks, dtype = _chunks(len(ids), weight.shape[0]), products.dtype(hidden)
+        parts, lowered = [], weight.to(products.dtype(hidden))
+        chunks = _chunks(len(ids), weight.shape[0])
         for rows in chunks:
-            scaled, normaliser = _scaled(hidden[rows], weight, bias, dtype, temperature)
+            scaled = _scaled(hidden[rows], lowered, bias, temperature)
+            normaliser, probabilities = _normalised(scaled)
             parts.append(of_tokens(scaled, ids[rows]) - normaliser)
-        kept = (scaled, normaliser) if len(chunks) == 1 else (None, None)
-        ctx.save_for_backward(hidden, weight, bias, ids, *kept)
-        ctx.temperature, ctx.dtype = temperature, dtype
+        ctx.save_for_backward(hidden, weight, bias, ids, probabilities if len(chunks) == 1 else None)
+        ctx.temperature, ctx.dtype = temperature, lowered.dtype
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, bias, ids, kept, kept_normaliser = ctx.saved_tensors
-        dtype = ctx.dtype
-        to_hidden, to_weight = torch.empty(hidden.shape, dtype=dtype, device=hidden.device), None
-        to_bias = torch.zeros_like(bias) if bias is not None else None
+        hidden, weight, bias, ids, kept = ctx.saved_tensors
+        lowered, to_weight = weight.to(ctx.dtype), torch.zeros_like(weight)
+        to_hidden, to_bias = [], torch.zeros_like(bias) if bias is not None else None
         for rows in _chunks(len(ids), weight.shape[0]):
             if kept is None:
-                scaled, normaliser = _scaled(hidden[rows], weight, bias, dtype, ctx.temperature)
+                _, probabilities = _normalised(_scaled(hidden[rows], lowered, bias, ctx.temperature))
             else:
-                scaled, normaliser = kept, kept_normaliser
+                probabilities = kept.clone()  # a second call may come
             share = gradient[rows].unsqueeze(1) / ctx.temperature  # d log p / d logits = (1[token] - softmax) / T
-            to_logits = scaled.sub_(normaliser.unsqueeze(1)).exp_().mul_(-share)
-            to_logits.scatter_add_(1, ids[rows].unsqueeze(1), share)
+            to_logits = probabilities.mul_(-share).scatter_add_(1, ids[rows].unsqueeze(1), share)
             if to_bias is not None:
                 to_bias += to_logits.sum(0)
-            to_logits = to_logits.to(dtype)
-            torch.mm(to_logits, weight.to(dtype), out=to_hidden[rows])
-            part = to_logits.t() @ hidden[rows].to(dtype)
-            to_weight = part.to(weight.dtype) if to_weight is None else to_weight.add_(part)
-        return to_hidden.to(hidden.dtype), to_weight, to_bias, None, None
+            to_logits, states = _filled(to_logits, ctx.dtype), _filled(hidden[rows], ctx.dtype)
+            to_hidden.append((to_logits @ lowered)[: len(share)])
+            if ctx.dtype == weight.dtype:
+                to_weight.addmm_(to_logits.t(), states)
+            else:
+                to_weight.add_(to_logits.t() @ states)
+        return torch.cat(to_hidden).to(hidden.dtype), to_weight, to_bias, None, None
 
 
-def _scaled(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, temperature: float
-) -> tuple[Tensor, Tensor]:
-    """Return logits / temperature [n, V] and their log-sum-exp [n] in float32; the product is computed in `dtype`."""
-    to_add = None if bias is None else bias.to(dtype)
-    logits = nn.functional.linear(hidden.to(dtype), weight.to(dtype), to_add).float()
-    if temperature != 1:
-        logits.div_(temperature)
-    return logits, logits.logsumexp(dim=-1)
+def _scaled(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
+    """Return logits / temperature [n, V] in float32; the product is computed in the dtype of `weight`."""
+    with products.as_written():
+        logits = (_filled(hidden, weight.dtype) @ weight.t())[: len(hidden)].float()
+    if bias is not None:
+        logits = logits + bias
+    return logits if temperature == 1 else logits.div_(temperature)
+
+
+def _normalised(scaled: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the log-sum-exp [n] and the softmax of [n, V]: one pass makes both, the largest share is 1 / sum."""
+    probabilities = scaled.softmax(dim=-1)
+    return scaled.amax(dim=-1) - probabilities.amax(dim=-1).log(), probabilities
+
+
+def _filled(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return rows [n, D] in `dtype`, and zeros after them as `products.num_rows` asks."""
+    return nn.functional.pad(rows.to(dtype), (0, 0, 0, products.num_rows(len(rows), dtype) - len(rows)))
 
 
 def _chunks(num_rows: int, num_columns: int) -> list[slice]:

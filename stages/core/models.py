@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from stages.core import allocator, lean, norms, parallel, spans
+from stages.core import allocator, lean, norms, parallel
 from stages.core.batching import Forked, position_ids, segment_attention
 from stages.params.runtime import Runtime
 
@@ -33,6 +33,7 @@ def prepare(runtime: Runtime, seed: int) -> None:
         raise ValueError("params.yaml: runtime.device is 'cuda' but torch sees no GPU; set it to 'cpu'")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")  # of about 2 MB each; see products.num_rows
     allocator.keep_freed_memory()
     parallel.set_workers(runtime.workers)
     torch.set_num_threads(runtime.threads // runtime.workers)
@@ -182,7 +183,7 @@ def hidden_states(
     another) or "forked" (segment 1 begins all others of its row).
     """
     if lean.supports(model):
-        return lean.hidden_states(model, spans.stream(ids, positions, segments, wanted, kind == "forked"))
+        return lean.hidden_states(model, ids, positions, segments, wanted, kind == "forked")
     seen = segments if kind == "plain" else segment_attention(segments, torch.float32, kind == "forked")
     hidden = model.base_model(input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False)
     return hidden.last_hidden_state[wanted]

@@ -15,3 +15,15 @@ def dtype(states: Tensor) -> torch.dtype:
 def as_written() -> AbstractContextManager:
     """Return a context on a CPU in which products are computed in the dtypes of their factors."""
     return torch.autocast("cpu", enabled=False)
+
+
+def num_rows(needed: int, of: torch.dtype) -> int:
+    """Return how many rows to compute where so many are needed.
+
+    oneDNN makes a program for each shape of a bfloat16 product, which takes as long as the product and about two
+    megabytes; in steps of a sixteenth or less there are few shapes.
+    """
+    if of != torch.bfloat16:
+        return needed
+    step = max(16, 2 ** (needed.bit_length() - 5))
+    return -(-needed // step) * step

@@ -1,6 +1,6 @@
 """Sequences end to end in one stream of tokens, without padding, and the attention within each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -24,6 +24,8 @@ class Group(NamedTuple):
 
 
 class Stream(NamedTuple):
+    """Real tokens, and after them as many that stand in no group as it takes to fill the asked number of rows."""
+
     ids: Tensor  # [N]
     positions: Tensor  # [N]
     groups: list[Group]  # every token asks
@@ -41,11 +43,18 @@ class _Sequences(NamedTuple):
     length: numpy.ndarray  # [n]
 
 
-def stream(ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, forked: bool) -> Stream:
+def stream(
+    ids: Tensor,
+    positions: Tensor,
+    segments: Tensor,
+    wanted: Tensor,
+    forked: bool,
+    num_rows: Callable[[int], int] = lambda needed: needed,
+) -> Stream:
     """Return the real tokens of a batch, row after row; all tensors are [B, T].
 
     segments: number of the sequence in its row, 0 for padding. With `forked`, segment 1 is the beginning of the others
-    of its row. wanted: True where the model's last hidden state is asked for.
+    of its row. wanted: True where the model's last hidden state is asked for. num_rows: N, and M, of those needed.
     """
     real = segments > 0
     row = torch.arange(len(ids), device=ids.device).unsqueeze(1)
@@ -63,13 +72,22 @@ def stream(ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, for
     first = end.copy()  # [n] place of each sequence's first wanted token
     numpy.minimum.at(first, owner[places], places)
     asking = end - first
+    num_more = num_rows(len(owner)) - len(owner)
     if asking.sum() == len(owner):
-        last, rows, chosen = everyone, None, asked
+        last, rows, chosen = everyone, None, _filled(asked, num_more)
     else:
         last = _groups(sequences, first, asking, asking.cumsum() - asking)
-        rows = torch.from_numpy((numpy.arange(len(owner)) >= first[owner]).nonzero()[0]).to(ids.device)  # [M]
-        chosen = asked[rows]
-    return Stream(ids[real], positions[real], everyone, last, rows, None if bool(chosen.all()) else chosen)
+        rows = torch.from_numpy((numpy.arange(len(owner)) >= first[owner]).nonzero()[0])  # [M]
+        more = num_rows(len(rows)) - len(rows)
+        rows, chosen = _filled(rows, more), _filled(asked[rows], more)
+    if bool(chosen.all()):
+        chosen = None
+    return Stream(_filled(ids[real], num_more), _filled(positions[real], num_more), everyone, last, rows, chosen)
+
+
+def _filled(values: Tensor, num_more: int) -> Tensor:
+    """Return values [n] and so many zeros (False) after them."""
+    return torch.cat([values, values.new_zeros(num_more)]) if num_more else values
 
 
 def _behind_beginnings(sequences: _Sequences, names: numpy.ndarray, per_row: int) -> _Sequences:
@@ -85,9 +103,7 @@ def _behind_beginnings(sequences: _Sequences, names: numpy.ndarray, per_row: int
     return sequences._replace(beginning=beginning, shared=shared)
 
 
-def _groups(
-    sequences: _Sequences, first: numpy.ndarray, asking: numpy.ndarray, results: numpy.ndarray
-) -> list[Group]:
+def _groups(sequences: _Sequences, first: numpy.ndarray, asking: numpy.ndarray, results: numpy.ndarray) -> list[Group]:
     """Return all sequences that ask, longest first; each asks from place `first` [n] on, by `asking` [n] tokens.
 
     results [n]: where the results of its tokens begin.
@@ -170,7 +186,7 @@ def read(
 ) -> tuple[Tensor, list[Tensor]]:
     """Return what `attend` does, [M, H width], and each group's weights, which sum to 1 over the read tokens."""
     width, size = _width(projected, heads), heads[0] // heads[1]
-    result, weights = projected.new_empty(num_results, heads[0], width), []
+    result, weights = projected.new_zeros(num_results, heads[0], width), []
     for group in groups:
         asking, keys, values = _chosen(projected, heads, group)
         scores = torch.bmm(asking, keys.transpose(1, 2)).mul_(width**-0.5)  # [G heads, size t, T]
