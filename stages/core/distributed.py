@@ -75,10 +75,14 @@ def gathered(value: Value) -> list[Value]:
         return [value]
     import torch
     from accelerate import PartialState
-    from accelerate.utils import send_to_device
+    from accelerate.utils import recursively_apply, send_to_device
+
+    def alone(tensor: "Tensor") -> "Tensor":
+        """Another's GPU is not this one's, and a row would take its whole batch along."""
+        return tensor.to("cpu", copy=True)
 
     found: list = [None] * _num_processes
-    torch.distributed.all_gather_object(found, send_to_device(value, "cpu"))  # another's GPU is not this one's
+    torch.distributed.all_gather_object(found, recursively_apply(alone, value))
     return send_to_device(found, PartialState().device)
 
 
