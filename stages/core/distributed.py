@@ -86,17 +86,19 @@ def gathered(value: Value) -> list[Value]:
     return send_to_device(found, PartialState().device)
 
 
-def add_up(tensors: Sequence["Tensor"]) -> None:
-    """Make each tensor the sum of all processes' own, to the same bits everywhere; shapes are alike. Collective."""
+def summed(tensors: Sequence["Tensor"]) -> list["Tensor"]:
+    """Return the sums of all processes' tensors, to the same bits everywhere; shapes are alike. Collective."""
     if _num_processes == 1:
-        return
+        return list(tensors)
     import torch
 
+    totals: list[Tensor] = []
     for some in _messages(tensors):
         message = torch.cat([tensor.flatten() for tensor in some])
         torch.distributed.all_reduce(message)
-        for tensor, total in zip(some, message.split([tensor.numel() for tensor in some]), strict=True):
-            tensor.copy_(total.view_as(tensor))
+        pieces = message.split([tensor.numel() for tensor in some])
+        totals += [piece.view(tensor.shape) for piece, tensor in zip(pieces, some, strict=True)]
+    return totals
 
 
 def _messages(tensors: Sequence["Tensor"]) -> Iterator[list["Tensor"]]:

@@ -101,10 +101,9 @@ def _of_all_processes(total: float, measures: dict, weights: list[nn.Parameter])
         *distributed.gathered((total, measures, [weight.grad is not None for weight in weights])), strict=True
     )
     moved = [weight for weight, anywhere in zip(weights, map(any, zip(*used, strict=True)), strict=True) if anywhere]
-    for weight in moved:
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
-    distributed.add_up([weight.grad for weight in moved])
+    own = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in moved]
+    for weight, gradient in zip(moved, distributed.summed(own), strict=True):
+        weight.grad = gradient
     names = dict.fromkeys(name for measured in several for name in measured)
     return sum(totals), {name: sum(measured.get(name, 0.0) for measured in several) for name in names}
 
