@@ -1,7 +1,9 @@
 """Every loop for its first two updates, on toys; run alone or by several processes it must give the same.
 
-accelerate launch ... -m tests.two_updates FOLDER WORKERS   FOLDER has toys.reward_model; writes FOLDER/<process>.pt
-accelerate launch ... -m tests.two_updates FOLDER fail      the second process raises, the first waits
+    accelerate launch ... -m tests.two_updates FOLDER
+
+FOLDER has toys.reward_model; each process writes there what it finds, with one worker and with two, to <process>.pt.
+Then the second process breaks down while the first waits for it.
 """
 
 import sys
@@ -145,8 +147,8 @@ def unused_weights() -> list[torch.Tensor]:
     return [weight.detach() for weight in model.parameters()]
 
 
-def failing() -> None:
-    """Let one process break down in a part while the others wait for its gradient."""
+def break_down() -> None:
+    """Fail in a part of one process while the others wait for its gradient."""
     model = nn.Linear(1, 1)
 
     def part() -> optimisation.Share:
@@ -157,14 +159,16 @@ def failing() -> None:
     optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), [part, part], 1.0)
 
 
-def main(folder: Path, told: str) -> None:
+def main(folder: Path) -> None:
     models.prepare(RUNTIME, seed=0)
-    if told == "fail":
-        failing()
-    parallel.set_workers(int(told))
-    torch.save(everything(folder), folder / f"{distributed.number()}.pt")
-    distributed.leave()
+    found = {}
+    for workers in (1, 2):
+        parallel.set_workers(workers)
+        found[workers] = everything(folder)
+    torch.save(found, folder / f"{distributed.number()}.pt")
+    distributed.wait()
+    break_down()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]))
