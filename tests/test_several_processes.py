@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from stages import reward_model
-from stages.core import files, launch, lineage, models, supervised
+from stages.core import files, launch, lineage, models, parallel, supervised
 from tests import toys, two_updates
 from tests.test_reward_model import prepared
 
@@ -103,6 +103,30 @@ def test_a_stage_starts_the_processes_of_params_yaml_and_writes_once(root, token
     assert_close(both, one)
     one, both = (json.loads((place / "metrics/reward_model/r1.json").read_text()) for place in (root, other))
     assert_close(both, one)
+
+
+@pytest.mark.parametrize(("processes", "environment"), [(1, {}), (3, {}), (3, {"WORLD_SIZE": "2"})])
+def test_processes_are_started_where_params_yaml_wants_several_and_none_were_started(
+    root, monkeypatch, processes, environment
+):
+    toys.set_param(root, "runtime.processes", processes)
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["ppo.py", "r1"])
+    monkeypatch.setattr(os, "execv", lambda program, command: begun.append(command[-4:]))
+    begun: list = []
+    launch.run("ppo", lambda round: begun.append(round) if not begun else None, round="r1")
+    assert begun == (
+        [["--nproc_per_node=3", "-m", "stages.ppo", "r1"]] if processes == 3 and not environment else ["r1"]
+    )
+
+
+def test_a_batch_is_cut_for_every_worker_of_every_process(monkeypatch):
+    monkeypatch.setattr(parallel.distributed, "count", lambda: 3)
+    parallel.set_workers(2)
+    assert [parallel.part_size(12, most) for most in (100, 1)] == [2, 1]
 
 
 def test_all_but_the_first_process_write_nothing(tmp_path, tokenizer, monkeypatch):
