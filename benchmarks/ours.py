@@ -39,7 +39,14 @@ SFT = {
 
 
 def runtime(settings: dict) -> Runtime:
-    made = Runtime(device="cpu", dtype="float32", attention="eager", threads=work.THREADS, workers=settings["workers"])
+    made = Runtime(
+        device="cpu",
+        dtype="float32",
+        attention="eager",
+        processes=1,
+        threads=work.THREADS,
+        workers=settings["workers"],
+    )
     models.prepare(made, 0)
     return made
 

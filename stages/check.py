@@ -143,7 +143,7 @@ def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
 
 
 def _workers_share_the_threads(params: Any) -> Iterator[str]:
-    threads, workers = params.runtime.threads, params.runtime.workers
+    processes, threads, workers = params.runtime.processes, params.runtime.threads, params.runtime.workers
     if threads % workers:
         yield f"runtime.workers: expected a divisor of runtime.threads, {threads} (got {workers})"
     if params.runtime.device == "cuda" and workers > 1:
@@ -151,6 +151,8 @@ def _workers_share_the_threads(params: Any) -> Iterator[str]:
     for name in ("sft", "feedme"):
         if getattr(params, name).dropout and workers > 1:
             yield f"runtime.workers: {name}.dropout draws from one generator; expected 1 with dropout (got {workers})"
+        if getattr(params, name).dropout and processes > 1:
+            yield f"runtime.processes: {name}.dropout draws from one generator; expected 1 (got {processes})"
 
 
 RULES = (  # impossible combinations, each rule a generator of mistakes

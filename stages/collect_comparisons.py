@@ -4,7 +4,7 @@ import random
 import sys
 from pathlib import Path
 
-from stages.core import agreement, chat, failures, models, outputs, records, rollouts, seeds, tracking
+from stages.core import agreement, chat, failures, launch, models, outputs, records, rollouts, seeds, tracking
 from stages.core.files import new_folder
 from stages.params.base import load
 from stages.params.collect_comparisons import CollectComparisons, CollectComparisonsInputs, Labelers
@@ -157,4 +157,4 @@ def describe(comparisons: dict[str, list[dict]], new: dict[str, list[dict]]) -> 
 
 
 if __name__ == "__main__":
-    main(round=sys.argv[1])
+    launch.run(STAGE, main, round=sys.argv[1])

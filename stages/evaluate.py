@@ -14,6 +14,7 @@ from stages.core import (
     chat,
     failures,
     findings,
+    launch,
     models,
     outputs,
     records,
@@ -223,4 +224,4 @@ def slice_rows(found: Findings) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    launch.run(STAGE, main)

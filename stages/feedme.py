@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.core import failures, models, outputs, records, supervised_stage, tracking
+from stages.core import failures, launch, models, outputs, records, supervised_stage, tracking
 from stages.params.base import load
 from stages.params.feedme import FeedmeInputs
 
@@ -47,4 +47,4 @@ def best_answers(comparisons: list[dict]) -> list[dict]:
 
 
 if __name__ == "__main__":
-    main()
+    launch.run(STAGE, main)

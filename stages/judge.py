@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from stages.core import failures, models, outputs, records, reward_stage, seeds, tracking
+from stages.core import failures, launch, models, outputs, records, reward_stage, seeds, tracking
 from stages.params.base import load
 from stages.params.reward_model import JudgeInputs
 
@@ -42,4 +42,4 @@ def halves(comparisons: list[dict]) -> tuple[list[dict], list[dict]]:
 
 
 if __name__ == "__main__":
-    main()
+    launch.run(STAGE, main)

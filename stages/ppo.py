@@ -15,6 +15,7 @@ from stages.core import (
     experience,
     failures,
     language_modelling,
+    launch,
     logprobs,
     models,
     optimisation,
@@ -248,4 +249,4 @@ def mean_of_last(curve: list[dict], name: str, num_points: int = 5) -> float:
 
 
 if __name__ == "__main__":
-    main(round=sys.argv[1])
+    launch.run(STAGE, main, round=sys.argv[1])

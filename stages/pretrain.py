@@ -12,6 +12,7 @@ from stages.core import (
     failures,
     initialisation,
     language_modelling,
+    launch,
     models,
     muon,
     optimisation,
@@ -175,4 +176,4 @@ def copying(model: PreTrainedModel, base_tokenizer, probes: list[dict], runtime:
 
 
 if __name__ == "__main__":
-    main()
+    launch.run(STAGE, main)

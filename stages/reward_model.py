@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from stages.core import failures, models, outputs, records, reward_stage, seeds, tracking
+from stages.core import failures, launch, models, outputs, records, reward_stage, seeds, tracking
 from stages.params.base import load
 from stages.params.reward_model import RewardModelInputs
 
@@ -39,4 +39,4 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
 
 
 if __name__ == "__main__":
-    main(round=sys.argv[1])
+    launch.run(STAGE, main, round=sys.argv[1])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.core import chat, failures, models, outputs, records, supervised_stage, tracking
+from stages.core import chat, failures, launch, models, outputs, records, supervised_stage, tracking
 from stages.params.base import load
 from stages.params.sft import SftInputs
 
@@ -39,4 +39,4 @@ def main(root: Path = Path(".")) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    launch.run(STAGE, main)

@@ -92,6 +92,7 @@ def test_all_mistakes_are_listed_at_once(tiny):
         ({"runtime.threads": 3, "runtime.workers": 2}, "runtime.workers: expected a divisor of runtime.threads, 3"),
         ({"runtime.threads": 2, "runtime.workers": 2, "runtime.device": "cuda"}, "expected 1 (got 2)"),
         ({"runtime.threads": 2, "runtime.workers": 2, "sft.dropout": 0.2}, "sft.dropout draws from one generator"),
+        ({"runtime.processes": 2, "feedme.dropout": 0.2}, "runtime.processes: feedme.dropout draws from one generator"),
     ],
 )
 def test_impossible_combinations_and_missing_inputs_are_named(tiny, changes, named):

@@ -5,7 +5,6 @@ import torch
 from transformers import AutoConfig
 
 from stages.core import batching, lean, models
-from stages.params.runtime import Runtime
 from tests import toys
 
 ROWS = [[20, 21, 22, 23, 24], [30, 31, 32], [40, 41, 42, 43]]
@@ -176,7 +175,7 @@ def test_a_gpu_that_is_not_there_is_said_so():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(ValueError, match=r"runtime\.device"):
-        models.prepare(Runtime(device="cuda", dtype="float32", attention="eager", threads=1, workers=1), seed=0)
+        models.prepare(toys.runtime().model_copy(update={"device": "cuda"}), seed=0)
 
 
 def test_prepare_seeds_torch_and_sets_its_threads():

@@ -47,7 +47,7 @@ def test_a_model_says_the_same_after_the_replacement(tokenizer, family):
 @pytest.mark.parametrize(("dtype", "replaced"), [("float32", True), ("bfloat16", False)])
 def test_only_float32_on_a_cpu_takes_it(dtype, replaced):
     model = AutoModelForCausalLM.from_config(shapes.config("tiny", vocab_size=50, pad_id=0, eos_id=1))
-    runtime = Runtime(device="cpu", dtype=dtype, attention="eager", threads=1, workers=1)
+    runtime = Runtime(device="cpu", dtype=dtype, attention="eager", processes=1, threads=1, workers=1)
     placed = models.placed(model, runtime)
     assert any(isinstance(module, norms.RMSNorm) for module in placed.modules()) == replaced
 

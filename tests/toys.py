@@ -34,7 +34,7 @@ def gradients(model, parts):
 def runtime(dtype: str = "float32", attention: str = "eager"):
     from stages.params.runtime import Runtime
 
-    return Runtime(device="cpu", dtype=dtype, attention=attention, threads=1, workers=1)
+    return Runtime(device="cpu", dtype=dtype, attention=attention, processes=1, threads=1, workers=1)
 
 
 def tokenizer():
@@ -170,7 +170,7 @@ def comparisons(count: int) -> list[dict]:
 def shrunken_params() -> dict[str, Any]:
     """Return this repository's params.yaml, made small enough for a test, as nested dicts."""
     whole = read_yaml(REPO / "params.yaml")
-    whole["runtime"] = {"device": "cpu", "dtype": "float32", "attention": "eager", "threads": 1, "workers": 1}
+    whole["runtime"] |= {"device": "cpu", "dtype": "float32", "attention": "eager", "threads": 1, "workers": 1}
     whole["tracking"]["enabled"] = False
     size = {"shape": "tiny", "vocab_size": 340, "previous_token_heads": 1}
     whole["pretrain"] |= size | {"copying_steps": 1, "tokens": 512, "sequence_tokens": 16, "batch_size": 8}

@@ -1,4 +1,7 @@
-"""Writing files so that a reader sees the old bytes or the new ones, never half of either."""
+"""Writing files so that a reader sees the old bytes or the new ones, never half of either.
+
+Of several processes that compute together, the first writes and the others pass through.
+"""
 
 import json
 import os
@@ -8,9 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stages.core import distributed
+
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path` atomically: temporary name, fsync, rename."""
+    if not distributed.is_first():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with open(temporary, "w", encoding="utf-8", newline="\n") as file:
@@ -27,8 +34,15 @@ def write_json(path: Path, content: Any) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `path` when the block ends without an error (an old `path` goes then)."""
+    """Yield a temporary folder that becomes `path` when the block ends without an error (an old `path` goes then).
+
+    All processes leave the block together, when `path` is there. The block must write by `write_text` or `models.save`.
+    """
     temporary = path.with_name(f".{path.name}.partial")
+    if not distributed.is_first():
+        yield temporary
+        distributed.wait()
+        return
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     yield temporary
@@ -40,3 +54,4 @@ def new_folder(path: Path) -> Iterator[Path]:
     if path.exists():
         shutil.rmtree(path)
     os.replace(temporary, path)
+    distributed.wait()

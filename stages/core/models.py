@@ -19,13 +19,13 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from stages.core import allocator, lean, norms, parallel
+from stages.core import allocator, distributed, lean, norms, parallel
 from stages.core.batching import Forked, position_ids, segment_attention
 from stages.params.runtime import Runtime
 
 
 def prepare(runtime: Runtime, seed: int) -> None:
-    """Set threads, workers, seeds and determinism for this process; call it once, before any tensor is made.
+    """Join the other processes; set threads, workers, seeds and determinism; call it once, before any tensor is made.
 
     Raises ValueError when the params ask for a GPU that is not there.
     """
@@ -35,6 +35,7 @@ def prepare(runtime: Runtime, seed: int) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")  # of about 2 MB each; see products.num_rows
     allocator.keep_freed_memory()
+    distributed.join(runtime.device)
     parallel.set_workers(runtime.workers)
     torch.set_num_threads(runtime.threads // runtime.workers)
     torch.use_deterministic_algorithms(True, warn_only=runtime.device == "cuda")  # CUDA has no deterministic cumsum
@@ -206,6 +207,8 @@ def spread(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def save(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
-    """Write model and tokenizer into `folder` as `from_pretrained` reads them."""
+    """Write model and tokenizer into `folder` as `from_pretrained` reads them; of several processes the first does."""
+    if not distributed.is_first():
+        return
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

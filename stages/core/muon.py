@@ -44,7 +44,7 @@ class Muon(torch.optim.AdamW):
             if weight.grad is not None:
                 alike.setdefault(tuple(sorted(weight.shape)), []).append(weight)
         parts = [part for weights in alike.values() for part in parallel.cut(weights, len(weights))]
-        for _ in parallel.each(lambda part: self._move(part, group), parts):
+        for _ in parallel.here(lambda part: self._move(part, group), parts):
             pass
         super().step()  # leaves weights without a gradient alone
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from stages.core import failures, parallel
+from stages.core import distributed, failures, parallel
 from stages.params.optimisation import Optimisation
 
 
@@ -65,20 +65,22 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def step(
     model: nn.Module, optimiser: torch.optim.Optimizer, parts: Iterable[Callable[[], Share]], max_grad_norm: float
 ) -> Update:
-    """Add up the gradients of the batch's parts, each computed by a call, and update once.
+    """Add up the gradients of the batch's parts, each computed by a call in one of the processes, and update once.
 
-    Raises NotFinite, before it moves a weight, when the loss or its gradient is not finite.
+    Every process makes the same update. Raises NotFinite, before it moves a weight, when the loss or its gradient is
+    not finite.
     """
     optimiser.zero_grad(set_to_none=True)
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     total, measures = 0.0, {}
-    for loss, gradients, shares in parallel.each(lambda part: _differentiated(part(), weights), parts):
+    for loss, gradients, shares in parallel.here(lambda part: _differentiated(part(), weights), parallel.own(parts)):
         total += loss
         for weight, gradient in zip(weights, gradients, strict=False):
             if gradient is not None:
                 weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
         for name, share in shares.items():
             measures[name] = measures.get(name, 0.0) + share
+    total, measures = _of_all_processes(total, measures, weights)
     if not math.isfinite(total):
         raise failures.NotFinite(f"the loss became {total}")
     norm = nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
@@ -86,6 +88,24 @@ def step(
         raise failures.NotFinite(f"the gradient's norm became {norm} (the loss was {total})")
     optimiser.step()
     return Update(total, norm, measures)
+
+
+def _of_all_processes(total: float, measures: dict, weights: list[nn.Parameter]) -> tuple[float, dict]:
+    """Return the loss and the measures of all processes' parts, and give the weights the gradients of all.
+
+    Where a process had no part that uses a weight, or no part at all, its share is 0.
+    """
+    if distributed.count() == 1:
+        return total, measures
+    totals, several, used = zip(
+        *distributed.gathered((total, measures, [weight.grad is not None for weight in weights])), strict=True
+    )
+    moved = [weight for weight, anywhere in zip(weights, map(any, zip(*used, strict=True)), strict=True) if anywhere]
+    own = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in moved]
+    for weight, gradient in zip(moved, distributed.summed(own), strict=True):
+        weight.grad = gradient
+    names = dict.fromkeys(name for measured in several for name in measured)
+    return sum(totals), {name: sum(measured.get(name, 0.0) for measured in several) for name in names}
 
 
 def _differentiated(share: Share, weights: list[nn.Parameter]) -> tuple[float, tuple[Tensor | None, ...], dict]:

@@ -1,14 +1,18 @@
-"""Parts of a batch computed side by side, each on a thread of this process.
+"""Parts of a batch computed side by side, each on a thread of one of the processes that compute together.
 
 Threads that share every operator of a small model meet thousands of times an update, and all wait where one of them has
 to give its core to another process; parts meet once. Results come in the parts' order: only the cut changes bytes.
+Every process asks for all parts and gets all results, so that what is made of them needs no word about processes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 import torch
+
+from stages.core import distributed
 
 Row = TypeVar("Row")
 Part = TypeVar("Part")
@@ -29,17 +33,36 @@ def set_workers(num_workers: int) -> None:
 
 
 def workers() -> int:
-    """Return how many parts are computed at once."""
+    """Return how many parts this process computes at once."""
     return _num_workers
 
 
 def part_size(num_rows: int, most: int) -> int:
-    """Return the rows of a part so that every worker has one of like size, and none more than `most` rows."""
-    return max(1, min(most, -(-num_rows // _num_workers)))
+    """Return the rows of a part so that every worker of every process has one of like size, none above `most` rows."""
+    return max(1, min(most, -(-num_rows // (_num_workers * distributed.count()))))
 
 
 def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
-    """Yield function(part) for every part, in their order, under the caller's gradient mode and autocast.
+    """Yield function(part) for every part, in their order, each computed by one process and heard of by all.
+
+    See `here`. Results are pickled where there are several processes.
+    """
+    results = here(function, own(parts))
+    if distributed.count() == 1:
+        yield from results
+        return
+    shares = distributed.gathered(list(results))
+    for place in range(sum(map(len, shares))):
+        yield shares[place % len(shares)][place // len(shares)]
+
+
+def own(parts: Iterable[Part]) -> Iterator[Part]:
+    """Yield the parts that are this process's to compute: all, or every n-th of n processes."""
+    yield from islice(parts, distributed.number(), None, distributed.count())
+
+
+def here(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """Yield function(part) for every part, computed in this process, under the caller's gradient mode and autocast.
 
     The functions of two parts must not change what the other reads, nor draw from torch's global generator.
     """

@@ -167,6 +167,7 @@ class Recorder:
             "mlflow.source.name": "dvc.yaml",
             "mlflow.source.git.commit": self._commit.sha,
             "git.dirty": str(self._commit.dirty).lower(),
+            "processes": os.environ.get("WORLD_SIZE", "1"),  # as started, which params.yaml need not know
             "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),
         }
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel
 
-from stages.core import batching, chat, failures, language_modelling, models, optimisation, parallel, seeds
+from stages.core import batching, chat, distributed, failures, language_modelling, models, optimisation, parallel, seeds
 from stages.core.optimisation import Share
 from stages.params.runtime import Runtime
 from stages.params.supervised import Supervised
@@ -55,8 +55,11 @@ def train(
 ) -> Iterator[dict]:
     """Fine-tune in place; yield a point an update, with `validation_loss` (nats per token) where an epoch ends.
 
-    The model ends with the weights of the epoch that `params.select` names.
+    The model ends with the weights of the epoch that `params.select` names. Raises ValueError for dropout in several
+    processes, whose draws would depend on how many they are.
     """
+    if params.dropout and distributed.count() > 1:
+        raise ValueError("dropout draws from one generator: set it to 0 in params.yaml, or start one process")
     optimiser = optimisation.adamw(model, params.optimisation)
     num_steps = count_steps(len(examples), params)
     steps_per_epoch = num_steps // params.epochs

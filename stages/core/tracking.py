@@ -9,7 +9,6 @@ Nothing here changes a byte of a stage's outputs. A store that cannot be opened 
 its first step; one that fails later costs a warning and never the trained model.
 """
 
-import os
 import signal
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from stages.core import lineage
+from stages.core import distributed, lineage
 from stages.core.companion import Companion
 from stages.core.flat import flat_numbers
 from stages.core.progress import Progress, duration
@@ -109,9 +108,8 @@ def stage_run(root: Path, stage: str, round: str | None = None) -> Iterator[Stag
     """
     settings = load(root, TrackingInputs).tracking
     name = stage if round is None else f"{stage}@{round}"
-    first_process = os.environ.get("RANK", "0") == "0"  # under `accelerate launch` one process speaks for all
-    recorder = Companion(root, stage, round, settings) if settings.enabled and first_process else None
-    progress = Progress(name, silent=not first_process)
+    recorder = Companion(root, stage, round, settings) if settings.enabled and distributed.is_first() else None
+    progress = Progress(name, silent=not distributed.is_first())
     run = StageRun(progress, recorder, settings.log_every)
     status = "FAILED"
     try:
@@ -123,7 +121,7 @@ def stage_run(root: Path, stage: str, round: str | None = None) -> Iterator[Stag
         raise
     finally:
         run._close(status)
-        if first_process:
+        if distributed.is_first():
             _report_end(root, progress, recorder, status)
 
 

@@ -1,0 +1,174 @@
+"""Every loop for its first two updates, on toys; run alone or by several processes it must give the same.
+
+    accelerate launch ... -m tests.two_updates FOLDER
+
+FOLDER has toys.reward_model; each process writes there what it finds, with one worker and with two, to <process>.pt.
+Then the second process breaks down while the first waits for it.
+"""
+
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from stages import ppo, pretrain
+from stages.core import (
+    distributed,
+    experience,
+    failures,
+    language_modelling,
+    lineage,
+    models,
+    optimisation,
+    parallel,
+    preference_training,
+    rewards,
+    rollouts,
+    supervised,
+)
+from stages.core.experience import Players
+from stages.params.base import parse
+from stages.params.ppo import Ppo
+from stages.params.pretrain import Pretrain
+from stages.params.reward_model import RewardModel
+from stages.params.supervised import Supervised
+from tests import toys
+
+RUNTIME = toys.runtime()
+
+
+def everything(folder: Path) -> dict[str, Any]:
+    """Return the points, tokens, scores and weights of all loops by name; `folder` holds toys.reward_model."""
+    tokenizer = toys.tokenizer()
+    found = {
+        "pretrain, AdamW": pretraining(tokenizer, muon_momentum=None),
+        "pretrain, Muon": pretraining(tokenizer, muon_momentum=0.9),
+        "sft": sft(tokenizer),
+        "reward model": rewarding(tokenizer),
+        "ppo": reinforcing(tokenizer, folder),
+        "sampling": sampling(tokenizer, folder),
+        "no update": refused(),
+    }
+    return found | {"dvc": lineage.dvc_process(), "unused": unused_weights()}
+
+
+def ended(model: nn.Module, points: Iterator[dict]) -> dict[str, Any]:
+    """Return two points of a loop and the weights after them."""
+    curve = list(islice(points, 2))
+    return {"curve": curve, "weights": [weight.detach().clone() for weight in model.parameters()]}
+
+
+def pretraining(tokenizer, muon_momentum: float | None) -> dict[str, Any]:
+    chosen = toys.section(Pretrain, "pretrain", batch_size=5, copying_steps=1, muon_momentum=muon_momentum)
+    rows = torch.randint(5, 300, (20, chosen.sequence_tokens), generator=torch.Generator().manual_seed(2))
+    model = toys.policy(tokenizer, spread=0.05)
+    return ended(model, pretrain.train(model, rows, chosen, RUNTIME, seed=1))
+
+
+def sft(tokenizer) -> dict[str, Any]:
+    """Two updates on 4 and 3 examples, packed, then a validation that chooses the weights."""
+    content = toys.shrunken_params()["sft"] | {"epochs": 1, "packing": True, "micro_batch_rows": 1}
+    chosen = parse(Supervised, {key: content[key] for key in Supervised.model_fields}, "sft")
+    training = supervised.encode(tokenizer, toys.demonstrations(7), chosen.max_tokens).examples
+    held_out = supervised.encode(tokenizer, toys.demonstrations(4), chosen.max_tokens).examples
+    model = toys.policy(tokenizer, "gpt2")
+    return ended(model, supervised.train(model, tokenizer.pad_token_id, training, held_out, chosen, RUNTIME, seed=1))
+
+
+def rewarding(tokenizer) -> dict[str, Any]:
+    """Two updates on 4 comparisons and on a single one, which leaves a process without a part."""
+    chosen = toys.section(RewardModel, "reward_model")
+    groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen)
+    model = toys.reward_model(tokenizer)
+    return ended(model, preference_training.train(model, tokenizer.pad_token_id, groups, chosen, RUNTIME, seed=1))
+
+
+def reinforcing(tokenizer, folder: Path) -> dict[str, Any]:
+    """Two updates of PPO-ptx with whitened rewards and a moving average, and what is sampled before and after."""
+    controller = {"kind": "adaptive", "target": 0.1, "horizon": 16}
+    sizes = {"iterations": 2, "batch_size": 8, "minibatch_size": 8, "micro_batch_size": 3, "max_completion_tokens": 8}
+    kinds = {"ptx_coef": 2.0, "ema_decay": 0.5, "whiten_rewards": True, "kl_controller": controller}
+    chosen = toys.section(Ppo, "ppo", **sizes, **kinds)
+    started = toys.likes_to_end(toys.policy(tokenizer), tokenizer)
+    value_model, scorer = models.load_classifier(folder, RUNTIME), rewards.RewardScorer(folder, RUNTIME)
+    players = Players(started, value_model, toys.policy(tokenizer, seed=5), scorer, tokenizer)
+    prompts = ppo.tokenised(tokenizer, toys.prompts(8), chosen)
+    text = torch.randint(5, 300, (9, 16), generator=torch.Generator().manual_seed(2))
+    seen = [experience.gather(players, prompts, chosen, RUNTIME, seed=3)]
+    found = ended(players.policy, ppo.train(players, prompts, text, chosen, RUNTIME, seed=1))
+    list(ppo.train(players, prompts, text, chosen, RUNTIME, seed=2))  # to its end, where the average replaces weights
+    seen.append(experience.gather(players, prompts, chosen, RUNTIME, seed=3))
+    tokens = [(one.ids, one.mask) for one in seen]
+    values = [weight.detach().clone() for weight in players.value_model.parameters()]
+    averages = [weight.detach().clone() for weight in players.policy.parameters()]
+    return found | {"tokens": tokens, "seen": seen, "value weights": values, "averages": averages}
+
+
+def sampling(tokenizer, folder: Path) -> dict[str, Any]:
+    """What `collect_comparisons` and `evaluate` ask of models: answers, log-probabilities, scores, losses."""
+    policy = toys.likes_to_end(toys.policy(tokenizer), tokenizer)
+    messages = [record["messages"] for record in toys.prompts(7)]
+    limits = {"temperature": 1.0, "max_completion_tokens": 6, "seed": 1, "batch_size": 3}
+    answers = rollouts.answer(policy, tokenizer, messages, row_ids=[str(row) for row in range(7)], **limits)
+    ids = [answer.token_ids for answer in answers]
+    found = rollouts.sequence_logprobs(policy, tokenizer, messages, ids, temperature=1.0, batch_size=3)
+    scorer = rewards.RewardScorer(folder, RUNTIME)
+    scores = scorer.score_texts(messages, [answer.text for answer in answers], batch_size=3)
+    rows = torch.randint(5, 300, (5, 12), generator=torch.Generator().manual_seed(2))
+    loss = language_modelling.mean_loss(policy, rows, 2, RUNTIME)
+    return {"tokens": ids, "logprobs": found, "scores": scores, "loss": loss}
+
+
+def refused() -> str:
+    """Return what every process says of a batch in whose last part alone the loss is not a number."""
+    model = nn.Linear(1, 1)
+    parts = [lambda worth=worth: optimisation.Share(model.weight.sum() * worth) for worth in (1.0, float("nan"))]
+    try:
+        optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), parts, 1.0)
+    except failures.NotFinite as error:
+        return str(error)
+    return "updated"
+
+
+def unused_weights() -> list[torch.Tensor]:
+    """Return weights after decay, where the last part alone uses the first weight and none uses the bias."""
+    torch.manual_seed(3)
+    model = nn.Linear(2, 1)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5)
+    other = nn.Parameter(torch.ones(2))
+    model.register_parameter("other", other)
+    optimiser.add_param_group({"params": [other]})
+    parts = [lambda: optimisation.Share(model.weight.sum()), lambda: optimisation.Share(other.prod())]
+    optimisation.step(model, optimiser, parts, 1e9)
+    return [weight.detach() for weight in model.parameters()]
+
+
+def break_down() -> None:
+    """Fail in a part of one process while the others wait for its gradient."""
+    model = nn.Linear(1, 1)
+
+    def part() -> optimisation.Share:
+        if distributed.number() == 1:
+            raise RuntimeError("this part broke down")
+        return optimisation.Share(model.weight.sum())
+
+    optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), [part, part], 1.0)
+
+
+def main(folder: Path) -> None:
+    models.prepare(RUNTIME, seed=0)
+    found = {}
+    for workers in (1, 2):
+        parallel.set_workers(workers)
+        found[workers] = everything(folder)
+    torch.save(found, folder / f"{distributed.number()}.pt")
+    distributed.wait()
+    break_down()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
