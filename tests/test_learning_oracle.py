@@ -3,7 +3,7 @@
 With rewards r and coefficient beta, E[r] - beta KL(pi || pi_ref) is largest for pi* proportional to pi_ref exp(r/beta)
 (Ziegler et al. 2019, section 2; Korbak et al. 2022). Answers have at most two tokens, so that pi* can be counted out.
 
-Two variants have optima of their own. The adaptive controller ends at the coefficient whose optimum lies at the target's
+Two variants have optima of their own. The adaptive controller ends at the coefficient whose optimum has the target's
 KL. PPO-ptx ends where E[r] - beta KL + gamma E_text[log pi] is largest; that point is found here by plain optimisation.
 """
 
@@ -106,7 +106,7 @@ class FewWords:
         return answers(model, self.prompt, self.eos_id)[[self.eos_id, *self.words]]
 
     def optimum(self, beta: float, text_coef: float = 0.0, text: torch.Tensor | None = None) -> torch.Tensor:
-        """Return where E[r] - beta KL + text_coef E_text[log pi(first token)] is largest, [7, 2]; text [7] has shares."""
+        """Return where E[r] - beta KL + text_coef E_text[log pi(first token)] is largest, [7, 2]; text [7]: shares."""
         reference = self.answers(self.players.reference).clamp(min=1e-12)
         worth = torch.tensor([[self.worth(token), UNFINISHED] for token in (self.eos_id, *self.words)]).double()
         logits = (reference.log() + worth / beta).requires_grad_()

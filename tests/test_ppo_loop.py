@@ -160,7 +160,10 @@ def test_warm_up_and_schedule_count_iterations_whatever_the_updates_are(watch):
     steady = {"warmup_steps": 0, "schedule": "constant"}
     run = watch(
         params(
-            iterations=4, minibatch_size=2, inner_epochs=2, policy_optimisation={**warmed, "learning_rate": 0.004},
+            iterations=4,
+            minibatch_size=2,
+            inner_epochs=2,
+            policy_optimisation={**warmed, "learning_rate": 0.004},
             value_optimisation={**steady, "learning_rate": 0.003},
         )  # fmt: skip
     )
