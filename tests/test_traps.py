@@ -127,6 +127,16 @@ def assert_same(one: list[torch.Tensor], other: list[torch.Tensor]) -> None:
         torch.testing.assert_close(also, gradient, rtol=1e-4, atol=1e-6)
 
 
+def pair_losses(model, group: preference_training.Group, pooling: str) -> list[torch.Tensor]:
+    """Return -log sigmoid(r_better - r_worse) of each of a prompt's pairs, two forward passes of transformers each."""
+
+    def score(row: rewards.Sequence) -> torch.Tensor:
+        scalars = model.score(model.base_model(input_ids=torch.tensor([row.ids])).last_hidden_state)[0, :, 0]
+        return scalars[-1] if pooling == "last" else scalars[-row.num_answer :].mean()
+
+    return [torch.log1p((score(group.rows[worse]) - score(group.rows[better])).exp()) for better, worse in group.pairs]
+
+
 # rollouts
 
 
@@ -340,10 +350,10 @@ def test_the_order_of_rows_in_sft_and_reward_models(policy, reward_model, tokeni
         | {"labels": [label | {"ranks": label["ranks"][::-1]} for label in record["labels"]]}
         for record in comparisons[::-1]
     ]
-    chosen = preference_params(micro_batch_rows=4)
+    sft, chosen = sft_params(micro_batch_rows=4), preference_params(micro_batch_rows=4)
     groups = [preference_training.encode(tokenizer, records, chosen) for records in (comparisons, turned)]
     for model, (one, other) in (
-        (policy, [supervised._shares(policy, 0, some, sft_params(), RUNTIME) for some in (examples, examples[::-1])]),
+        (policy, [supervised._shares(policy, 0, some, sft, RUNTIME) for some in (examples, examples[::-1])]),
         (reward_model, [preference_training._shares(reward_model, 0, some, chosen, RUNTIME) for some in groups]),
     ):
         (loss, gradients, _), (also, others, _) = toys.gradients(model, one), toys.gradients(model, other)
@@ -352,17 +362,22 @@ def test_the_order_of_rows_in_sft_and_reward_models(policy, reward_model, tokeni
 
 
 def test_a_gradient_on_the_pads_embedding(tokenizer, tmp_path):
-    """Rows of different lengths are padded in every loss, and PAD, which none of them says, learns from none."""
-    players, pad_id = toys.players(tokenizer, tmp_path), tokenizer.pad_token_id
+    """Rows of different lengths are padded in every loss, and PAD, which none of them says, learns from none.
+
+    GPT-2's embeddings, for Llama's give PAD no gradient whatever is read; untied, for the head's rows all have one.
+    """
+    pad_id, untied = tokenizer.pad_token_id, {"tie_word_embeddings": False}
+    players = toys.players(tokenizer, tmp_path, "gpt2")
+    policy = toys.likes_to_end(toys.policy(tokenizer, "gpt2", **untied), tokenizer)
+    players, judge = players._replace(policy=policy), toys.reward_model(tokenizer, "gpt2")
     seen = gather(players, params())
     assert not seen.mask.all()
     assert not (seen.ids[seen.mask] == pad_id).any()  # or this test says nothing
     numbers, rows = torch.randn(seen.logprobs.shape), torch.arange(8)
     examples = supervised.encode(tokenizer, toys.demonstrations(6), max_tokens=48).examples
     groups = preference_training.encode(tokenizer, toys.comparisons(4), preference_params())
-    policy, judge = toys.policy(tokenizer), toys.reward_model(tokenizer)
     for model, shares in (
-        (players.policy, ppo.policy_shares(players, seen, numbers, rows, None, params(), RUNTIME)),
+        (policy, ppo.policy_shares(players, seen, numbers, rows, None, params(), RUNTIME)),
         (players.value_model, ppo.value_shares(players, seen, numbers, rows, params(), RUNTIME)),
         (policy, supervised._shares(policy, pad_id, examples, sft_params(), RUNTIME)),
         (judge, preference_training._shares(judge, pad_id, groups, preference_params(), RUNTIME)),
@@ -386,17 +401,8 @@ def test_k_answers_learned_as_shuffled_pairs(reward_model, tokenizer, pooling):
     )
     assert len({len(group.pairs) for group in groups}) > 1
 
-    def score(row: rewards.Sequence) -> torch.Tensor:
-        hidden = reward_model.base_model(input_ids=torch.tensor([row.ids])).last_hidden_state
-        scalars = reward_model.score(hidden)[0, :, 0]
-        return scalars[-1] if pooling == "last" else scalars[-row.num_answer :].mean()
-
-    expected = 0.0
-    for group in groups:
-        pairs = [
-            torch.log1p((score(group.rows[worse]) - score(group.rows[better])).exp()) for better, worse in group.pairs
-        ]
-        expected = expected + sum(pairs) / len(pairs) / len(groups)
+    means = [torch.stack(pair_losses(reward_model, group, pooling)).mean() for group in groups]
+    expected = sum(means) / len(means)
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     wanted = torch.autograd.grad(expected, list(reward_model.parameters()), allow_unused=True)
     for gradient, one in zip([each for each in wanted if each is not None], gradients, strict=True):
@@ -436,8 +442,7 @@ def test_the_last_smaller_batch_of_an_epoch(policy, reward_model, tokenizer):
     chosen = preference_params(epochs=1, batch_size=4, optimisation=still)
     groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen)
     curve = list(preference_training.train(reward_model, 0, groups, chosen, RUNTIME, seed=1))
-    parts = [preference_training._shares(reward_model, 0, [group], chosen, RUNTIME) for group in groups]
-    alone = [toys.gradients(reward_model, part)[0] for part in parts]
+    alone = [torch.stack(pair_losses(reward_model, group, chosen.pooling)).mean().item() for group in groups]
     assert len(curve) == 2
     assert min(abs(curve[1]["loss"] - loss) for loss in alone) < 1e-4
 
