@@ -83,7 +83,7 @@ class FewWords:
         steps = {"warmup_steps": 0, "schedule": "linear", "final_share": 0.0}
         self.params = toys.section(
             Ppo, "ppo", batch_size=128, minibatch_size=64, micro_batch_size=64, max_completion_tokens=2, lam=1.0,
-            missing_eos_score=UNFINISHED, policy_optimisation={**steps, "learning_rate": 0.01},
+            missing_eos_score=UNFINISHED, policy_optimisation={**steps, "learning_rate": 0.006},
             value_optimisation={**steps, "learning_rate": 0.01}, **changes,
         )  # fmt: skip
         value_model = toys.reward_model(tokenizer, spread=0.1)
@@ -153,7 +153,7 @@ def test_the_adaptive_controller_ends_at_the_coefficient_whose_optimum_has_the_t
     assert distance(found, toy.optimum(beta)) < TOLERANCE
 
 
-@pytest.mark.parametrize("ptx_coef", [0.0, 2.0, 4.0])
+@pytest.mark.parametrize("ptx_coef", [0.0, 4.0])
 def test_ppo_ptx_finds_what_reward_kl_and_pretraining_text_want_together(tokenizer, ptx_coef):
     """The text says the two worst words after the prompt. Its weight is told in the loss's unit (Ouyang 2022, eq. 2).
 
@@ -173,5 +173,5 @@ def test_ppo_ptx_finds_what_reward_kl_and_pretraining_text_want_together(tokeniz
     text_coef = ptx_coef * num_tokens * spread / (text.shape[1] - 1)
     expected = toy.optimum(0.5, text_coef, torch.tensor([0.0, 0.75, 0.25, 0, 0, 0, 0]).double())
     if ptx_coef:  # the text must want something else, or this test says nothing
-        assert distance(expected, toy.optimum(0.5)) > 2.5 * TOLERANCE
+        assert distance(expected, toy.optimum(0.5)) > 4 * TOLERANCE
     assert distance(found, expected) < TOLERANCE

@@ -7,7 +7,7 @@ Elsewhere (the last test here says when one of them has been renamed or removed)
     old log-probabilities from the sampler:
         test_experience::test_each_episodes_numbers_are_those_of_the_episode_alone
     sampler and training forward pass disagree:
-        test_experience::test_rollout_and_training_forward_agree_on_log_probabilities
+        test_experience::test_rollout_and_training_forward_are_one_policy
     old log-probabilities renewed within an iteration:
         test_ppo_loop::test_old_log_probabilities_are_those_of_each_iterations_first_weights
     position ids that count left padding:
