@@ -6,7 +6,6 @@
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 
