@@ -1,7 +1,7 @@
 """Ours beside TRL: the same work, alternating, in one run. `make bench` runs it; --help says how.
 
-Each side is a process that waits for its turn. TRL's settings are searched first: every candidate does the work twice,
-and the fastest one is compared. Then ours and TRL take turns; a ratio is taken within each round. Results go to
+Each side is a process that waits for its turn. Both sides' settings are searched first: every candidate does the work
+twice, and the fastest one is compared. Then ours and TRL take turns; a ratio is taken within each round. Results go to
 metrics/benchmarks.json and metrics/plots/benchmarks.svg, the table to README.md.
 """
 
@@ -12,6 +12,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,21 +34,35 @@ SEARCHED_AS = {"ppo_gpt2_small": "ppo_fixed_length"}  # so the other's best sett
 PEER_SETTINGS: dict[str, list[dict[str, Any]]] = {
     "ppo": [
         {"attn_implementation": name, "bf16": low}
-        for name, low in (("eager", False), ("sdpa", False), ("eager", True))
+        for name, low in (("eager", False), ("sdpa", False), ("eager", True), ("sdpa", True))
     ],
     "reward": [
         {"attn_implementation": name, "bf16": low, "per_device_train_batch_size": size}
-        for name, low, size in (("eager", False, 4), ("eager", False, 8), ("sdpa", False, 8), ("eager", True, 8))
+        for name, low, size in (
+            ("eager", False, 8), ("sdpa", False, 8), ("eager", True, 4), ("eager", True, 8), ("eager", True, 16)
+        )
     ],
     "sft": [
         {"attn_implementation": name, "bf16": low, "per_device_train_batch_size": rows, "packing_strategy": strategy}
         for name, low, rows, strategy in (
             ("eager", False, 2, "wrapped"), ("eager", False, 4, "wrapped"), ("sdpa", False, 4, "wrapped"),
-            ("sdpa", False, 1, "bfd"), ("eager", True, 4, "wrapped"),
+            ("sdpa", False, 1, "bfd"), ("eager", True, 2, "wrapped"), ("eager", True, 4, "wrapped"),
+            ("sdpa", True, 4, "wrapped"),
         )
     ],
 }  # fmt: skip
-OUR_SETTINGS = {"workers": 1, "micro_batch_size": 16}
+OUR_SETTINGS: dict[str, list[dict[str, Any]]] = {
+    kind: [
+        {"dtype": dtype, "workers": workers, size: rows}
+        for dtype in ("float32", "bfloat16")
+        for workers, rows in choices
+    ]
+    for kind, size, choices in (
+        ("ppo", "micro_batch_size", ((1, 16), (2, 8))),
+        ("reward", "micro_batch_rows", ((1, 128), (2, 128))),
+        ("sft", "micro_batch_rows", ((1, 4), (1, 32), (2, 4))),
+    )
+}
 
 
 class Side:
@@ -82,26 +98,40 @@ def peer(peers: Path, name: str, settings: dict) -> Side:
     return Side(str(peers / "bin/python"), "benchmarks.peers", name, settings, environment)
 
 
-def search(peers: Path, name: str, known: dict[str, dict]) -> tuple[dict, list[dict]]:
-    """Return TRL's fastest settings, and all tried ones with the seconds of their second repetition."""
-    if SEARCHED_AS.get(name) in known:
-        other = known[SEARCHED_AS[name]]
-        return other["peer_settings"], other["peer_tried"]
+def ours_of(name: str, settings: dict) -> Side:
+    """Return our side."""
+    return Side(sys.executable, "benchmarks.ours", name, settings, {})
+
+
+def search(start: Callable[[str, dict], Side], name: str, candidates: list[dict]) -> tuple[dict, list[dict]]:
+    """Return a side's fastest settings, and all tried ones with the seconds of their second repetition."""
     tried = []
-    for settings in PEER_SETTINGS[work.CASES[name].kind]:
-        side = peer(peers, name, settings)
+    for settings in candidates:
+        side = start(name, settings)
         side.repeat()
         tried.append(settings | {"seconds": round(side.repeat()["seconds"], 3)})
         side.end()
-        print(f"{name}: TRL with {tried[-1]}", flush=True)
+        print(f"{name}: {side.name.split()[0]} with {tried[-1]}", flush=True)
     best = min(tried, key=lambda one: one["seconds"])
     return {key: value for key, value in best.items() if key != "seconds"}, tried
 
 
-def matmul_rate() -> float:
-    """Return floating-point operations a second of float32 products of a training step's size, two threads."""
+def searched(peers: Path, name: str, known: dict[str, dict]) -> dict[str, Any]:
+    """Return both sides' settings and what was tried; a case that is too slow for it takes those of its like."""
+    if SEARCHED_AS.get(name) in known:
+        other = known[SEARCHED_AS[name]]
+        return {key: other[key] for key in ("our_settings", "our_tried", "peer_settings", "peer_tried")}
+    kind = work.CASES[name].kind
+    ours, our_tried = search(ours_of, name, OUR_SETTINGS[kind])
+    theirs, peer_tried = search(partial(peer, peers), name, PEER_SETTINGS[kind])
+    return {"our_settings": ours, "our_tried": our_tried, "peer_settings": theirs, "peer_tried": peer_tried}
+
+
+def matmul_rate(name: str) -> float:
+    """Return floating-point operations a second of products of a training step's size, in this dtype, two threads."""
     torch.set_num_threads(work.THREADS)
-    x, weight = torch.randn(1088, 256), torch.randn(256, 1024)
+    dtype = getattr(torch, name)
+    x, weight = torch.randn(1088, 256, dtype=dtype), torch.randn(256, 1024, dtype=dtype)
     best = min(_seconds(lambda: x @ weight) for _ in range(30))
     return 2 * 1088 * 256 * 1024 / best
 
@@ -115,13 +145,13 @@ def _seconds(function) -> float:
 def compare(peers: Path, name: str, repetitions: int, known: dict[str, dict]) -> dict[str, Any]:
     """Return one case's entry of metrics/benchmarks.json."""
     case = work.CASES[name]
-    settings, tried = search(peers, name, known)
-    ours, theirs = Side(sys.executable, "benchmarks.ours", name, OUR_SETTINGS, {}), peer(peers, name, settings)
+    chosen = searched(peers, name, known)
+    ours, theirs = ours_of(name, chosen["our_settings"]), peer(peers, name, chosen["peer_settings"])
     rounds = []
     for number in range(min(repetitions, AT_MOST.get(name, repetitions)) + 1):
         found = [side.repeat() for side in (ours, theirs)]
         if number:  # the first round warms up
-            rounds.append((*found, matmul_rate()))
+            rounds.append((*found, matmul_rate(chosen["our_settings"]["dtype"])))
             print(f"{name}: ours {found[0]['seconds']:.2f} s, TRL {found[1]['seconds']:.2f} s", flush=True)
     ours.end()
     theirs.end()
@@ -134,10 +164,7 @@ def compare(peers: Path, name: str, repetitions: int, known: dict[str, dict]) ->
         "peer": spread(rates[1]),
         "ratio": spread([one / other for one, other in zip(*rates, strict=True)]),
         "repetitions": len(rounds),
-        "our_settings": OUR_SETTINGS,
-        "peer_settings": settings,
-        "peer_tried": tried,
-    }
+    } | chosen
     if case.kind == "ppo":
         mine, other, _ = rounds[-1]
         entry["completion_tokens"] = round(median(one["tokens"] for one, _, _ in rounds), 1)
@@ -165,9 +192,12 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def table(entries: dict[str, dict]) -> str:
     """Return the README's table."""
-    lines = ["| work | ours | TRL at its best | ratio | TRL's settings |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| work | ours | TRL at its best | ratio | our settings; TRL's |", "| --- | --- | --- | --- | --- |"]
     for name, entry in entries.items():
-        chosen = ", ".join(f"{key} {value}" for key, value in entry["peer_settings"].items())
+        chosen = "; ".join(
+            ", ".join(f"{key} {value}" for key, value in entry[side].items())
+            for side in ("our_settings", "peer_settings")
+        )
         cells = ["{} ({} to {})".format(*map(_short, entry[side].values())) for side in ("ours", "peer")]
         ratio = "{median:.2f} ({low:.2f} to {high:.2f})".format(**entry["ratio"])
         lines.append(f"| `{name}`, {entry['unit']} | {cells[0]} | {cells[1]} | **{ratio}** | {chosen} |")

@@ -30,10 +30,10 @@ PPO = {
 }  # fmt: skip
 REWARD = {
     "loss": "rank", "backbone": "sft", "pooling": "last", "encoder_path": None, "epochs": 100,
-    "micro_batch_rows": 128, "max_tokens": 1024, "unit_std": False,
+    "max_tokens": 1024, "unit_std": False,
 }  # fmt: skip
 SFT = {
-    "template": "plain", "epochs": 100, "batch_size": 32, "micro_batch_rows": 32, "packing": True, "dropout": 0.0,
+    "template": "plain", "epochs": 100, "batch_size": 32, "packing": True, "dropout": 0.0,
     "max_tokens": work.ROWS_OF_TOKENS, "lm_coef": 0.0, "select": "last",
 }  # fmt: skip
 
@@ -105,7 +105,8 @@ def peak_bytes() -> int:
 
 def run_reward(case: work.Case, settings: dict) -> None:
     made, turns = runtime(settings), work.Turns()
-    params = parse(RewardModel, REWARD | {"batch_size": case.prompts, "optimisation": OPTIMISATION}, "reward_model")
+    size = {"batch_size": case.prompts, "micro_batch_rows": settings["micro_batch_rows"]}
+    params = parse(RewardModel, REWARD | size | {"optimisation": OPTIMISATION}, "reward_model")
     ranks = [(better, worse) for better in range(case.answers) for worse in range(better + 1, case.answers)]
     groups = [
         Group("", [rewards.Sequence(prompt + answer, len(answer)) for answer in answers], ranks, [])
@@ -119,7 +120,8 @@ def run_reward(case: work.Case, settings: dict) -> None:
 
 def run_sft(case: work.Case, settings: dict) -> None:
     made, turns = runtime(settings), work.Turns()
-    params = parse(Sft, SFT | {"optimisation": OPTIMISATION | {"learning_rate": 2e-5}}, "sft")
+    size = {"micro_batch_rows": settings["micro_batch_rows"]}
+    params = parse(Sft, SFT | size | {"optimisation": OPTIMISATION | {"learning_rate": 2e-5}}, "sft")
     examples = [
         supervised.Example("", ids, [place >= prompt for place in range(len(ids))])
         for ids, prompt in work.dialogues(case)

@@ -23,6 +23,7 @@ from stages.core import batching, logprobs, models, rollouts
 
 FOLDER = Path("metrics/plots")
 CASE = work.CASES["ppo_fixed_length"]
+SETTINGS = {"dtype": "float32", "workers": 1, "micro_batch_size": 16}
 CURVES = {  # what is turned, its values, and what is measured
     "answer_tokens": ([16, 32, 64, 128], "seconds of a rollout of 64 prompts"),
     "batch": ([16, 32, 64, 128], "seconds of a rollout of 48 tokens"),
@@ -33,7 +34,7 @@ CURVES = {  # what is turned, its values, and what is measured
 
 def rollout(answer_tokens: int, batch: int) -> float:
     """Return the seconds of one rollout after a first one that warms up."""
-    made = ours.runtime({"workers": 1})
+    made = ours.runtime(SETTINGS)
     model = models.placed(work.policy(CASE, "eager"), made).eval()
     prompts = batching.pad(work.prompts(CASE._replace(prompts=batch)), work.PAD, "left")
     draws = rollouts.uniforms(0, [str(row) for row in range(batch)], answer_tokens)
@@ -47,7 +48,7 @@ def rollout(answer_tokens: int, batch: int) -> float:
 
 def step_memory(vocabulary: int) -> float:
     """Return the MiB that 1,024 tokens' log-probabilities and their gradient take beyond the head's own."""
-    ours.runtime({"workers": 1})
+    ours.runtime(SETTINGS)
     head, hidden = torch.nn.Linear(64, vocabulary, bias=False), torch.randn(1024, 64, requires_grad=True)
     head.weight.grad = torch.zeros_like(head.weight)  # what stays, so that it is not counted
     before = ours.peak_bytes() + head.weight.nbytes  # and the gradient of one step beside the sum
@@ -58,7 +59,7 @@ def step_memory(vocabulary: int) -> float:
 def iteration(inner_epochs: int) -> float:
     """Return the seconds of the second PPO iteration."""
     seconds = []
-    for _ in ours.ppo_iterations(CASE, {"workers": 1, "micro_batch_size": 16}, inner_epochs):
+    for _ in ours.ppo_iterations(CASE, SETTINGS, inner_epochs):
         seconds.append(time.perf_counter())
         if len(seconds) == 3:
             return seconds[2] - seconds[1]

@@ -92,7 +92,7 @@ class Decoder:
         head = model.get_output_embeddings()
         self.head = _affine(head.weight.t(), head.bias)
         self.most_new_tokens = most_new_tokens
-        self.caches: list[tuple[Tensor, Tensor]] = []  # of each layer: keys, values [B, G, capacity, width]
+        self.caches: list[tuple[Tensor, Tensor]] = []  # of each layer: keys, values [B, G, capacity, width], float32
         self.filled = 0
         self.seen = self.positions = torch.empty(0)
 
@@ -105,7 +105,7 @@ class Decoder:
         row, column = mask.nonzero(as_tuple=True)
 
         def attend(projected: Tensor, groups: list[spans.Group], num_results: int) -> Tensor:
-            new = spans.parts(projected, self.network.heads)[1:]
+            new = [part.float() for part in spans.parts(projected, self.network.heads)[1:]]
             keys, values = self._empty(num_rows, width, new[0])
             keys[row, :, column], values[row, :, column] = new
             self.caches.append((keys, values))
@@ -114,7 +114,7 @@ class Decoder:
         with products.as_written():
             hidden = _read(self.network, tokens, attend)
             self.filled = width
-            self.seen = torch.zeros(num_rows, width + self.most_new_tokens, dtype=self.caches[0][0].dtype)
+            self.seen = torch.zeros(num_rows, width + self.most_new_tokens, dtype=hidden.dtype)
             self.seen[:, :width].masked_fill_(~mask, -torch.inf)
             self.positions = positions[:, -1]
             return self.head(hidden)
@@ -134,22 +134,27 @@ class Decoder:
         """Append one token to each row [B]; return the logits of what comes next [B, V]."""
         place, end = self.filled, self.filled + 1
         self.positions = self.positions + 1
-        asking_heads, read_heads = self.network.heads
         hidden = self.network.embed(ids, self.positions)
         rotation = self.network.rotation(hidden, self.positions)
-        seen = self.seen[:, None, None, :end]
         with products.as_written():
             for layer, (keys, values) in zip(self.network.layers, self.caches, strict=True):
                 projected = layer.project(layer.before_attention(hidden))
                 if rotation is not None:
                     projected = spans.rotated(projected, self.network.heads, rotation)
                 asking, keys[:, :, place], values[:, :, place] = spans.parts(projected, self.network.heads)
-                grouped = asking.unflatten(1, (read_heads, asking_heads // read_heads))  # [B, G, H / G, width]
-                read = functional.scaled_dot_product_attention(grouped, keys[:, :, :end], values[:, :, :end], seen)
-                hidden = hidden + layer.out(read.flatten(1))
+                read = self._attend(asking.float(), keys[:, :, :end], values[:, :, :end])
+                hidden = hidden + layer.out(read)
                 hidden = hidden + layer.mlp(layer.before_mlp(hidden))
             self.filled = end
             return self.head(self.network.last_norm(hidden))
+
+    def _attend(self, asking: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Return what one query a row reads, [B, H width]; asking [B, H, width], keys and values [B, G, T, width]."""
+        num_rows, num_heads, end, width = keys.shape
+        grouped = asking.reshape(num_rows * num_heads, -1, width)  # [B G, H / G, width]
+        scores = torch.bmm(grouped, keys.flatten(0, 1).transpose(1, 2)).mul_(width**-0.5)
+        scores.view(num_rows, num_heads, -1, end).add_(self.seen[:, None, None, :end])
+        return torch.bmm(scores.softmax(-1), values.flatten(0, 1)).view(num_rows, -1)
 
     def _empty(self, num_rows: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
         shape = (num_rows, like.shape[1], width + self.most_new_tokens, like.shape[2])

@@ -98,12 +98,11 @@ class _TokenLogprobs(Function):
         lowered, to_weight = weight.to(ctx.dtype), torch.zeros_like(weight)
         to_hidden, to_bias = [], torch.zeros_like(bias) if bias is not None else None
         for rows in _chunks(len(ids), weight.shape[0]):
+            probabilities = kept
             if kept is None:
                 _, probabilities = _normalised(_scaled(hidden[rows], lowered, bias, ctx.temperature))
-            else:
-                probabilities = kept.clone()  # a second call may come
             share = gradient[rows].unsqueeze(1) / ctx.temperature  # d log p / d logits = (1[token] - softmax) / T
-            to_logits = probabilities.mul_(-share).scatter_add_(1, ids[rows].unsqueeze(1), share)
+            to_logits = (probabilities * -share).scatter_add_(1, ids[rows].unsqueeze(1), share)
             if to_bias is not None:
                 to_bias += to_logits.sum(0)
             to_logits, states = _filled(to_logits, ctx.dtype), _filled(hidden[rows], ctx.dtype)
@@ -132,7 +131,8 @@ def _normalised(scaled: Tensor) -> tuple[Tensor, Tensor]:
 
 def _filled(rows: Tensor, dtype: torch.dtype) -> Tensor:
     """Return rows [n, D] in `dtype`, and zeros after them as `products.num_rows` asks."""
-    return nn.functional.pad(rows.to(dtype), (0, 0, 0, products.num_rows(len(rows), dtype) - len(rows)))
+    num_more = products.num_rows(len(rows), dtype) - len(rows)
+    return nn.functional.pad(rows.to(dtype), (0, 0, 0, num_more)) if num_more else rows.to(dtype)
 
 
 def _chunks(num_rows: int, num_columns: int) -> list[slice]:
