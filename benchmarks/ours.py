@@ -41,7 +41,7 @@ SFT = {
 def runtime(settings: dict) -> Runtime:
     made = Runtime(
         device="cpu",
-        dtype="float32",
+        dtype=settings["dtype"],
         attention="eager",
         processes=1,
         threads=work.THREADS,

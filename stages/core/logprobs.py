@@ -46,12 +46,10 @@ def measured(
             _scaled(states[rows], weight, layer.bias, temperature)
             for states, layer, weight in zip((hidden, reference_hidden), heads, weights, strict=True)
         )
-        normaliser, probabilities = _normalised(scaled)
+        normaliser, _ = _normalised(scaled)
         ours = of_tokens(scaled, ids[rows]) - normaliser  # as in of_hidden, to the last bit
         log_p, log_q = scaled.sub_(normaliser.unsqueeze(-1)), other.log_softmax(dim=-1)
-        entropies = -torch.linalg.vecdot(probabilities, log_p)
-        kls = -entropies - torch.linalg.vecdot(probabilities, log_q)
-        parts.append((ours, of_tokens(log_q, ids[rows]), entropies, kls))
+        parts.append((ours, of_tokens(log_q, ids[rows]), entropy(log_p), exact_kl(log_p, log_q)))
     return Measured(*map(torch.cat, zip(*parts, strict=True)))
 
 
