@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stages.core import batching, lean, models
+from stages.core import batching, lean, models, products, spans
 from tests import toys
 
 ROWS = [[20, 21, 22, 23, 24], [30, 31, 32], [40, 41, 42, 43]]
@@ -73,6 +73,48 @@ def test_states_and_gradients_are_those_of_transformers(model, kind, monkeypatch
     torch.testing.assert_close(states, expected, rtol=1e-4, atol=1e-5)
     for one, other in zip(gradients, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_the_cut_into_groups_changes_nothing(model, monkeypatch):
+    rows = [list(range(20, 20 + length)) for length in (11, 3, 9, 2, 4, 10)]
+    batch = batching.pad(rows, 0, "right")
+    args = batch.ids, batching.position_ids(batch.mask), batch.mask.long(), batch.mask
+    found = []
+    for filled, pairs in ((0.0, 2**18), (0.6, 2**18), (1.0, 2**18), (0.0, 130)):
+        monkeypatch.setattr(spans, "LEAST_FILLED", filled)
+        monkeypatch.setattr(spans, "MOST_PAIRS", pairs)
+        groups = len(spans.stream(*args, forked=False).groups)
+        states = models.hidden_states(model, *args)
+        shares = torch.randn(states.shape, generator=torch.Generator().manual_seed(0))
+        gradients = torch.autograd.grad((states * shares).sum(), list(model.base_model.parameters()))
+        found.append((groups, states, gradients))
+    assert [groups for groups, _, _ in found] == [1, 3, 6, 4]
+    for _, states, gradients in found[1:]:
+        torch.testing.assert_close(states, found[0][1], rtol=1e-4, atol=1e-5)
+        for one, other in zip(gradients, found[0][2], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_bfloat16_is_near_float32_whatever_fills_its_rows(model, kind, monkeypatch):
+    batch = KINDS[kind]()
+    weights = list(model.base_model.parameters())
+
+    def states_and_gradient(low: bool):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):  # of forward passes, as in training
+            states = models.hidden_states(model, *batch)
+        shares = torch.randn(states.shape, generator=torch.Generator().manual_seed(0))
+        gradients = torch.autograd.grad((states * shares).sum(), weights)
+        return states.detach(), torch.cat([gradient.flatten() for gradient in gradients])
+
+    exact, found = states_and_gradient(low=False), states_and_gradient(low=True)
+    monkeypatch.setattr(products, "num_rows", lambda needed, of: needed)
+    unfilled = states_and_gradient(low=True)
+    for value, other, wanted in zip(found, unfilled, exact, strict=True):
+        assert value.dtype == torch.float32
+        assert (value - wanted).norm() < 0.1 * wanted.norm()
+        assert (value - wanted).norm() > 0  # it was bfloat16
+        torch.testing.assert_close(value, other, rtol=1e-2, atol=1e-2 * wanted.abs().max().item())
 
 
 @torch.no_grad()
