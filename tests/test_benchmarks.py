@@ -2,10 +2,12 @@
 
 import io
 import json
+from functools import partial
 
 import pytest
 
 from benchmarks import compare, ours, work, workers
+from stages.core import parallel
 
 
 def test_the_workers_benchmark_measures_a_setting(root, monkeypatch):
@@ -29,13 +31,15 @@ def test_the_workers_benchmark_prints_a_row_for_every_setting(monkeypatch, capsy
 
 
 @pytest.mark.parametrize("name", ["ppo_with_eos", "reward_k4", "sft"])
-def test_our_side_does_a_repetition_when_asked(name, monkeypatch, capsys):
+@pytest.mark.parametrize("choice", [0, -1], ids=["first settings", "last settings"])
+def test_our_side_does_a_repetition_when_asked(name, choice, monkeypatch, capsys, request):
+    request.addfinalizer(partial(parallel.set_workers, 1))
     small = work.CASES[name]._replace(layers=1, width=16, heads=2, vocab=64, prompts=4)
     monkeypatch.setattr("sys.stdin", io.StringIO("go\n" * 2))
     monkeypatch.setattr(work, "SFT_EXAMPLES", 32)
     side = {"ppo": ours.run_ppo, "reward": ours.run_reward, "sft": ours.run_sft}[small.kind]
     with pytest.raises(SystemExit):
-        side(small, {"workers": 1, "micro_batch_size": 2})
+        side(small, compare.OUR_SETTINGS[small.kind][choice])
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(said) == 2
     assert all(one["seconds"] > 0 for one in said)
@@ -75,9 +79,10 @@ def test_operations_are_counted_as_by_hand():
 def test_the_table_and_the_plot_show_every_entry():
     spread = {"median": 3.0, "low": 2.5, "high": 3.5}
     entry = {"unit": "pairs/s", "ours": spread, "peer": spread, "ratio": spread, "peer_settings": {"bf16": False}}
+    entry["our_settings"] = {"dtype": "bfloat16"}
     shown = compare.table({"reward_k4": entry, "sft": entry})
     assert shown.count("**3.00 (2.50 to 3.50)**") == 2
-    assert "bf16 False" in shown
+    assert "| dtype bfloat16; bf16 False |" in shown
     assert [label.get_text() for label in compare.plot({"sft": entry}).axes[0].get_yticklabels()] == ["sft"]
     readme = compare.README.read_text(encoding="utf-8")
     assert len(compare.TABLE.findall(readme)) == 1

@@ -1,0 +1,77 @@
+"""Is what PPO learns in bfloat16 worse than in float32? Gold after PPO, three seeds, same start, prompts and draws.
+
+python -m benchmarks.dtypes [--seeds 17 18 19]      after `make run` on an embedded preset
+
+PPO runs from data/sft and data/reward_model/r1 with params.yaml's settings, once in each dtype a seed; both policies
+answer the validation prompts in float32, sampled at temperature 1 and greedy. Writes metrics/dtypes.json.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from stages import ppo
+from stages.core import models, records, rollouts, seeds, statistics
+from stages.core.files import write_text
+from stages.params.base import load
+from stages.params.ppo import PpoInputs
+from stages.world import gold
+
+OUT = Path("metrics/dtypes.json")
+DTYPES = ("float32", "bfloat16")
+TEMPERATURES = {"sampled": 1.0, "greedy": 0.0}
+
+
+def gold_after_ppo(dtype: str, seed: int) -> dict[str, Any]:
+    """Return gold of each validation prompt's answer, {decoding: [B]}, and PPO's seconds."""
+    params = load(Path("."), PpoInputs)
+    low = params.model_copy(update={"runtime": params.runtime.model_copy(update={"dtype": dtype})})
+    models.prepare(low.runtime, seed)
+    source = Path("data/collect_prompts")
+    players = ppo.assemble(Path("data/sft"), Path("data/reward_model/r1"), low, seed)
+    prompts = ppo.tokenised(players.tokenizer, records.read(source / "prompts.ppo.jsonl"), low.ppo)
+    began = time.perf_counter()
+    for _ in ppo.train(players, prompts, None, low.ppo, low.runtime, seed):
+        pass
+    seconds = time.perf_counter() - began
+    asked = list(records.read(source / "prompts.validation.jsonl"))
+    found: dict[str, Any] = {"seconds": seconds}
+    for name, temperature in TEMPERATURES.items():
+        answers = rollouts.answer(
+            players.policy,
+            players.tokenizer,
+            [record["messages"] for record in asked],
+            temperature=temperature,
+            max_completion_tokens=low.ppo.max_completion_tokens,
+            seed=seeds.derive(seed, "answers"),
+            batch_size=256,
+            row_ids=[record["id"] for record in asked],
+        )
+        found[name] = [gold.score(record["task"], one.text).score for record, one in zip(asked, answers, strict=True)]
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[17, 18, 19])
+    result: dict[str, Any] = {}
+    for seed in parser.parse_args(arguments).seeds:
+        exact, low = (gold_after_ppo(dtype, seed) for dtype in DTYPES)
+        entry: dict[str, Any] = {"seconds_ratio": round(low["seconds"] / exact["seconds"], 3)}
+        for name in TEMPERATURES:
+            difference = numpy.array(low[name]) - numpy.array(exact[name])
+            interval = statistics.mean_interval(difference, statistics.Bootstrap(2000, 0.95, seed))
+            means = {dtype: float(numpy.mean(one[name])) for dtype, one in zip(DTYPES, (exact, low), strict=True)}
+            entry[name] = means | {"difference": list(map(float, interval))}
+        result[str(seed)] = entry
+        print(seed, json.dumps(entry), flush=True)
+    write_text(OUT, json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
