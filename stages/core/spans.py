@@ -149,7 +149,7 @@ def attend(projected: Tensor, heads: tuple[int, int], groups: Sequence[Group], n
     """Return what the heads read for each asking token: [N, (H + 2 G) width] -> [M, H width].
 
     projected: H query, G key and G value heads side by side. Equals causal softmax attention on each sequence alone
-    (Vaswani et al. 2017), computed in float32; the gradient is written out.
+    (Vaswani et al. 2017); the gradient is written out. In bfloat16, scores and softmax are float32 all the same.
     """
     return _Attention.apply(projected, heads, groups, num_results)
 
@@ -167,18 +167,23 @@ class _Attention(Function):
         projected, *weights = ctx.saved_tensors
         heads, width = ctx.heads, _width(projected, ctx.heads)
         received = gradient.unflatten(1, (heads[0], width))  # [M, H, width]
-        to_projected = torch.zeros(projected.shape)
+        sums = (
+            projected.dtype if all(group.once for group in ctx.groups) else torch.float32
+        )  # of several readers' shares
+        to_projected = torch.zeros(projected.shape, dtype=sums)
         to_asking, to_keys, to_values = parts(to_projected, heads)
         for group, weighted in zip(ctx.groups, weights, strict=True):
             asking, keys, values = _chosen(projected, heads, group)
-            wanted = torch.zeros(group.asking.numel(), heads[0], width)  # [G t, H, width]
-            wanted.index_copy_(0, group.real_asking, received.index_select(0, group.results).float())
+            wanted = received.new_zeros(group.asking.numel(), heads[0], width)  # [G t, H, width]
+            wanted.index_copy_(0, group.real_asking, received.index_select(0, group.results))
             wanted = _by_head(wanted, heads[0] // heads[1], group.asking)  # [G heads, size t, width]
-            to_weights = torch.bmm(wanted, values.transpose(1, 2))  # [G heads, size t, T]
+            to_weights = torch.bmm(wanted, values.mT).float()  # [G heads, size t, T]
             to_scores = torch._softmax_backward_data(to_weights, weighted, -1, weighted.dtype).mul_(width**-0.5)
+            to_scores = to_scores.to(values.dtype)
             _hand_out(to_asking, torch.bmm(to_scores, keys), group.asking, group.real_asking, once=True)
             _hand_out(to_keys, torch.bmm(to_scores.mT, asking), group.read, group.real_read, group.once)
-            _hand_out(to_values, torch.bmm(weighted.mT, wanted), group.read, group.real_read, group.once)
+            to_read = torch.bmm(weighted.to(values.dtype).mT, wanted)
+            _hand_out(to_values, to_read, group.read, group.real_read, group.once)
         return to_projected.to(projected.dtype), None, None, None
 
 
@@ -190,11 +195,11 @@ def read(
     result, weights = projected.new_zeros(num_results, heads[0], width), []
     for group in groups:
         asking, keys, values = _chosen(projected, heads, group)
-        scores = torch.bmm(asking, keys.transpose(1, 2)).mul_(width**-0.5)  # [G heads, size t, T]
+        scores = torch.bmm(asking.float(), keys.float().mT).mul_(width**-0.5)  # [G heads, size t, T]
         scores.view(heads[1], len(group.asking), size, *group.hidden.shape[2:]).add_(group.hidden)
         weights.append(torch.softmax(scores, -1))
-        found = _by_token(torch.bmm(weights[-1], values), group.asking)  # [G t, H, width]
-        result.index_copy_(0, group.results, found.index_select(0, group.real_asking).to(result.dtype))
+        found = _by_token(torch.bmm(weights[-1].to(values.dtype), values), group.asking)  # [G t, H, width]
+        result.index_copy_(0, group.results, found.index_select(0, group.real_asking))
     return result.flatten(1), weights
 
 
@@ -239,14 +244,14 @@ def _turn(projected: Tensor, heads: tuple[int, int], cosines: Tensor, sines: Ten
 
 
 def _chosen(projected: Tensor, heads: tuple[int, int], group: Group) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a group's queries [G heads, size t, width], keys and values [G heads, T, width], in float32.
+    """Return a group's queries [G heads, size t, width], keys and values [G heads, T, width].
 
     `size` query heads ask each key head; they stand one after another, so that keys need no copy for each.
     """
     places = (group.asking, group.read, group.read)
     sizes = (heads[0] // heads[1], 1, 1)
     return tuple(
-        _by_head(part.index_select(0, where.flatten()).float(), size, where)
+        _by_head(part.index_select(0, where.flatten()), size, where)
         for part, where, size in zip(parts(projected, heads), places, sizes, strict=True)
     )
 
@@ -271,6 +276,6 @@ def _hand_out(to: Tensor, found: Tensor, places: Tensor, real: Tensor, once: boo
     """
     where, by_token = places.flatten().index_select(0, real), _by_token(found, places).index_select(0, real)
     if once:
-        to.index_copy_(0, where, by_token)
+        to.index_copy_(0, where, by_token.to(to.dtype))
     else:
-        to.index_add_(0, where, by_token)
+        to.index_add_(0, where, by_token.to(to.dtype))
