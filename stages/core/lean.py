@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.core import activations, norms, products, spans
+from stages.core import activations, attention, norms, products, spans
 
 LLAMAS = {"LlamaModel", "Qwen2Model", "MistralModel"}
 
@@ -22,7 +22,7 @@ LLAMAS = {"LlamaModel", "Qwen2Model", "MistralModel"}
 class Layer(NamedTuple):
     before_attention: Callable[[Tensor], Tensor]  # the two norms
     before_mlp: Callable[[Tensor], Tensor]
-    project: Callable[[Tensor], Tensor]  # [N, D] -> [N, (H + 2 G) width]: queries, keys and values
+    project: Callable[[Tensor], Tensor]  # [N, D] -> [N, (H + 2 K) width]: queries, keys and values
     out: Callable[[Tensor], Tensor]
     mlp: Callable[[Tensor], Tensor]
 
@@ -33,6 +33,11 @@ class Network(NamedTuple):
     layers: list[Layer]
     last_norm: Callable[[Tensor], Tensor]
     heads: tuple[int, int]  # query heads; key and value heads
+
+    def project(self, layer: Layer, hidden: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Return the queries, keys and values of a layer's tokens, turned by their positions: [N, (H + 2 K) width]."""
+        projected = layer.project(layer.before_attention(hidden))
+        return projected if rotation is None else attention.rotated(projected, self.heads, rotation)
 
 
 def supports(model: PreTrainedModel) -> bool:
@@ -59,27 +64,24 @@ def hidden_states(
     network = _network(model)
     dtype = products.dtype(model.get_input_embeddings().weight)
     tokens = spans.stream(ids, positions, segments, wanted, forked, partial(products.num_rows, of=dtype))
-
-    def attend(projected: Tensor, groups: list[spans.Group], num_results: int) -> Tensor:
-        return spans.attend(projected, network.heads, groups, num_results)
-
     with products.as_written():
-        hidden = _read(network, tokens, attend)
+        hidden = _read(network, tokens, attention.attend)
     return hidden if tokens.wanted is None else hidden[tokens.wanted]
 
 
-def _read(network: Network, tokens: spans.Stream, attend: Callable[[Tensor, list[spans.Group], int], Tensor]) -> Tensor:
+def _read(network: Network, tokens: spans.Stream, attend: Callable[[Tensor, attention.Plan], Tensor]) -> Tensor:
     """Return the last hidden states [M, D] of the sequences' ends; `attend` is a layer's attention, whoever asks."""
     hidden = network.embed(tokens.ids, tokens.positions)
     rotation = network.rotation(hidden, tokens.positions)
+    num_tokens, num_ends = len(tokens.ids), len(tokens.ids if tokens.rows is None else tokens.rows)
+    inner = attention.plan(tokens.groups, network.heads, num_tokens, num_tokens)
+    last = inner if tokens.rows is None else attention.plan(tokens.last_groups, network.heads, num_tokens, num_ends)
     for number, layer in enumerate(network.layers):
-        last = number == len(network.layers) - 1
-        projected = layer.project(layer.before_attention(hidden))
-        if rotation is not None:
-            projected = spans.rotated(projected, network.heads, rotation)
-        if last and tokens.rows is not None:
+        is_last = number == len(network.layers) - 1
+        projected = network.project(layer, hidden, rotation)
+        if is_last and tokens.rows is not None:
             hidden = hidden.index_select(0, tokens.rows)
-        hidden = hidden + layer.out(attend(projected, tokens.last_groups if last else tokens.groups, len(hidden)))
+        hidden = hidden + layer.out(attend(projected, last if is_last else inner))
         hidden = hidden + layer.mlp(layer.before_mlp(hidden))
     return network.last_norm(hidden)
 
@@ -104,12 +106,12 @@ class Decoder:
         tokens = spans.stream(ids, positions, mask.long(), ends, forked=False)
         row, column = mask.nonzero(as_tuple=True)
 
-        def attend(projected: Tensor, groups: list[spans.Group], num_results: int) -> Tensor:
-            new = [part.float() for part in spans.parts(projected, self.network.heads)[1:]]
+        def attend(projected: Tensor, plan: attention.Plan) -> Tensor:
+            new = [part.float() for part in attention.parts(projected, self.network.heads)[1:]]
             keys, values = self._empty(num_rows, width, new[0])
             keys[row, :, column], values[row, :, column] = new
             self.caches.append((keys, values))
-            return spans.read(projected, self.network.heads, groups, num_results)[0]
+            return attention.read(projected, plan)[0]
 
         with products.as_written():
             hidden = _read(self.network, tokens, attend)
@@ -138,10 +140,8 @@ class Decoder:
         rotation = self.network.rotation(hidden, self.positions)
         with products.as_written():
             for layer, (keys, values) in zip(self.network.layers, self.caches, strict=True):
-                projected = layer.project(layer.before_attention(hidden))
-                if rotation is not None:
-                    projected = spans.rotated(projected, self.network.heads, rotation)
-                asking, keys[:, :, place], values[:, :, place] = spans.parts(projected, self.network.heads)
+                projected = self.network.project(layer, hidden, rotation)
+                asking, keys[:, :, place], values[:, :, place] = attention.parts(projected, self.network.heads)
                 read = self._attend(asking.float(), keys[:, :, :end], values[:, :, :end])
                 hidden = hidden + layer.out(read)
                 hidden = hidden + layer.mlp(layer.before_mlp(hidden))
