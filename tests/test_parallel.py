@@ -65,9 +65,15 @@ def test_a_parts_error_reaches_the_caller(workers):
 
 
 def updated(model, parts) -> tuple[optimisation.Update, list[torch.Tensor]]:
-    """Return the update, and the gradients that it leaves, of a step that does not move the weights."""
-    update = optimisation.step(model, torch.optim.SGD(model.parameters(), lr=0.0), parts, max_grad_norm=1e9)
-    return update, [weight.grad.clone() for weight in model.parameters() if weight.grad is not None]
+    """Return the update, and the gradients that it goes by, of a step that does not move the weights."""
+    optimiser, gradients = torch.optim.SGD(model.parameters(), lr=0.0), []
+    optimiser.register_step_pre_hook(
+        lambda *_: gradients.extend(weight.grad for weight in model.parameters() if weight.grad is not None)
+    )
+    update = optimisation.step(model, optimiser, parts, max_grad_norm=1e9)
+    assert gradients
+    assert all(weight.grad is None for weight in model.parameters())
+    return update, gradients
 
 
 def assert_workers_change_nothing(model, parts) -> None:

@@ -61,7 +61,7 @@ def hidden_states(
     model: PreTrainedModel, ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, forked: bool
 ) -> Tensor:
     """Return the last hidden states of the wanted tokens, row after row: [M, D] in float32; as in `spans.stream`."""
-    network = _network(model)
+    network = _network(model, _each_time)
     dtype = products.dtype(model.get_input_embeddings().weight)
     tokens = spans.stream(ids, positions, segments, wanted, forked, partial(products.num_rows, of=dtype))
     with products.as_written():
@@ -90,9 +90,9 @@ class Decoder:
     """Rows of one model, read and continued token by token; keys and values are written where they will stay."""
 
     def __init__(self, model: PreTrainedModel, most_new_tokens: int):
-        self.network = _network(model)
+        self.network = _network(model, _once)
         head = model.get_output_embeddings()
-        self.head = _affine(head.weight.t(), head.bias)
+        self.head = _once(head.weight.t(), head.bias)
         self.most_new_tokens = most_new_tokens
         self.caches: list[tuple[Tensor, Tensor]] = []  # of each layer: keys, values [B, G, capacity, width], float32
         self.filled = 0
@@ -165,30 +165,29 @@ class Decoder:
         return cache.new_zeros(num_rows, *cache.shape[1:])
 
 
-def _network(model: PreTrainedModel) -> Network:
+Affine = Callable[[Tensor, Tensor | None], Callable[[Tensor], Tensor]]  # weight [D, E], bias [E] -> x [N, D] -> [N, E]
+
+
+def _network(model: PreTrainedModel, affine: Affine) -> Network:
     base = model.base_model
-    return _gpt2(base) if type(base).__name__ == "GPT2Model" else _llama(base)
+    return (_gpt2 if type(base).__name__ == "GPT2Model" else _llama)(base, affine)
 
 
-def _affine(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """Return x [N, D] -> x weight + bias [N, E] in the precision that is in force now; weight [D, E]."""
+def _each_time(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Lower the weight anew in each product."""
+    return partial(products.affine, weight=weight, bias=bias, of=products.dtype(weight))
+
+
+def _once(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Lower the weight now, for many small products."""
     dtype = products.dtype(weight)
-    weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
-
-    def apply(x: Tensor) -> Tensor:
-        x = x.to(dtype)
-        return x @ weight if bias is None else torch.addmm(bias, x, weight)
-
-    return apply
+    return partial(products.affine, weight=weight.to(dtype), bias=None if bias is None else bias.to(dtype), of=dtype)
 
 
-def _gpt2(base: nn.Module) -> Network:
-    def affine(module: nn.Module) -> Callable[[Tensor], Tensor]:
-        return _affine(module.weight, module.bias)
-
+def _gpt2(base: nn.Module, affine: Affine) -> Network:
     def layer(block) -> Layer:
-        inner, outer = affine(block.mlp.c_fc), affine(block.mlp.c_proj)
-        project, out = affine(block.attn.c_attn), affine(block.attn.c_proj)
+        modules = block.mlp.c_fc, block.mlp.c_proj, block.attn.c_attn, block.attn.c_proj
+        inner, outer, project, out = (affine(module.weight, module.bias) for module in modules)
         return Layer(block.ln_1, block.ln_2, project, out, lambda x: outer(activations.gelu(inner(x))))
 
     heads = base.config.n_head
@@ -201,22 +200,22 @@ def _gpt2(base: nn.Module) -> Network:
     )
 
 
-def _llama(base: nn.Module) -> Network:
+def _llama(base: nn.Module, affine: Affine) -> Network:
     def norm(module: nn.Module) -> Callable[[Tensor], Tensor]:
         return lambda x: norms.rms_norm(x, module.weight, module.variance_epsilon)
 
-    def affine(*modules: nn.Linear) -> Callable[[Tensor], Tensor]:
+    def linear(*modules: nn.Linear) -> Callable[[Tensor], Tensor]:
         """Several layers that read the same states, side by side."""
         biases = [module.bias for module in modules if module.bias is not None]
         weight = torch.cat([module.weight for module in modules]) if len(modules) > 1 else modules[0].weight
-        return _affine(weight.t(), torch.cat(biases) if biases else None)
+        return affine(weight.t(), torch.cat(biases) if biases else None)
 
     def layer(block) -> Layer:
         attention, mlp = block.self_attn, block.mlp
-        project = affine(attention.q_proj, attention.k_proj, attention.v_proj)
-        gate, up, down = affine(mlp.gate_proj), affine(mlp.up_proj), affine(mlp.down_proj)
+        project = linear(attention.q_proj, attention.k_proj, attention.v_proj)
+        gate, up, down = linear(mlp.gate_proj), linear(mlp.up_proj), linear(mlp.down_proj)
         before_attention, before_mlp = norm(block.input_layernorm), norm(block.post_attention_layernorm)
-        out = affine(attention.o_proj)
+        out = linear(attention.o_proj)
         return Layer(before_attention, before_mlp, project, out, lambda x: down(functional.silu(gate(x)) * up(x)))
 
     def rotation(hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -67,8 +67,8 @@ def step(
 ) -> Update:
     """Add up the gradients of the batch's parts, each computed by a call in one of the processes, and update once.
 
-    Every process makes the same update. Raises NotFinite, before it moves a weight, when the loss or its gradient is
-    not finite.
+    Every process makes the same update. No gradient is there before it or after it: of several models that take turns,
+    one has gradients. Raises NotFinite, before it moves a weight, when the loss or its gradient is not finite.
     """
     optimiser.zero_grad(set_to_none=True)
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -87,6 +87,7 @@ def step(
     if not math.isfinite(norm):
         raise failures.NotFinite(f"the gradient's norm became {norm} (the loss was {total})")
     optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
     return Update(total, norm, measures)
 
 

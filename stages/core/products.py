@@ -1,9 +1,11 @@
-"""The dtype of matrix products: float32, or bfloat16 under autocast; weights, sums and gradients stay float32."""
+"""Matrix products in float32, or in bfloat16 under autocast; weights, sums and weights' gradients stay float32."""
 
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 
 def dtype(states: Tensor) -> torch.dtype:
@@ -27,3 +29,29 @@ def num_rows(needed: int, of: torch.dtype) -> int:
         return needed
     step = max(16, 2 ** (needed.bit_length() - 5))
     return -(-needed // step) * step
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None, of: torch.dtype) -> Tensor:
+    """Return x weight + bias [N, E], computed in `of`: x [N, D], weight [D, E], bias [E].
+
+    A lower copy of the weight lives as long as the product that it stands in, so that a model never has one whole.
+    """
+    if of == weight.dtype:
+        return x.to(of) @ weight if bias is None else torch.addmm(bias, x.to(of), weight)
+    return _Lowered.apply(x, weight, bias, of)
+
+
+class _Lowered(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, of: torch.dtype) -> Tensor:
+        low = x.to(of)
+        ctx.save_for_backward(low, weight)
+        ctx.dtype, ctx.has_bias = x.dtype, bias is not None
+        return low @ weight.to(of) if bias is None else torch.addmm(bias.to(of), low, weight.to(of))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        low, weight = ctx.saved_tensors
+        to_x = (gradient @ weight.to(low.dtype).t()).to(ctx.dtype)
+        to_bias = gradient.sum(0, dtype=weight.dtype) if ctx.has_bias else None
+        return to_x, (low.t() @ gradient).to(weight.dtype), to_bias, None
