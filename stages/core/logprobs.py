@@ -107,8 +107,9 @@ class _TokenLogprobs(Function):
             to_hidden.append((to_logits @ lowered)[: len(share)])
             if ctx.dtype == weight.dtype:
                 to_weight.addmm_(to_logits.t(), states)
-            else:
-                to_weight.add_(to_logits.t() @ states)
+            else:  # some of the vocabulary at a time, for a sum of two dtypes makes a copy of the lower one
+                for words in _chunks(*weight.shape):
+                    to_weight[words].add_(to_logits[:, words].t() @ states)
         return torch.cat(to_hidden).to(hidden.dtype), to_weight, to_bias, None, None
 
 
