@@ -28,10 +28,9 @@ OUT = Path("metrics/benchmarks.json")
 PLOT = Path("metrics/plots/benchmarks.svg")
 README = Path("README.md")
 TABLE = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
-AT_MOST = {"ppo_gpt2_small": 3}  # repetitions: an update of it takes minutes
-SEARCHED_AS = {"ppo_gpt2_small": "ppo_fixed_length"}  # so the other's best settings are taken
+AT_MOST = {"ppo_gpt2_small": 3}  # repetitions: an update of it takes a minute
 
-PEER_SETTINGS: dict[str, list[dict[str, Any]]] = {
+PEER_SETTINGS: dict[str, list[dict[str, Any]]] = {  # of a case, or of all cases of a kind
     "ppo": [
         {"attn_implementation": name, "bf16": low}
         for name, low in (("eager", False), ("sdpa", False), ("eager", True), ("sdpa", True))
@@ -50,6 +49,9 @@ PEER_SETTINGS: dict[str, list[dict[str, Any]]] = {
             ("sdpa", True, 4, "wrapped"),
         )
     ],
+    "ppo_gpt2_small": [
+        {"attn_implementation": "sdpa", "bf16": False}, {"attn_implementation": "eager", "bf16": True}
+    ],
 }  # fmt: skip
 OUR_SETTINGS: dict[str, list[dict[str, Any]]] = {
     kind: [
@@ -62,7 +64,7 @@ OUR_SETTINGS: dict[str, list[dict[str, Any]]] = {
         ("reward", "micro_batch_rows", ((1, 128), (2, 128))),
         ("sft", "micro_batch_rows", ((1, 4), (1, 32), (2, 4))),
     )
-}
+} | {"ppo_gpt2_small": [{"dtype": "bfloat16", "workers": 1, "micro_batch_size": 16}]}
 
 
 class Side:
@@ -103,28 +105,17 @@ def ours_of(name: str, settings: dict) -> Side:
     return Side(sys.executable, "benchmarks.ours", name, settings, {})
 
 
-def search(start: Callable[[str, dict], Side], name: str, candidates: list[dict]) -> tuple[dict, list[dict]]:
+def search(start: Callable[[str, dict], Side], name: str, settings: dict[str, list[dict]]) -> tuple[dict, list[dict]]:
     """Return a side's fastest settings, and all tried ones with the seconds of their second repetition."""
     tried = []
-    for settings in candidates:
-        side = start(name, settings)
+    for candidate in settings.get(name, settings[work.CASES[name].kind]):
+        side = start(name, candidate)
         side.repeat()
-        tried.append(settings | {"seconds": round(side.repeat()["seconds"], 3)})
+        tried.append(candidate | {"seconds": round(side.repeat()["seconds"], 3)})
         side.end()
         print(f"{name}: {side.name.split()[0]} with {tried[-1]}", flush=True)
     best = min(tried, key=lambda one: one["seconds"])
     return {key: value for key, value in best.items() if key != "seconds"}, tried
-
-
-def searched(peers: Path, name: str, known: dict[str, dict]) -> dict[str, Any]:
-    """Return both sides' settings and what was tried; a case that is too slow for it takes those of its like."""
-    if SEARCHED_AS.get(name) in known:
-        other = known[SEARCHED_AS[name]]
-        return {key: other[key] for key in ("our_settings", "our_tried", "peer_settings", "peer_tried")}
-    kind = work.CASES[name].kind
-    ours, our_tried = search(ours_of, name, OUR_SETTINGS[kind])
-    theirs, peer_tried = search(partial(peer, peers), name, PEER_SETTINGS[kind])
-    return {"our_settings": ours, "our_tried": our_tried, "peer_settings": theirs, "peer_tried": peer_tried}
 
 
 def matmul_rate(name: str) -> float:
@@ -142,16 +133,17 @@ def _seconds(function) -> float:
     return time.perf_counter() - began
 
 
-def compare(peers: Path, name: str, repetitions: int, known: dict[str, dict]) -> dict[str, Any]:
+def compare(peers: Path, name: str, repetitions: int) -> dict[str, Any]:
     """Return one case's entry of metrics/benchmarks.json."""
     case = work.CASES[name]
-    chosen = searched(peers, name, known)
-    ours, theirs = ours_of(name, chosen["our_settings"]), peer(peers, name, chosen["peer_settings"])
+    our_settings, our_tried = search(ours_of, name, OUR_SETTINGS)
+    peer_settings, peer_tried = search(partial(peer, peers), name, PEER_SETTINGS)
+    ours, theirs = ours_of(name, our_settings), peer(peers, name, peer_settings)
     rounds = []
     for number in range(min(repetitions, AT_MOST.get(name, repetitions)) + 1):
         found = [side.repeat() for side in (ours, theirs)]
         if number:  # the first round warms up
-            rounds.append((*found, matmul_rate(chosen["our_settings"]["dtype"])))
+            rounds.append((*found, matmul_rate(our_settings["dtype"])))
             print(f"{name}: ours {found[0]['seconds']:.2f} s, TRL {found[1]['seconds']:.2f} s", flush=True)
     ours.end()
     theirs.end()
@@ -164,10 +156,15 @@ def compare(peers: Path, name: str, repetitions: int, known: dict[str, dict]) ->
         "peer": spread(rates[1]),
         "ratio": spread([one / other for one, other in zip(*rates, strict=True)]),
         "repetitions": len(rounds),
-    } | chosen
+        "our_settings": our_settings,
+        "our_tried": our_tried,
+        "peer_settings": peer_settings,
+        "peer_tried": peer_tried,
+    }
+    tokens = 0.0
     if case.kind == "ppo":
         mine, other, _ = rounds[-1]
-        entry["completion_tokens"] = round(median(one["tokens"] for one, _, _ in rounds), 1)
+        tokens = entry["completion_tokens"] = round(median(one["tokens"] for one, _, _ in rounds), 1)
         entry["peak_memory_ratio"] = round(mine["peak_bytes"] / other["peak_bytes"], 3)
         above = [side["peak_bytes"] - mine["state_bytes"] for side in (mine, other)]
         entry["peak_bytes"] = {
@@ -176,13 +173,13 @@ def compare(peers: Path, name: str, repetitions: int, known: dict[str, dict]) ->
             "weights_and_optimiser": mine["state_bytes"],
         }
         entry["peak_memory_above_state_ratio"] = round(above[0] / above[1], 3)
-        operations = work.ppo_operations(case, entry["completion_tokens"])
-        shares = [operations / one["seconds"] / rate for one, _, rate in rounds]
-        entry["matmul"] = {
-            "operations": operations,
-            "rate": median(rate for _, _, rate in rounds),
-            "fraction": spread(shares),
-        }
+    operations = work.operations(case, tokens)
+    entry["matmul"] = {"operations": operations, "rate": median(rate for _, _, rate in rounds), "fraction": {}}
+    for phase in ("rollout", "update"):
+        seconds = [one.get("phases", {"update": one["seconds"]}).get(phase) for one, _, _ in rounds]
+        if all(seconds):
+            shares = [operations[phase] / one / rate for one, (*_, rate) in zip(seconds, rounds, strict=True)]
+            entry["matmul"]["fraction"][phase] = spread(shares)
     return entry
 
 
@@ -192,15 +189,17 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def table(entries: dict[str, dict]) -> str:
     """Return the README's table."""
-    lines = ["| work | ours | TRL at its best | ratio | our settings; TRL's |", "| --- | --- | --- | --- | --- |"]
+    titles = ("work", "ours", "TRL at its best", "ratio", "of the product rate: rollout, update", "our settings; TRL's")
+    lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for name, entry in entries.items():
         chosen = "; ".join(
             ", ".join(f"{key} {value}" for key, value in entry[side].items())
             for side in ("our_settings", "peer_settings")
         )
         cells = ["{} ({} to {})".format(*map(_short, entry[side].values())) for side in ("ours", "peer")]
-        ratio = "{median:.2f} ({low:.2f} to {high:.2f})".format(**entry["ratio"])
-        lines.append(f"| `{name}`, {entry['unit']} | {cells[0]} | {cells[1]} | **{ratio}** | {chosen} |")
+        ratio = "**{median:.2f}** ({low:.2f} to {high:.2f})".format(**entry["ratio"])
+        shares = ", ".join(f"{share['median']:.0%}" for share in entry["matmul"]["fraction"].values())
+        lines.append(f"| `{name}`, {entry['unit']} | {cells[0]} | {cells[1]} | {ratio} | {shares} | {chosen} |")
     return "\n".join(lines) + "\n"
 
 
@@ -230,7 +229,7 @@ def main(arguments: list[str]) -> None:
     chosen = parser.parse_args(arguments)
     entries = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
     for name in chosen.cases:
-        entries[name] = compare(chosen.peers.absolute(), name, chosen.repetitions, entries)
+        entries[name] = compare(chosen.peers.absolute(), name, chosen.repetitions)
         entries = {known: entries[known] for known in work.CASES if known in entries}
         write_text(OUT, json.dumps(entries, indent=1) + "\n")  # what was measured stays if a later case fails
     PLOT.parent.mkdir(parents=True, exist_ok=True)

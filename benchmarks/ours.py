@@ -1,13 +1,18 @@
 """Our side of the benchmarks: the loops that the stages run, nothing else. python -m benchmarks.ours CASE SETTINGS"""
 
 import resource
+import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+from unittest import mock
 
 import torch
 
 from benchmarks import work
 from stages import ppo
-from stages.core import models, preference_training, rewards, supervised
+from stages.core import experience, models, optimisation, preference_training, rewards, supervised
 from stages.core.experience import Players, Prompt
 from stages.core.preference_training import Group
 from stages.params.base import parse
@@ -66,10 +71,29 @@ class Scorer(rewards.RewardScorer):
 
 
 def run_ppo(case: work.Case, settings: dict) -> None:
-    turns = work.Turns()
-    for players, point in ppo_iterations(case, settings, work.EPOCHS, turns.wait):
-        turns.done(tokens=point["completion_tokens"], peak_bytes=peak_bytes(), state_bytes=state_bytes(players))
-        turns.wait()
+    turns, phases = work.Turns(), Counter()
+    with (
+        timed_calls(experience, "_sample", phases, "rollout"),
+        timed_calls(optimisation, "step", phases, "update"),
+    ):
+        for players, point in ppo_iterations(case, settings, work.EPOCHS, turns.wait):
+            memory = {"peak_bytes": peak_bytes(), "state_bytes": state_bytes(players)}
+            turns.done(tokens=point["completion_tokens"], phases=phases, **memory)
+            phases.clear()
+            turns.wait()
+
+
+def timed_calls(module: Any, name: str, phases: Counter, phase: str) -> AbstractContextManager:
+    """Return a context in which the module's function adds the seconds of its calls to a phase."""
+    function = getattr(module, name)
+
+    def timed(*args: Any) -> Any:
+        began = time.perf_counter()
+        result = function(*args)
+        phases[phase] += time.perf_counter() - began
+        return result
+
+    return mock.patch.object(module, name, timed)
 
 
 def ppo_iterations(case: work.Case, settings: dict, inner_epochs: int, begin: Callable[[], None] = lambda: None):

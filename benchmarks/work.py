@@ -116,19 +116,31 @@ def dialogues(case: Case) -> list[tuple[list[int], int]]:
     return [(row, len(row) * _between(20, 60, 9000 + number) // 100) for number, row in enumerate(rows)]
 
 
-def ppo_operations(case: Case, completion_tokens: float) -> float:
-    """Return the floating-point operations of one update's matrix products, padding and attention scores left out.
+def operations(case: Case, completion_tokens: float = 0) -> dict[str, float]:
+    """Return the floating-point operations of one repetition's matrix products, by phase.
 
-    A product with [m, n] weights costs 2 m n a token, its gradient twice that. Rollout: policy once. Scoring: policy,
-    reference, value and reward model once. Update: policy and value model, forward and gradient, each epoch. The
-    vocabulary is asked for at completion tokens only, and so is the last layer, but for keys and values.
+    Padding and attention scores are left out. A product with [m, n] weights costs 2 m n a token, its gradient twice
+    that. PPO: the rollout asks the policy once, the scoring policy, reference, value and reward model once, the update
+    policy and value model, forward and gradient, each epoch. The vocabulary is asked for at completion tokens only, and
+    so is the last layer, but for keys and values; a reward model's last layer at the answers' ends.
     """
-    width, last = case.width**2, completion_tokens
-    whole = sum(map(len, prompts(case))) / case.prompts + completion_tokens
-    body = 2 * (12 * width * ((case.layers - 1) * whole + last) + 2 * width * (whole - last))
-    head = 2 * case.vocab * case.width * last
-    rollout, scoring, update = body + head, 4 * body + 2 * head, 3 * EPOCHS * (2 * body + head)
-    return case.prompts * (rollout + scoring + update)
+    if case.kind == "ppo":
+        wanted = case.prompts * completion_tokens
+        body = _body(case, sum(map(len, prompts(case))) + wanted, wanted)
+        head = 2 * case.vocab * case.width * wanted
+        return {"rollout": body + head, "scoring": 4 * body + 2 * head, "update": 3 * EPOCHS * (2 * body + head)}
+    if case.kind == "reward":
+        tokens = sum(len(prompt) + sum(map(len, answers)) for prompt, answers in ranked(case))
+        return {"update": 3 * _body(case, tokens, case.prompts * case.answers)}
+    rows = dialogues(case)
+    wanted = sum(len(ids) - prompt for ids, prompt in rows)
+    head = 2 * case.vocab * case.width * wanted
+    return {"update": 3 * (_body(case, sum(len(ids) - 1 for ids, _ in rows), wanted) + head)}
+
+
+def _body(case: Case, tokens: float, last: float) -> float:
+    """Operations of the layers, forward, where the last one is asked for so many tokens."""
+    return 2 * case.width**2 * (12 * ((case.layers - 1) * tokens + last) + 2 * (tokens - last))
 
 
 def _between(low: int, high: int, seed: int) -> int:

@@ -72,16 +72,28 @@ def test_operations_are_counted_as_by_hand():
     one_token = 2 * 12 * 4  # all products of the only layer, at the two completion tokens
     body = 2 * one_token + prompt * 2 * 2 * 4  # and keys and values of the prompt
     head = 2 * 2 * 10 * 2
-    bodies, heads = 1 + 4 + 3 * 4 * 2, 1 + 2 + 3 * 4  # rollout, scoring, four epochs of the policy (and value model)
-    assert work.ppo_operations(case, 2.0) == bodies * body + heads * head
+    expected = {"rollout": body + head, "scoring": 4 * body + 2 * head, "update": 3 * 4 * (2 * body + head)}
+    assert work.operations(case, 2.0) == expected
+
+
+def test_operations_of_training_are_counted_as_by_hand(monkeypatch):
+    monkeypatch.setattr(work, "dialogues", lambda case: [([5] * 7, 4)])
+    monkeypatch.setattr(work, "ranked", lambda case: [([5] * 6, [[5] * 3, [5] * 2])])
+    small = {"layers": 2, "width": 2, "vocab": 10}
+    whole, keys_and_values = 2 * 12 * 4, 2 * 2 * 4  # a layer's products for a token
+    sft = 6 * whole + 3 * whole + 3 * keys_and_values + 3 * 2 * 2 * 10  # 6 tokens are read, 3 predict
+    assert work.operations(work.CASES["sft"]._replace(**small)) == {"update": 3 * sft}
+    reward = 11 * whole + 2 * whole + 9 * keys_and_values  # the prompt once; scalars at two ends
+    assert work.operations(work.CASES["reward_k4"]._replace(**small, prompts=1, answers=2)) == {"update": 3 * reward}
 
 
 def test_the_table_and_the_plot_show_every_entry():
     spread = {"median": 3.0, "low": 2.5, "high": 3.5}
     entry = {"unit": "pairs/s", "ours": spread, "peer": spread, "ratio": spread, "peer_settings": {"bf16": False}}
     entry["our_settings"] = {"dtype": "bfloat16"}
+    entry["matmul"] = {"fraction": {"rollout": {"median": 0.25}, "update": {"median": 0.5}}}
     shown = compare.table({"reward_k4": entry, "sft": entry})
-    assert shown.count("**3.00 (2.50 to 3.50)**") == 2
+    assert shown.count("| **3.00** (2.50 to 3.50) | 25%, 50% |") == 2
     assert "| dtype bfloat16; bf16 False |" in shown
     assert [label.get_text() for label in compare.plot({"sft": entry}).axes[0].get_yticklabels()] == ["sft"]
     readme = compare.README.read_text(encoding="utf-8")
