@@ -9,7 +9,7 @@ stage in dvc.yaml, so that a typo in `ppo` stops the first stage; it changes no 
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pydantic import create_model
 from stages.core.shapes import SHAPES
 from stages.params import collect_prompts, pretrain, reward_model
 from stages.params.base import Params, ParamsError, parse, read_yaml
+from stages.params.checkpoints import CheckpointsInputs
 from stages.params.collect_comparisons import CollectComparisonsInputs
 from stages.params.evaluate import EvaluateInputs
 from stages.params.feedme import FeedmeInputs
@@ -28,6 +29,7 @@ from stages.params.tracking import TrackingInputs
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
     collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectComparisonsInputs,
     reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, reward_model.JudgeInputs, EvaluateInputs, TrackingInputs,
+    CheckpointsInputs,
 )  # fmt: skip
 
 
@@ -42,7 +44,16 @@ def schema() -> type[Params]:
 def check(root: Path) -> list[str]:
     """Return the mistakes of `root`/params.yaml, one line each; an empty list means that all is well."""
     try:
-        params: Any = parse(schema(), read_yaml(root / "params.yaml"), "")
+        content = read_yaml(root / "params.yaml")
+    except ParamsError as error:
+        return str(error).splitlines()
+    return mistakes_in(content, root)
+
+
+def mistakes_in(content: Mapping[str, Any], root: Path) -> list[str]:
+    """Return the mistakes of params that were read already, and of files that they name below `root`."""
+    try:
+        params: Any = parse(schema(), content, "")
     except ParamsError as error:
         return str(error).splitlines()
     mistakes = [mistake for rule in RULES for mistake in rule(params)]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.core import failures, launch, models, outputs, records, supervised_stage, tracking
+from stages.core import checkpoints, failures, launch, models, outputs, records, supervised_stage, tracking
 from stages.params.base import load
 from stages.params.feedme import FeedmeInputs
 
@@ -13,8 +13,9 @@ def main(root: Path = Path(".")) -> None:
     params = load(root, FeedmeInputs)
     models.prepare(params.runtime, params.seed)
     policy, source = root / "data/sft", root / "data/collect_comparisons" / params.feedme.round
-    with failures.explained(STAGE, policy), tracking.stage_run(root, STAGE) as run:
-        train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
+    train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
+    states = checkpoints.opened(root, STAGE, params, [train_file, validation_file, policy])
+    with failures.explained(STAGE, policy), tracking.stage_run(root, STAGE, states=states) as run:
         run.log_inputs([train_file, policy], context="training")
         run.log_inputs([validation_file], context="validation")
         model = models.load_causal(policy, params.runtime, dropout=params.feedme.dropout)
@@ -28,6 +29,7 @@ def main(root: Path = Path(".")) -> None:
             params.feedme,
             params.runtime,
             params.seed,
+            states,
             run,
         )
         outputs.write_metrics(root, STAGE, metrics)

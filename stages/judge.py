@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from stages.core import failures, launch, models, outputs, records, reward_stage, seeds, tracking
+from stages.core import checkpoints, failures, launch, models, outputs, records, reward_stage, seeds, tracking
 from stages.params.base import load
 from stages.params.reward_model import JudgeInputs
 
@@ -15,12 +15,18 @@ def main(root: Path = Path(".")) -> None:
     params = load(root, JudgeInputs)
     models.prepare(params.runtime, params.seed)
     out = root / "data" / STAGE
-    with failures.explained(STAGE, f"its {params.judge.backbone} backbone"), tracking.stage_run(root, STAGE) as run:
-        file = root / "data/collect_comparisons" / params.judge.round / "comparisons.judge.jsonl"
+    file = root / "data/collect_comparisons" / params.judge.round / "comparisons.judge.jsonl"
+    states = checkpoints.opened(root, STAGE, params, [file, reward_stage.backbone_of(root, params.judge)])
+    with (
+        failures.explained(STAGE, f"its {params.judge.backbone} backbone"),
+        tracking.stage_run(root, STAGE, states=states) as run,
+    ):
         run.log_inputs([file], context="training")
         training, held_out = halves(records.read(file))
         seed = seeds.derive(params.seed, STAGE)
-        metrics, curve, bins = reward_stage.fit(root, out, training, held_out, params.judge, params.runtime, seed, run)
+        metrics, curve, bins = reward_stage.fit(
+            root, out, training, held_out, params.judge, params.runtime, seed, states, run
+        )
         outputs.write_curve(root, STAGE, outputs.thinned(curve))
         outputs.write_curve(root, STAGE, bins, round="calibration")
         outputs.write_metrics(root, STAGE, metrics)

@@ -11,6 +11,7 @@ from torch import Tensor
 from stages.core import (
     advantages,
     batching,
+    checkpoints,
     clipping,
     experience,
     failures,
@@ -43,17 +44,23 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
     policy_folder, reward_folder = root / "data/sft", root / "data/reward_model" / round
     source, out = root / "data/collect_prompts", root / "data" / STAGE / round
     seed = seeds.derive(params.seed, STAGE, round)
-    with failures.explained(STAGE, policy_folder), tracking.stage_run(root, STAGE, round=round) as run:
-        run.log_inputs([source / "prompts.ppo.jsonl", policy_folder, reward_folder], context="training")
+    inputs = [source / "prompts.ppo.jsonl", policy_folder, reward_folder]
+    texts_file = source / "documents.train.jsonl"
+    states = checkpoints.opened(root, STAGE, params, [*inputs, texts_file] if params.ppo.ptx_coef else inputs, round)
+    with (
+        failures.explained(STAGE, policy_folder),
+        tracking.stage_run(root, STAGE, round=round, states=states) as run,
+    ):
+        run.log_inputs(inputs, context="training")
         players = assemble(policy_folder, reward_folder, params, seed)
         prompts = tokenised(players.tokenizer, records.read(source / "prompts.ppo.jsonl"), params.ppo)
         text = None
         if params.ppo.ptx_coef:
-            texts = (document["text"] for document in records.read(source / "documents.train.jsonl"))
+            texts = (document["text"] for document in records.read(texts_file))
             stream = language_modelling.token_stream(players.tokenizer, texts)
             text = language_modelling.sequences(stream, params.ppo.ptx_sequence_tokens)
         curve = []
-        for point in train(players, prompts, text, params.ppo, params.runtime, seed):
+        for point in train(players, prompts, text, params.ppo, params.runtime, seed, states):
             curve.append(point)
             run.log_metrics(point, step=point["step"])
             run.progress(point["step"], params.ppo.iterations, {name: point[name] for name in SHOWN})
@@ -100,7 +107,13 @@ def tokenised(tokenizer, prompts: list[dict], params: Ppo) -> list[Prompt]:
 
 
 def train(
-    players: Players, prompts: list[Prompt], text: Tensor | None, params: Ppo, runtime: Runtime, seed: int
+    players: Players,
+    prompts: list[Prompt],
+    text: Tensor | None,
+    params: Ppo,
+    runtime: Runtime,
+    seed: int,
+    states: checkpoints.States = checkpoints.NONE,
 ) -> Iterator[dict]:
     """Optimise the policy in place; yield one point an iteration. `text` [N, T] is pretraining text for PPO-ptx.
 
@@ -114,7 +127,20 @@ def train(
     ptx_rows = language_modelling.row_batches(text, ptx_batch, seeds.derive(seed, "ptx")) if text is not None else None
     average = [weight.detach().clone() for weight in players.policy.parameters()] if params.ema_decay else []
     kl_coef = params.kl_coef
-    for iteration in range(params.iterations):
+    if (found := states.restored()) is not None:
+        checkpoints.load_weights(players.policy, found["policy"])
+        checkpoints.load_weights(players.value_model, found["value_model"])
+        policy_optimiser.load_state_dict(found["policy_optimiser"])
+        value_optimiser.load_state_dict(found["value_optimiser"])
+        updates.set_state(found["minibatches"])
+        average, kl_coef = found["average"], found["kl_coef"]
+    num_minibatches = params.inner_epochs * -(-params.batch_size // params.minibatch_size)
+    for _ in states.points:  # what these iterations have read
+        next(prompt_order)
+        if ptx_rows is not None:
+            _ = [next(ptx_rows) for _ in range(num_minibatches)]
+    yield from states.points
+    for iteration in range(len(states.points), params.iterations):
         for optimiser, chosen in (
             (policy_optimiser, params.policy_optimisation),
             (value_optimiser, params.value_optimisation),
@@ -155,6 +181,18 @@ def train(
             controller = params.kl_controller
             kl_coef = clipping.adapted_kl_coef(
                 kl_coef, point["kl"], controller.target, controller.horizon, params.batch_size
+            )
+        if states.due(point, last=iteration + 1 == params.iterations):
+            states.save(
+                {
+                    "policy": checkpoints.weights(players.policy),
+                    "value_model": checkpoints.weights(players.value_model),
+                    "policy_optimiser": policy_optimiser.state_dict(),
+                    "value_optimiser": value_optimiser.state_dict(),
+                    "minibatches": updates.get_state(),
+                    "average": average,
+                    "kl_coef": kl_coef,
+                }
             )
         yield point
     for mean, weight in zip(average, players.policy.parameters(), strict=False):

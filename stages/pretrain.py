@@ -1,6 +1,7 @@
 """documents → base language model and tokenizer: trained from scratch (Radford et al. 2018), or adopted as it is."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from stages.core import (
     chat,
+    checkpoints,
     failures,
     initialisation,
     language_modelling,
@@ -35,11 +37,12 @@ def main(root: Path = Path(".")) -> None:
     params = load(root, PretrainInputs)
     models.prepare(params.runtime, params.seed)
     source = root / "data/collect_prompts"
+    train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
+    states = checkpoints.opened(root, STAGE, params, [train_file])
     with (
         failures.explained(STAGE, params.pretrain.path or "none: it starts from scratch"),
-        tracking.stage_run(root, STAGE) as run,
+        tracking.stage_run(root, STAGE, states=states) as run,
     ):
-        train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
         run.log_inputs([train_file], context="training")
         run.log_inputs([validation_file], context="validation")
         texts = [document["text"] for document in records.read(train_file)]
@@ -53,7 +56,7 @@ def main(root: Path = Path(".")) -> None:
                 language_modelling.token_stream(base_tokenizer, texts), params.pretrain.sequence_tokens
             )
             num_steps = count_steps(params.pretrain)
-            for point in train(model, rows, params.pretrain, params.runtime, params.seed):
+            for point in train(model, rows, params.pretrain, params.runtime, params.seed, states):
                 curve.append(point)
                 run.log_metrics(point, step=point["step"])
                 run.progress(point["step"], num_steps, {"loss": point["loss"]})
@@ -124,7 +127,14 @@ def count_steps(params: Pretrain) -> int:
     return params.copying_steps + -(-params.tokens // (params.batch_size * params.sequence_tokens))
 
 
-def train(model: PreTrainedModel, rows: Tensor, params: Pretrain, runtime: Runtime, seed: int) -> Iterator[dict]:
+def train(
+    model: PreTrainedModel,
+    rows: Tensor,
+    params: Pretrain,
+    runtime: Runtime,
+    seed: int,
+    states: checkpoints.States = checkpoints.NONE,
+) -> Iterator[dict]:
     """Train in place on rows [N, T]; yield step, loss (nats per token), learning rate and gradient norm."""
     model.train()
     if params.muon_momentum is None:
@@ -133,13 +143,20 @@ def train(model: PreTrainedModel, rows: Tensor, params: Pretrain, runtime: Runti
         optimiser = muon.Muon(model, params.optimisation, params.muon_momentum)
     batches = training_batches(rows, params, model.config.vocab_size, seed)
     num_steps = count_steps(params)
-    for step in range(num_steps):
+    if (found := states.restored()) is not None:
+        checkpoints.load_weights(model, found["weights"])
+        optimiser.load_state_dict(found["optimiser"])
+    yield from states.points
+    for step, batch in islice(enumerate(batches), len(states.points), num_steps):
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
         optimisation.set_learning_rate(optimiser, rate)
-        parts = language_modelling.mean_shares(model, next(batches), params.batch_size, runtime)
+        parts = language_modelling.mean_shares(model, batch, params.batch_size, runtime)
         with failures.at_step(step + 1, []):  # rows run across documents, which have no ids
             update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
-        yield {"step": step + 1, "loss": update.loss, "learning_rate": rate, "grad_norm": update.grad_norm}
+        point = {"step": step + 1, "loss": update.loss, "learning_rate": rate, "grad_norm": update.grad_norm}
+        if states.due(point, last=step + 1 == num_steps):
+            states.save({"weights": checkpoints.weights(model), "optimiser": optimiser.state_dict()})
+        yield point
 
 
 def training_batches(rows: Tensor, params: Pretrain, vocab_size: int, seed: int) -> Iterator[Tensor]:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from stages.core import failures, launch, models, outputs, records, reward_stage, seeds, tracking
+from stages.core import checkpoints, failures, launch, models, outputs, records, reward_stage, seeds, tracking
 from stages.params.base import load
 from stages.params.reward_model import RewardModelInputs
 
@@ -14,11 +14,13 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
     params = load(root, RewardModelInputs)
     models.prepare(params.runtime, params.seed)
     source, out = root / "data/collect_comparisons" / round, root / "data" / STAGE / round
+    train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
+    inputs = [train_file, validation_file, reward_stage.backbone_of(root, params.reward_model)]
+    states = checkpoints.opened(root, STAGE, params, inputs, round)
     with (
         failures.explained(STAGE, f"its {params.reward_model.backbone} backbone"),
-        tracking.stage_run(root, STAGE, round=round) as run,
+        tracking.stage_run(root, STAGE, round=round, states=states) as run,
     ):
-        train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
         run.log_inputs([train_file], context="training")
         run.log_inputs([validation_file], context="validation")
         metrics, curve, bins = reward_stage.fit(
@@ -29,6 +31,7 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
             params.reward_model,
             params.runtime,
             seeds.derive(params.seed, STAGE, round),
+            states,
             run,
         )
         outputs.write_curve(root, STAGE, outputs.thinned(curve), round=round)

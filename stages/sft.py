@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.core import chat, failures, launch, models, outputs, records, supervised_stage, tracking
+from stages.core import chat, checkpoints, failures, launch, models, outputs, records, supervised_stage, tracking
 from stages.params.base import load
 from stages.params.sft import SftInputs
 
@@ -13,8 +13,9 @@ def main(root: Path = Path(".")) -> None:
     params = load(root, SftInputs)
     models.prepare(params.runtime, params.seed)
     base, source = root / "data/pretrain", root / "data/collect_prompts"
-    with failures.explained(STAGE, base), tracking.stage_run(root, STAGE) as run:
-        train_file, validation_file = source / "demonstrations.train.jsonl", source / "demonstrations.validation.jsonl"
+    train_file, validation_file = source / "demonstrations.train.jsonl", source / "demonstrations.validation.jsonl"
+    states = checkpoints.opened(root, STAGE, params, [train_file, validation_file, base])
+    with failures.explained(STAGE, base), tracking.stage_run(root, STAGE, states=states) as run:
         run.log_inputs([train_file, base], context="training")
         run.log_inputs([validation_file], context="validation")
         tokenizer = models.load_tokenizer(base)
@@ -31,6 +32,7 @@ def main(root: Path = Path(".")) -> None:
             params.sft,
             params.runtime,
             params.seed,
+            states,
             run,
         )
         outputs.write_metrics(root, STAGE, metrics)

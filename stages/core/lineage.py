@@ -6,9 +6,10 @@ import os
 import socket
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
+from ruamel.yaml import YAML
 
 from stages.params.base import read_yaml
 
@@ -40,12 +41,22 @@ def size_mb(path: Path) -> float:
     return sum(file.stat().st_size for file in files) / 1e6
 
 
+def locked(root: Path, rev: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return the stages in dvc.lock by name, at commit `rev` if it is given; empty before DVC's first run.
+
+    Raises ValueError where git knows no dvc.lock at `rev`.
+    """
+    if rev is None:
+        return read_yaml(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
+    text = _git(root, "show", f"{rev}:./dvc.lock")
+    if text is None:
+        raise ValueError(f"git knows no dvc.lock at {rev!r}; name a commit that has one: git log -- dvc.lock")
+    return YAML(typ="safe", pure=True).load(text)["stages"]
+
+
 def locked_outs(root: Path) -> dict[str, dict[str, str]]:
     """Return {stage: {path: md5}} of the outs in `root`/dvc.lock; empty before DVC's first run."""
-    if not (root / "dvc.lock").exists():
-        return {}
-    stages = read_yaml(root / "dvc.lock")["stages"]
-    return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in stages.items()}
+    return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in locked(root).items()}
 
 
 def way_back(root: Path, name: str) -> str | None:

@@ -18,7 +18,7 @@ from stages.params.tracking import Tracking
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SESSION, PROCESS = "dvc.session", "dvc.process"
+SESSION, PROCESS, STATES = "dvc.session", "dvc.process", "checkpoints.key"
 PREFLIGHT_SECONDS = 2.0
 UI = "http://localhost:5000"  # where `make ui` serves a local database
 

@@ -2,12 +2,24 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
-from stages.core import batching, failures, models, optimisation, parallel, preference_losses, records, rewards, seeds
+from stages.core import (
+    batching,
+    checkpoints,
+    failures,
+    models,
+    optimisation,
+    parallel,
+    preference_losses,
+    records,
+    rewards,
+    seeds,
+)
 from stages.core.optimisation import Share
 from stages.params.reward_model import RewardModel
 from stages.params.runtime import Runtime
@@ -58,14 +70,24 @@ def count_steps(num_groups: int, params: RewardModel) -> int:
 
 
 def train(
-    model: PreTrainedModel, pad_id: int, groups: list[Group], params: RewardModel, runtime: Runtime, seed: int
+    model: PreTrainedModel,
+    pad_id: int,
+    groups: list[Group],
+    params: RewardModel,
+    runtime: Runtime,
+    seed: int,
+    states: checkpoints.States = checkpoints.NONE,
 ) -> Iterator[dict]:
     """Train in place, one point an update: loss, and accuracy on the batch's own pairs before the update."""
     optimiser = optimisation.adamw(model, params.optimisation)
     num_steps = count_steps(len(groups), params)
     order = batching.epochs(len(groups), params.batch_size, params.epochs, seeds.derive(seed, "order"))
     model.train()
-    for step, chosen in enumerate(order):
+    if (found := states.restored()) is not None:
+        checkpoints.load_weights(model, found["weights"])
+        optimiser.load_state_dict(found["optimiser"])
+    yield from states.points
+    for step, chosen in islice(enumerate(order), len(states.points), None):
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
         optimisation.set_learning_rate(optimiser, rate)
         batch = [groups[index] for index in chosen]
@@ -74,7 +96,10 @@ def train(
             update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
         accuracy = update.measures["right"] / update.measures["pairs"] if update.measures["pairs"] else 0.5
         point = {"step": step + 1, "loss": update.loss, "accuracy": accuracy}
-        yield point | {"learning_rate": rate, "grad_norm": update.grad_norm}
+        point |= {"learning_rate": rate, "grad_norm": update.grad_norm}
+        if states.due(point, last=step + 1 == num_steps):
+            states.save({"weights": checkpoints.weights(model), "optimiser": optimiser.state_dict()})
+        yield point
     model.eval()
 
 

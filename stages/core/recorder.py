@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stages.core import lineage, mlflow_store
+from stages.core import lineage, machine, mlflow_store
 from stages.core.flat import flat_numbers, flatten
 from stages.params.base import read_yaml
 from stages.params.tracking import Tracking
@@ -22,8 +22,13 @@ LONGEST_PAUSE = 300.0  # seconds between two attempts at a store that keeps fail
 class Recorder:
     """The child run of one stage and its session's parent run. Opening it may raise; nothing afterwards does."""
 
-    def __init__(self, root: Path, stage: str, round: str | None, settings: Tracking, process: str, session: str):
-        """`process` and `session` identify the stage's process and the `dvc` command's (see lineage)."""
+    def __init__(
+        self, root: Path, stage: str, round: str | None, settings: Tracking, key: str, process: str, session: str
+    ):
+        """`process` and `session` identify the stage's process and the `dvc` command's (see lineage).
+
+        `key` is that of the training's states (see checkpoints): a run with it that did not finish goes on.
+        """
         self._root, self._settings = root, settings
         self.name = stage if round is None else f"{stage}@{round}"
         self._place = stage if round is None else f"{stage}/{round}"  # below data/ and metrics/
@@ -36,7 +41,8 @@ class Recorder:
         self._parent_id = mlflow_store.start_parent(self._client, self._experiment_id, flatten(content), tags, session)
         tags |= {"mlflow.parentRunId": self._parent_id, "dvc.stage": self.name}
         tags |= {mlflow_store.PROCESS: process}
-        self.run_id = self._client.create_run(self._experiment_id, run_name=self.name, tags=tags).info.run_id
+        self._recorded: set[tuple[str, int]] = set()  # points that are there from before: name, step
+        self.run_id = self._open(tags, key)
         self._client.set_tag(self._parent_id, f"stage.{self._place}", self.run_id)
         self._points: list[tuple[str, float, int, int]] = []
         self._flushed_at, self._pause = time.monotonic(), SECONDS_BETWEEN_FLUSHES
@@ -45,6 +51,22 @@ class Recorder:
         if round is not None:
             own["round"] = content["rounds"][round]
         self.params(own)
+
+    def _open(self, tags: dict[str, str], key: str) -> str:
+        """Return the id of the run to record in: a new one, or the one that this training was broken off in."""
+        if key:
+            tags |= {mlflow_store.STATES: key}
+            query = f"tags.`{mlflow_store.STATES}` = '{key}' and attributes.status != 'FINISHED'"
+            for run in self._client.search_runs([self._experiment_id], query, max_results=1):
+                run_id = run.info.run_id
+                for name, value in tags.items():
+                    self._client.set_tag(run_id, name, value)
+                self._client.update_run(run_id, status="RUNNING")
+                for name in run.data.metrics:
+                    history = self._client.get_metric_history(run_id, name)
+                    self._recorded |= {(name, point.step) for point in history}
+                return run_id
+        return self._client.create_run(self._experiment_id, run_name=self.name, tags=tags).info.run_id
 
     @property
     def link(self) -> str:
@@ -62,7 +84,8 @@ class Recorder:
     def metrics(self, numbers: Mapping[str, float], step: int, moment: int) -> None:
         """Buffer metrics of a moment (milliseconds since the epoch); a batch goes out every few seconds, since one call
         costs as much as a thousand points."""
-        self._points += [(mlflow_store.allowed(name), value, moment, step) for name, value in numbers.items()]
+        points = [(mlflow_store.allowed(name), value, moment, step) for name, value in numbers.items()]
+        self._points += [point for point in points if (point[0], step) not in self._recorded]
         if time.monotonic() - self._flushed_at >= self._pause:
             self._flush()
 
@@ -169,6 +192,7 @@ class Recorder:
             "git.dirty": str(self._commit.dirty).lower(),
             "processes": os.environ.get("WORLD_SIZE", "1"),  # as started, which params.yaml need not know
             "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),
+            **{f"machine.{name}": value for name, value in machine.describe().items()},
         }
 
     @contextmanager

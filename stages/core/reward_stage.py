@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer
 
-from stages.core import agreement, models, preference_training, records, rewards, seeds, tfidf_baseline
+from stages.core import agreement, checkpoints, models, preference_training, records, rewards, seeds, tfidf_baseline
 from stages.core.files import new_folder
 from stages.params.reward_model import RewardModel
 from stages.params.runtime import Runtime
@@ -14,7 +14,15 @@ GOLD_TIE = 0.02  # gold scores closer than this are equal
 
 
 def fit(
-    root: Path, out: Path, training: list[dict], held_out: list[dict], params: RewardModel, runtime: Runtime, seed, run
+    root: Path,
+    out: Path,
+    training: list[dict],
+    held_out: list[dict],
+    params: RewardModel,
+    runtime: Runtime,
+    seed: int,
+    states: checkpoints.States,
+    run,
 ) -> tuple[dict, list[dict], list[dict]]:
     """Train, normalise, save to `out` and measure; returns (metrics, curve, calibration bins).
 
@@ -22,8 +30,7 @@ def fit(
     """
     if not any(records.pairs(label["ranks"]) for comparison in held_out for label in comparison["labels"]):
         raise ValueError(f"no labeler ranked two answers apart in the {len(held_out)} held-out comparisons; add more")
-    paths = {"sft": root / "data/sft", "base": root / "data/pretrain", "encoder": params.encoder_path}
-    backbone = paths[params.backbone]
+    backbone = backbone_of(root, params)
     tokenizer = AutoTokenizer.from_pretrained(root / "data/sft" if params.backbone == "base" else backbone)
     generator = torch.Generator().manual_seed(seeds.derive(seed, "head"))
     model = models.new_reward_model(backbone, runtime, generator)
@@ -31,7 +38,7 @@ def fit(
     groups = preference_training.encode(tokenizer, training, params)
     num_steps = preference_training.count_steps(len(groups), params)
     curve = []
-    for point in preference_training.train(model, tokenizer.pad_token_id, groups, params, runtime, seed):
+    for point in preference_training.train(model, tokenizer.pad_token_id, groups, params, runtime, seed, states):
         curve.append(point)
         run.log_metrics(point, step=point["step"])
         run.progress(point["step"], num_steps, {"loss": point["loss"], "accuracy": point["accuracy"]})
@@ -40,6 +47,12 @@ def fit(
     scorer = rewards.RewardScorer(out, runtime)
     metrics, bins = measure(scorer, training, held_out, params)
     return metrics | {"training_prompts": len(groups)}, curve, bins
+
+
+def backbone_of(root: Path, params: RewardModel) -> Path:
+    """Return the folder that training starts from."""
+    paths = {"sft": root / "data/sft", "base": root / "data/pretrain", "encoder": Path(params.encoder_path or "")}
+    return paths[params.backbone]
 
 
 def normalise(root: Path, out: Path, training: list[dict], params: RewardModel, runtime: Runtime) -> None:

@@ -2,12 +2,24 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
-from stages.core import batching, chat, distributed, failures, language_modelling, models, optimisation, parallel, seeds
+from stages.core import (
+    batching,
+    chat,
+    checkpoints,
+    distributed,
+    failures,
+    language_modelling,
+    models,
+    optimisation,
+    parallel,
+    seeds,
+)
 from stages.core.optimisation import Share
 from stages.params.runtime import Runtime
 from stages.params.supervised import Supervised
@@ -52,6 +64,7 @@ def train(
     params: Supervised,
     runtime: Runtime,
     seed: int,
+    states: checkpoints.States = checkpoints.NONE,
 ) -> Iterator[dict]:
     """Fine-tune in place; yield a point an update, with `validation_loss` (nats per token) where an epoch ends.
 
@@ -67,7 +80,13 @@ def train(
     best_loss, best_weights = float("inf"), None
     order = batching.epochs(len(examples), params.batch_size, params.epochs, seeds.derive(seed, "order"))
     model.train()
-    for step, chosen in enumerate(order):
+    if (found := states.restored()) is not None:
+        checkpoints.load_weights(model, found["weights"])
+        optimiser.load_state_dict(found["optimiser"])
+        torch.set_rng_state(found["random"])  # dropout's
+        best_loss, best_weights = found["best_loss"], found["best_weights"]
+    yield from states.points
+    for step, chosen in islice(enumerate(order), len(states.points), None):
         rate = optimisation.learning_rate(params.optimisation, step, num_steps)
         optimisation.set_learning_rate(optimiser, rate)
         batch = [examples[index] for index in chosen]
@@ -79,10 +98,14 @@ def train(
             point["validation_loss"] = validate(model, pad_id, validation, params, runtime)
             if params.select == "best_validation" and point["validation_loss"] < best_loss:
                 best_loss = point["validation_loss"]
-                best_weights = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+                best_weights = {name: weight.clone() for name, weight in checkpoints.weights(model).items()}
+        if states.due(point, last=step + 1 == num_steps):
+            now = {"weights": checkpoints.weights(model), "optimiser": optimiser.state_dict()}
+            now |= {"random": torch.get_rng_state(), "best_loss": best_loss, "best_weights": best_weights}
+            states.save(now)
         yield point
     if best_weights is not None:
-        model.load_state_dict(best_weights)
+        checkpoints.load_weights(model, best_weights)
     model.eval()
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages.core import models, outputs, seeds, supervised
+from stages.core import checkpoints, models, outputs, seeds, supervised
 from stages.core.files import new_folder
 from stages.params.runtime import Runtime
 from stages.params.supervised import Supervised
@@ -18,6 +18,7 @@ def fit(
     params: Supervised,
     runtime: Runtime,
     seed: int,
+    states: checkpoints.States,
     run,
 ) -> dict:
     """Fine-tune on demonstrations, save data/<stage>, write the curve; returns the stage's metrics."""
@@ -33,6 +34,7 @@ def fit(
         params,
         runtime,
         seeds.derive(seed, stage),
+        states,
     ):
         curve.append(point)
         run.log_metrics(point, step=point["step"])

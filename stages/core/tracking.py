@@ -18,12 +18,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from stages.core import distributed, lineage
+from stages.core import checkpoints, distributed, lineage
 from stages.core.companion import Companion
 from stages.core.flat import flat_numbers
 from stages.core.progress import Progress, duration
 from stages.params.base import load
 from stages.params.tracking import TrackingInputs
+
+PATIENCE = 5.0  # seconds
 
 
 class StageRun:
@@ -99,8 +101,12 @@ class StageRun:
 
 
 @contextmanager
-def stage_run(root: Path, stage: str, round: str | None = None) -> Iterator[StageRun]:
+def stage_run(
+    root: Path, stage: str, round: str | None = None, states: checkpoints.States = checkpoints.NONE
+) -> Iterator[StageRun]:
     """Record the block as one MLflow run named `stage` or `stage@round`, a child of its session's parent run.
+
+    With `states` of a training that was broken off, its run goes on. They are discarded when the block ends well.
 
     Raises ParamsError for a broken tracking section and ConnectionError for a server that does not answer or a folder
     that is not there, both before the block begins. The run ends FINISHED, FAILED (an exception) or KILLED (SIGINT,
@@ -108,14 +114,19 @@ def stage_run(root: Path, stage: str, round: str | None = None) -> Iterator[Stag
     """
     settings = load(root, TrackingInputs).tracking
     name = stage if round is None else f"{stage}@{round}"
-    recorder = Companion(root, stage, round, settings) if settings.enabled and distributed.is_first() else None
+    recorder = (
+        Companion(root, stage, round, settings, states.key) if settings.enabled and distributed.is_first() else None
+    )
     progress = Progress(name, silent=not distributed.is_first())
+    if states.points:
+        progress.goes_on_from(len(states.points))
     run = StageRun(progress, recorder, settings.log_every)
     status = "FAILED"
     try:
-        with _sigterm_interrupts():
+        with _sigterm_interrupts(at_once=not states.key or distributed.count() > 1):
             yield run
         status = "FINISHED"
+        states.discard()
     except KeyboardInterrupt:
         status = "KILLED"
         raise
@@ -135,18 +146,29 @@ def _report_end(root: Path, progress: Progress, recorder: Companion | None, stat
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that its run is recorded as KILLED."""
+def _sigterm_interrupts(at_once: bool) -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that its run is recorded as KILLED.
+
+    Unless `at_once`, a training loop that ends a step within PATIENCE keeps its state first.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt(f"signal {number} at {time.strftime('%H:%M:%S')}")
 
+    def wait_for_the_step(number: int, frame: FrameType | None) -> None:
+        checkpoints.stopping = True
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+
     try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
+        previous = signal.signal(signal.SIGTERM, interrupt if at_once else wait_for_the_step)
     except ValueError:  # not the main thread, where Python allows no handlers
         yield
         return
+    alarm = signal.signal(signal.SIGALRM, interrupt)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGTERM, previous)
+        checkpoints.stopping = False
