@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.core import data_card, files, outputs, records, tracking
+from stages.core import data_card, files, launch, outputs, records, tracking
 from stages.core.cleaning import clean_document, clean_record
 from stages.core.columns import recognise
 from stages.core.documents import SeenDocuments, pieces, split_off_validation
@@ -132,4 +132,5 @@ def write(collected: Collected, params: CollectPrompts, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with launch.plain_errors(STAGE):
+        main()

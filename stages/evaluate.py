@@ -6,15 +6,20 @@ fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao 
 
 import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import safetensors
 
 from stages.core import (
     chat,
     failures,
     findings,
     launch,
+    lineage,
+    model_card,
     models,
     outputs,
     records,
@@ -69,10 +74,12 @@ def main(root: Path = Path(".")) -> None:
         told = {
             "judge": json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"],
             "too_long": len(everything[1]) - len(fitting[1]),
+            "artifacts": artifacts(root, [*files, *folders.values(), root / "data/reward_model" / last]),
         }
         judged, measured = interrogate(folders, prompts, validation, texts, jury, run)
         found = conclude(prompts, judged, jury, {**measured, **told})
         write(root, found, training_curve(root, last), run)
+        write_card(root, found, folders["ppo"], run)
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
@@ -201,6 +208,30 @@ def write(root: Path, found: Findings, ppo_curve: list[dict[str, float]], run: t
     for path in shown:
         run.log_artifact(path)
     run.say(report_words.headline(found))
+
+
+def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
+    """Return the md5 of each file and folder, as dvc.lock shows it of the same bytes."""
+    return {path.relative_to(root).as_posix(): lineage.dvc_md5(path) for path in sorted(paths)}
+
+
+def write_card(root: Path, found: Findings, folder: Path, run: tracking.StageRun) -> None:
+    """Write the last policy's model card, and record the policy with it as this run's model."""
+    policy = {"folder": folder.relative_to(root).as_posix(), "parameters": count_parameters(folder)}
+    card = model_card.markdown(found, policy)
+    with new_folder(root / "data/model_card") as written:
+        write_text(written / "README.md", card)
+    run.log_checkpoint(folder, beside=[root / "data/model_card/README.md"])
+    run.describe("\n\n".join([f"**{report_words.headline(found)}**", *report_words.lead(found)]))
+
+
+def count_parameters(folder: Path) -> int:
+    """Return the number of weights in a model folder's files, tied ones once."""
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        with safetensors.safe_open(file, framework="pt") as weights:
+            total += sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())  # noqa: SIM118
+    return total
 
 
 def samples(found: Findings) -> list[Record]:

@@ -5,8 +5,9 @@ import random
 import re
 
 import pytest
+from ruamel.yaml import YAML
 
-from stages.core import findings, report, report_words, verdicts
+from stages.core import findings, model_card, report, report_words, verdicts
 from stages.core.findings import Findings
 from stages.core.statistics import Bootstrap, Interval
 from stages.core.verdicts import Judged
@@ -72,6 +73,7 @@ def invented(num_prompts: int = 40, with_gold: bool = True, text: str = "The fox
         best_of_n=best,
         judge={"accuracy": 0.71, "pairs": 1234, "longer_preferred_by_model": 0.58, "longer_chosen_by_labelers": 0.55},
         too_long=0,
+        artifacts={"data/ppo/r1": "a" * 32 + ".dir", "data/sft": "b" * 32 + ".dir"},
         rounds=["r1"],
         settings=settings,
     )
@@ -150,3 +152,21 @@ def test_samples_in_markdown_keep_their_table_whole():
     text = report.samples_markdown(invented(text="one | two\nthree <b>"), [0, 1])
     assert "| one \\| two three &lt;b> |" in text
     assert text.count("\n## ") == 2
+
+
+def test_the_report_and_the_model_card_name_the_artifacts_by_dvcs_md5(found):
+    card = model_card.markdown(found, {"folder": "data/ppo/r1", "parameters": 1234567})
+    for text in (card, report.html(found, CURVE)):
+        for path, md5 in found.artifacts.items():
+            assert path in text
+            assert md5 in text
+
+
+def test_the_model_card_has_a_head_that_the_hub_reads_and_the_results(found):
+    card = model_card.markdown(found, {"folder": "data/ppo/r1", "parameters": 1234567})
+    _, head, body = card.split("---\n", 2)
+    assert YAML(typ="safe").load(head)["library_name"] == "transformers"
+    assert report_words.headline(found) in body
+    assert "1,234,567 parameters" in body
+    assert 'from_pretrained("data/ppo/r1")' in body
+    assert "| PPO against SFT |" in body

@@ -65,8 +65,11 @@ class Companion:
     def inputs(self, paths: Sequence[Path], context: str) -> None:
         self._send("inputs", [path.resolve() for path in paths], context)
 
-    def checkpoint(self, path: Path) -> None:
-        self._send("checkpoint", path.resolve())
+    def checkpoint(self, path: Path, beside: Sequence[Path] = ()) -> None:
+        self._send("checkpoint", path.resolve(), [other.resolve() for other in beside])
+
+    def describe(self, markdown: str) -> None:
+        self._send("describe", markdown)
 
     def artifact(self, path: Path) -> None:
         self._send("artifact", path.resolve())

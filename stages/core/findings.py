@@ -48,6 +48,7 @@ class Findings(NamedTuple):
     best_of_n: Sequence[dict[str, Any]]  # n, kl, reward_model, score, low, high, oracle
     judge: Mapping[str, Any]  # the judge's own held-out metrics
     too_long: int  # test prompts left out
+    artifacts: Mapping[str, str]  # by path below data/: the md5 that dvc.lock shows
     rounds: Sequence[str]
     settings: Evaluate
 

@@ -103,8 +103,8 @@ class Recorder:
                 self._client.set_tag(self.run_id, mlflow_store.allowed(f"dvc.dep.{name}"), md5)
             self._client.log_inputs(self.run_id, datasets=datasets)
 
-    def checkpoint(self, path: Path) -> None:
-        """Log a model folder as a LoggedModel that is an output of the run."""
+    def checkpoint(self, path: Path, beside: Sequence[Path] = ()) -> None:
+        """Log a model folder as a LoggedModel that is an output of the run, with the files `beside` it."""
         from mlflow.entities import LoggedModelOutput
 
         with self._tolerant(f"checkpoint {path}"):
@@ -117,8 +117,16 @@ class Recorder:
             )
             if not by_reference:
                 self._client.log_model_artifacts(model.model_id, str(path))
+            for other in beside:
+                self._client.log_model_artifact(model.model_id, str(other))
             self._client.finalize_logged_model(model.model_id, "READY")
             self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+
+    def describe(self, markdown: str) -> None:
+        """Show a text on the pages of the run and of its parent."""
+        with self._tolerant("the description"):
+            for run_id in (self.run_id, self._parent_id):
+                self._client.set_tag(run_id, "mlflow.note.content", markdown)
 
     def artifact(self, path: Path) -> None:
         """Copy a file, or a folder under its own name, to the run's artifacts."""

@@ -26,6 +26,7 @@ def html(findings: Findings, ppo_curve: Sequence[dict[str, float]]) -> str:
         Section("Where it helps", words.SLICE_TEXT, tables.slices(findings)),
         Section("Reward against KL", words.CURVE_TEXT, optimised),
         Section("Temperatures", words.SWEEP_TEXT, [tables.temperatures(findings)]),
+        Section("Artifacts", words.ARTIFACTS_TEXT, [tables.artifacts(findings)]),
     ]
     return page("Evaluation of RLHF", words.headline(findings), words.lead(findings), sections, _samples(findings))
 

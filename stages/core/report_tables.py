@@ -112,6 +112,11 @@ def temperatures(findings: Findings) -> Table:
     return Table(["policy", "temperature", "win rate against T = 1", f"mean {findings.decided_by}"], rows, "", strong)
 
 
+def artifacts(findings: Findings) -> Table:
+    rows = [[path, md5] for path, md5 in findings.artifacts.items()]
+    return Table(["artifact", "md5 in dvc.lock"], rows, "What was compared", text_columns=2)
+
+
 def _any_has(findings: Findings, score: str) -> bool:
     return any(score in found.scores for found in findings.summaries.values())
 

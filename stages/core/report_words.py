@@ -29,6 +29,10 @@ CURVE_TEXT = (
     "What over-optimisation looks like: the reward model's score goes on rising while the verdict falls. Best-of-n is "
     "the unbiased estimate from the answers drawn for each prompt; the oracle picks by the verdict itself."
 )
+ARTIFACTS_TEXT = (
+    "Bytes are versioned by DVC and runs are recorded by MLflow: python -m stages.where names the run, the data, the params "
+    "and the code commit behind each of these."
+)
 SWEEP_TEXT = "On validation prompts: win rate of each temperature against the same policy at temperature 1."
 
 

@@ -60,10 +60,18 @@ class StageRun:
         if self._recorder:
             self._recorder.inputs(paths, context)
 
-    def log_checkpoint(self, path: Path) -> None:
-        """Record a model folder as an MLflow model: with its files up to `max_checkpoint_mb`, else by path and md5."""
+    def log_checkpoint(self, path: Path, beside: Sequence[Path] = ()) -> None:
+        """Record a model folder as an MLflow model: with its files up to `max_checkpoint_mb`, else by path and md5.
+
+        Files `beside` it, such as a model card, are put among its own.
+        """
         if self._recorder:
-            self._recorder.checkpoint(path)
+            self._recorder.checkpoint(path, beside)
+
+    def describe(self, markdown: str) -> None:
+        """Put what was found on the page of the run, and on that of the pipeline's run."""
+        if self._recorder:
+            self._recorder.describe(markdown)
 
     def log_artifact(self, path: Path) -> None:
         """Copy a file or folder to the run's artifacts."""

@@ -1,0 +1,210 @@
+"""What teams run the pipeline on, as real programs on this machine: an MLflow server on PostgreSQL, S3, and sshd.
+
+    python -m tests.integration.services      starts all, prints how to use them, and ends them on Ctrl-C
+
+Everything listens on 127.0.0.1 and lies in one temporary folder, which goes when the services end.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+BUCKET = "rlhf-artifacts"
+KEY = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
+HOST = "127.0.0.1"
+
+
+class Services(NamedTuple):
+    mlflow: str  # URI of the tracking server, which proxies artifacts
+    database: str  # URI of its PostgreSQL database
+    s3: str  # endpoint
+    ssh: str  # URI of an empty folder
+    ssh_key: Path
+
+
+@contextmanager
+def running() -> Iterator[Services]:
+    """Yield all services, ready to answer; raises RuntimeError with the log of one that does not come up."""
+    folder = Path(tempfile.mkdtemp(prefix="services-"))
+    folder.chmod(0o755)  # PostgreSQL runs as another user where this one is root
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        database = stack.enter_context(postgres(folder))
+        yield Services(
+            stack.enter_context(mlflow_server(folder, database)),
+            database,
+            stack.enter_context(s3(folder)),
+            *stack.enter_context(ssh(folder)),
+        )
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """Yield the URI of a database of its own; root runs it as the user postgres, since PostgreSQL refuses root."""
+    data, port = folder / "postgres", free_port()
+    data.mkdir(mode=0o700)
+    become = []
+    if os.geteuid() == 0:
+        shutil.chown(data, "postgres", "postgres")
+        become = ["runuser", "-u", "postgres", "--"]
+    run(*become, found("initdb"), "--pgdata", str(data), "--username", "mlflow", "--auth", "trust", cwd="/")
+    command = [*become, found("postgres"), "-D", str(data), "-p", str(port), "-h", HOST, "-k", str(data)]
+    uri = f"postgresql://mlflow@{HOST}:{port}/postgres"
+
+    def answers() -> bool:
+        import psycopg
+
+        with psycopg.connect(uri, connect_timeout=2):
+            return True
+
+    with service("postgres", command, folder, answers, cwd="/", how=signal.SIGINT):
+        yield uri
+
+
+@contextmanager
+def mlflow_server(folder: Path, database: str) -> Iterator[str]:
+    """Yield the URI of an MLflow server that keeps runs in the database and takes artifacts itself."""
+    port = free_port()
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--workers", "1",
+        "--artifacts-destination", str(folder / "artifacts"), "--host", HOST, "--port", str(port),
+    ]  # fmt: skip
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    uri = f"http://{HOST}:{port}"
+    with service("mlflow", command, folder, lambda: answered(f"{uri}/health"), environment=quiet):
+        yield uri
+
+
+@contextmanager
+def s3(folder: Path) -> Iterator[str]:
+    """Yield the endpoint of moto's S3 server, with a bucket."""
+    port = free_port()
+    endpoint = f"http://{HOST}:{port}"
+    command = [found("moto_server"), "-H", HOST, "-p", str(port)]
+    with service("s3", command, folder, lambda: answered(f"{endpoint}/moto-api/")):
+        import boto3
+
+        secrets = {"aws_access_key_id": KEY["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": KEY["AWS_SECRET_ACCESS_KEY"]}
+        boto3.client("s3", endpoint_url=endpoint, region_name=KEY["AWS_DEFAULT_REGION"], **secrets).create_bucket(
+            Bucket=BUCKET
+        )
+        yield endpoint
+
+
+@contextmanager
+def ssh(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the URI of a folder behind an sshd that takes one key, and that key."""
+    home, port, user = folder / "ssh", free_port(), pwd.getpwuid(os.geteuid()).pw_name
+    home.mkdir()
+    for name in ("host", "key"):
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name))
+    shutil.copy(home / "key.pub", home / "authorized_keys")
+    (home / "config").write_text(
+        f"ListenAddress {HOST}\nPort {port}\nHostKey {home}/host\nAuthorizedKeysFile {home}/authorized_keys\n"
+        f"PidFile {home}/pid\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+        "Subsystem sftp internal-sftp\nUsePAM no\n"
+    )
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    (home / "remote").mkdir()
+
+    def answers() -> bool:
+        with socket.create_connection((HOST, port), timeout=2) as connection:
+            return connection.recv(4) == b"SSH-"
+
+    with service("sshd", [found("sshd"), "-D", "-e", "-f", str(home / "config")], folder, answers):
+        yield f"ssh://{user}@{HOST}:{port}{home}/remote", home / "key"
+
+
+@contextmanager
+def service(
+    name: str,
+    command: list[str],
+    folder: Path,
+    ready: Callable[[], bool],
+    cwd: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    how: signal.Signals = signal.SIGTERM,
+) -> Iterator[None]:
+    """Run a program until the block ends, from when it is ready; it is told to end by the signal `how`."""
+    log = folder / f"{name}.log"
+    with open(log, "w") as output:
+        process = subprocess.Popen(
+            command, cwd=cwd or folder, env=os.environ | dict(environment or {}), stdout=output, stderr=output
+        )
+    try:
+        for _ in range(240):
+            if process.poll() is not None:
+                break
+            try:
+                if ready():
+                    break
+            except Exception:  # noqa: BLE001 - not yet, for whatever reason
+                time.sleep(0.5)
+        else:
+            process.kill()
+        if process.poll() is not None:
+            raise RuntimeError(f"{name} did not come up:\n{log.read_text()[-3000:]}")
+        yield
+    finally:
+        process.send_signal(how)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as chosen:
+        chosen.bind((HOST, 0))
+        return chosen.getsockname()[1]
+
+
+def answered(url: str) -> bool:
+    with urllib.request.urlopen(url, timeout=2):
+        return True
+
+
+def run(*command: str, cwd: str | None = None) -> None:
+    answer = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{answer.stdout}{answer.stderr}")
+
+
+def found(name: str) -> str:
+    """Return the path of a program: of this environment, of the system, or of Debian's PostgreSQL."""
+    own = Path(sys.executable).parent / name
+    places = [own, *sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True), Path("/usr/sbin") / name]
+    place = next((str(path) for path in places if path.exists()), None) or shutil.which(name)
+    if place is None:
+        raise RuntimeError(f"{name} is missing; `make integration` installs it on Debian and Ubuntu as root")
+    return place
+
+
+def main() -> None:
+    with running() as services:
+        print(f"tracking.uri in params.yaml, or MLFLOW_TRACKING_URI: {services.mlflow}")
+        print(f"  its database: {services.database}")
+        print(f"dvc remote add s3 s3://{BUCKET}/dvc && dvc remote modify s3 endpointurl {services.s3}")
+        print("  with " + " ".join(f"{name}={value}" for name, value in KEY.items()))
+        print(f"dvc remote add ssh {services.ssh} && dvc remote modify --local ssh keyfile {services.ssh_key}")
+        print("Ctrl-C ends them", flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            print("ending")
+
+
+if __name__ == "__main__":
+    main()
