@@ -74,7 +74,7 @@ def main(root: Path = Path(".")) -> None:
         told = {
             "judge": json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"],
             "too_long": len(everything[1]) - len(fitting[1]),
-            "artifacts": artifacts(root, [*files, *folders.values(), root / "data/reward_model" / last]),
+            "artifacts": artifacts(root, [*folders.values(), root / "data/reward_model" / last]),
         }
         judged, measured = interrogate(folders, prompts, validation, texts, jury, run)
         found = conclude(prompts, judged, jury, {**measured, **told})
@@ -211,7 +211,7 @@ def write(root: Path, found: Findings, ppo_curve: list[dict[str, float]], run: t
 
 
 def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
-    """Return the md5 of each file and folder, as dvc.lock shows it of the same bytes."""
+    """Return the md5 of each folder, as dvc.lock shows it of the same bytes."""
     return {path.relative_to(root).as_posix(): lineage.dvc_md5(path) for path in sorted(paths)}
 
 

@@ -33,7 +33,7 @@ def test_an_overlay_becomes_the_changed_keys(root):
     words = ablate.command(found, "--temp")
     assert words[:7] == ["dvc", "exp", "run", "--temp", "--force", "--name", "some"]
     assert words[7:] == [
-        "--set-param", "seed=5", "--set-param", "ppo.kl_coef=0.75", "--set-param", 'ppo.kl_controller.kind="adaptive"'
+        "--set-param", "ppo.kl_coef=0.75", "--set-param", 'ppo.kl_controller.kind="adaptive"', "--set-param", "seed=5"
     ]  # fmt: skip
 
 

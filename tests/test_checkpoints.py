@@ -50,7 +50,10 @@ class Loop:
 
     def sft(self, kept):
         chosen = toys.section(Sft, "sft", dropout=0.2, select="best_validation", epochs=3)
-        model = toys.policy(self.tokenizer, "gpt2", resid_pdrop=0.2, embd_pdrop=0.2)
+        model = toys.policy(self.tokenizer, "gpt2")
+        for part in model.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.2
         self.models = [model]
         examples = supervised.encode(self.tokenizer, toys.demonstrations(8), 48).examples
         return supervised.train(model, 0, examples, examples[:3], chosen, RUNTIME, 2, kept)
@@ -62,7 +65,7 @@ class Loop:
         return preference_training.train(self.models[0], 0, groups, chosen, RUNTIME, 3, kept)
 
     def ppo(self, kept):
-        knobs = {"iterations": 5, "ema_decay": 0.7, "ptx_coef": 0.5, "batch_size": 6, "minibatch_size": 4}
+        knobs = {"iterations": 5, "ema_decay": 0.7, "ptx_coef": 0.5, "batch_size": 8, "minibatch_size": 4}
         knobs |= {"kl_controller": {"kind": "adaptive", "target": 0.5, "horizon": 50}}
         chosen = toys.section(Ppo, "ppo", **knobs)
         players = toys.players(self.tokenizer, self.folder / "reward_model", "gpt2")

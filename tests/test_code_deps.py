@@ -20,6 +20,7 @@ stages:
       - stages/old.py
       params: []
 """
+OTHER_OUTS = {"evaluate": ["data/model_card"]}
 PER_ROUND = {"collect_comparisons", "reward_model", "ppo"}
 
 
@@ -43,7 +44,7 @@ def test_one_name_in_command_outs_metrics_and_plots(pipeline, stage):
     assert ("foreach" in pipeline["stages"][stage]) == (stage in PER_ROUND)
     command = f"python -m stages.{stage}" + (" ${key}" if stage in PER_ROUND else "")
     assert list(entry["cmd"]) == ["python -m stages.check", command]
-    assert list(entry["outs"]) == [f"data/{place}"]
+    assert list(entry["outs"]) == [f"data/{place}", *OTHER_OUTS.get(stage, [])]
     assert [list(metric) for metric in entry["metrics"]] == [[f"metrics/{place}.json"]]
     assert all(name.startswith("metrics/plots/") for plot in entry.get("plots", []) for name in plot)
 

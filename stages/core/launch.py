@@ -25,7 +25,7 @@ def run(stage: str, main: Callable[..., None], **arguments: str) -> None:
 
 @contextmanager
 def plain_errors(stage: str) -> Iterator[None]:
-    """End the process with the message of an error that its user can mend, without a traceback; TRACEBACK=1 shows it."""
+    """End the process with the message of an error that its user can mend, without a traceback (TRACEBACK=1)."""
     try:
         yield
     except KeyboardInterrupt:
