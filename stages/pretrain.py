@@ -95,17 +95,18 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrai
 def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
     """Return the model and tokenizer of a local folder or hub id, with a PAD token of its own and a chat template.
 
-    Raises OSError for weights that are not safetensors (pickles run code), ValueError for a tokenizer without EOS.
+    Raises ValueError for weights that are not safetensors (pickles run code) and for a tokenizer without EOS.
     """
     path = str(root / params.path) if params.source == "local" else params.path
-    adopted = AutoTokenizer.from_pretrained(path, revision=params.revision)
-    model = AutoModelForCausalLM.from_pretrained(
-        path,
-        revision=params.revision,
-        dtype=torch.float32,
-        use_safetensors=True,
-        attn_implementation=runtime.attention,
-    )
+    with models.reading(path):
+        adopted = AutoTokenizer.from_pretrained(path, revision=params.revision)
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            revision=params.revision,
+            dtype=torch.float32,
+            use_safetensors=True,
+            attn_implementation=runtime.attention,
+        )
     if adopted.eos_token_id is None:
         raise ValueError(f"{path}: the tokenizer has no EOS token; set eos_token in its tokenizer_config.json")
     rows = model.get_input_embeddings().num_embeddings

@@ -75,7 +75,7 @@ PARAMS = [
     ("sft.optimisation", Removed, "missing"),
     ("feedme.round", "r9", "expected one of rounds"),
     ("feedme.max_tokens", 10**6, "context of"),
-    ("collect_comparisons.min_responses", 99, "exceeds max_responses"),
+    ("collect_comparisons.min_responses", 99, "less than or equal to 9"),
     ("collect_comparisons.max_completion_tokens", 10**5, "context of"),
     ("collect_comparisons.batch_size", 0, "greater than or equal to 1"),
     ("reward_model.loss", "hinge", "'rank' or 'direct'"),
@@ -160,15 +160,15 @@ DATA = [
     ("a.csv", b"prompt,response\na,b,c\n", "line 2: expected 2 cells (prompt, response), got 3"),
     ("a.csv", b'prompt,response\n"a,b\n', "not valid CSV"),
     ("a.tsv", b"prompt\tresponse\na\n", "line 2: expected 2 cells"),
-    ("a.csv", b"question,reply\na,b\n", "no usual columns among: question, reply; set columns"),
+    ("a.csv", b"ask,say\na,b\n", "no usual columns among: ask, say; set columns"),
     ("a.parquet", b"PAR1", "not a readable Parquet file"),
     ("a.jsonl.gz", b"not gzip", "broken gzip file"),
     ("a.jsonl.gz", b"\x1f\x8b\x08\x00", "broken gzip file"),
     ("a.xlsx", b"PK", "set the source's format"),
     ("a.jsonl", jsonl({"prompt": 3, "response": "x"}), "column 'prompt': expected text, got int"),
-    ("a.jsonl", jsonl({"prompt": ["a"], "response": "x"}), "column 'prompt': expected text, got list"),
-    ("a.jsonl", jsonl({"messages": []}), "column 'messages'"),
-    ("a.jsonl", jsonl({"messages": "hi"}), "column 'messages': not valid JSON"),
+    ("a.jsonl", jsonl({"prompt": ["a"], "response": "x"}), "column 'prompt': turn 1: expected an object, got str"),
+    ("a.jsonl", jsonl({"messages": []}), "no usual columns among: messages"),
+    ("a.jsonl", jsonl({"messages": "[{"}), "column 'messages': not valid JSON"),
     ("a.jsonl", jsonl({"messages": [{"role": "tool", "content": "x"}]}), "role 'tool' is none of"),
     ("a.jsonl", jsonl({"messages": [{"role": "user"}]}), "expected text as content"),
     ("a.jsonl", jsonl({"prompt": "Say red.", "chosen": "red"}), "a comparison without a rejected answer"),
@@ -211,7 +211,7 @@ def base(root):
     tokenizer = toys.tokenizer()
     for folder in (root / "data/pretrain", root / "broken"):
         toys.save(folder, toys.policy(tokenizer, spread=0.1), tokenizer)
-    for key, value in {"source": "local", "path": "broken", "shape": None, "vocab_size": None}.items():
+    for key, value in {"source": "local", "path": "broken"}.items():
         toys.set_param(root, f"pretrain.{key}", value)
     return root
 

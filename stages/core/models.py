@@ -4,11 +4,13 @@ Folders are what `from_pretrained` reads: safetensors, config, tokenizer with it
 """
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -59,9 +61,25 @@ def placed(model: PreTrainedModel, runtime: Runtime) -> PreTrainedModel:
     return model.to(runtime.device)
 
 
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """Name the folder (or hub id) in whatever the libraries say of a model or tokenizer that they cannot read."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError) as error:
+        if "can't allocate memory" in str(error):
+            raise
+        words = " ".join(str(error).split())[:500] or type(error).__name__
+        raise ValueError(
+            f"{path}: this model cannot be read: {words}. Expected a folder (or hub id) with config.json, weights as "
+            "model.safetensors of the shapes that it names, and tokenizer.json"
+        ) from error
+
+
 def load_tokenizer(path: Path | str) -> Any:
     """Return the tokenizer of a model folder. Raises ValueError where PAD is missing or the same as EOS."""
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    with reading(path):
+        tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"{path}: the tokenizer has no EOS token; set eos_token in its tokenizer_config.json")
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
@@ -71,11 +89,12 @@ def load_tokenizer(path: Path | str) -> Any:
 
 def load_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> PreTrainedModel:
     """Return a causal LM in float32 in eval mode on the device; `dropout` replaces the folder's residual dropout."""
-    config = AutoConfig.from_pretrained(path)
-    set_dropout(config, dropout)
-    model = AutoModelForCausalLM.from_pretrained(
-        path, config=config, dtype=torch.float32, attn_implementation=runtime.attention
-    )
+    with reading(path):
+        config = AutoConfig.from_pretrained(path)
+        set_dropout(config, dropout)
+        model = AutoModelForCausalLM.from_pretrained(
+            path, config=config, dtype=torch.float32, use_safetensors=True, attn_implementation=runtime.attention
+        )
     return placed(model, runtime).eval()
 
 
@@ -86,11 +105,12 @@ def load_policy(path: Path | str, runtime: Runtime) -> tuple[PreTrainedModel, An
 
 def load_classifier(path: Path | str, runtime: Runtime) -> PreTrainedModel:
     """Return a one-label sequence classifier (reward or value model), dropout off, in eval mode on the device."""
-    config = AutoConfig.from_pretrained(path, num_labels=1)
-    set_dropout(config, 0.0)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        path, config=config, dtype=torch.float32, attn_implementation=runtime.attention
-    )
+    with reading(path):
+        config = AutoConfig.from_pretrained(path, num_labels=1)
+        set_dropout(config, 0.0)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            path, config=config, dtype=torch.float32, use_safetensors=True, attn_implementation=runtime.attention
+        )
     return placed(model, runtime).eval()
 
 

@@ -31,7 +31,9 @@ def fit(
     if not any(records.pairs(label["ranks"]) for comparison in held_out for label in comparison["labels"]):
         raise ValueError(f"no labeler ranked two answers apart in the {len(held_out)} held-out comparisons; add more")
     backbone = backbone_of(root, params)
-    tokenizer = AutoTokenizer.from_pretrained(root / "data/sft" if params.backbone == "base" else backbone)
+    words = root / "data/sft" if params.backbone == "base" else backbone
+    with models.reading(words):
+        tokenizer = AutoTokenizer.from_pretrained(words)
     generator = torch.Generator().manual_seed(seeds.derive(seed, "head"))
     model = models.new_reward_model(backbone, runtime, generator)
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -22,7 +22,8 @@ class RewardScorer:
 
     def __init__(self, path: Path | str, runtime: Runtime):
         self.model = models.load_classifier(path, runtime)
-        self.tokenizer = AutoTokenizer.from_pretrained(path)
+        with models.reading(path):
+            self.tokenizer = AutoTokenizer.from_pretrained(path)
         self.runtime = runtime
 
     def score_texts(

@@ -5,13 +5,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 
 class Params(BaseModel):
-    """One section of params.yaml. Unknown keys, missing keys and wrong types are errors; there are no defaults."""
+    """One section of params.yaml. Unknown and missing keys, wrong types, NaN and infinity are errors; no defaults."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
 
 SOURCE_KINDS = ("world", "file", "hub")  # pydantic names the kind of a source in a mistake's place; no key is called so
@@ -35,6 +35,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown line"
         raise ParamsError(f"{path}: {where}: not valid YAML: {error.problem or error.context}") from None
+    except (YAMLError, ValueError) as error:  # characters and numbers that YAML does not have
+        raise ParamsError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected a mapping of sections, got {type(content).__name__}")
     return content
