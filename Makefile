@@ -1,6 +1,6 @@
 # make run          the whole recipe on params.yaml, then a summary      make test   the tests
 # make ui           MLflow on http://localhost:5000                      make lint   ruff
-# make integration  tests that need a browser and whole pipelines
+# make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
 # Options: PYTHON=python3.12 (which Python makes the virtual environment), VENV=folder, PORT=5000 (of make ui)
 
@@ -62,7 +62,7 @@ $(INSTALLED):
 	@rm -f $(VENV)/installed-* && touch $@
 
 $(BROWSER_INSTALLED): $(INSTALLED)
-	@sh tests/integration/install_browser.sh
+	@sh tests/integration/install_programs.sh
 	$(PIP) -r requirements-integration.txt
 	@rm -f $(VENV)/integration-* && touch $@
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from stages.core import records, reward_stage, rewards
+from stages.core import checkpoints, records, reward_stage, rewards
 from stages.params.reward_model import RewardModel
 from tests import toys
 
@@ -35,7 +35,7 @@ def ready(root, tokenizer):
 def fit(root, chosen, training=8, held_out=4):
     out = root / "data/reward_model/r1"
     training, held_out = (toys.comparisons(n) if isinstance(n, int) else n for n in (training, held_out))
-    return out, *reward_stage.fit(root, out, training, held_out, chosen, RUNTIME, 1, Silent())
+    return out, *reward_stage.fit(root, out, training, held_out, chosen, RUNTIME, 1, checkpoints.NONE, Silent())
 
 
 @pytest.mark.parametrize("loss", ["rank", "direct"])
