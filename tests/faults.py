@@ -31,7 +31,7 @@ from tests.toys import REPO
 
 SHARE_IN_SAVES = 0.3  # of kills: within ten milliseconds of the beginning of a save
 SHARE_DAMAGED = 0.15  # of kills: the newest state is damaged before the next start
-SECONDS_BETWEEN_STATES = 0.25
+SECONDS_BETWEEN_STATES = 0.05
 
 
 class Stage(NamedTuple):
