@@ -88,21 +88,23 @@ def plot(points: pandas.DataFrame) -> Figure:
         errors = [curve["median"] - curve["low"], curve["high"] - curve["median"]]
         axes.errorbar(curve["value"], curve["median"], yerr=errors, marker="o", capsize=3)
         axes.set_xscale("log", base=2)
+        axes.set_xticks(curve["value"], [f"{value:,}" for value in curve["value"]])
         axes.set_ylim(bottom=0)
         axes.set_xlabel(name.replace("_", " "))
-        axes.set_ylabel(label)
+        axes.set_title(label, fontsize="small")
     return figure
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--curves", nargs="+", choices=list(CURVES), default=list(CURVES), help="the others stay")
     parser.add_argument("--only", nargs=2, metavar=("CURVE", "VALUE"), help="measure this point here")
     chosen = parser.parse_args(arguments)
     if chosen.only:
         print(json.dumps(MEASURES[chosen.only[0]](int(chosen.only[1]))))
         return
-    wanted = [(name, value) for name, (values, _) in CURVES.items() for value in values]
+    wanted = [(name, value) for name in chosen.curves for value in CURVES[name][0]]
     found: dict[tuple[str, int], list[float]] = {point: [] for point in wanted}
     for _ in range(chosen.repetitions):
         for name, value in wanted:
@@ -112,9 +114,14 @@ def main(arguments: list[str]) -> None:
         {"curve": name, "value": value, "median": median(values), "low": min(values), "high": max(values)}
         for (name, value), values in found.items()
     ]
-    points = pandas.DataFrame(rows)
+    points, file = pandas.DataFrame(rows), FOLDER / "scaling.csv"
+    if file.exists():
+        known = pandas.read_csv(file)
+        points = pandas.concat([points, known[~known["curve"].isin(chosen.curves)]])
+    points["order"] = points["curve"].map(list(CURVES).index)
+    points = points.sort_values(["order", "value"]).drop(columns="order")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    points.to_csv(FOLDER / "scaling.csv", index=False, float_format="%.6g")
+    points.to_csv(file, index=False, float_format="%.6g")
     plot(points).savefig(FOLDER / "scaling.svg", metadata={"Date": None})
 
 
