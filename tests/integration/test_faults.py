@@ -1,6 +1,7 @@
 """Kills, damaged states and another path: the pipeline ends in the bytes of a run that nothing disturbed."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import psutil
 import pytest
 
 from stages import reproduce
+from stages.core import lineage
+from tests.integration import services
 from tests.integration.conftest import environment, run
 
 
@@ -70,3 +73,101 @@ def test_a_clone_at_another_path_makes_the_same_bytes(pipeline, tmp_path, monkey
     made = reproduce.remade(pipeline.root, tmp_path / "much/deeper/clone", None)
     assert made == reproduce.flat_outs(pipeline.root, "HEAD")
     assert len(made) > 20
+
+
+def stage(root, name: str) -> subprocess.CompletedProcess:
+    """Run sft by hand, as DVC would: without its old outputs."""
+    shutil.rmtree(root / f"data/{name}")
+    command = ["python", "-m", f"stages.{name}"]
+    return subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True, check=False)
+
+
+def change(root, pattern: str, value: str) -> None:
+    params = root / "params.yaml"
+    text, count = re.subn(pattern, rf"\g<1>{value}", params.read_text(), count=1, flags=re.MULTILINE)
+    assert count == 1
+    params.write_text(text)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_under_the_states_costs_warnings_and_no_byte(copy):
+    before = lineage.dvc_md5(copy / "data/sft")
+    change(copy, r"(every_seconds: +)[\d.]+", "0")
+    disk = copy / ".checkpoints"
+    disk.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)], check=True)
+    try:
+        answer = stage(copy, "sft")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+    assert answer.returncode == 0, answer.stderr
+    assert "could not be kept" in answer.stderr
+    assert "No space left on device" in answer.stderr
+    assert lineage.dvc_md5(copy / "data/sft") == before
+
+
+def test_a_server_that_dies_midway_costs_a_warning_and_no_byte(copy, tmp_path):
+    before = lineage.dvc_md5(copy / "data/sft")
+    database = f"sqlite:///{tmp_path / 'server.db'}"
+    (tmp_path / "server").mkdir()
+    shutil.rmtree(copy / "data/sft")
+    with services.mlflow_server(tmp_path / "server", database) as uri:
+        change(copy, r"^( +uri: ).*", uri)
+        process = subprocess.Popen(
+            ["python", "-m", "stages.sft"],
+            cwd=copy, env=environment(copy), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        for line in process.stdout:
+            if line.startswith("sft  1/"):
+                break
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "WARNING: sft: MLflow did not take" in errors
+    assert lineage.dvc_md5(copy / "data/sft") == before
+
+
+def test_a_damaged_cache_is_noticed_and_made_good(copy):
+    """A file of DVC's cache is overwritten, and the cache made read-only for a while; repro makes the same bytes."""
+    lock = (copy / "dvc.lock").read_text()
+    md5 = lineage.locked_outs(copy)["sft"]["data/sft"]
+    folder = json.loads((copy / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}").read_text())
+    weights = next(entry["md5"] for entry in folder if entry["relpath"] == "model.safetensors")
+    cached = copy / f".dvc/cache/files/md5/{weights[:2]}/{weights[2:]}"
+    cached.chmod(0o644)
+    cached.write_bytes(cached.read_bytes()[:-1] + b"x")
+    shutil.rmtree(copy / "data/sft")
+    told = run(copy, "dvc", "repro", "--no-run-cache", "--single-item", "--force", "sft")
+    assert "Running stage 'sft'" in told
+    assert (copy / "dvc.lock").read_text() == lock
+    shutil.rmtree(copy / "data/sft")
+    run(copy, "dvc", "checkout", "sft")
+    assert lineage.dvc_md5(copy / "data/sft") == md5
+
+
+def test_of_two_repros_at_once_one_says_that_the_other_runs(copy):
+    lock = (copy / "dvc.lock").read_text()
+    command = ["dvc", "repro", "--force", "--single-item", "--no-run-cache", "sft"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    both = [subprocess.Popen(command, cwd=copy, env=environment(copy), **pipes) for _ in range(2)]
+    told = [process.communicate(timeout=300)[0] for process in both]
+    assert sorted(process.returncode == 0 for process in both) in ([False, True], [True, True])
+    for process, text in zip(both, told, strict=True):
+        assert process.returncode == 0 or "busy" in text or "lock" in text
+    assert (copy / "dvc.lock").read_text() == lock
+
+
+def test_two_ablations_through_the_queue_share_one_database(copy):
+    from mlflow import MlflowClient
+
+    for name, value in (("low_kl", 0.01), ("high_kl", 0.9)):
+        (copy / f"{name}.yaml").write_text(f"ppo:\n  kl_coef: {value}\n")
+    told = run(copy, "python", "-m", "stages.ablate", "low_kl.yaml", "high_kl.yaml", "-j", "2")
+    table = told[told.index("Mean score on the same prompts") :].splitlines()
+    assert [line.split()[0] for line in table[2:5]] == ["params.yaml", "low_kl", "high_kl"]
+    assert all(re.search(r"[+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", line) for line in table[3:5])
+    client = MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlhf").experiment_id
+    for name, value in (("low_kl", "0.01"), ("high_kl", "0.9")):
+        (parent,) = client.search_runs([experiment], f"attributes.run_name = '{name}'")
+        assert parent.data.params["ppo.kl_coef"] == value
+        assert "evaluate.win_rate.ppo_vs_sft.mean" in parent.data.metrics
