@@ -53,7 +53,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 def remade(root: Path, clone: Path, preset: str | None) -> dict[str, str]:
     """Clone HEAD to `clone`, run every stage there, and return {path: md5} of all outputs."""
-    clone.parent.mkdir(parents=True)
+    clone.parent.mkdir(parents=True, exist_ok=True)
     _run("git", "clone", "--quiet", "--no-hardlinks", str(root.resolve()), str(clone))
     if preset:
         shutil.copy(clone / f"presets/{preset}.yaml", clone / "params.yaml")
