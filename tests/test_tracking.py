@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from stages.core import lineage, mlflow_store, outputs, tracking
+from stages.core import checkpoints, lineage, machine, mlflow_store, outputs, tracking
 from stages.core.recorder import Recorder
 from stages.params.base import ParamsError
 from stages.params.tracking import Tracking
@@ -309,3 +309,61 @@ def test_a_second_opener_waits_while_the_first_creates_the_database(root):
             assert not (root / "mlflow.db").exists()
         opened.result(timeout=120)
     assert (root / "mlflow.db").exists()
+
+
+def states(root: Path, num_points: int) -> checkpoints.States:
+    """Return the states of a training of which so many steps are done."""
+    made = checkpoints.States(root / ".checkpoints/sft/0123456789abcdef", 0.0)
+    made.points = [{"step": step} for step in range(1, num_points + 1)]
+    return made
+
+
+def test_a_training_that_goes_on_records_in_the_same_run_and_no_point_twice(root, in_process, capsys):
+    def broken_off() -> None:
+        with tracking.stage_run(root, "sft", states=states(root, 0)) as run:
+            for step in range(1, 4):
+                run.log_metrics({"loss": 1 / step}, step=step)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    first = store(root)[2]["sft"]
+    assert first.info.status == "KILLED"
+    with tracking.stage_run(root, "sft", states=states(root, 2)) as run:
+        for step in range(1, 6):
+            run.log_metrics({"loss": 1 / step}, step=step)
+    client, experiment, runs = store(root)
+    assert runs["sft"].info.run_id == first.info.run_id
+    assert runs["sft"].info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(first.info.run_id, "loss")] == [1, 2, 3, 4, 5]
+    assert "goes on after step 2" in capsys.readouterr().out
+    with tracking.stage_run(root, "sft", states=states(root, 0)):  # it has finished: another run
+        pass
+    assert len(client.search_runs([experiment], "tags.`dvc.stage` = 'sft'")) == 2
+
+
+def test_a_clock_that_goes_backwards_loses_no_point(root, in_process, monkeypatch):
+    moments = iter(range(2_000_000_000_000_000_000, 0, -10_000_000_000))
+    with tracking.stage_run(root, "sft") as run:
+        monkeypatch.setattr(time, "time_ns", lambda: next(moments))
+        for step in range(1, 5):
+            run.log_metrics({"loss": 1 / step}, step=step)
+            run.progress(step, 4, {})
+    client, _, runs = store(root)
+    assert sorted(point.step for point in client.get_metric_history(runs["sft"].info.run_id, "loss")) == [1, 2, 3, 4]
+    assert runs["sft"].info.status == "FINISHED"
+
+
+def test_a_run_says_what_was_found_and_on_which_machine(root, in_process):
+    folder, card = model_folder(root / "data/ppo/r1", size=10), root / "README.md"
+    card.write_text("# A policy")
+    with tracking.stage_run(root, "evaluate") as run:
+        run.log_checkpoint(folder, beside=[card])
+        run.describe("**RLHF helped**")
+    client, experiment, runs = store(root)
+    for found in (runs["evaluate"], parent_of(root, "evaluate")):
+        assert found.data.tags["mlflow.note.content"] == "**RLHF helped**"
+        assert found.data.tags["machine.torch"] == machine.describe()["torch"]
+    (model,) = client.search_logged_models([experiment])
+    names = {file.path for file in client.list_logged_model_artifacts(model.model_id)}
+    assert names == {"README.md", "config.json", "model.safetensors"}
