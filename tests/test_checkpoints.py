@@ -140,6 +140,9 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(kept, tmp_path, cap
     assert found.points == [{"step": 1}, {"step": 2}]
     assert found.restored()["step"] == 2
     assert file.name in capsys.readouterr().err
+    found.save({"step": 2.5})  # the damaged one takes no good one's place
+    assert len(list((tmp_path / "states").glob("*.safetensors"))) == 2
+    assert states(tmp_path).restored()["step"] == 2.5
 
 
 def test_with_all_states_damaged_training_begins_anew(kept, tmp_path, capsys):

@@ -124,6 +124,8 @@ class States:
                 return
             except (OSError, ValueError, KeyError, IndexError, TypeError, safetensors.SafetensorError) as error:
                 _warn(f"{file}: a damaged state ({error}); the one before it is used, if there is one")
+                if distributed.is_first():  # so that it does not count among the last KEPT
+                    file.rename(file.with_suffix(".damaged"))
 
 
 NONE = States(None, 0.0)
@@ -139,21 +141,29 @@ def opened(root: Path, stage: str, params: Params, inputs: Sequence[Path], round
         return States(None, 0.0)
     place = mlflow_store.anchor(root) / ".checkpoints" / (stage if round is None else f"{stage}/{round}")
     folder = place / _key(root, stage, round, params, inputs)
-    if distributed.is_first():
-        place.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(place / f"{folder.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+    lock = _locked(place, folder.name) if distributed.is_first() else None
+    if not distributed.gathered(lock is not None)[0]:
+        if distributed.is_first():
             _warn(f"{stage}: another process runs the same training; this one keeps no states")
-            return States(None, 0.0)
+        return States(None, 0.0)
     found = States(folder, settings.every_seconds)
+    found.lock = lock
     if distributed.is_first():
-        found.lock = lock
         others = [other.name for other in place.iterdir() if other.is_dir() and other != folder]
         if others and not found.points:
             print(f"{stage}: states of other params, data, code or versions are not used: {place}/{', '.join(others)}")
     return found
+
+
+def _locked(place: Path, key: str) -> FileLock | None:
+    """Return the lock on a training's states, held; None where another process holds it."""
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / f"{key}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
