@@ -43,12 +43,20 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         print("a preset has no committed dvc.lock to compare with: leave --clones out, or say 2", file=sys.stderr)
         return 2
     found = compared(runs)
-    content = {"preset": chosen.preset or "params.yaml of the commit", "commit": lineage.commit_of(root).sha, **found}
+    content = {"preset": chosen.preset or preset_of(root), "commit": lineage.commit_of(root).sha, **found}
     write_json(root / OUT, content | {"machine": machine.describe()})
     for path, md5s in found["differing"].items():
         print(f"differs: {path}: " + ", ".join(f"{name} {md5}" for name, md5 in md5s.items()))
     print(f"{len(found['artifacts'])} artifacts, of which {len(found['differing'])} differ between {', '.join(runs)}")
     return 0 if found["byte_identical"] else 1
+
+
+def preset_of(root: Path) -> str:
+    """Return the name of the preset that params.yaml is; "params.yaml" where it is none."""
+    content = (root / "params.yaml").read_bytes()
+    return next(
+        (path.stem for path in (root / "presets").glob("*.yaml") if path.read_bytes() == content), "params.yaml"
+    )
 
 
 def remade(root: Path, clone: Path, preset: str | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pytest
 
 from stages import reproduce
 from stages.core import machine
+from tests import toys
 
 
 def test_runs_that_agree_and_runs_that_differ():
@@ -26,8 +27,13 @@ def test_the_result_is_written_with_the_machine(root, monkeypatch, capsys, made,
     assert reproduce.main([], root) == code
     content = json.loads((root / "metrics/reproducibility.json").read_text())
     assert content["byte_identical"] is (code == 0)
+    assert content["preset"] == "params.yaml"
     assert content["machine"] == machine.describe()
     assert ("differs: data/sft" in capsys.readouterr().out) is (code == 1)
+
+
+def test_the_default_is_known_by_its_presets_name():
+    assert reproduce.preset_of(toys.REPO) == "laptop"
 
 
 def test_an_unknown_preset_is_named(root, capsys):

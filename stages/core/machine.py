@@ -25,6 +25,16 @@ def describe() -> dict[str, str]:
     }
 
 
+def tags() -> dict[str, str]:
+    """Return the same in two lines of text, `machine` and `versions`."""
+    found = describe()
+    own = ("processor", "flags", "cores", "system", "libc")
+    return {
+        "machine": ", ".join(f"{name} {found[name]}" for name in own if found[name]),
+        "versions": ", ".join(f"{name} {value}" for name, value in found.items() if name not in own),
+    }
+
+
 def _processor() -> dict[str, str]:
     """Return the first processor's fields of Linux's /proc/cpuinfo; nothing elsewhere."""
     try:

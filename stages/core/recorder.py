@@ -200,7 +200,7 @@ class Recorder:
             "git.dirty": str(self._commit.dirty).lower(),
             "processes": os.environ.get("WORLD_SIZE", "1"),  # as started, which params.yaml need not know
             "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),
-            **{f"machine.{name}": value for name, value in machine.describe().items()},
+            **machine.tags(),
         }
 
     @contextmanager
