@@ -18,8 +18,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages import check
+from stages import check, presets
 from stages.core import statistics
+from stages.core.flat import flatten
+from stages.core.verdicts import Judged
 from stages.params.base import ParamsError, read_yaml
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
@@ -46,21 +48,12 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
-    if not chosen.table:
-        queued = chosen.queue or chosen.jobs > 1
-        for ablation in ablations:
-            code = subprocess.run(
-                command(ablation, "--queue" if queued else "--temp"), cwd=root, check=False
-            ).returncode
-            if code:
-                return code
-        if chosen.queue:
-            return 0
-        if queued:
-            everything = ["dvc", "exp", "run", "--run-all", "--jobs", str(chosen.jobs)]
-            code = subprocess.run(everything, cwd=root, check=False).returncode
-            if code:
-                return code
+    for words in [] if chosen.table else commands(ablations, chosen.queue, chosen.jobs):
+        code = subprocess.run(words, cwd=root, check=False).returncode
+        if code:
+            return code
+    if chosen.queue:
+        return 0
     print("\n".join(table(root, ablations)))
     return 0
 
@@ -70,16 +63,14 @@ def read(root: Path, file: Path) -> Ablation:
     overlay = read_yaml(file)
     current = read_yaml(root / "params.yaml")
     preset = overlay.pop("preset", None)
-    if preset is not None and not (root / f"presets/{preset}.yaml").exists():
-        names = ", ".join(sorted(path.stem for path in (root / "presets").glob("*.yaml")))
-        raise ParamsError(f"{file}: preset: expected one of {names} (got {preset!r})")
+    base = current if preset is None else read_yaml(presets.path_of(root, preset, f"{file}: preset"))
     if not overlay and preset is None:
         raise ParamsError(f"{file}: changes nothing; write the keys to change, nested as in params.yaml")
-    target = laid_over(read_yaml(root / f"presets/{preset}.yaml") if preset else current, overlay)
+    target = laid_over(base, overlay)
     mistakes = check.mistakes_in(target, root)
     if mistakes:
         raise ParamsError("\n".join(mistake.replace("params.yaml", str(file), 1) for mistake in mistakes))
-    before, after = leaves(current), leaves(target)
+    before, after = flatten(current), flatten(target)
     changes = {key: value for key, value in after.items() if key not in before or before[key] != value}
     if not changes:
         raise ParamsError(f"{file}: params.yaml has these values already; change one, or choose another base")
@@ -95,15 +86,13 @@ def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, 
     return merged
 
 
-def leaves(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return what stands at each dotted key; lists and empty mappings are leaves."""
-    found: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            found |= leaves(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = value
-    return found
+def commands(ablations: list[Ablation], queue: bool, jobs: int) -> Iterator[list[str]]:
+    """Yield what runs them: each by itself, or all in the queue and then, unless only that is asked for, the queue."""
+    queued = queue or jobs > 1
+    for ablation in ablations:
+        yield command(ablation, "--queue" if queued else "--temp")
+    if queued and not queue:
+        yield ["dvc", "exp", "run", "--run-all", "--jobs", str(jobs)]
 
 
 def command(ablation: Ablation, where: str) -> list[str]:
@@ -134,15 +123,14 @@ def table(root: Path, ablations: list[Ablation]) -> Iterator[str]:
 
 
 def scores(samples: str | None) -> dict[str, dict[str, float]] | None:
-    """Return {policy: {prompt's id: gold, or else the judge's score}} of the text of samples.jsonl."""
+    """Return {policy: {prompt's id: its answer's verdict, gold or else the judge}} of the text of samples.jsonl."""
     if samples is None:
         return None
     found: dict[str, dict[str, float]] = {name: {} for name in SHOWN}
     for line in samples.splitlines():
         record = json.loads(line)
         for name in SHOWN:
-            answer = record["answers"][name]
-            found[name][record["id"]] = answer.get("gold", answer["judge"])
+            found[name][record["id"]] = Judged(**record["answers"][name]).verdict
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from stages.core import (
     chat,
@@ -98,8 +98,8 @@ def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedMod
     Raises ValueError for weights that are not safetensors (pickles run code) and for a tokenizer without EOS.
     """
     path = str(root / params.path) if params.source == "local" else params.path
+    adopted = models.read_tokenizer(path, params.revision)
     with models.reading(path):
-        adopted = AutoTokenizer.from_pretrained(path, revision=params.revision)
         model = AutoModelForCausalLM.from_pretrained(
             path,
             revision=params.revision,

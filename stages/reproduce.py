@@ -16,8 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from stages import presets
 from stages.core import lineage, machine
 from stages.core.files import write_json
+from stages.params.base import ParamsError
 
 OUT = Path("metrics/reproducibility.json")
 
@@ -29,34 +31,27 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         "--clones", type=int, choices=(1, 2), help="how many times it is run (default: 1; 2 of a preset)"
     )
     chosen = parser.parse_args(arguments)
-    if chosen.preset and not (root / f"presets/{chosen.preset}.yaml").exists():
-        names = ", ".join(sorted(path.stem for path in (root / "presets").glob("*.yaml")))
-        print(f"--preset: expected one of {names} (got {chosen.preset!r})", file=sys.stderr)
+    try:
+        name = presets.path_of(root, chosen.preset, "--preset").stem if chosen.preset else presets.name_of(root)
+    except ParamsError as error:
+        print(error, file=sys.stderr)
         return 2
     num_clones = chosen.clones or (2 if chosen.preset else 1)
+    if chosen.preset and num_clones < 2:
+        print("a preset has no committed dvc.lock to compare with: leave --clones out, or say 2", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory() as folder:
         runs = {} if chosen.preset else {"dvc.lock": flat_outs(root, "HEAD")}
         for number in range(num_clones):
-            name = f"clone {number + 1}"
-            runs[name] = remade(root, Path(folder) / ("deeper/" * number + "clone"), chosen.preset)
-    if len(runs) < 2:
-        print("a preset has no committed dvc.lock to compare with: leave --clones out, or say 2", file=sys.stderr)
-        return 2
+            clone = Path(folder) / ("deeper/" * number + "clone")
+            runs[f"clone {number + 1}"] = remade(root, clone, chosen.preset)
     found = compared(runs)
-    content = {"preset": chosen.preset or preset_of(root), "commit": lineage.commit_of(root).sha, **found}
+    content = {"preset": name, "commit": lineage.commit_of(root).sha, **found}
     write_json(root / OUT, content | {"machine": machine.describe()})
     for path, md5s in found["differing"].items():
         print(f"differs: {path}: " + ", ".join(f"{name} {md5}" for name, md5 in md5s.items()))
     print(f"{len(found['artifacts'])} artifacts, of which {len(found['differing'])} differ between {', '.join(runs)}")
     return 0 if found["byte_identical"] else 1
-
-
-def preset_of(root: Path) -> str:
-    """Return the name of the preset that params.yaml is; "params.yaml" where it is none."""
-    content = (root / "params.yaml").read_bytes()
-    return next(
-        (path.stem for path in (root / "presets").glob("*.yaml") if path.read_bytes() == content), "params.yaml"
-    )
 
 
 def remade(root: Path, clone: Path, preset: str | None) -> dict[str, str]:
@@ -74,8 +69,7 @@ def remade(root: Path, clone: Path, preset: str | None) -> dict[str, str]:
 
 def flat_outs(root: Path, rev: str | None = None) -> dict[str, str]:
     """Return {path: md5} of all outs in dvc.lock."""
-    locked = lineage.locked(root, rev)
-    return {out["path"]: out["md5"] for stage in locked.values() for out in stage.get("outs", [])}
+    return {path: md5 for outs in lineage.locked_outs(root, rev).values() for path, md5 in outs.items()}
 
 
 def compared(runs: dict[str, dict[str, str]]) -> dict:

@@ -101,7 +101,7 @@ def _link(root: Path) -> str:
     settings, home = load(root, TrackingInputs).tracking, mlflow_store.anchor(root)
     client, experiment_id = mlflow_store.open_store(settings, home)
     md5 = lineage.locked_outs(root).get("evaluate", {}).get("data/evaluate")
-    found = client.search_runs([experiment_id], f"tags.`dvc.out.data/evaluate` = '{md5}'", max_results=1)
+    found = mlflow_store.runs_that_made(client, experiment_id, "data/evaluate", md5)
     run_id = found[0].data.tags["mlflow.parentRunId"] if found else None
     return mlflow_store.link(mlflow_store.resolve_uri(settings.uri, home), experiment_id, run_id)
 

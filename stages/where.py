@@ -36,8 +36,8 @@ class Store:
 
     def made(self, path: str, md5: str) -> "list[Run]":
         """Return the runs whose output at `path` had these bytes, the first one first."""
-        query = f"tags.`dvc.out.{path}` = '{md5}' and attributes.status = 'FINISHED'"
-        return self.client.search_runs([self.experiment], query, order_by=["attributes.start_time ASC"])
+        runs = mlflow_store.runs_that_made(self.client, self.experiment, path, md5)
+        return [run for run in reversed(runs) if run.info.status == "FINISHED"]
 
     def link(self, run: "Run") -> str:
         return mlflow_store.link(self.uri, self.experiment, run.info.run_id)

@@ -15,7 +15,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from stages import reproduce
 from stages.core import checkpoints, lineage
 from stages.core.files import write_json
 from tests.toys import REPO
@@ -188,16 +188,6 @@ def torment(root: Path, stage: Stage, kills: int, chance: random.Random) -> dict
     return {**dict(sorted(done.items())), "byte_identical": not differing}
 
 
-def prepared(folder: Path) -> Path:
-    """Return a clone of this repository's HEAD in which the tiny pipeline has run."""
-    root = folder / "clone"
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", REPO, root], check=True)
-    (root / "dvc.lock").unlink(missing_ok=True)
-    shutil.copy(root / "presets/tiny.yaml", root / "params.yaml")
-    subprocess.run(["dvc", "repro", "--quiet"], cwd=root, check=True)
-    return root
-
-
 def settle(root: Path) -> None:
     """Keep states often and record nothing: neither changes a byte."""
     params = root / "params.yaml"
@@ -231,7 +221,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--root", type=Path, help="a repository whose pipeline has run; its params.yaml is changed")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        found = run(chosen.root or prepared(Path(folder)), chosen.kills, chosen.seed)
+        root = chosen.root or Path(folder) / "clone"
+        if chosen.root is None:
+            reproduce.remade(REPO, root, "tiny")
+        found = run(root, chosen.kills, chosen.seed)
     if chosen.root is None:
         write_json(REPO / "metrics/faults.json", found | {"preset": "tiny", "seed": chosen.seed})
     print(json.dumps(found))

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from stages import ablate
+from stages.core.verdicts import Judged
 from stages.params.base import ParamsError
 from tests import toys
 
@@ -94,9 +95,10 @@ def test_how_they_are_run(root, monkeypatch, options, expected):
     assert [command[1:4] for command in commands] == expected
 
 
-def samples(*scores: float) -> str:
+def samples(*scores: float | None) -> str:
+    answer = dict.fromkeys(Judged._fields) | {"judge": 9.0}
     lines = [
-        {"id": f"p{i}", "answers": {name: {"gold": score, "judge": 9.0} for name in ablate.SHOWN}}
+        {"id": f"p{i}", "answers": {name: answer | {"gold": score} for name in ablate.SHOWN}}
         for i, score in enumerate(scores)
     ]
     return "".join(json.dumps(line) + "\n" for line in lines)
@@ -113,6 +115,11 @@ def test_the_table_compares_the_same_prompts(root, monkeypatch):
     assert better.count("0.750+0.250 (+0.250 to +0.250)".replace("0.750", "", 1)) == 2
     assert better.endswith("ppo.kl_coef=0.0")
     assert "has not run" in unrun
+
+
+def test_without_gold_the_judge_decides():
+    found = ablate.scores(samples(0.5, None))
+    assert found == {name: {"p0": 0.5, "p1": 9.0} for name in ablate.SHOWN}
 
 
 def test_the_repositorys_own_ablations_are_sound():

@@ -20,10 +20,6 @@ from tests.collect_prompts_section import section, source, typed_source
 LONGEST = 1500  # characters of an error: one that nobody reads to its end is not clear
 
 
-class Removed:
-    """Stands for a key that is taken out."""
-
-
 # dotted path, value, what the error must say beside the path
 PARAMS = [
     ("seed", "17", "valid integer"),
@@ -36,7 +32,7 @@ PARAMS = [
     ("runtime.threads", -1, "greater than or equal to 1"),
     ("runtime.threads", True, "valid integer"),
     ("runtime.workers", 3, "divisor of runtime.threads"),
-    ("runtime", Removed, "missing"),
+    ("runtime", toys.Removed, "missing"),
     ("rounds", {}, "at least one round"),
     ("rounds.r1.policy", "ppo/r7", "expected one of sft"),
     ("rounds.r1.earlier", None, "valid string"),
@@ -72,7 +68,7 @@ PARAMS = [
     ("sft.select", "best", "'best_validation'"),
     ("sft.epoch", 3, "unknown key"),
     ("sft.optimisation.schedule", "step", "'constant'"),
-    ("sft.optimisation", Removed, "missing"),
+    ("sft.optimisation", toys.Removed, "missing"),
     ("feedme.round", "r9", "expected one of rounds"),
     ("feedme.max_tokens", 10**6, "context of"),
     ("collect_comparisons.min_responses", 99, "less than or equal to 9"),
@@ -98,25 +94,15 @@ PARAMS = [
     ("evaluate.coverage", 95, "less than 1"),
     ("evaluate.test_prompts", "all", "valid integer"),
     ("evaluate.best_of_n.curve", [], "at least 1"),
-    ("ppo", Removed, "missing"),
+    ("ppo", toys.Removed, "missing"),
     ("reward", {}, "unknown key"),
 ]
-
-
-def put(content: dict, path: str, value) -> None:
-    *sections, key = path.split(".")
-    for name in sections:
-        content = content[name]
-    if value is Removed:
-        del content[key]
-    else:
-        content[key] = value
 
 
 @pytest.mark.parametrize(("path", "value", "said"), PARAMS, ids=lambda value: str(value)[:40])
 def test_a_broken_param_is_named_with_what_is_allowed(path, value, said, tmp_path, capsys):
     content = read_yaml(toys.REPO / "presets/tiny.yaml")
-    put(content, path, value)
+    toys.put(content, path, value)
     toys.write_params(tmp_path, content)
     assert check.main([str(tmp_path)]) == 2
     error = capsys.readouterr().err
@@ -218,7 +204,7 @@ def base(root):
 
 def rewrite(path, **changes) -> None:
     content = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in content.items() if value is not Removed}))
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not toys.Removed}))
 
 
 def pickled(folder) -> None:
@@ -247,7 +233,7 @@ MODELS = {
     ),
     "tokenizer is no JSON": (lambda folder: (folder / "tokenizer.json").write_text("x"), "tokenizer|expected"),
     "tokenizer without EOS": (
-        lambda folder: rewrite(folder / "tokenizer_config.json", eos_token=Removed), "no EOS token"
+        lambda folder: rewrite(folder / "tokenizer_config.json", eos_token=toys.Removed), "no EOS token"
     ),
     "code of its own": (
         lambda folder: rewrite(
@@ -347,6 +333,6 @@ def test_any_value_of_any_param_is_taken_or_named(tmp_path, data):
     while isinstance(place, dict):
         key = data.draw(st.sampled_from(sorted(place)))
         place, path = place[key], f"{path}.{key}"
-    put(content, path, data.draw(VALUES))
+    toys.put(content, path, data.draw(VALUES))
     for mistake in check.mistakes_in(content, tmp_path):
         assert mistake.startswith("params.yaml: ")

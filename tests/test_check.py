@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from stages import check
 from stages.params.base import read_yaml
+from tests import toys
 
 REPO = Path(__file__).resolve().parent.parent
 PRESETS = sorted((REPO / "presets").glob("*.yaml"))
@@ -22,23 +22,11 @@ def tiny(tmp_path):
     def mistakes(changes: dict) -> list[str]:
         content = read_yaml(REPO / "presets/tiny.yaml")
         for path, value in changes.items():
-            *sections, key = path.split(".")
-            place = content
-            for section in sections:
-                place = place[section]
-            if value is Removed:
-                del place[key]
-            else:
-                place[key] = value
-        with open(tmp_path / "params.yaml", "w", encoding="utf-8") as file:
-            YAML(typ="safe").dump(content, file)
+            toys.put(content, path, value)
+        toys.write_params(tmp_path, content)
         return check.check(tmp_path)
 
     return mistakes
-
-
-class Removed:
-    """Stands for a key that is taken out."""
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
@@ -52,7 +40,7 @@ def test_the_shipped_params_are_right():
 
 
 def test_all_mistakes_are_listed_at_once(tiny):
-    found = tiny({"seed": "one", "ppo.kl_coef": -1.0, "ppo.clp_range": 0.2, "sft.epochs": Removed, "extra": {}})
+    found = tiny({"seed": "one", "ppo.kl_coef": -1.0, "ppo.clp_range": 0.2, "sft.epochs": toys.Removed, "extra": {}})
     assert len(found) == 5
     assert any("ppo.kl_coef: Input should be greater than or equal to 0 (got -1.0)" in line for line in found)
     assert any("ppo.clp_range: unknown key" in line for line in found)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stages import reproduce
+from stages import presets, reproduce
 from stages.core import machine
 from tests import toys
 
@@ -33,7 +33,7 @@ def test_the_result_is_written_with_the_machine(root, monkeypatch, capsys, made,
 
 
 def test_the_default_is_known_by_its_presets_name():
-    assert reproduce.preset_of(toys.REPO) == "laptop"
+    assert presets.name_of(toys.REPO) == "laptop"
 
 
 def test_an_unknown_preset_is_named(root, capsys):

@@ -6,7 +6,7 @@ from operator import getitem
 
 import pytest
 
-from stages.ablate import leaves
+from stages.core.flat import flatten
 from tests import toys
 
 ROUND = ("collect_comparisons@r1", "reward_model@r1", "ppo@r1")
@@ -68,15 +68,11 @@ def test_every_leaf_makes_exactly_the_declared_stages_stale(repo, content, monke
     ]
     for _, dep in watching:
         dep.fill_values(chosen(content, dep.params))
-    found = leaves(content)
+    found = flatten(content)
     assert len(found) > 200
     for path in found:
         changed = copy.deepcopy(content)
-        place = changed
-        *sections, key = path.split(".")
-        for name in sections:
-            place = place[name]
-        place[key] = "another value"
+        toys.put(changed, path, "another value")
         monkeypatch.setattr(param, "read_param_file", lambda fs, file, keys, flatten, now=changed: chosen(now, keys))
         stale = {address for address, dep in watching if dep.status()}
         assert stale == DIRECT[path.partition(".")[0]], path

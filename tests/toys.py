@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -209,16 +211,26 @@ def root(path: Path) -> Path:
     return path
 
 
+class Removed:
+    """Stands for a key that is taken out."""
+
+
+def put(content: dict[str, Any], path: str, value: Any) -> None:
+    """Set what stands at a dotted path, or take the key out where the value is Removed."""
+    *sections, key = path.split(".")
+    place = reduce(getitem, sections, content)
+    if value is Removed:
+        del place[key]
+    else:
+        place[key] = value
+
+
 def set_param(root: Path, name: str, value: Any) -> None:
     """Change one value of the root's params.yaml; `name` is dotted."""
     content = read_yaml(root / "params.yaml")
-    *sections, key = name.split(".")
-    place = content
-    for section in sections:
-        place = place[section]
-    if key not in place:
+    if reduce(lambda place, key: place.get(key, Removed), name.split("."), content) is Removed:
         raise KeyError(f"params.yaml has no {name}")
-    place[key] = value
+    put(content, name, value)
     write_params(root, content)
 
 

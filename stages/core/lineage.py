@@ -54,9 +54,10 @@ def locked(root: Path, rev: str | None = None) -> dict[str, dict[str, Any]]:
     return YAML(typ="safe", pure=True).load(text)["stages"]
 
 
-def locked_outs(root: Path) -> dict[str, dict[str, str]]:
-    """Return {stage: {path: md5}} of the outs in `root`/dvc.lock; empty before DVC's first run."""
-    return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in locked(root).items()}
+def locked_outs(root: Path, rev: str | None = None) -> dict[str, dict[str, str]]:
+    """Return {stage: {path: md5}} of the outs in dvc.lock, as `locked` reads it."""
+    found = locked(root, rev).items()
+    return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in found}
 
 
 def way_back(root: Path, name: str) -> str | None:

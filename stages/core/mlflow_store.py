@@ -17,6 +17,7 @@ from stages.params.tracking import Tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 SESSION, PROCESS, STATES = "dvc.session", "dvc.process", "checkpoints.key"
 PREFLIGHT_SECONDS = 2.0
@@ -113,6 +114,11 @@ def link(uri: str, experiment_id: str, run_id: str | None) -> str:
     base = uri.rstrip("/") if uri.startswith("http") else UI
     tail = "runs?workflowType=machine_learning" if run_id is None else f"runs/{run_id}"
     return f"{redacted(base)}/#/experiments/{experiment_id}/{tail}"
+
+
+def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: str | None) -> "list[Run]":
+    """Return the runs whose output at `path` had the bytes that DVC calls `md5`, the newest first."""
+    return client.search_runs([experiment_id], f"tags.`dvc.out.{path}` = '{md5}'")
 
 
 def start_parent(

@@ -76,10 +76,15 @@ def reading(path: Path | str) -> Iterator[None]:
         ) from error
 
 
+def read_tokenizer(path: Path | str, revision: str | None = None) -> Any:
+    """Return the tokenizer of a folder or hub id, whatever markers it has or lacks."""
+    with reading(path):
+        return AutoTokenizer.from_pretrained(path, **({} if revision is None else {"revision": revision}))
+
+
 def load_tokenizer(path: Path | str) -> Any:
     """Return the tokenizer of a model folder. Raises ValueError where PAD is missing or the same as EOS."""
-    with reading(path):
-        tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = read_tokenizer(path)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"{path}: the tokenizer has no EOS token; set eos_token in its tokenizer_config.json")
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:

@@ -174,8 +174,7 @@ class Recorder:
             md5 = locked.get(name, {}).get(f"data/{place}")
             if f"stage.{place}" in known or md5 is None:
                 continue
-            query = f"tags.`dvc.out.data/{place}` = '{md5}'"
-            found = self._client.search_runs([self._experiment_id], query, max_results=1)
+            found = mlflow_store.runs_that_made(self._client, self._experiment_id, f"data/{place}", md5)
             if found:
                 self._client.set_tag(self._parent_id, f"stage.{place}", found[0].info.run_id)
                 self._client.set_tag(self._parent_id, f"stage.{place}.status", "cached")

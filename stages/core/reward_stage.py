@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
 
 from stages.core import agreement, checkpoints, models, preference_training, records, rewards, seeds, tfidf_baseline
 from stages.core.files import new_folder
@@ -31,9 +30,7 @@ def fit(
     if not any(records.pairs(label["ranks"]) for comparison in held_out for label in comparison["labels"]):
         raise ValueError(f"no labeler ranked two answers apart in the {len(held_out)} held-out comparisons; add more")
     backbone = backbone_of(root, params)
-    words = root / "data/sft" if params.backbone == "base" else backbone
-    with models.reading(words):
-        tokenizer = AutoTokenizer.from_pretrained(words)
+    tokenizer = models.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone)
     generator = torch.Generator().manual_seed(seeds.derive(seed, "head"))
     model = models.new_reward_model(backbone, runtime, generator)
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from transformers import AutoTokenizer
 
 from stages.core import batching, chat, models, parallel
 from stages.params.runtime import Runtime
@@ -22,8 +21,7 @@ class RewardScorer:
 
     def __init__(self, path: Path | str, runtime: Runtime):
         self.model = models.load_classifier(path, runtime)
-        with models.reading(path):
-            self.tokenizer = AutoTokenizer.from_pretrained(path)
+        self.tokenizer = models.read_tokenizer(path)
         self.runtime = runtime
 
     def score_texts(
