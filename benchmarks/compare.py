@@ -60,7 +60,7 @@ OUR_SETTINGS: dict[str, list[dict[str, Any]]] = {
         for workers, rows in choices
     ]
     for kind, size, choices in (
-        ("ppo", "micro_batch_size", ((1, 16), (2, 8))),
+        ("ppo", "micro_batch_size", ((1, 16), (2, 8), (2, 16))),
         ("reward", "micro_batch_rows", ((1, 128), (2, 128))),
         ("sft", "micro_batch_rows", ((1, 4), (1, 32), (2, 4))),
     )

@@ -74,7 +74,7 @@ def run_ppo(case: work.Case, settings: dict) -> None:
     turns, phases = work.Turns(), Counter()
     with (
         timed_calls(experience, "_sample", phases, "rollout"),
-        timed_calls(optimisation, "step", phases, "update"),
+        timed_calls(optimisation, "steps", phases, "update"),
     ):
         for players, point in ppo_iterations(case, settings, work.EPOCHS, turns.wait):
             memory = {"peak_bytes": peak_bytes(), "state_bytes": state_bytes(players)}

@@ -29,7 +29,7 @@ from stages.core import (
 from stages.core.chat import prompt_ids
 from stages.core.experience import Experience, Players, Prompt, Window, windows
 from stages.core.files import new_folder
-from stages.core.optimisation import Share
+from stages.core.optimisation import Job, Share
 from stages.params.base import load
 from stages.params.ppo import Ppo, PpoInputs
 from stages.params.runtime import Runtime
@@ -161,17 +161,21 @@ def train(
             for rows in order.split(params.minibatch_size):
                 ptx = next(ptx_rows) if ptx_rows is not None else None
                 with failures.at_step(iteration + 1, [batch[row].id for row in rows.tolist()]):
-                    update = optimisation.step(
-                        players.policy,
-                        policy_optimiser,
-                        policy_shares(players, seen, whitened, rows, ptx, params, runtime),
-                        params.policy_optimisation.max_grad_norm,
-                    )
-                    fit = optimisation.step(
-                        players.value_model,
-                        value_optimiser,
-                        value_shares(players, seen, estimate.returns, rows, params, runtime),
-                        params.value_optimisation.max_grad_norm,
+                    update, fit = optimisation.steps(
+                        [
+                            Job(
+                                players.policy,
+                                policy_optimiser,
+                                policy_shares(players, seen, whitened, rows, ptx, params, runtime),
+                                params.policy_optimisation.max_grad_norm,
+                            ),
+                            Job(
+                                players.value_model,
+                                value_optimiser,
+                                value_shares(players, seen, estimate.returns, rows, params, runtime),
+                                params.value_optimisation.max_grad_norm,
+                            ),
+                        ]
                     )
                 learned.append(update.measures | {"value_loss": fit.loss, "grad_norm": update.grad_norm})
                 for mean, weight in zip(average, players.policy.parameters(), strict=False):
@@ -233,7 +237,7 @@ def policy_shares(
         loss = text().loss
         return Share(params.ptx_coef * loss, {"ptx_loss": loss.item()})
 
-    for window in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size):
+    for window in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size, models=2):
         yield partial(clipped, window)
     if ptx is not None:
         for text in language_modelling.mean_shares(players.policy, ptx, params.micro_batch_size, runtime):
@@ -253,7 +257,7 @@ def value_shares(
             values = experience.values_of(players.value_model, seen.ids[some, columns], seen.mask[some, columns], mask)
         return Share(clipping.value_loss(values, old, wanted, mask, params.value_clip_range, num_tokens).value)
 
-    for window in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size):
+    for window in windows(seen.mask, seen.completion_mask, rows, params.micro_batch_size, models=2):
         yield partial(clipped, window)
 
 

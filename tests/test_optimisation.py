@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.core import failures, optimisation
+from stages.core import failures, optimisation, parallel
 from stages.params.optimisation import Optimisation
 from tests import toys
 
@@ -114,6 +114,39 @@ def test_a_gradient_that_is_not_finite_stops_before_the_weights_change():
     with pytest.raises(failures.NotFinite, match=r"gradient's norm became nan \(the loss was 0.0\)"):
         optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), parts, 1.0)
     assert model.weight.item() == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_models_updated_together_move_as_each_would_alone(workers):
+    parallel.set_workers(workers)
+    together, alone = ([nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)] for _ in range(2))
+    for one, other in zip(together, alone, strict=True):
+        one.load_state_dict(other.state_dict())
+    jobs = [
+        [
+            optimisation.Job(
+                model, torch.optim.SGD(model.parameters(), lr=0.1), [part(model, 3.0), part(model, weight)], 1e9
+            )
+            for model, weight in zip(models, (2.0, 5.0), strict=True)
+        ]
+        for models in (together, alone)
+    ]
+    assert optimisation.steps(jobs[0]) == [optimisation.step(*job) for job in jobs[1]]
+    assert [model.weight.item() for model in together] == [model.weight.item() for model in alone]
+    assert all(model.weight.grad is None for model in together)
+
+
+def test_side_by_side_no_model_moves_where_one_of_them_fails():
+    parallel.set_workers(2)
+    models = [nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)]
+    before = [model.weight.item() for model in models]
+    jobs = [
+        optimisation.Job(model, torch.optim.SGD(model.parameters(), lr=1.0), [part(model, weight)], 1.0)
+        for model, weight in zip(models, (1.0, math.inf), strict=True)
+    ]
+    with pytest.raises(failures.NotFinite):
+        optimisation.steps(jobs)
+    assert [model.weight.item() for model in models] == before
 
 
 def test_the_optimisers_own_knobs_reach_it():

@@ -126,8 +126,16 @@ def test_workers_change_neither_the_experience_of_ppo_nor_its_update(tokenizer, 
     assert torch.equal(seen.ids, expected.ids)
     for name, wanted in expected._asdict().items():
         torch.testing.assert_close(getattr(seen, name), wanted, rtol=1e-4, atol=1e-5)
-    advantages = torch.randn(seen.values.shape)
+    advantages, chosen = torch.randn(seen.values.shape), chosen.model_copy(update={"micro_batch_size": 4})
     assert_workers_change_nothing(
         players.policy,
         lambda: ppo.policy_shares(players, seen, advantages, torch.arange(8), None, chosen, RUNTIME),
     )
+
+
+def test_two_models_side_by_side_leave_each_worker_a_whole_batch():
+    assert [parallel.part_size(8, 100, models) for models in (1, 2)] == [8, 8]
+    parallel.set_workers(2)
+    assert [parallel.part_size(8, 100, models) for models in (1, 2)] == [4, 8]
+    parallel.set_workers(4)
+    assert [parallel.part_size(8, 100, models) for models in (1, 2, 8)] == [2, 4, 8]

@@ -90,14 +90,15 @@ class Window(NamedTuple):
     width: int  # of [B, R] tensors: columns 0..width hold all real completion tokens
 
 
-def windows(mask: Tensor, completion_mask: Tensor, rows: Tensor, size: int) -> Iterator[Window]:
+def windows(mask: Tensor, completion_mask: Tensor, rows: Tensor, size: int, models: int = 1) -> Iterator[Window]:
     """Yield the rows in windows of at most `size`, shortest first, so that little is computed on padding.
 
-    mask [B, T], completion_mask [B, R], rows [b]. Sums over all windows do not depend on the cut.
+    mask [B, T], completion_mask [B, R], rows [b]. Sums over all windows do not depend on the cut. `models`: how many
+    have their windows computed at once.
     """
     num_tokens, num_last = mask.shape[1], completion_mask.shape[1]
     order = rows[torch.argsort(mask[rows].sum(dim=1), stable=True)]
-    for some in order.split(parallel.part_size(len(order), size)):
+    for some in order.split(parallel.part_size(len(order), size, models)):
         width = int(completion_mask[some].sum(dim=1).max())
         first = int(mask[some].any(dim=0).int().argmax())
         yield Window(some, slice(first, num_tokens - num_last + width), width)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -62,33 +63,73 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+class Job(NamedTuple):
+    """One model's update on one batch: the loss is the sum of the parts, each computed by a call."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    parts: Iterable[Callable[[], Share]]
+    max_grad_norm: float
+
+
 def step(
     model: nn.Module, optimiser: torch.optim.Optimizer, parts: Iterable[Callable[[], Share]], max_grad_norm: float
 ) -> Update:
     """Add up the gradients of the batch's parts, each computed by a call in one of the processes, and update once.
 
-    Every process makes the same update. No gradient is there before it or after it: of several models that take turns,
-    one has gradients. Raises NotFinite, before it moves a weight, when the loss or its gradient is not finite.
+    See `steps`.
     """
-    optimiser.zero_grad(set_to_none=True)
-    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    total, measures = 0.0, {}
-    for loss, gradients, shares in parallel.here(lambda part: _differentiated(part(), weights), parallel.own(parts)):
-        total += loss
-        for weight, gradient in zip(weights, gradients, strict=False):
+    return steps([Job(model, optimiser, parts, max_grad_norm)])[0]
+
+
+def steps(jobs: Sequence[Job]) -> list[Update]:
+    """Update several models that share no weight, each as if alone: side by side where there are several workers.
+
+    Every process makes the same updates. No gradient is there before or after; a single worker takes the models in
+    turn, so that only one has gradients. Raises NotFinite when a loss or a gradient is not finite, before any weight of
+    the models computed side by side moves.
+    """
+    if parallel.workers() == 1:
+        return [update for job in jobs for update in _side_by_side([job])]
+    return _side_by_side(jobs)
+
+
+def _side_by_side(jobs: Sequence[Job]) -> list[Update]:
+    weights = [[weight for weight in job.model.parameters() if weight.requires_grad] for job in jobs]
+    totals: list[float] = [0.0] * len(jobs)
+    measures: list[dict[str, float]] = [{} for _ in jobs]
+    for job in jobs:
+        job.optimiser.zero_grad(set_to_none=True)
+    parts = [(number, part) for number, job in enumerate(jobs) for part in parallel.own(job.parts)]
+    results = parallel.here(lambda part: _differentiated(part[1](), weights[part[0]]), parts)
+    for (number, _), (loss, gradients, shares) in zip(parts, results, strict=True):
+        totals[number] += loss
+        for weight, gradient in zip(weights[number], gradients, strict=False):
             if gradient is not None:
                 weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
         for name, share in shares.items():
-            measures[name] = measures.get(name, 0.0) + share
-    total, measures = _of_all_processes(total, measures, weights)
-    if not math.isfinite(total):
-        raise failures.NotFinite(f"the loss became {total}")
-    norm = nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
-    if not math.isfinite(norm):
-        raise failures.NotFinite(f"the gradient's norm became {norm} (the loss was {total})")
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    return Update(total, norm, measures)
+            measures[number][name] = measures[number].get(name, 0.0) + share
+    for number in range(len(jobs)):
+        totals[number], measures[number] = _of_all_processes(totals[number], measures[number], weights[number])
+        if not math.isfinite(totals[number]):
+            raise failures.NotFinite(f"the loss became {totals[number]}")
+    clipped = [partial(_clipped, some, job.max_grad_norm) for some, job in zip(weights, jobs, strict=True)]
+    norms = list(parallel.here(lambda clip: clip(), clipped))
+    for norm, total in zip(norms, totals, strict=True):
+        if not math.isfinite(norm):
+            raise failures.NotFinite(f"the gradient's norm became {norm} (the loss was {total})")
+    for _ in parallel.here(_moved, jobs):
+        pass
+    return [Update(*found) for found in zip(totals, norms, measures, strict=True)]
+
+
+def _clipped(weights: list[nn.Parameter], max_grad_norm: float) -> float:
+    return nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
+
+
+def _moved(job: Job) -> None:
+    job.optimiser.step()
+    job.optimiser.zero_grad(set_to_none=True)
 
 
 def _of_all_processes(total: float, measures: dict, weights: list[nn.Parameter]) -> tuple[float, dict]:

@@ -37,9 +37,12 @@ def workers() -> int:
     return _num_workers
 
 
-def part_size(num_rows: int, most: int) -> int:
-    """Return the rows of a part so that every worker of every process has one of like size, none above `most` rows."""
-    return max(1, min(most, -(-num_rows // (_num_workers * distributed.count()))))
+def part_size(num_rows: int, most: int, models: int = 1) -> int:
+    """Return the rows of a part so that every worker of every process has one of like size, none above `most` rows.
+
+    `models`: how many have their parts of the same rows computed at once.
+    """
+    return max(1, min(most, -(-num_rows // (max(1, _num_workers // models) * distributed.count()))))
 
 
 def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
