@@ -32,10 +32,11 @@ PPO = {
     "kl_coef": 0.05, "kl_controller": {"kind": "fixed", "target": 6.0, "horizon": 10000}, "gamma": 1.0, "lam": 0.95,
     "clip_range": 0.2, "value_clip_range": 0.2, "whiten_rewards": False, "missing_eos_score": -1.0, "ptx_coef": 0.0,
     "ptx_ratio": 1.0, "ptx_sequence_tokens": 96, "ema_decay": 0.0, "value_init": "reward_model",
+    "prompts": "ppo", "monitor": "off",
 }  # fmt: skip
 REWARD = {
     "loss": "rank", "backbone": "sft", "pooling": "last", "encoder_path": None, "epochs": 100,
-    "max_tokens": 1024, "unit_std": False,
+    "max_tokens": 1024, "unit_std": False, "max_comparisons": None, "pairs": "grouped",
 }  # fmt: skip
 SFT = {
     "template": "plain", "epochs": 100, "batch_size": 32, "packing": True, "dropout": 0.0,

@@ -45,13 +45,17 @@ def collect(root: Path, source: Path, this: Round, round: str, params: CollectCo
     """Return newly sampled and ranked comparisons by file; empty lists where no prompt has labelers."""
     section = params.collect_comparisons
     new: dict[str, list[dict]] = {name: [] for name in FILES}
-    pools = {"train": ("reward_model", section.max_prompts), "judge": ("judge", section.max_judge_prompts)}
+    files = {"reward_model": "prompts.reward_model", "sft": "demonstrations.train"}
+    pools = {
+        "train": (files[section.prompts], section.max_prompts),
+        "judge": ("prompts.judge", section.max_judge_prompts),
+    }
     if section.labelers is None or section.max_prompts + section.max_judge_prompts == 0:
         return new
     model, tokenizer = models.load_policy(root / "data" / this.policy, params.runtime)
     seed = seeds.derive(params.seed, STAGE, round)
     for name, (pool, most) in pools.items():
-        prompts = [record for record in records.read(source / f"prompts.{pool}.jsonl") if "task" in record]
+        prompts = [record for record in records.read(source / f"{pool}.jsonl") if "task" in record]
         prompts = [p for p in prompts if len(chat.prompt_ids(tokenizer, p["messages"])) <= section.max_prompt_tokens]
         answered = sample(model, tokenizer, prompts[:most], section, params.runtime, seed, run)
         ranked = [label(record, section.labelers, seed, held_out=name == "judge") for record in answered]

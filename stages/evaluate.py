@@ -14,7 +14,6 @@ from typing import Any
 import safetensors
 
 from stages.core import (
-    chat,
     failures,
     findings,
     launch,
@@ -38,6 +37,8 @@ from stages.core.policy_measures import (
     ask,
     best_of_n,
     divergence,
+    drawn,
+    fit,
     loss_on_documents,
     mean_verdict,
     scored,
@@ -103,23 +104,6 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
         **earlier,
         "ppo": data / "ppo" / names[-1],
     }
-
-
-def fit(prompts: list[Record], tokenizers: Sequence[Any], max_tokens: int, file: Path) -> list[Record]:
-    """Return the prompts of at most `max_tokens` under every tokenizer. Raises ValueError where none is left."""
-    kept = [
-        prompt
-        for prompt in prompts
-        if all(len(chat.prompt_ids(tokenizer, prompt["messages"])) <= max_tokens for tokenizer in tokenizers)
-    ]
-    if not kept:
-        raise ValueError(f"{file}: none of {len(prompts)} prompts fits into evaluate.max_prompt_tokens {max_tokens}")
-    return kept
-
-
-def drawn(prompts: list[Record], limit: int) -> list[Record]:
-    """Return at most `limit` prompts in a random order that neither the file nor the run's seed changes."""
-    return sorted(prompts, key=lambda prompt: seeds.derive(0, STAGE, prompt["id"]))[:limit]
 
 
 def interrogate(

@@ -21,6 +21,7 @@ from stages.core import (
     models,
     optimisation,
     outputs,
+    overoptimisation,
     records,
     rewards,
     seeds,
@@ -35,6 +36,7 @@ from stages.params.ppo import Ppo, PpoInputs
 from stages.params.runtime import Runtime
 
 STAGE = "ppo"
+PROMPTS = {"ppo": "prompts.ppo.jsonl", "sft": "demonstrations.train.jsonl"}
 SHOWN = ("score", "kl", "entropy", "completion_tokens")
 
 
@@ -43,8 +45,9 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
     models.prepare(params.runtime, params.seed)
     policy_folder, reward_folder = root / "data/sft", root / "data/reward_model" / round
     source, out = root / "data/collect_prompts", root / "data" / STAGE / round
+    prompts_file = source / PROMPTS[params.ppo.prompts]
     seed = seeds.derive(params.seed, STAGE, round)
-    inputs = [source / "prompts.ppo.jsonl", policy_folder, reward_folder]
+    inputs = [prompts_file, policy_folder, reward_folder]
     texts_file = source / "documents.train.jsonl"
     states = checkpoints.opened(root, STAGE, params, [*inputs, texts_file] if params.ppo.ptx_coef else inputs, round)
     with (
@@ -53,21 +56,25 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
     ):
         run.log_inputs(inputs, context="training")
         players = assemble(policy_folder, reward_folder, params, seed)
-        prompts = tokenised(players.tokenizer, records.read(source / "prompts.ppo.jsonl"), params.ppo)
+        prompts = tokenised(players.tokenizer, records.read(prompts_file), params.ppo)
         text = None
         if params.ppo.ptx_coef:
             texts = (document["text"] for document in records.read(texts_file))
             stream = language_modelling.token_stream(players.tokenizer, texts)
             text = language_modelling.sequences(stream, params.ppo.ptx_sequence_tokens)
-        curve = []
+        curve, peak = [], None
         for point in train(players, prompts, text, params.ppo, params.runtime, seed, states):
             curve.append(point)
             run.log_metrics(point, step=point["step"])
             run.progress(point["step"], params.ppo.iterations, {name: point[name] for name in SHOWN})
+            if peak is None and (warning := peak_is_behind(curve)):
+                peak = point["step"]
+                run.say(warning)
         with new_folder(out) as folder:
             models.save(players.policy, players.tokenizer, folder)
         metrics = {name: mean_of_last(curve, name) for name in (*SHOWN, "missing_eos", "clip_share", "kl_coef")}
-        metrics |= {"prompts": len(prompts), "episodes": params.ppo.iterations * params.ppo.batch_size}
+        metrics |= {"prompts": len(prompts), "episodes": len(curve) * params.ppo.batch_size}
+        metrics |= {"over_optimised_at": peak} if peak else {}  # iteration
         outputs.write_curve(root, STAGE, curve, round=round)
         outputs.write_metrics(root, STAGE, metrics, round=round)
         run.log_metrics(metrics)
@@ -97,7 +104,10 @@ def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: 
 
 def tokenised(tokenizer, prompts: list[dict], params: Ppo) -> list[Prompt]:
     """Return prompts with their token ids; those over `max_prompt_tokens` are left out."""
-    kept = [Prompt(record["id"], record["messages"], prompt_ids(tokenizer, record["messages"])) for record in prompts]
+    kept = [
+        Prompt(record["id"], record["messages"], prompt_ids(tokenizer, record["messages"]), record.get("task"))
+        for record in prompts
+    ]
     kept = [prompt for prompt in kept if len(prompt.ids) <= params.max_prompt_tokens]
     if not kept:
         raise ValueError(
@@ -117,7 +127,8 @@ def train(
 ) -> Iterator[dict]:
     """Optimise the policy in place; yield one point an iteration. `text` [N, T] is pretraining text for PPO-ptx.
 
-    At the end the policy holds the moving average of its weights, if `ema_decay` asks for one.
+    At the end the policy holds the moving average of its weights, if `ema_decay` asks for one. With monitor 'stop' it
+    ends where gold's peak is seen to lie behind.
     """
     policy_optimiser = optimisation.adamw(players.policy, params.policy_optimisation)
     value_optimiser = optimisation.adamw(players.value_model, params.value_optimisation)
@@ -139,8 +150,11 @@ def train(
         next(prompt_order)
         if ptx_rows is not None:
             _ = [next(ptx_rows) for _ in range(num_minibatches)]
+    curve = [*states.points]
     yield from states.points
-    for iteration in range(len(states.points), params.iterations):
+    for iteration in range(len(curve), params.iterations):
+        if params.monitor == "stop" and peak_is_behind(curve):
+            break
         for optimiser, chosen in (
             (policy_optimiser, params.policy_optimisation),
             (value_optimiser, params.value_optimisation),
@@ -181,6 +195,9 @@ def train(
                 for mean, weight in zip(average, players.policy.parameters(), strict=False):
                     mean.lerp_(weight.detach(), 1 - params.ema_decay)
         point = {"step": iteration + 1, "kl_coef": kl_coef} | describe(seen, token_rewards, estimate, learned)
+        if params.monitor != "off":
+            point |= experience.golds(players, batch, seen)
+        curve.append(point)
         if params.kl_controller.kind == "adaptive":
             controller = params.kl_controller
             kl_coef = clipping.adapted_kl_coef(
@@ -282,6 +299,13 @@ def describe(seen: Experience, token_rewards: Tensor, estimate: advantages.Estim
     names = dict.fromkeys(name for update in learned for name in update)
     means = {name: sum(update.get(name, 0.0) for update in learned) / len(learned) for name in names}
     return {name: value.item() for name, value in health.items()} | means
+
+
+def peak_is_behind(curve: list[dict]) -> str | None:
+    """Return why the last policies are worse than earlier ones by gold; None where they are not or gold is unknown."""
+    if not curve or "gold" not in curve[0]:
+        return None
+    return overoptimisation.peak_is_behind(*([point[name] for point in curve] for name in ("kl", "gold", "gold_error")))
 
 
 def mean_of_last(curve: list[dict], name: str, num_points: int = 5) -> float:

@@ -176,3 +176,15 @@ def test_a_later_round_adds_to_the_earlier_ones_comparisons(done, tmp_path, toke
         for name in ("train", "validation")
     )
     assert not train & validation  # a prompt stays on its side in every round
+
+
+def test_prompts_of_the_demonstrations_can_be_answered_again(done, tmp_path):
+    root = tmp_path / "repository"
+    shutil.copytree(done, root)
+    toys.set_param(root, "collect_comparisons.prompts", "sft")
+    used = [prompt | {"response": "red fox."} for prompt in world_prompts(9, first=500)]
+    records.write(root / "data/collect_prompts/demonstrations.train.jsonl", used)
+    collect_comparisons.main(root, "r1")
+    found = collected(root)
+    assert {record["id"] for record in found["train"] + found["validation"]} <= {prompt["id"] for prompt in used}
+    assert found["judge"] == collected(done)["judge"]

@@ -217,7 +217,7 @@ def test_prompts_too_long_are_left_out_and_none_left_is_refused(root):
     prompts, trained = records.read(file), models.load_tokenizer(root / "data/sft")
     lengths = sorted(len(chat.prompt_ids(trained, prompt["messages"])) for prompt in prompts)
     limit = lengths[len(lengths) // 2]
-    kept = evaluate.fit(prompts, [trained], limit, file)
+    kept = policy_measures.fit(prompts, [trained], limit, file)
     assert len(kept) == sum(length <= limit for length in lengths) < len(prompts)
     with pytest.raises(ValueError, match=r"none of 24 prompts fits into evaluate\.max_prompt_tokens 1"):
-        evaluate.fit(prompts, [trained], 1, file)
+        policy_measures.fit(prompts, [trained], 1, file)

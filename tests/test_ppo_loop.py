@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from stages import ppo
-from stages.core import advantages, experience, failures, optimisation
+from stages.core import advantages, chat, experience, failures, optimisation
 from stages.core.experience import Experience, Players
 from stages.params.ppo import Ppo, PpoInputs
+from stages.world import gold, source
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -254,3 +255,31 @@ def test_training_moves_policy_and_value_model_and_neither_reference_nor_reward_
         for name, model in models.items()
     }
     assert moved == {"policy": True, "value": True, "reference": False, "reward": False}
+
+
+def of_the_world(count: int) -> list[dict]:
+    """Return prompts that gold can score."""
+    return [*source.records(3, 0, count, "seen")]
+
+
+def test_gold_of_the_rollouts_is_recorded_where_it_knows_every_prompt(players):
+    chosen = params(batch_size=4, minibatch_size=4, max_prompt_tokens=1000)
+    ours = ppo.tokenised(players.tokenizer, of_the_world(4), chosen)
+    ours = [prompt._replace(ids=prompt.ids[:20]) for prompt in ours]
+    seen = experience.gather(players, ours, chosen, RUNTIME, seed=1)
+    found = experience.golds(players, ours, seen)
+    texts = [
+        chat.response_text(players.tokenizer, ids[: int(mask.sum())])
+        for ids, mask in zip(seen.completions.tolist(), seen.completion_mask, strict=True)
+    ]
+    scores = [gold.score(prompt.task, text).score for prompt, text in zip(ours, texts, strict=True)]
+    assert found["gold"] == pytest.approx(sum(scores) / 4)
+    assert experience.golds(players, [*ours[:3], ours[3]._replace(task=None)], seen) == {}
+
+
+@pytest.mark.parametrize(("monitor", "points"), [("stop", 2), ("warn", 5)])
+def test_the_monitor_stops_only_where_it_is_told_to(players, monkeypatch, monitor, points):
+    chosen = params(batch_size=2, minibatch_size=2, iterations=5, monitor=monitor)
+    monkeypatch.setattr(ppo, "peak_is_behind", lambda curve: "it is" if len(curve) >= 2 else None)
+    prompts = ppo.tokenised(players.tokenizer, toys.prompts(4), chosen)
+    assert len(list(ppo.train(players, prompts, None, chosen, RUNTIME, seed=1))) == points

@@ -97,7 +97,7 @@ def test_an_obvious_preference_is_learned(tokenizer, loss, rate):
     model = toys.reward_model(tokenizer, spread=0.1)
     groups = preference_training.encode(tokenizer, toys.comparisons(24), chosen)
     curve = list(preference_training.train(model, 0, groups, chosen, RUNTIME, seed=1))
-    assert len(curve) == preference_training.count_steps(24, chosen) == 72
+    assert len(curve) == preference_training.count_steps(groups, chosen) == 72
     assert curve[0]["accuracy"] < 0.9
     assert sum(point["accuracy"] for point in curve[-6:]) / 6 > 0.9
     assert not model.training
@@ -122,3 +122,23 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
     assert len(bins) == 10
     assert sum(row["pairs"] for row in bins) == len(judged)
     assert preference_training.calibration([-m for m in margins.tolist()])[0] > 0.7
+
+
+def test_shuffled_pairs_are_the_same_pairs_each_by_itself(reward_model, tokenizer):
+    chosen = params(pairs="shuffled", batch_size=2)
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen)
+    made = preference_training.elements(groups, chosen)
+    assert [(g.record, g.rows[b], g.rows[w]) for g in groups for b, w in g.pairs] == [
+        (one.record, *one.rows) for one in made.groups
+    ]
+    assert all(one.pairs == [(0, 1)] for one in made.groups)
+    assert made.batch_size == round(2 * len(made.groups) / len(groups))
+    alone = [loss_and_gradients(reward_model, [one], chosen)[0] for one in made.groups]
+    assert loss_and_gradients(reward_model, made.groups, chosen)[0] == pytest.approx(sum(alone) / len(alone), rel=1e-5)
+
+
+def test_shuffled_pairs_train_for_as_many_updates(tokenizer):
+    chosen = params(pairs="shuffled", epochs=2, batch_size=4)
+    groups = preference_training.encode(tokenizer, toys.comparisons(12), chosen)
+    curve = list(preference_training.train(toys.reward_model(tokenizer), 0, groups, chosen, RUNTIME, seed=1))
+    assert len(curve) == preference_training.count_steps(groups, chosen) == 6

@@ -10,6 +10,8 @@ from transformers import PreTrainedModel
 from stages.core import batching, chat, logprobs, models, parallel, rewards, rollouts
 from stages.params.ppo import Ppo
 from stages.params.runtime import Runtime
+from stages.world import gold
+from stages.world.requests import Task
 
 
 class Players(NamedTuple):
@@ -40,6 +42,7 @@ class Prompt(NamedTuple):
     id: str
     messages: list[chat.Message]
     ids: list[int]
+    task: Task | None = None  # of the embedded world, whose gold can score answers
 
 
 def gather(players: Players, prompts: list[Prompt], params: Ppo, runtime: Runtime, seed: int) -> Experience:
@@ -139,11 +142,30 @@ def _forward(
     return results
 
 
+def golds(players: Players, prompts: list[Prompt], seen: Experience) -> dict[str, float]:
+    """Return the mean gold score of an iteration's answers and its standard error; {} where gold knows not all prompts.
+
+    Only looked at: nothing is learned from it.
+    """
+    found = []
+    for prompt, answer in zip(prompts, _answers(seen.completions, seen.completion_mask), strict=True):
+        if prompt.task is None:
+            return {}
+        found.append(gold.score(prompt.task, chat.response_text(players.tokenizer, answer)).score)
+    scores = torch.tensor(found, dtype=torch.float64)
+    error = scores.std(correction=0).item() / len(found) ** 0.5
+    return {"gold": scores.mean().item(), "gold_error": error}
+
+
+def _answers(completions: Tensor, completion_mask: Tensor) -> list[list[int]]:
+    """Return the token ids of each answer [B, R], without padding."""
+    lengths = completion_mask.sum(dim=1).tolist()
+    return [ids[:length] for ids, length in zip(completions.tolist(), lengths, strict=True)]
+
+
 def _scores(players: Players, prompts: list[Prompt], completions: Tensor, completion_mask: Tensor) -> list[float]:
     """Score by token ids where policy and reward model share a tokenizer, else by text."""
-    answers = [
-        ids[:length] for ids, length in zip(completions.tolist(), completion_mask.sum(dim=1).tolist(), strict=True)
-    ]
+    answers = _answers(completions, completion_mask)
     if rewards.same_tokens(players.tokenizer, players.scorer.tokenizer):
         limit = players.scorer.model.config.max_position_embeddings
         rows = [rewards.joined(prompt.ids, answer, limit) for prompt, answer in zip(prompts, answers, strict=True)]

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from transformers import PreTrainedModel
 
-from stages.core import language_modelling, models, rollouts, seeds, statistics, verdicts
+from stages.core import chat, language_modelling, models, rollouts, seeds, statistics, verdicts
 from stages.core.records import Record
 from stages.core.rewards import RewardScorer
 from stages.core.statistics import Bootstrap, Interval
@@ -28,6 +29,23 @@ class Jury(NamedTuple):
     judge: RewardScorer
     params: EvaluateInputs
     bootstrap: Bootstrap
+
+
+def fit(prompts: list[Record], tokenizers: Sequence[Any], max_tokens: int, file: Path) -> list[Record]:
+    """Return the prompts of at most `max_tokens` under every tokenizer. Raises ValueError where none is left."""
+    kept = [
+        prompt
+        for prompt in prompts
+        if all(len(chat.prompt_ids(tokenizer, prompt["messages"])) <= max_tokens for tokenizer in tokenizers)
+    ]
+    if not kept:
+        raise ValueError(f"{file}: none of {len(prompts)} prompts fits into evaluate.max_prompt_tokens {max_tokens}")
+    return kept
+
+
+def drawn(prompts: list[Record], limit: int) -> list[Record]:
+    """Return at most `limit` prompts in a random order that neither the file nor the run's seed changes."""
+    return sorted(prompts, key=lambda prompt: seeds.derive(0, "evaluate", prompt["id"]))[:limit]
 
 
 def ask(

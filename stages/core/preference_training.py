@@ -64,9 +64,29 @@ def unit_scores(labels: list[dict]) -> list[float]:
     return [(mean - low) / (high - low) for mean in means] if high > low else []
 
 
-def count_steps(num_groups: int, params: RewardModel) -> int:
+class Elements(NamedTuple):
+    """What a batch is made of: a prompt with all its pairs, or one pair; and how many make a batch."""
+
+    groups: list[Group]
+    batch_size: int
+
+
+def elements(groups: list[Group], params: RewardModel) -> Elements:
+    """Return the elements. Of shuffled pairs a batch has as many as `batch_size` prompts have on average."""
+    if params.pairs == "grouped":
+        return Elements(groups, params.batch_size)
+    apart = [
+        Group(group.record, [group.rows[better], group.rows[worse]], [(0, 1)], [])
+        for group in groups
+        for better, worse in group.pairs
+    ]
+    return Elements(apart, max(1, round(params.batch_size * len(apart) / len(groups))))
+
+
+def count_steps(groups: list[Group], params: RewardModel) -> int:
     """Return the number of updates."""
-    return params.epochs * -(-num_groups // params.batch_size)
+    made = elements(groups, params)
+    return params.epochs * -(-len(made.groups) // made.batch_size)
 
 
 def train(
@@ -80,8 +100,9 @@ def train(
 ) -> Iterator[dict]:
     """Train in place, one point an update: loss, and accuracy on the batch's own pairs before the update."""
     optimiser = optimisation.adamw(model, params.optimisation)
-    num_steps = count_steps(len(groups), params)
-    order = batching.epochs(len(groups), params.batch_size, params.epochs, seeds.derive(seed, "order"))
+    num_steps = count_steps(groups, params)
+    groups, batch_size = elements(groups, params)
+    order = batching.epochs(len(groups), batch_size, params.epochs, seeds.derive(seed, "order"))
     model.train()
     if (found := states.restored()) is not None:
         checkpoints.load_weights(model, found["weights"])

@@ -34,8 +34,8 @@ def fit(
     generator = torch.Generator().manual_seed(seeds.derive(seed, "head"))
     model = models.new_reward_model(backbone, runtime, generator)
     model.config.pad_token_id = tokenizer.pad_token_id
-    groups = preference_training.encode(tokenizer, training, params)
-    num_steps = preference_training.count_steps(len(groups), params)
+    groups = preference_training.encode(tokenizer, training[: params.max_comparisons], params)
+    num_steps = preference_training.count_steps(groups, params)
     curve = []
     for point in preference_training.train(model, tokenizer.pad_token_id, groups, params, runtime, seed, states):
         curve.append(point)

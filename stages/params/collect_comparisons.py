@@ -1,6 +1,6 @@
 """Answers to rank and the labelers who rank them."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -42,6 +42,7 @@ class Labelers(Params):
 class CollectComparisons(Params):
     max_prompts: int = Field(ge=0)  # of prompts.reward_model that get new answers; 0: given comparisons only
     max_judge_prompts: int = Field(ge=0)  # of prompts.judge, ranked by held-out labelers
+    prompts: Literal["reward_model", "sft"]  # of which set max_prompts are taken (paper: new ones)
     validation_share: float = Field(gt=0, lt=1)  # of the prompts, whole, kept from reward-model training
     min_responses: int = Field(ge=2, le=9)  # K is drawn uniformly from min..max (Ouyang et al. 2022: 4..9)
     max_responses: int = Field(ge=2, le=9)

@@ -37,6 +37,8 @@ class Ppo(Params):
     ptx_sequence_tokens: int = Field(ge=8)
     ema_decay: float = Field(ge=0, lt=1)  # of the policy's weights, an update; 0 = off (Ouyang et al. 2022: 0.992)
     value_init: Literal["reward_model", "policy"]
+    prompts: Literal["ppo", "sft"]  # of which set: new ones, or the demonstrations' (paper: new ones)
+    monitor: Literal["off", "warn", "stop"]  # where gold's fitted peak lies behind (Gao et al. 2022)
     policy_optimisation: Optimisation  # warmup_steps and schedule count iterations
     value_optimisation: Optimisation
 

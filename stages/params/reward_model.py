@@ -20,6 +20,8 @@ class RewardModel(Params):
     micro_batch_rows: int = Field(ge=2)  # answers a forward pass (a prompt's answers stay together)
     max_tokens: int = Field(ge=8)  # of prompt and answer; the oldest prompt tokens go first
     unit_std: bool  # scale scores to standard deviation 1 on the training answers (Ziegler et al. 2019)
+    max_comparisons: int | None = Field(ge=1)  # the first of the training comparisons; null = all
+    pairs: Literal["grouped", "shuffled"]  # a prompt's pairs in one batch, or each pair by itself among the others
     optimisation: Optimisation
 
     @model_validator(mode="after")
@@ -28,6 +30,8 @@ class RewardModel(Params):
             raise ValueError(
                 f"encoder_path must be given for backbone 'encoder' and null otherwise; backbone is '{self.backbone}'"
             )
+        if self.pairs == "shuffled" and self.loss != "rank":
+            raise ValueError("pairs must be 'grouped' for loss 'direct': it regresses scores, and has no pairs")
         if self.backbone == "encoder" and self.pooling == "mean":
             raise ValueError("pooling must be 'last' for backbone 'encoder': its head stands on one pooled token")
         return self

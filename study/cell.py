@@ -1,0 +1,69 @@
+"""One cell of the laboratory: a changed pipeline is run and measured → metrics/study/cells/<name>.json.
+
+    python -m study.cell NAME
+
+study/params.yaml says what a cell changes. All that other cells or the main pipeline have made comes from DVC's cache.
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.ablate import laid_over
+from stages.core.files import write_json
+from stages.params.base import ParamsError, read_yaml
+from study import measure, params, workspace
+
+PRESET = Path("presets/laptop.yaml")
+OUT = Path("metrics/study/cells")
+
+
+def main(arguments: list[str], root: Path = Path(".")) -> int:
+    try:
+        name = arguments[0]
+        study = params.load(root)
+        if name not in study.cells:
+            raise ParamsError(f"{params.FILE}: no cell {name!r}; it has {', '.join(study.cells)}")
+        measured = run(root, name, study)
+    except ParamsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    write_json(root / OUT / f"{name}.json", measured)
+    workspace.remove(root / workspace.FOLDER / name)
+    return 0
+
+
+def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
+    """Run a cell's workspace and return what was measured of it."""
+    cell = study.cells[name]
+    folder = workspace.prepare(root, name, content(root, cell))
+    workspace.reproduce(folder, cell.targets)
+    held_out = folder / "data/collect_comparisons/r1"
+    if "reward_model" in cell.measures and any(key.startswith("collect_comparisons") for key in cell.change):
+        plain = cell.model_copy(update={"change": {}})
+        shared = workspace.prepare(root, f"shared_{cell.seed}", content(root, plain))
+        workspace.reproduce(shared, ["collect_comparisons@r1"])
+        held_out = shared / "data/collect_comparisons/r1"
+    return measure.of_workspace(folder, cell.measures, study.settings, held_out)
+
+
+def content(root: Path, cell: params.Cell) -> dict[str, Any]:
+    """Return the whole params of a cell: the laptop preset, its seed, its changes."""
+    return laid_over(laid_over(read_yaml(root / PRESET), {"seed": cell.seed}), nested(cell.change))
+
+
+def nested(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted keys as mappings within mappings."""
+    made: dict[str, Any] = {}
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        place = made
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return made
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

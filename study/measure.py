@@ -1,0 +1,149 @@
+"""What is measured of a cell's workspace: policies prompt by prompt, reward models comparison by comparison.
+
+Per-prompt values are kept, so that two cells can be compared on the prompts that both answered, with a paired interval,
+from what is committed alone.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from stages.core import agreement, models, policy_measures, records, rewards
+from stages.core.policy_measures import Jury, Policy
+from stages.core.records import Record
+from stages.core.reward_stage import GOLD_TIE, score_comparisons
+from stages.core.statistics import Bootstrap
+from stages.core.verdicts import Judged
+from stages.params.base import load
+from stages.params.evaluate import EvaluateInputs
+from study.params import Settings
+from study.probes import accuracies, limits
+
+DECODINGS = {"sampled": 1.0, "greedy": 0.0}
+DIGITS = 4
+
+
+def of_workspace(folder: Path, wanted: Sequence[str], settings: Settings, held_out: Path) -> dict[str, Any]:
+    """Return what the `wanted` measures find in a workspace; `held_out` has the comparisons that all cells share."""
+    params = load(folder, EvaluateInputs)
+    models.prepare(params.runtime, params.seed)
+    return {name: MEASURES[name](folder, params, settings, held_out) for name in wanted}
+
+
+def policies(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> dict[str, Any]:
+    """Return base, SFT and the last round's PPO."""
+    last = list(params.rounds)[-1]
+    folders = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "ppo": f"ppo/{last}"}
+    return {
+        name: _policy(folder, name, place, params, settings)
+        for name, place in folders.items()
+        if (folder / "data" / place).exists()
+    }
+
+
+def policy(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> dict[str, Any]:
+    """Return the last round's PPO alone."""
+    return _policy(folder, "ppo", f"ppo/{list(params.rounds)[-1]}", params, settings)
+
+
+def _policy(folder: Path, name: str, place: str, params: EvaluateInputs, settings: Settings) -> dict[str, Any]:
+    """Answers to test prompts: scores by prompt, means by criterion and category; loss and accuracy on documents."""
+    data = folder / "data"
+    scorer = rewards.RewardScorer(data / "reward_model" / list(params.rounds)[-1], params.runtime)
+    jury = Jury(scorer, scorer, params, Bootstrap(2000, 0.95, 0))
+    sft = Policy("sft", *models.load_policy(data / "sft", params.runtime))
+    asked = sft if name == "sft" else Policy(name, *models.load_policy(data / place, params.runtime))
+    prompts = test_prompts(folder, params, settings.test_prompts)
+    found: dict[str, Any] = {"prompts": [prompt["id"] for prompt in prompts]}
+    for decoding, temperature in DECODINGS.items():
+        answers = policy_measures.ask(asked, prompts, temperature, jury)
+        judged = policy_measures.scored(prompts, answers, jury, by_judge=False)
+        found[decoding] = _columns(judged) | {
+            "criteria": _criteria(judged),
+            "categories": _by_category(prompts, judged),
+        }
+        if decoding == "sampled" and name != "sft":
+            found["kl"] = policy_measures.divergence(asked, sft, prompts, answers, jury)[0].mean
+    texts = [document["text"] for document in records.read(data / "collect_prompts/documents.validation.jsonl")]
+    found["document_loss"] = policy_measures.loss_on_documents(asked, texts, jury)
+    return found | {"probes": accuracies(asked, folder, settings, params)}
+
+
+def test_prompts(folder: Path, params: EvaluateInputs, limit: int) -> list[Record]:
+    """Return the first `limit` of the prompts that `evaluate` asks."""
+    tokenizers = [models.load_tokenizer(folder / "data" / name) for name in ("pretrain", "sft")]
+    file = folder / "data/collect_prompts/prompts.test.jsonl"
+    fitting = policy_measures.fit(records.read(file), tokenizers, params.evaluate.max_prompt_tokens, file)
+    return policy_measures.drawn(fitting, limit)
+
+
+def _columns(judged: Sequence[Judged]) -> dict[str, list]:
+    return {
+        name: [round(getattr(answer, name), DIGITS) for answer in judged]
+        for name in ("gold", "strict", "reward_model", "num_tokens", "repetition")
+    }
+
+
+def _criteria(judged: Sequence[Judged]) -> dict[str, float]:
+    total, count = Counter[str](), Counter[str]()
+    for answer in judged:
+        total.update(answer.criteria)
+        count.update(answer.criteria.keys())
+    return {name: round(total[name] / count[name], DIGITS) for name in sorted(count)}
+
+
+def _by_category(prompts: Sequence[Record], judged: Sequence[Judged]) -> dict[str, float]:
+    total, count = Counter[str](), Counter[str]()
+    for prompt, answer in zip(prompts, judged, strict=True):
+        total[prompt["category"]] += answer.gold
+        count[prompt["category"]] += 1
+    return {name: round(total[name] / count[name], DIGITS) for name in sorted(count)}
+
+
+def reward_model(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> dict[str, Any]:
+    """Return [right, pairs] of every held-out comparison by labelers and by gold, and of the training ones in all."""
+    scorer = rewards.RewardScorer(folder / "data/reward_model" / list(params.rounds)[0], params.runtime)
+    found: dict[str, Any] = {}
+    for name, file in (
+        ("validation", held_out / "comparisons.validation.jsonl"),
+        ("judge", held_out / "comparisons.judge.jsonl"),
+    ):
+        comparisons = records.read(file)
+        scores, _ = score_comparisons(scorer, comparisons)
+        found[name] = {"comparisons": [comparison["id"] for comparison in comparisons]}
+        for by, measured in (("labelers", agreement.with_labels), ("gold", _with_gold)):
+            rows = [measured([one], [own]) for one, own in zip(comparisons, scores, strict=True)]
+            found[name][by] = [[round(share * pairs), pairs] for share, pairs in rows]
+    training = records.read(folder / "data/collect_comparisons" / list(params.rounds)[0] / "comparisons.train.jsonl")
+    limit = json.loads((folder / "metrics/reward_model" / f"{list(params.rounds)[0]}.json").read_text())
+    used = limit["reward_model"][list(params.rounds)[0]]["training_prompts"]
+    accuracy, pairs = agreement.with_labels(training[:used], score_comparisons(scorer, training[:used])[0])
+    return found | {"training": {"accuracy": accuracy, "pairs": pairs, "prompts": used}}
+
+
+def _with_gold(comparisons: list[dict], scores: list[list[float]]) -> tuple[float, int]:
+    return agreement.with_gold(comparisons, scores, GOLD_TIE)
+
+
+def curve(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> list[dict[str, float]]:
+    """Return KL, the reward model's score, gold and answer length over the last round's PPO iterations."""
+    with open(folder / "metrics/plots/ppo" / f"{list(params.rounds)[-1]}.csv", encoding="utf-8", newline="") as file:
+        names = ("step", "kl", "score", "gold", "completion_tokens")
+        return [{name: round(float(row[name]), DIGITS) for name in names} for row in csv.DictReader(file)]
+
+
+def evaluation(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> dict[str, Any]:
+    """Return the pipeline's own evaluation and its reward model's metrics."""
+    last = list(params.rounds)[-1]
+    found = json.loads((folder / "metrics/evaluate.json").read_text(encoding="utf-8"))
+    of_reward_model = json.loads((folder / f"metrics/reward_model/{last}.json").read_text(encoding="utf-8"))
+    return found | {"reward_model": of_reward_model["reward_model"][last]}
+
+
+MEASURES: dict[str, Callable[[Path, EvaluateInputs, Settings, Path], Any]] = {
+    "policies": policies, "policy": policy, "reward_model": reward_model, "curve": curve, "evaluation": evaluation,
+    "limits": limits,
+}  # fmt: skip

@@ -1,0 +1,35 @@
+"""The laboratory's own parameters, study/params.yaml: which cells there are, and how large its measurements are."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from stages.params.base import Params, parse, read_yaml
+
+FILE = Path("study/params.yaml")
+
+
+class Settings(Params):
+    test_prompts: int = Field(ge=1)  # of a cell's policies
+    probes: int = Field(ge=1)  # documents and prompts of each capability probe
+    paraphrases: int = Field(ge=1)  # tasks, each asked in several ways
+
+
+class Cell(Params):
+    """One changed pipeline: what differs from presets/laptop.yaml, what of it is run, what is measured."""
+
+    seed: int = Field(ge=0)
+    change: dict[str, Any]  # dotted keys
+    targets: list[str] = Field(min_length=1)  # stages of dvc.yaml
+    measures: list[Literal["policies", "policy", "reward_model", "curve", "evaluation", "limits"]]
+
+
+class Study(Params):
+    settings: Settings
+    cells: dict[str, Cell]
+
+
+def load(root: Path) -> Study:
+    """Raises ParamsError naming every mistake."""
+    return parse(Study, read_yaml(root / FILE), str(FILE))

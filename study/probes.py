@@ -1,0 +1,110 @@
+"""Capabilities that alignment may cost, and ChatGPT's known limits, of a cell's policies."""
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from random import Random
+from statistics import mean
+from typing import Any
+
+import torch
+
+from stages import pretrain
+from stages.core import language_modelling, models, policy_measures, records, seeds
+from stages.core.policy_measures import Jury, Policy
+from stages.core.records import Record
+from stages.core.rewards import RewardScorer
+from stages.core.statistics import Bootstrap
+from stages.params.evaluate import EvaluateInputs
+from stages.world import gold, tasks
+from study.params import Settings
+
+CLOSED_QA, FEW_SHOT = ("owners", "replace"), ("groups", "repeat")  # types of probes in the form of documents
+HONESTY = ("false_premise", "unknown", "clarify", "harmful", "look_alike")  # kinds of tasks
+SAME_TASK = ("fact", "list", "false_premise", "look_alike", "harmful")  # kinds that are asked in several ways
+PHRASE_WORDS = 3
+
+
+def accuracies(policy: Policy, folder: Path, settings: Settings, params: EvaluateInputs) -> dict[str, float]:
+    """Return shares of right next words: cloze (documents), closed QA and few-shot (probes as documents)."""
+    source = folder / "data/collect_prompts"
+    copied = pretrain.copying(
+        policy.model, policy.tokenizer, records.read(source / "copy_probes.jsonl"), params.runtime
+    )["copying"]
+    texts = [document["text"] for document in records.read(source / "documents.validation.jsonl")]
+    return {
+        "cloze": next_word_accuracy(policy, texts, settings.probes, params),
+        "closed_qa": mean(copied[name] for name in CLOSED_QA),
+        "few_shot": mean(copied[name] for name in FEW_SHOT),
+    }
+
+
+@torch.no_grad()
+def next_word_accuracy(policy: Policy, texts: list[str], limit: int, params: EvaluateInputs) -> float:
+    """Return how often the likeliest next token is the document's."""
+    stream = language_modelling.token_stream(policy.tokenizer, texts)
+    rows = language_modelling.sequences(stream, params.evaluate.sequence_tokens)[:limit]  # [N, T]
+    right = [
+        policy.model(input_ids=part[:, :-1], use_cache=False).logits.argmax(-1).eq(part[:, 1:]).float().mean().item()
+        for part in rows.to(params.runtime.device).split(32)
+    ]
+    return mean(right)
+
+
+def limits(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> dict[str, Any]:
+    """Return, for base, SFT and PPO, greedily decoded: honesty, refusals, consistency, length, over-used phrases."""
+    last = list(params.rounds)[-1]
+    scorer = RewardScorer(folder / "data/reward_model" / last, params.runtime)
+    jury = Jury(scorer, scorer, params, Bootstrap(2000, 0.95, 0))
+    asked = {kind: drawn(kind, settings.paraphrases) for kind in HONESTY}
+    repeated = paraphrases(settings.paraphrases)
+    found: dict[str, Any] = {}
+    for name, place in (("base", "pretrain"), ("sft", "sft"), ("ppo", f"ppo/{last}")):
+        policy = Policy(name, *models.load_policy(folder / "data" / place, params.runtime))
+        rows = {kind: _gold(policy, prompts, jury) for kind, prompts in asked.items()}
+        several = [prompt for group in repeated for prompt in group]
+        answers = policy_measures.ask(policy, several, 0.0, jury)
+        scores = iter([gold.score(p["task"], a.text).score for p, a in zip(several, answers, strict=True)])
+        spans = [[next(scores) for _ in group] for group in repeated]
+        found[name] = {
+            "gold": {kind: [round(score, 4) for score, _ in row] for kind, row in rows.items()},
+            "paraphrase_spread": [round(max(span) - min(span), 4) for span in spans],
+            "words": [len(answer.text.split()) for answer in answers],
+            "phrases": overused([answer.text for answer in answers]),
+        }
+    return found
+
+
+def drawn(kind: str, count: int) -> list[Record]:
+    """Return prompts of one kind, the same ones for every cell."""
+    rng = Random(seeds.derive(0, "study", kind))
+    made = [tasks.draw_kind(rng, kind, "seen") for _ in range(count)]
+    return [
+        {"id": f"{kind}-{number}", "task": task, "messages": messages, "category": category}
+        for number, (task, messages, category) in enumerate(made)
+    ]
+
+
+def paraphrases(count: int, ways: int = 3) -> list[list[Record]]:
+    """Return `count` tasks, each asked in so many different ways."""
+    groups: dict[str, dict[str, Record]] = defaultdict(dict)
+    for kind in SAME_TASK:
+        for prompt in drawn(kind, 40 * count):
+            groups[repr(prompt["task"])][prompt["messages"][-1]["content"]] = prompt
+    kept = [list(group.values())[:ways] for group in groups.values() if len(group) >= ways]
+    Random(0).shuffle(kept)
+    return kept[:count]
+
+
+def overused(texts: list[str], most: int = 5) -> dict[str, float]:
+    """Return the commonest runs of words and the share of answers that have them."""
+    found = Counter(phrase for text in texts for phrase in set(_phrases(text.split())))
+    return {phrase: round(count / len(texts), 4) for phrase, count in found.most_common(most)}
+
+
+def _phrases(words: list[str]) -> list[str]:
+    return [" ".join(words[start : start + PHRASE_WORDS]) for start in range(len(words) - PHRASE_WORDS + 1)]
+
+
+def _gold(policy: Policy, prompts: list[Record], jury: Jury) -> list[tuple[float, str]]:
+    answers = policy_measures.ask(policy, prompts, 0.0, jury)
+    return [(gold.score(p["task"], answer.text).score, answer.text) for p, answer in zip(prompts, answers, strict=True)]

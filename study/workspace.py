@@ -1,0 +1,83 @@
+"""Workspaces: a copy of the pipeline with other params, run by DVC, on the cache of this repository.
+
+What an earlier workspace or the main pipeline has made is taken from the cache and not made again. A workspace stays
+where it is, with the states of a stage that was broken off, until all of it is made: run again, it goes on.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages import check
+from stages.core.files import write_text
+from stages.params.base import ParamsError
+
+FOLDER = Path(".study")
+COPIED = ("stages", "dvc.yaml", "dvc.lock", ".dvcignore")
+EXPERIMENT = "study"
+
+
+def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
+    """Lay out the workspace `name` below `root`, with these params; return its folder.
+
+    Raises ParamsError, with every mistake, before anything is written.
+    """
+    folder = root / FOLDER / name
+    store = {"uri": f"sqlite:///{(root / 'mlflow.db').resolve()}", "experiment": EXPERIMENT}
+    content = {**content, "tracking": {**content["tracking"], **store}}
+    mistakes = check.mistakes_in(content, root)
+    if mistakes:
+        raise ParamsError("\n".join(mistake.replace("params.yaml", f"study cell '{name}'", 1) for mistake in mistakes))
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in COPIED if is_new else COPIED[:2]:
+        _copy(root / part, folder / part)
+    if is_new and (root / "metrics").exists():
+        _copy(root / "metrics", folder / "metrics")
+        shutil.rmtree(folder / "metrics/study", ignore_errors=True)
+    write_text(folder / ".dvc/config", _config(root))
+    with open(folder / "params.yaml", "w", encoding="utf-8") as file:
+        YAML().dump(content, file)
+    if is_new:
+        _dvc(folder, "checkout", "--allow-missing", "--quiet", check=False)
+    return folder
+
+
+def reproduce(folder: Path, targets: Sequence[str]) -> None:
+    """Run these stages of a workspace and all that they build on. Raises CalledProcessError where one fails."""
+    _dvc(folder, "repro", *targets)
+
+
+def remove(folder: Path) -> None:
+    """Delete a workspace: all that it made is in the cache."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _config(root: Path) -> str:
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    cache = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    quiet = "analytics = false\n    check_update = false\n    autostage = false\n    no_scm = true"
+    return f"[core]\n    {quiet}\n[cache]\n    dir = {cache}\n"
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.exists():
+        return
+    if source.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copyfile(source, target)
+
+
+def _dvc(folder: Path, *words: str, check: bool = True) -> None:
+    """Run DVC in the workspace as if nobody had called us: a stage finds the DVC that runs it by its environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, env=environment, check=check)
