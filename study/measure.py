@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.core import agreement, models, policy_measures, records, rewards
+import numpy as np
+
+from stages.core import agreement, models, policy_measures, records, rewards, statistics
 from stages.core.policy_measures import Jury, Policy
 from stages.core.records import Record
 from stages.core.reward_stage import GOLD_TIE, score_comparisons
@@ -20,7 +22,7 @@ from stages.core.verdicts import Judged
 from stages.params.base import load
 from stages.params.evaluate import EvaluateInputs
 from study.params import Settings
-from study.probes import accuracies, limits
+from study.probes import capabilities, limits
 
 DECODINGS = {"sampled": 1.0, "greedy": 0.0}
 DIGITS = 4
@@ -34,13 +36,31 @@ def of_workspace(folder: Path, wanted: Sequence[str], settings: Settings, held_o
 
 
 def policies(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> dict[str, Any]:
-    """Return base, SFT and the last round's PPO."""
-    last = list(params.rounds)[-1]
-    folders = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "ppo": f"ppo/{last}"}
+    """Return base, SFT, FeedME, the last round's PPO, and SFT's best of n by the reward model."""
+    folders = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "ppo": f"ppo/{list(params.rounds)[-1]}"}
+    found = {name: _policy(folder, name, place, params, settings) for name, place in folders.items()}
+    return found | _best_of_n(folder, params, settings)
+
+
+def _best_of_n(folder: Path, params: EvaluateInputs, settings: Settings) -> dict[str, Any]:
+    """Return the expected gold and reward of the answer that the reward model likes best among n, without bias."""
+    jury = _jury(folder, params)
+    sft = Policy("sft", *models.load_policy(folder / "data/sft", params.runtime))
+    prompts = test_prompts(folder, params, settings.best_of_n_prompts)
+    drawn = policy_measures.several_draws(sft, prompts, range(200, 200 + max(settings.best_of_n)), jury)
+    proxy, scores = (
+        np.array([[getattr(answer, name) for answer in row] for row in drawn]).T for name in ("reward_model", "gold")
+    )  # [B, N] each
     return {
-        name: _policy(folder, name, place, params, settings)
-        for name, place in folders.items()
-        if (folder / "data" / place).exists()
+        f"best_of_{n}": {
+            "prompts": [prompt["id"] for prompt in prompts],
+            "sampled": {
+                "gold": statistics.best_of_n(proxy, scores, n).round(DIGITS).tolist(),
+                "reward_model": statistics.best_of_n(proxy, proxy, n).round(DIGITS).tolist(),
+                "kl": [statistics.best_of_n_kl(n)] * len(prompts),
+            },
+        }
+        for n in settings.best_of_n
     }
 
 
@@ -51,9 +71,7 @@ def policy(folder: Path, params: EvaluateInputs, settings: Settings, held_out: P
 
 def _policy(folder: Path, name: str, place: str, params: EvaluateInputs, settings: Settings) -> dict[str, Any]:
     """Answers to test prompts: scores by prompt, means by criterion and category; loss and accuracy on documents."""
-    data = folder / "data"
-    scorer = rewards.RewardScorer(data / "reward_model" / list(params.rounds)[-1], params.runtime)
-    jury = Jury(scorer, scorer, params, Bootstrap(2000, 0.95, 0))
+    data, jury = folder / "data", _jury(folder, params)
     sft = Policy("sft", *models.load_policy(data / "sft", params.runtime))
     asked = sft if name == "sft" else Policy(name, *models.load_policy(data / place, params.runtime))
     prompts = test_prompts(folder, params, settings.test_prompts)
@@ -66,10 +84,14 @@ def _policy(folder: Path, name: str, place: str, params: EvaluateInputs, setting
             "categories": _by_category(prompts, judged),
         }
         if decoding == "sampled" and name != "sft":
-            found["kl"] = policy_measures.divergence(asked, sft, prompts, answers, jury)[0].mean
-    texts = [document["text"] for document in records.read(data / "collect_prompts/documents.validation.jsonl")]
-    found["document_loss"] = policy_measures.loss_on_documents(asked, texts, jury)
-    return found | {"probes": accuracies(asked, folder, settings, params)}
+            nats = policy_measures.log_ratios(asked, sft, prompts, answers, jury)
+            found[decoding]["kl"] = [round(value, DIGITS) for value in nats]
+    return found | {"probes": capabilities(asked, folder, settings, params)}
+
+
+def _jury(folder: Path, params: EvaluateInputs) -> Jury:
+    scorer = rewards.RewardScorer(folder / "data/reward_model" / list(params.rounds)[-1], params.runtime)
+    return Jury(scorer, scorer, params, Bootstrap(2000, 0.95, 0))
 
 
 def test_prompts(folder: Path, params: EvaluateInputs, limit: int) -> list[Record]:
@@ -81,10 +103,12 @@ def test_prompts(folder: Path, params: EvaluateInputs, limit: int) -> list[Recor
 
 
 def _columns(judged: Sequence[Judged]) -> dict[str, list]:
-    return {
+    columns = {
         name: [round(getattr(answer, name), DIGITS) for answer in judged]
         for name in ("gold", "strict", "reward_model", "num_tokens", "repetition")
     }
+    invented = [int("facts" in answer.criteria and answer.criteria["facts"] == 0) for answer in judged]
+    return columns | {"no_fact_right": invented}
 
 
 def _criteria(judged: Sequence[Judged]) -> dict[str, float]:

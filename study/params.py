@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.params.base import Params, parse, read_yaml
+from stages.params.base import AnyParams, Params, ParamsError, parse, read_yaml
 
 FILE = Path("study/params.yaml")
 
@@ -13,6 +13,8 @@ FILE = Path("study/params.yaml")
 class Settings(Params):
     test_prompts: int = Field(ge=1)  # of a cell's policies
     probes: int = Field(ge=1)  # documents and prompts of each capability probe
+    best_of_n: list[int] = Field(min_length=1)  # n of SFT's best of n, from as many answers as the largest
+    best_of_n_prompts: int = Field(ge=1)
     paraphrases: int = Field(ge=1)  # tasks, each asked in several ways
 
 
@@ -32,4 +34,12 @@ class Study(Params):
 
 def load(root: Path) -> Study:
     """Raises ParamsError naming every mistake."""
-    return parse(Study, read_yaml(root / FILE), str(FILE))
+    return typed(Study, root, FILE)
+
+
+def typed(schema: type[AnyParams], root: Path, file: Path) -> AnyParams:
+    """Return a YAML file as `schema`. Raises ParamsError naming the file and every mistake."""
+    try:
+        return parse(schema, read_yaml(root / file), "")
+    except ParamsError as error:
+        raise ParamsError(str(error).replace("params.yaml: ", f"{file}: ")) from None

@@ -7,6 +7,7 @@ from statistics import mean
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from stages import pretrain
 from stages.core import language_modelling, models, policy_measures, records, seeds
@@ -24,30 +25,35 @@ SAME_TASK = ("fact", "list", "false_premise", "look_alike", "harmful")  # kinds 
 PHRASE_WORDS = 3
 
 
-def accuracies(policy: Policy, folder: Path, settings: Settings, params: EvaluateInputs) -> dict[str, float]:
-    """Return shares of right next words: cloze (documents), closed QA and few-shot (probes as documents)."""
+def capabilities(policy: Policy, folder: Path, settings: Settings, params: EvaluateInputs) -> dict[str, Any]:
+    """Return what the policy still knows of its pretraining.
+
+    Of each piece of held-out documents its loss in nats a token and its cloze accuracy; shares of right next words in
+    closed QA and few-shot probes, which have the form of documents.
+    """
     source = folder / "data/collect_prompts"
     copied = pretrain.copying(
         policy.model, policy.tokenizer, records.read(source / "copy_probes.jsonl"), params.runtime
     )["copying"]
     texts = [document["text"] for document in records.read(source / "documents.validation.jsonl")]
     return {
-        "cloze": next_word_accuracy(policy, texts, settings.probes, params),
+        **on_documents(policy, texts, settings.probes, params),
         "closed_qa": mean(copied[name] for name in CLOSED_QA),
         "few_shot": mean(copied[name] for name in FEW_SHOT),
     }
 
 
 @torch.no_grad()
-def next_word_accuracy(policy: Policy, texts: list[str], limit: int, params: EvaluateInputs) -> float:
-    """Return how often the likeliest next token is the document's."""
+def on_documents(policy: Policy, texts: list[str], limit: int, params: EvaluateInputs) -> dict[str, list[float]]:
+    """Return the loss and the accuracy of the likeliest next token, of each of at most `limit` pieces of the texts."""
     stream = language_modelling.token_stream(policy.tokenizer, texts)
     rows = language_modelling.sequences(stream, params.evaluate.sequence_tokens)[:limit]  # [N, T]
-    right = [
-        policy.model(input_ids=part[:, :-1], use_cache=False).logits.argmax(-1).eq(part[:, 1:]).float().mean().item()
-        for part in rows.to(params.runtime.device).split(32)
-    ]
-    return mean(right)
+    losses, hits = [], []
+    for part in rows.to(params.runtime.device).split(32):
+        logits = policy.model(input_ids=part[:, :-1], use_cache=False).logits.float()
+        losses += cross_entropy(logits.transpose(1, 2), part[:, 1:], reduction="none").mean(1).tolist()
+        hits += logits.argmax(-1).eq(part[:, 1:]).float().mean(1).tolist()
+    return {"loss": [round(loss, 4) for loss in losses], "cloze": [round(hit, 4) for hit in hits]}
 
 
 def limits(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> dict[str, Any]:

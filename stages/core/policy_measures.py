@@ -134,6 +134,15 @@ def divergence(
     policy: Policy, sft: Policy, prompts: list[Record], answers: list[rollouts.Answer], jury: Jury
 ) -> tuple[Interval, float]:
     """Return KL(policy || SFT) on the policy's sampled answers: nats an answer with its interval, nats a token."""
+    differences = log_ratios(policy, sft, prompts, answers, jury)
+    num_tokens = sum(len(answer.token_ids) for answer in answers)
+    return statistics.mean_interval(differences, jury.bootstrap), sum(differences) / num_tokens
+
+
+def log_ratios(
+    policy: Policy, sft: Policy, prompts: list[Record], answers: list[rollouts.Answer], jury: Jury
+) -> list[float]:
+    """Return log policy(answer) - log SFT(answer) of each sampled answer; its mean estimates the KL, in nats."""
     messages, tokens = [prompt["messages"] for prompt in prompts], [answer.token_ids for answer in answers]
     batch_size, totals = jury.params.evaluate.scoring_batch_size, []
     for model, tokenizer in (policy[1:], sft[1:]):
@@ -142,8 +151,7 @@ def divergence(
                 model, tokenizer, messages, tokens, temperature=1.0, batch_size=batch_size
             )
         totals.append([sum(row) for row in rows])
-    differences = [own - other for own, other in zip(*totals, strict=True)]
-    return statistics.mean_interval(differences, jury.bootstrap), sum(differences) / sum(map(len, tokens))
+    return [own - other for own, other in zip(*totals, strict=True)]
 
 
 def analytic(n: int, picked: list[Judged]) -> tuple[Interval, float]:

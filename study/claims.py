@@ -1,0 +1,143 @@
+"""The papers' claims beside what was measured here → metrics/claims.csv, and the table of the README.
+
+    python -m study.claims           writes the table from the cells that have run
+    python -m study.claims --cells   prints the DVC targets of the cells that it needs
+
+claims.yaml says of each claim what the paper says, which cells test it, and what would confirm it.
+"""
+
+import csv
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from stages.core.files import write_text
+from stages.core.statistics import Interval
+from stages.params.base import Params, ParamsError
+from study import cells
+from study.effects import AnyEffect
+from study.params import typed
+
+FILE = Path("claims.yaml")
+OUT = Path("metrics/claims.csv")
+README = Path("README.md")
+TABLE = re.compile(r"(<!-- claims -->\n).*?(<!-- /claims -->)", re.DOTALL)
+COLUMNS = ("claim", "citation", "paper_figure", "expected", "effect", "low", "high", "verdict", "command")
+
+Verdict = Literal["confirmed", "not confirmed", "inconclusive"]
+
+
+class Claim(Params):
+    claim: str
+    citation: str
+    paper_figure: str
+    expected: Literal["positive", "negative", "none"] | list[float]  # a sign, no effect, or a range
+    matters: float = Field(gt=0)  # the smallest effect of interest; below it there is none
+    unit: str
+    effect: AnyEffect
+
+
+class Claims(Params):
+    claims: list[Claim]
+
+
+class Row(NamedTuple):
+    claim: Claim
+    interval: Interval
+
+    @property
+    def verdict(self) -> Verdict:
+        return verdict(self.interval, self.claim.expected, self.claim.matters)
+
+
+def verdict(found: Interval, expected: str | list[float], matters: float) -> Verdict:
+    """Return what an interval says of an expectation.
+
+    A sign is confirmed by an interval on that side of 0, and not by one that holds nothing of interest on that side; no
+    effect is confirmed where all of interest is excluded. A range is confirmed by an interval inside it, and not by one
+    outside.
+    """
+    if not isinstance(expected, str):
+        low, high = expected
+        if low <= found.low and found.high <= high:
+            return "confirmed"
+        return "not confirmed" if found.high < low or found.low > high else "inconclusive"
+    low, high = (-found.high, -found.low) if expected == "negative" else (found.low, found.high)
+    if expected == "none":
+        if -matters < low and high < matters:
+            return "confirmed"
+        return "not confirmed" if low > 0 or high < 0 else "inconclusive"
+    if low > 0:
+        return "confirmed"
+    return "not confirmed" if high < matters else "inconclusive"
+
+
+def read(root: Path) -> list[Claim]:
+    """Return the claims. Raises ParamsError naming every mistake."""
+
+    return typed(Claims, root, FILE).claims
+
+
+def table(rows: list[Row]) -> str:
+    """Return the table as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        claim, found = row.claim, row.interval
+        writer.writerow(
+            [
+                claim.claim, claim.citation, claim.paper_figure, expectation(claim), f"{found.mean:.4f}",
+                f"{found.low:.4f}", f"{found.high:.4f}", row.verdict, cells.command(claim.effect.cells()),
+            ]
+        )  # fmt: skip
+    return text.getvalue()
+
+
+def expectation(claim: Claim) -> str:
+    """Return what is expected, in words."""
+    signs = {"positive": "> 0", "negative": "< 0", "none": f"within ±{claim.matters:g}"}
+    if isinstance(claim.expected, str):
+        return signs[claim.expected]
+    return "{:g} to {:g}".format(*claim.expected)
+
+
+def markdown(rows: list[Row]) -> str:
+    """Return the table as Markdown, for the README."""
+    lines = ["| claim | the paper | here (95% interval) | expected | verdict |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        claim, found = row.claim, row.interval
+        sign = "" if not isinstance(claim.expected, str) else "+"
+        here = f"{found.mean:{sign}.3f} ({found.low:{sign}.3f} to {found.high:{sign}.3f}) {claim.unit}"
+        paper = f"{claim.citation}: {claim.paper_figure}"
+        lines.append(f"| {claim.claim} | {paper} | {here} | {expectation(claim)} | **{row.verdict}** |")
+    counts = {name: sum(row.verdict == name for row in rows) for name in Verdict.__args__}
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return "\n".join([*lines, "", f"{len(rows)} claims: {summary}."]) + "\n"
+
+
+def main(arguments: list[str], root: Path = Path(".")) -> int:
+    try:
+        claims = read(root)
+        if arguments == ["--cells"]:
+            names = dict.fromkeys(name for claim in claims for name in claim.effect.cells())
+            print(" ".join(f"study/dvc.yaml:cell@{name}" for name in names))
+            return 0
+        rows = [Row(claim, claim.effect.measured(root)) for claim in claims]
+    except (ParamsError, cells.Missing) as error:
+        print(error.args[0], file=sys.stderr)
+        return 2
+    write_text(root / OUT, table(rows))
+    if (root / README).exists():
+        shown = TABLE.sub(lambda match: match[1] + markdown(rows) + match[2], (root / README).read_text("utf-8"))
+        write_text(root / README, shown)
+    print(markdown(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
