@@ -2,6 +2,8 @@
 # make ui           MLflow on http://localhost:5000                      make lint   ruff
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
+# make study        the laboratory of study/: seeds, over-optimisation, frontier, reward models; stopped, it goes on
+# make claims       the papers' claims: runs the cells of study/ that are missing, then the table
 # Options: PYTHON=python3.12 (which Python makes the virtual environment), VENV=folder, PORT=5000 (of make ui)
 
 PYTHON ?= python3
@@ -19,7 +21,7 @@ BROWSER_INSTALLED := $(VENV)/integration-$(shell cksum < requirements-integratio
 PEERS_INSTALLED := $(PEERS)/installed-$(shell cksum < benchmarks/requirements-peers.txt | cut -d' ' -f1)
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: run test ui integration bench bench-full lint setup
+.PHONY: run test ui integration bench bench-full study claims lint setup
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -46,6 +48,12 @@ bench: $(INSTALLED) $(PEERS_INSTALLED)
 
 bench-full: bench
 	@$(BIN)/python -m benchmarks.scaling
+
+study: $(INSTALLED)
+	@$(BIN)/dvc repro study/dvc.yaml
+
+claims: $(INSTALLED)
+	@$(BIN)/dvc repro $$($(BIN)/python -m study.claims --cells) study/dvc.yaml:claims
 
 setup: $(INSTALLED)
 

@@ -23,8 +23,8 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     try:
         name = arguments[0]
         study = params.load(root)
-        if name not in study.cells:
-            raise ParamsError(f"{params.FILE}: no cell {name!r}; it has {', '.join(study.cells)}")
+        if name not in study.everything:
+            raise ParamsError(f"{params.FILE}: no cell {name!r}; it has {', '.join(study.everything)}")
         measured = run(root, name, study)
     except ParamsError as error:
         print(error, file=sys.stderr)
@@ -36,7 +36,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
     """Run a cell's workspace and return what was measured of it."""
-    cell = study.cells[name]
+    cell = study.everything[name]
     folder = workspace.prepare(root, name, content(root, cell))
     workspace.reproduce(folder, cell.targets)
     held_out = folder / "data/collect_comparisons/r1"

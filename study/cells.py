@@ -41,7 +41,12 @@ def read(root: Path, name: str) -> dict[str, Any]:
 
 def command(cells: Sequence[str]) -> str:
     """Return what makes these cells."""
-    return "dvc repro " + " ".join(f"study/dvc.yaml:cell@{name}" for name in dict.fromkeys(cells))
+    return "dvc repro " + " ".join(target(name) for name in dict.fromkeys(cells))
+
+
+def target(name: str) -> str:
+    """Return DVC's name of the stage that makes a cell."""
+    return f"study/dvc.yaml:{'chain' if name.startswith('seed_') else 'cell'}@{name}"
 
 
 def policy(root: Path, place: Place) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         claims = read(root)
         if arguments == ["--cells"]:
             names = dict.fromkeys(name for claim in claims for name in claim.effect.cells())
-            print(" ".join(f"study/dvc.yaml:cell@{name}" for name in names))
+            print(" ".join(cells.target(name) for name in names))
             return 0
         rows = [Row(claim, claim.effect.measured(root)) for claim in claims]
     except (ParamsError, cells.Missing) as error:

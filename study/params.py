@@ -29,7 +29,13 @@ class Cell(Params):
 
 class Study(Params):
     settings: Settings
-    cells: dict[str, Cell]
+    chains: dict[str, Cell]  # run to the end, `evaluate`
+    cells: dict[str, Cell]  # run less far
+
+    @property
+    def everything(self) -> dict[str, Cell]:
+        """Chains and cells by name."""
+        return self.chains | self.cells
 
 
 def load(root: Path) -> Study:

@@ -16,6 +16,8 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "stages"
+LABORATORY = "study"
+FILES = ("dvc.yaml", "study/dvc.yaml")
 # These change no byte of an output, so that editing them reruns nothing. What only they import is left out as well.
 BYTE_NEUTRAL = {"stages/core/checkpoints.py", "stages/core/launch.py", "stages/core/tracking.py"}
 
@@ -58,7 +60,7 @@ def definition(pipeline: Any, stage: str) -> Any:
 
 def is_code(dep: str) -> bool:
     """Return whether a dep is one of the package's files rather than data."""
-    return dep.startswith(f"{PACKAGE}/")
+    return dep.startswith((f"{PACKAGE}/", f"{LABORATORY}/")) and dep.endswith(".py")
 
 
 def wanted_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
@@ -73,38 +75,56 @@ def wanted_params(stage: str, per_round: bool, root: Path = ROOT) -> list[str]:
     return ["rounds.${key}" if section == "rounds" and per_round else section for section in sections]
 
 
-def read_pipeline(root: Path = ROOT) -> Any:
+def study_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
+    """Return the deps of a stage of study/dvc.yaml: its module's closure, and for cells that of all that they run."""
+    modules = {f"{LABORATORY}/{'cell' if stage in ('chain', 'cell') else stage}.py"}
+    if stage in ("chain", "cell"):
+        ran = [name for name in read_pipeline(root)["stages"] if stage == "chain" or name not in ("evaluate", "judge")]
+        modules |= {f"{PACKAGE}/{name}.py" for name in ran}
+    code = set().union(*(closure(module, root) for module in modules))
+    return [dep for dep in deps if not is_code(dep)] + sorted(code)
+
+
+def read_pipeline(root: Path = ROOT, file: str = "dvc.yaml") -> Any:
     """Return dvc.yaml with its comments."""
-    return _yaml().load((root / "dvc.yaml").read_text(encoding="utf-8"))
+    return _yaml().load((root / file).read_text(encoding="utf-8"))
 
 
 def differences(root: Path = ROOT) -> Iterator[str]:
     """Yield one line for each stage and key of dvc.yaml that differs from the code."""
-    pipeline = read_pipeline(root)
-    for stage in pipeline["stages"]:
-        entry = definition(pipeline, stage)
-        for key, wanted in _wanted(pipeline, stage, root).items():
-            present = set(entry.get(key, []))
-            for missing in sorted(set(wanted) - present):
-                yield f"dvc.yaml: {stage}.{key}: {missing} is missing"
-            for surplus in sorted(present - set(wanted)):
-                yield f"dvc.yaml: {stage}.{key}: {surplus} is not used by the code"
+    for file in _present(root):
+        pipeline = read_pipeline(root, file)
+        for stage in pipeline["stages"]:
+            entry = definition(pipeline, stage)
+            for key, wanted in _wanted(pipeline, stage, root, file).items():
+                present = set(entry.get(key, []))
+                for missing in sorted(set(wanted) - present):
+                    yield f"{file}: {stage}.{key}: {missing} is missing"
+                for surplus in sorted(present - set(wanted)):
+                    yield f"{file}: {stage}.{key}: {surplus} is not used by the code"
 
 
 def fix(root: Path = ROOT) -> None:
     """Rewrite code deps and params of every stage in dvc.yaml; all else, comments included, stays."""
-    pipeline = read_pipeline(root)
-    for stage in pipeline["stages"]:
-        entry = definition(pipeline, stage)
-        for key, wanted in _wanted(pipeline, stage, root).items():
-            present = entry.setdefault(key, [])
-            if set(present) != set(wanted):
-                present[:] = wanted
-    with open(root / "dvc.yaml", "w", encoding="utf-8") as file:
-        _yaml().dump(pipeline, file)
+    for file in _present(root):
+        pipeline = read_pipeline(root, file)
+        for stage in pipeline["stages"]:
+            entry = definition(pipeline, stage)
+            for key, wanted in _wanted(pipeline, stage, root, file).items():
+                present = entry.setdefault(key, [])
+                if set(present) != set(wanted):
+                    present[:] = wanted
+        with open(root / file, "w", encoding="utf-8") as opened:
+            _yaml().dump(pipeline, opened)
 
 
-def _wanted(pipeline: Any, stage: str, root: Path) -> dict[str, list[str]]:
+def _present(root: Path) -> list[str]:
+    return [file for file in FILES if (root / file).exists()]
+
+
+def _wanted(pipeline: Any, stage: str, root: Path, file: str) -> dict[str, list[str]]:
+    if file != "dvc.yaml":
+        return {"deps": study_deps(stage, definition(pipeline, stage).get("deps", []), root)}
     deps, per_round = definition(pipeline, stage).get("deps", []), "foreach" in pipeline["stages"][stage]
     return {"deps": wanted_deps(stage, deps, root), "params": wanted_params(stage, per_round, root)}
 
@@ -130,7 +150,7 @@ def _imported_modules(tree: ast.AST) -> Iterator[str]:
 def _files_of(module: str, root: Path) -> list[str]:
     """Return the file of a module of this package and the __init__ files that Python runs before it."""
     parts = module.split(".")
-    if parts[0] != PACKAGE:
+    if parts[0] not in (PACKAGE, LABORATORY):
         return []
     candidates = ["/".join(parts) + ".py"]
     candidates += ["/".join(parts[:length]) + "/__init__.py" for length in range(1, len(parts) + 1)]

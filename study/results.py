@@ -1,0 +1,291 @@
+"""What the cells say together → metrics/study/seeds.json, metrics/study/laboratory.json, metrics/plots/study/*.svg.
+
+Headline figures over seeds, over-optimisation with Gao's forms, the KL-reward frontier, reward-model quality, the
+alignment tax and ChatGPT's limits. Cells that have not run are named and left out.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core import overoptimisation, plots
+from stages.core.files import new_folder, write_json, write_text
+from stages.core.overoptimisation import Form
+from stages.core.plots import Line
+from stages.core.statistics import Interval
+from stages.params.base import ParamsError
+from study import cells, params
+from study.cells import Missing
+
+SEEDS, LABORATORY, PLOTS = (
+    Path("metrics/study/seeds.json"), Path("metrics/study/laboratory.json"), Path("metrics/plots/study")
+)  # fmt: skip
+HEADLINES = (
+    "ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_best_of_4", "ppo_vs_feedme",
+    "ppo_vs_sft_length_controlled", "strict_ppo_vs_sft_greedy", "strict_ppo_vs_feedme_greedy",
+)  # fmt: skip
+REWARD_MODEL = {
+    "gold_agreement": "gold_accuracy", "labeler_agreement": "labelers_agreement", "heldout_accuracy": "accuracy",
+    "baseline_accuracy": "tfidf_accuracy",
+}  # fmt: skip
+
+
+def main(root: Path = Path(".")) -> int:
+    try:
+        study = params.load(root)
+    except ParamsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    there = {
+        name: cells.read(root, name) for name in study.everything if (root / cells.FOLDER / f"{name}.json").exists()
+    }
+    missing = [name for name in study.everything if name not in there]
+    if missing:
+        print(f"without {len(missing)} cells that have not run: {', '.join(missing)}", file=sys.stderr)
+    chains = {name: there[name] for name in study.chains if name in there}
+    if not chains:
+        print(Missing(f"no seed has run: {cells.command(['seed_17'])}").args[0], file=sys.stderr)
+        return 2
+    write_json(root / SEEDS, seeds(chains, study))
+    found = laboratory(root, there, study)
+    write_json(root / LABORATORY, found)
+    with new_folder(root / PLOTS) as folder:
+        for name, svg in drawings(found):
+            write_text(folder / f"{name}.svg", svg)
+    return 0
+
+
+def seeds(chains: dict[str, Any], study: params.Study) -> dict[str, Any]:
+    """Return the headline figures: each seed's own, and their means with intervals over prompts within seeds."""
+    own = [
+        {
+            "seed": study.everything[name].seed,
+            "win_rate": {rate: cell["evaluation"]["evaluate"]["win_rate"][rate] for rate in HEADLINES},
+            "reward_model": {ours: cell["evaluation"]["reward_model"][name] for ours, name in REWARD_MODEL.items()},
+        }
+        for name, cell in chains.items()
+    ]
+    rates = {rate: together([Interval(**one["win_rate"][rate]) for one in own])._asdict() for rate in HEADLINES}
+    means = {name: float(np.mean([one["reward_model"][name] for one in own])) for name in REWARD_MODEL}
+    return {
+        "evaluate": {"win_rate": rates}, "reward_model": means, "per_seed": own,
+        "interval": "mean of the seeds' means; its interval resamples prompts within seeds, not seeds",
+    }  # fmt: skip
+
+
+def together(intervals: Sequence[Interval]) -> Interval:
+    """Return the mean over seeds; independent errors within seeds add up in squares."""
+    mean = float(np.mean([one.mean for one in intervals]))
+    below = float(np.sqrt(sum((one.mean - one.low) ** 2 for one in intervals))) / len(intervals)
+    above = float(np.sqrt(sum((one.high - one.mean) ** 2 for one in intervals))) / len(intervals)
+    return Interval(mean, mean - below, mean + above)
+
+
+def laboratory(root: Path, there: dict[str, Any], study: params.Study) -> dict[str, Any]:
+    """Return every table of the laboratory; of cells that have not run, no row."""
+    return {
+        "overoptimisation": {"ppo": ppo_fits(there, study), "best_of_n": best_of_n_fits(there, study)},
+        "frontier": [point for name, cell in there.items() for point in frontier(root, name, cell, study)],
+        "reward_models": [
+            reward_model_row(root, name, study) for name, cell in there.items() if "reward_model" in cell
+        ],
+        "tax": [row for name, cell in there.items() for row in tax(root, name, cell, study)],
+        "limits": [
+            {"seed": study.everything[name].seed, "policy": policy} | limit(found)
+            for name, cell in there.items()
+            for policy, found in cell.get("limits", {}).items()
+        ],
+    }
+
+
+def ppo_fits(there: dict[str, Any], study: params.Study) -> list[dict[str, Any]]:
+    """Return R = d (alpha - beta log d) over each cell's PPO iterations, gold against its first iteration."""
+    return [
+        {
+            "cell": name,
+            "seed": study.everything[name].seed,
+            "kl_coef": study.everything[name].change.get("ppo.kl_coef", "default"),
+        }
+        | fitted(
+            np.array(
+                [[max(point["kl"], 0.0) ** 0.5, point["gold"] - cell["curve"][0]["gold"]] for point in cell["curve"]]
+            ),
+            "rl",
+        )
+        | {"points": [{key: point[key] for key in ("kl", "score", "gold")} for point in cell["curve"]]}
+        for name, cell in there.items()
+        if "curve" in cell
+    ]
+
+
+def best_of_n_fits(there: dict[str, Any], study: params.Study) -> list[dict[str, Any]]:
+    """Return R = d (alpha - beta d) over n, gold against n = 1, for every seed."""
+    rows = []
+    for name, cell in there.items():
+        found = [cell["policies"][f"best_of_{n}"] for n in study.settings.best_of_n] if "policies" in cell else []
+        if found:
+            gold = np.array([one["sampled"]["gold"] for one in found]).T  # [B, n]
+            kl = np.array([one["sampled"]["kl"][0] for one in found])
+            points = [
+                {
+                    "n": n,
+                    "kl": float(nats),
+                    "gold": float(mean),
+                    "score": float(np.mean(one["sampled"]["reward_model"])),
+                }
+                for n, nats, mean, one in zip(study.settings.best_of_n, kl, gold.mean(0), found, strict=True)
+            ]
+            samples = gold - gold[:, :1]  # resampled by prompt
+            rows.append(
+                {"cell": name, "seed": study.everything[name].seed}
+                | fitted_prompts(np.sqrt(kl), samples)
+                | {"points": points}
+            )
+    return rows
+
+
+def fitted(points: np.ndarray, form: Form) -> dict[str, Any]:
+    """Return a fit to points [N, 2] of distance and gain, with intervals over resampled points, and its peak."""
+    whole = overoptimisation.fit(points[:, 0], points[:, 1], form)
+    rng = np.random.default_rng(0)
+    again = []
+    for _ in range(cells.BOOTSTRAP.resamples):
+        some = points[rng.integers(0, len(points), len(points))]
+        if len(np.unique(some[:, 0])) > 2:
+            again.append(overoptimisation.fit(some[:, 0], some[:, 1], form))
+    return _described(whole, again, form, float(points[:, 0].max()))
+
+
+def fitted_prompts(distance: np.ndarray, gain: np.ndarray) -> dict[str, Any]:
+    """Return a fit to the mean of gain [B, N] at distances [N], with intervals over resampled prompts."""
+    rng = np.random.default_rng(0)
+    means = [gain[rng.integers(0, len(gain), len(gain))].mean(0) for _ in range(cells.BOOTSTRAP.resamples)]
+    again = [overoptimisation.fit(distance, mean, "best_of_n") for mean in means]
+    return _described(overoptimisation.fit(distance, gain.mean(0), "best_of_n"), again, "best_of_n", distance.max())
+
+
+def _described(whole: overoptimisation.Fit, again: list, form: Form, farthest: float) -> dict[str, Any]:
+    share = (1 - cells.BOOTSTRAP.coverage) / 2
+    peaks = [one.peak(form) for one in again]
+    bounds = {
+        name: [float(np.quantile([getattr(one, name) for one in again], q)) for q in (share, 1 - share)]
+        for name in ("alpha", "beta")
+    }
+    peak = whole.peak(form)
+    within = [min(value, 1e3) for value in peaks]
+    return {
+        "alpha": whole.alpha, "alpha_interval": bounds["alpha"], "beta": whole.beta, "beta_interval": bounds["beta"],
+        "r_squared": whole.r_squared, "peak_kl": min(peak, 1e3) ** 2,
+        "peak_kl_interval": [float(np.quantile(within, q)) ** 2 for q in (share, 1 - share)],
+        "farthest_kl": float(farthest) ** 2, "peak_passed": bool(peak < farthest),
+    }  # fmt: skip
+
+
+def frontier(root: Path, name: str, cell: dict[str, Any], study: params.Study) -> Iterator[dict[str, Any]]:
+    """Yield KL, gold and the reward model's score of every policy of a cell, sampled at temperature 1."""
+    policies = cell.get("policies", {}) | ({"ppo": cell["policy"]} if "policy" in cell else {})
+    for policy, found in policies.items():
+        if "kl" in found["sampled"]:
+            gold = cells.mean_interval(found["sampled"]["gold"])
+            yield {
+                "cell": name, "seed": study.everything[name].seed, "policy": policy,
+                "kl": float(np.mean(found["sampled"]["kl"])), "gold": gold._asdict(),
+                "reward_model": float(np.mean(found["sampled"]["reward_model"])),
+            }  # fmt: skip
+
+
+def reward_model_row(root: Path, name: str, study: params.Study) -> dict[str, Any]:
+    """Return a reward model's accuracies with intervals over the held-out comparisons that all cells share."""
+    training = cells.read(root, name)["reward_model"]["training"]
+    return {"cell": name, "seed": study.everything[name].seed, "training": training} | {
+        f"{part}_{by}": cells.accuracy_interval(root, name, part, by)._asdict()
+        for part, by in (("validation", "labelers"), ("validation", "gold"), ("judge", "labelers"), ("judge", "gold"))
+    }
+
+
+def tax(root: Path, name: str, cell: dict[str, Any], study: params.Study) -> Iterator[dict[str, Any]]:
+    """Yield loss on pretraining text and capabilities of every policy."""
+    policies = cell.get("policies", {}) | ({"ppo": cell["policy"]} if "policy" in cell else {})
+    for policy, found in policies.items():
+        if "probes" in found:
+            probes = found["probes"]
+            yield {
+                "cell": name, "seed": study.everything[name].seed, "policy": policy,
+                "loss": cells.mean_interval(probes["loss"])._asdict(),
+                "cloze": cells.mean_interval(probes["cloze"])._asdict(),
+                "closed_qa": probes["closed_qa"], "few_shot": probes["few_shot"],
+                "gold": cells.mean_interval(found["sampled"]["gold"])._asdict(),
+            }  # fmt: skip
+
+
+def limit(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the means of what was found of a policy's limits."""
+    return {
+        **{kind: cells.mean_interval(scores)._asdict() for kind, scores in found["gold"].items()},
+        "paraphrase_spread": cells.mean_interval(found["paraphrase_spread"])._asdict(),
+        "words": cells.mean_interval(found["words"])._asdict(),
+        "phrases": found["phrases"],
+    }
+
+
+def drawings(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (name, SVG)."""
+    ppo = found["overoptimisation"]["ppo"]
+    for value, title, label in (
+        ("gold", "Gold rises, and falls with distance", "gold score of the rollouts"),
+        ("score", "while the proxy goes on rising", "reward model's score"),
+    ):
+        series = [
+            Line(
+                f"β = {row['kl_coef']}" if row["kl_coef"] != "default" else "default β",
+                [max(point["kl"], 0.0) ** 0.5 for point in row["points"]],
+                [point[value] for point in row["points"]],
+            )
+            for row in ppo
+            if row["seed"] == ppo[0]["seed"] and row["cell"].startswith(("seed_", "kl_"))
+        ]
+        yield f"overoptimisation_{value}", plots.lines(series, title, "√KL(policy ‖ SFT), √nats", label, value)
+    points = found["frontier"]
+    groups = {
+        "PPO over β": lambda p: p["policy"] == "ppo" and p["cell"].startswith(("seed_", "kl_")),
+        "best of n": lambda p: p["policy"].startswith("best_of_"),
+        "PPO-ptx": lambda p: p["cell"].startswith("ptx_"),
+        "FeedME": lambda p: p["policy"] == "feedme",
+        "PPO, direct score": lambda p: p["cell"] == "direct_policy",
+    }
+    first = points[0]["seed"]
+    series = []
+    for name, chosen in groups.items():
+        mine = sorted((p for p in points if p["seed"] == first and chosen(p) and p["kl"] < 60), key=lambda p: p["kl"])
+        if mine:
+            bounds = {bound: [p["gold"][bound] for p in mine] for bound in ("mean", "low", "high")}
+            x = [max(p["kl"], 0.0) ** 0.5 for p in mine]
+            series.append(Line(name, x, bounds["mean"], bounds["low"], bounds["high"]))
+    yield "frontier", plots.lines(series, "Gold at equal KL", "√KL(policy ‖ SFT), √nats", "gold, sampled", "frontier")
+    sizes = sorted(
+        (row["training"]["prompts"], row)
+        for row in found["reward_models"]
+        if row["cell"] in ("rm_264", "rm_528", "rm_1056", "seed_17")
+    )
+    if len(sizes) > 1:
+        series = [
+            Line(
+                label,
+                [count for count, _ in sizes],
+                [row[key]["mean"] for _, row in sizes],
+                [row[key]["low"] for _, row in sizes],
+                [row[key]["high"] for _, row in sizes],
+            )
+            for label, key in (("with labelers", "validation_labelers"), ("with gold", "validation_gold"))
+        ]
+        yield (
+            "reward_model",
+            plots.lines(series, "More comparisons", "prompts compared", "held-out agreement", "rm", log_x=True),
+        )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
