@@ -127,7 +127,7 @@ def test_a_server_that_dies_midway_costs_a_warning_and_no_byte(copy, tmp_path):
 
 
 def test_a_damaged_cache_is_noticed_and_made_good(copy):
-    """A file of DVC's cache is overwritten, and the cache made read-only for a while; repro makes the same bytes."""
+    """A file of DVC's cache is overwritten; repro makes the same bytes."""
     lock = (copy / "dvc.lock").read_text()
     md5 = lineage.locked_outs(copy)["sft"]["data/sft"]
     folder = json.loads((copy / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}").read_text())
@@ -142,6 +142,27 @@ def test_a_damaged_cache_is_noticed_and_made_good(copy):
     shutil.rmtree(copy / "data/sft")
     run(copy, "dvc", "checkout", "sft")
     assert lineage.dvc_md5(copy / "data/sft") == md5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a folder read-only")
+def test_what_a_read_only_cache_does_not_take_stays_in_the_workspace(copy):
+    """DVC says why it failed, what the stage made is still there, and `dvc commit` takes it in later."""
+    lock, cache = (copy / "dvc.lock").read_text(), copy / ".dvc/cache"
+    change(copy, r"^(sft:\n(?: .*\n)*?  batch_size: )\d+", "5")
+    subprocess.run(["mount", "--bind", str(cache), str(cache)], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(cache)], check=True)
+        command = ["dvc", "repro", "--single-item", "sft"]
+        answer = subprocess.run(command, cwd=copy, env=environment(copy), capture_output=True, text=True, check=False)
+    finally:
+        subprocess.run(["umount", str(cache)], check=True)
+    assert answer.returncode != 0
+    assert "Read-only file system" in answer.stdout + answer.stderr
+    made = lineage.dvc_md5(copy / "data/sft")
+    assert made != lineage.locked_outs(copy)["sft"]["data/sft"]
+    assert (copy / "dvc.lock").read_text() == lock
+    run(copy, "dvc", "commit", "--force", "sft")
+    assert lineage.locked_outs(copy)["sft"]["data/sft"] == made
 
 
 def test_of_two_repros_at_once_one_says_that_the_other_runs(copy):
