@@ -127,10 +127,15 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
             names = dict.fromkeys(name for claim in claims for name in claim.effect.cells())
             print(" ".join(cells.target(name) for name in names))
             return 0
-        rows = [Row(claim, claim.effect.measured(root)) for claim in claims]
-    except (ParamsError, cells.Missing) as error:
-        print(error.args[0], file=sys.stderr)
+    except ParamsError as error:
+        print(error, file=sys.stderr)
         return 2
+    rows = []
+    for claim in claims:
+        try:
+            rows.append(Row(claim, claim.effect.measured(root)))
+        except cells.Missing as missing:
+            print(f"left out: {claim.claim}: {missing.args[0]}", file=sys.stderr)
     write_text(root / OUT, table(rows))
     if (root / README).exists():
         shown = TABLE.sub(lambda match: match[1] + markdown(rows) + match[2], (root / README).read_text("utf-8"))

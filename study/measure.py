@@ -21,6 +21,7 @@ from stages.core.statistics import Bootstrap
 from stages.core.verdicts import Judged
 from stages.params.base import load
 from stages.params.evaluate import EvaluateInputs
+from stages.world import gold
 from study.params import Settings
 from study.probes import capabilities, limits
 
@@ -167,7 +168,25 @@ def evaluation(folder: Path, params: EvaluateInputs, settings: Settings, held_ou
     return found | {"reward_model": of_reward_model["reward_model"][last]}
 
 
+def without_criterion(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> dict[str, Any]:
+    """Return PPO's win rates against SFT by gold without one criterion, for each; no one trick may carry the result."""
+    samples = records.read(folder / "data/evaluate/samples.jsonl")
+    bootstrap = Bootstrap(params.evaluate.bootstrap_samples, params.evaluate.coverage, 0)
+    found: dict[str, Any] = {}
+    for dropped in gold.WEIGHTS:
+        factors = dict.fromkeys(gold.WEIGHTS, 1.0) | {dropped: 0.0}
+        found[dropped] = {}
+        for decoding in DECODINGS:
+            ppo, sft = (
+                [gold.score(s["task"], s["answers"][f"{name}_{decoding}"]["text"], factors).score for s in samples]
+                for name in ("ppo", "sft")
+            )
+            outcome = statistics.outcomes(ppo, sft, params.evaluate.tie_threshold.gold)
+            found[dropped][decoding] = statistics.mean_interval(outcome, bootstrap)._asdict()
+    return found
+
+
 MEASURES: dict[str, Callable[[Path, EvaluateInputs, Settings, Path], Any]] = {
     "policies": policies, "policy": policy, "reward_model": reward_model, "curve": curve, "evaluation": evaluation,
-    "limits": limits,
+    "without_criterion": without_criterion, "limits": limits,
 }  # fmt: skip

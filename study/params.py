@@ -24,7 +24,7 @@ class Cell(Params):
     seed: int = Field(ge=0)
     change: dict[str, Any]  # dotted keys
     targets: list[str] = Field(min_length=1)  # stages of dvc.yaml
-    measures: list[Literal["policies", "policy", "reward_model", "curve", "evaluation", "limits"]]
+    measures: list[Literal["policies", "policy", "reward_model", "curve", "evaluation", "without_criterion", "limits"]]
 
 
 class Study(Params):

@@ -65,6 +65,7 @@ def seeds(chains: dict[str, Any], study: params.Study) -> dict[str, Any]:
             "seed": study.everything[name].seed,
             "win_rate": {rate: cell["evaluation"]["evaluate"]["win_rate"][rate] for rate in HEADLINES},
             "reward_model": {ours: cell["evaluation"]["reward_model"][name] for ours, name in REWARD_MODEL.items()},
+            "without_criterion": cell["without_criterion"],
         }
         for name, cell in chains.items()
     ]
