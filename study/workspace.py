@@ -77,7 +77,11 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _dvc(folder: Path, *words: str, check: bool = True) -> None:
-    """Run DVC in the workspace as if nobody had called us: a stage finds the DVC that runs it by its environment."""
+    """Run DVC in the workspace as if nobody had called us: a stage finds the DVC that runs it by its environment.
+
+    MLflow's run of the pipeline takes the workspace's name.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    environment["DVC_EXP_NAME"] = folder.name
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, env=environment, check=check)
