@@ -8,7 +8,6 @@ claims.yaml says of each claim what the paper says, which cells test it, and wha
 
 import csv
 import io
-import re
 import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,14 +17,12 @@ from pydantic import Field
 from stages.core.files import write_text
 from stages.core.statistics import Interval
 from stages.params.base import Params, ParamsError
-from study import cells
+from study import cells, readme
 from study.effects import AnyEffect
 from study.params import typed
 
 FILE = Path("claims.yaml")
 OUT = Path("metrics/claims.csv")
-README = Path("README.md")
-TABLE = re.compile(r"(<!-- claims -->\n).*?(<!-- /claims -->)", re.DOTALL)
 COLUMNS = ("claim", "citation", "paper_figure", "expected", "effect", "low", "high", "verdict", "command")
 
 Verdict = Literal["confirmed", "not confirmed", "inconclusive"]
@@ -137,9 +134,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         except cells.Missing as missing:
             print(f"left out: {claim.claim}: {missing.args[0]}", file=sys.stderr)
     write_text(root / OUT, table(rows))
-    if (root / README).exists():
-        shown = TABLE.sub(lambda match: match[1] + markdown(rows) + match[2], (root / README).read_text("utf-8"))
-        write_text(root / README, shown)
+    readme.put(root, "claims", markdown(rows))
     print(markdown(rows))
     return 0
 

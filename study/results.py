@@ -11,26 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import overoptimisation, plots
+from stages.core import overoptimisation
 from stages.core.files import new_folder, write_json, write_text
 from stages.core.overoptimisation import Form
-from stages.core.plots import Line
 from stages.core.statistics import Interval
 from stages.params.base import ParamsError
-from study import cells, params
+from study import cells, drawings, params, readme, tables
 from study.cells import Missing
 
 SEEDS, LABORATORY, PLOTS = (
     Path("metrics/study/seeds.json"), Path("metrics/study/laboratory.json"), Path("metrics/plots/study")
 )  # fmt: skip
-HEADLINES = (
-    "ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_best_of_4", "ppo_vs_feedme",
-    "ppo_vs_sft_length_controlled", "strict_ppo_vs_sft_greedy", "strict_ppo_vs_feedme_greedy",
-)  # fmt: skip
-REWARD_MODEL = {
-    "gold_agreement": "gold_accuracy", "labeler_agreement": "labelers_agreement", "heldout_accuracy": "accuracy",
-    "baseline_accuracy": "tfidf_accuracy",
-}  # fmt: skip
 
 
 def main(root: Path = Path(".")) -> int:
@@ -49,12 +40,15 @@ def main(root: Path = Path(".")) -> int:
     if not chains:
         print(Missing(f"no seed has run: {cells.command(['seed_17'])}").args[0], file=sys.stderr)
         return 2
-    write_json(root / SEEDS, seeds(chains, study))
+    headline = seeds(chains, study)
+    write_json(root / SEEDS, headline)
     found = laboratory(root, there, study)
     write_json(root / LABORATORY, found)
     with new_folder(root / PLOTS) as folder:
-        for name, svg in drawings(found):
+        for name, svg in drawings.drawings(found):
             write_text(folder / f"{name}.svg", svg)
+    readme.put(root, "seeds", tables.seeds_table(headline))
+    readme.put(root, "laboratory", tables.laboratory_tables(found))
     return 0
 
 
@@ -63,14 +57,16 @@ def seeds(chains: dict[str, Any], study: params.Study) -> dict[str, Any]:
     own = [
         {
             "seed": study.everything[name].seed,
-            "win_rate": {rate: cell["evaluation"]["evaluate"]["win_rate"][rate] for rate in HEADLINES},
-            "reward_model": {ours: cell["evaluation"]["reward_model"][name] for ours, name in REWARD_MODEL.items()},
+            "win_rate": {rate: cell["evaluation"]["evaluate"]["win_rate"][rate] for rate in tables.HEADLINES},
+            "reward_model": {
+                ours: cell["evaluation"]["reward_model"][name] for ours, name in tables.tables.REWARD_MODEL.items()
+            },
             "without_criterion": cell["without_criterion"],
         }
         for name, cell in chains.items()
     ]
-    rates = {rate: together([Interval(**one["win_rate"][rate]) for one in own])._asdict() for rate in HEADLINES}
-    means = {name: float(np.mean([one["reward_model"][name] for one in own])) for name in REWARD_MODEL}
+    rates = {rate: together([Interval(**one["win_rate"][rate]) for one in own])._asdict() for rate in tables.HEADLINES}
+    means = {name: float(np.mean([one["reward_model"][name] for one in own])) for name in tables.REWARD_MODEL}
     return {
         "evaluate": {"win_rate": rates}, "reward_model": means, "per_seed": own,
         "interval": "mean of the seeds' means; its interval resamples prompts within seeds, not seeds",
@@ -230,62 +226,6 @@ def limit(found: dict[str, Any]) -> dict[str, Any]:
         "words": cells.mean_interval(found["words"])._asdict(),
         "phrases": found["phrases"],
     }
-
-
-def drawings(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (name, SVG)."""
-    ppo = found["overoptimisation"]["ppo"]
-    for value, title, label in (
-        ("gold", "Gold rises, and falls with distance", "gold score of the rollouts"),
-        ("score", "while the proxy goes on rising", "reward model's score"),
-    ):
-        series = [
-            Line(
-                f"β = {row['kl_coef']}" if row["kl_coef"] != "default" else "default β",
-                [max(point["kl"], 0.0) ** 0.5 for point in row["points"]],
-                [point[value] for point in row["points"]],
-            )
-            for row in ppo
-            if row["seed"] == ppo[0]["seed"] and row["cell"].startswith(("seed_", "kl_"))
-        ]
-        yield f"overoptimisation_{value}", plots.lines(series, title, "√KL(policy ‖ SFT), √nats", label, value)
-    points = found["frontier"]
-    groups = {
-        "PPO over β": lambda p: p["policy"] == "ppo" and p["cell"].startswith(("seed_", "kl_")),
-        "best of n": lambda p: p["policy"].startswith("best_of_"),
-        "PPO-ptx": lambda p: p["cell"].startswith("ptx_"),
-        "FeedME": lambda p: p["policy"] == "feedme",
-        "PPO, direct score": lambda p: p["cell"] == "direct_policy",
-    }
-    first = points[0]["seed"]
-    series = []
-    for name, chosen in groups.items():
-        mine = sorted((p for p in points if p["seed"] == first and chosen(p) and p["kl"] < 60), key=lambda p: p["kl"])
-        if mine:
-            bounds = {bound: [p["gold"][bound] for p in mine] for bound in ("mean", "low", "high")}
-            x = [max(p["kl"], 0.0) ** 0.5 for p in mine]
-            series.append(Line(name, x, bounds["mean"], bounds["low"], bounds["high"]))
-    yield "frontier", plots.lines(series, "Gold at equal KL", "√KL(policy ‖ SFT), √nats", "gold, sampled", "frontier")
-    sizes = sorted(
-        (row["training"]["prompts"], row)
-        for row in found["reward_models"]
-        if row["cell"] in ("rm_264", "rm_528", "rm_1056", "seed_17")
-    )
-    if len(sizes) > 1:
-        series = [
-            Line(
-                label,
-                [count for count, _ in sizes],
-                [row[key]["mean"] for _, row in sizes],
-                [row[key]["low"] for _, row in sizes],
-                [row[key]["high"] for _, row in sizes],
-            )
-            for label, key in (("with labelers", "validation_labelers"), ("with gold", "validation_gold"))
-        ]
-        yield (
-            "reward_model",
-            plots.lines(series, "More comparisons", "prompts compared", "held-out agreement", "rm", log_x=True),
-        )
 
 
 if __name__ == "__main__":
