@@ -5,13 +5,14 @@
 study/params.yaml says what a cell changes. All that other cells or the main pipeline have made comes from DVC's cache.
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stages.ablate import laid_over
-from stages.core.files import write_json
+from stages.core.files import write_text
 from stages.params.base import ParamsError, read_yaml
 from study import measure, params, workspace
 
@@ -29,7 +30,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
-    write_json(root / OUT / f"{name}.json", measured)
+    write_text(root / OUT / f"{name}.json", json.dumps(measured, separators=(",", ":")) + "\n")
     workspace.remove(root / workspace.FOLDER / name)
     return 0
 
