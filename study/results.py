@@ -59,7 +59,7 @@ def seeds(chains: dict[str, Any], study: params.Study) -> dict[str, Any]:
             "seed": study.everything[name].seed,
             "win_rate": {rate: cell["evaluation"]["evaluate"]["win_rate"][rate] for rate in tables.HEADLINES},
             "reward_model": {
-                ours: cell["evaluation"]["reward_model"][name] for ours, name in tables.tables.REWARD_MODEL.items()
+                ours: cell["evaluation"]["reward_model"][theirs] for ours, theirs in tables.REWARD_MODEL.items()
             },
             "without_criterion": cell["without_criterion"],
         }

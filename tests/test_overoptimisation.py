@@ -24,6 +24,7 @@ def test_the_peak_is_where_the_fitted_gain_is_highest(form):
     grid = np.linspace(0.01, 10, 100_000)
     assert found.peak(form) == pytest.approx(grid[found.gain(grid, form).argmax()], abs=1e-3)
     assert overoptimisation.Fit(0.5, 0.0, 1.0).peak(form) == math.inf
+    assert overoptimisation.Fit(0.5, 1e-6, 1.0).peak("rl") == math.inf
 
 
 def test_a_start_without_distance_says_nothing_and_two_points_are_too_few():

@@ -9,7 +9,7 @@ import pytest
 from stages import check
 from stages.core.statistics import Interval
 from stages.params.base import ParamsError, read_yaml
-from study import cell, cells, claims, effects, params, results, workspace
+from study import cell, cells, claims, effects, params, results, tables, workspace
 from tests import toys
 
 SEEDS = (17, 18)
@@ -159,3 +159,51 @@ def test_fits_of_the_laboratory_find_the_form_and_its_peak():
     assert found["alpha_interval"][0] <= 0.3 <= found["alpha_interval"][1] + 1e-9
     assert found["peak_kl"] == pytest.approx(1.0)
     assert found["peak_passed"]
+
+
+def chain(rng) -> dict:
+    """Return what a whole chain's cell has, in small."""
+    rate = {"mean": 0.7, "low": 0.65, "high": 0.75}
+    evaluation = {
+        "evaluate": {"win_rate": dict.fromkeys(tables.HEADLINES, rate)},
+        "reward_model": dict.fromkeys(tables.REWARD_MODEL.values(), 0.75),
+    }
+    best = {f"best_of_{n}": policy(rng, 0.5 + 0.02 * n, kl=0.2 * n) for n in (1, 2, 4)}
+    limits = {
+        "gold": dict.fromkeys(("false_premise", "unknown", "clarify", "harmful", "look_alike"), [0.5, 1.0]),
+        "paraphrase_spread": [0.0, 0.2], "words": [3, 4], "phrases": {"have a nice": 0.9},
+    }  # fmt: skip
+    part = {"comparisons": ["a"], "labelers": [[6, 10]], "gold": [[8, 10]]}
+    training = {"accuracy": 0.8, "pairs": 10, "prompts": 5}
+    return {
+        "evaluation": evaluation,
+        "without_criterion": {"facts": {"sampled": rate, "greedy": rate}},
+        "policies": {"base": policy(rng, 0.4), "sft": policy(rng, 0.5), "ppo": policy(rng, 0.6), **best},
+        "limits": dict.fromkeys(("base", "sft", "ppo"), limits),
+        "reward_model": {"validation": part, "judge": part, "training": training},
+        "curve": [{"kl": 0.1 * i, "score": 0.1 * i, "gold": 0.5 + 0.01 * i} for i in range(8)],
+    }
+
+
+def test_results_say_what_the_cells_say_and_which_are_missing(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for seed in SEEDS:
+        write(tmp_path, f"seed_{seed}", chain(rng))
+    one = {"seed": 17, "change": {}, "targets": ["evaluate"], "measures": ["evaluation"]}
+    settings = {"test_prompts": 60, "probes": 20, "best_of_n": [1, 2, 4], "best_of_n_prompts": 60, "paraphrases": 2}
+    kl = {**one, "change": {"ppo.kl_coef": 0.3}, "measures": ["curve"]}
+    chains = {f"seed_{seed}": {**one, "seed": seed} for seed in SEEDS}
+    content = {"settings": settings, "chains": chains, "cells": {"kl_03": kl}}
+    (tmp_path / "study").mkdir()
+    (tmp_path / params.FILE).write_text(json.dumps(content))
+    (tmp_path / "README.md").write_text("<!-- seeds -->\n<!-- /seeds -->\n<!-- laboratory -->\n<!-- /laboratory -->\n")
+    assert results.main(tmp_path) == 0
+    assert "kl_03" in capsys.readouterr().err
+    found = json.loads((tmp_path / results.SEEDS).read_text())
+    assert [one["seed"] for one in found["per_seed"]] == [*SEEDS]
+    assert found["evaluate"]["win_rate"]["ppo_vs_sft"]["mean"] == pytest.approx(0.7)
+    assert found["reward_model"].keys() == tables.REWARD_MODEL.keys()
+    laboratory = json.loads((tmp_path / results.LABORATORY).read_text())
+    assert {row["policy"] for row in laboratory["frontier"]} >= {"ppo", "best_of_4"}
+    assert sorted(path.stem for path in (tmp_path / results.PLOTS).glob("*.svg"))[0] == "frontier"
+    assert "| `ppo_vs_sft` | 70% (65-75) |" in (tmp_path / "README.md").read_text()

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 Form = Literal["rl", "best_of_n"]
 WINDOW = 5  # points of a curve that are looked at together
+FARTHEST = 50.0  # log of a distance beyond which a fitted peak is none
 STANDARD_ERRORS = 3.0  # by which gold must have fallen below its best
 
 
@@ -30,7 +31,10 @@ class Fit(NamedTuple):
         """Return the distance of the highest fitted gain: infinity where it never falls, 0 where it never rises."""
         if self.beta <= 0:
             return inf
-        return exp(self.alpha / self.beta - 1) if form == "rl" else max(0.0, self.alpha / (2 * self.beta))
+        if form == "best_of_n":
+            return max(0.0, self.alpha / (2 * self.beta))
+        exponent = self.alpha / self.beta - 1
+        return exp(exponent) if exponent < FARTHEST else inf
 
 
 def fit(distance: ArrayLike, gain: ArrayLike, form: Form) -> Fit:
