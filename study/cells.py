@@ -46,7 +46,8 @@ def command(cells: Sequence[str]) -> str:
 
 def target(name: str) -> str:
     """Return DVC's name of the stage that makes a cell."""
-    return f"study/dvc.yaml:{'chain' if name.startswith('seed_') else 'cell'}@{name}"
+    stages = {"seed": "chain", "encoder": "encoder_cell"}
+    return f"study/dvc.yaml:{stages.get(name.split('_')[0], 'cell')}@{name}"
 
 
 def policy(root: Path, place: Place) -> dict[str, Any]:

@@ -27,15 +27,32 @@ class Cell(Params):
     measures: list[Literal["policies", "policy", "reward_model", "curve", "evaluation", "without_criterion", "limits"]]
 
 
+class Encoder(Params):
+    """A small BERT, pretrained on the documents of one seed's laptop preset."""
+
+    seed: int = Field(ge=0)
+    layers: int = Field(ge=1)
+    width: int = Field(ge=8)
+    heads: int = Field(ge=1)
+    context: int = Field(ge=16)  # tokens
+    vocab_size: int = Field(ge=100)
+    steps: int = Field(ge=1)
+    batch_size: int = Field(ge=1)  # documents
+    row_tokens: int = Field(ge=8)  # of a document
+    learning_rate: float = Field(gt=0)
+
+
 class Study(Params):
     settings: Settings
+    encoder: Encoder
     chains: dict[str, Cell]  # run to the end, `evaluate`
     cells: dict[str, Cell]  # run less far
+    encoders: dict[str, Cell]  # cells that start from study/encoder
 
     @property
     def everything(self) -> dict[str, Cell]:
-        """Chains and cells by name."""
-        return self.chains | self.cells
+        """All cells by name."""
+        return self.chains | self.cells | self.encoders
 
 
 def load(root: Path) -> Study:

@@ -31,11 +31,13 @@ def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
     folder = root / FOLDER / name
     store = {"uri": f"sqlite:///{(root / 'mlflow.db').resolve()}", "experiment": EXPERIMENT}
     content = {**content, "tracking": {**content["tracking"], **store}}
-    mistakes = check.mistakes_in(content, root)
-    if mistakes:
-        raise ParamsError("\n".join(mistake.replace("params.yaml", f"study cell '{name}'", 1) for mistake in mistakes))
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    mistakes = check.mistakes_in(content, folder)
+    if mistakes:
+        if is_new:
+            folder.rmdir()
+        raise ParamsError("\n".join(mistake.replace("params.yaml", f"study cell '{name}'", 1) for mistake in mistakes))
     for part in COPIED if is_new else COPIED[:2]:
         _copy(root / part, folder / part)
     if is_new and (root / "metrics").exists():

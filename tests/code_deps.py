@@ -77,8 +77,9 @@ def wanted_params(stage: str, per_round: bool, root: Path = ROOT) -> list[str]:
 
 def study_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
     """Return the deps of a stage of study/dvc.yaml: its module's closure, and for cells that of all that they run."""
-    modules = {f"{LABORATORY}/{'cell' if stage in ('chain', 'cell') else stage}.py"}
-    if stage in ("chain", "cell"):
+    runs_cells = stage in ("chain", "cell", "encoder_cell")
+    modules = {f"{LABORATORY}/{'cell' if runs_cells else stage}.py"}
+    if runs_cells:
         ran = [name for name in read_pipeline(root)["stages"] if stage == "chain" or name not in ("evaluate", "judge")]
         modules |= {f"{PACKAGE}/{name}.py" for name in ran}
     code = set().union(*(closure(module, root) for module in modules))

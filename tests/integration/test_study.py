@@ -21,7 +21,8 @@ def copy(pipeline, tmp_path):
     kl = {"seed": seed, "change": {"ppo.kl_coef": 0.3}, "targets": ["ppo@r1"], "measures": ["policy", "curve"]}
     answers = {"collect_comparisons.labelers.noise": 0.4}
     noise = {"seed": seed, "change": answers, "targets": ["reward_model@r1"], "measures": ["reward_model"]}
-    content = {"settings": SETTINGS, "chains": {}, "cells": {"kl": kl, "noise": noise}}
+    content = {"settings": SETTINGS, "chains": {}, "cells": {"kl": kl, "noise": noise}, "encoders": {}}
+    content["encoder"] = YAML(typ="safe").load(root / "study/params.yaml")["encoder"]
     with open(root / "study/params.yaml", "w") as file:
         YAML().dump(content, file)
     return root
