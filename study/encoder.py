@@ -1,4 +1,4 @@
-"""documents of the world → a small BERT, the reward model's other backbone (Devlin et al. 2019, without sentence pairs).
+"""documents of the world → a small BERT, the reward model's other backbone (Devlin et al. 2019; no sentence pairs).
 
     python -m study.encoder
 
