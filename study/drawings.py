@@ -1,10 +1,20 @@
 """The laboratory's plots."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from stages.core import plots
 from stages.core.plots import Line
+
+
+WINDOW = 5  # iterations that are averaged for a curve
+
+
+def smoothed(values: Sequence[float]) -> list[float]:
+    """Return the means of WINDOW neighbours."""
+    return np.convolve(values, np.full(WINDOW, 1 / WINDOW), mode="valid").tolist()
 
 
 def drawings(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -17,8 +27,8 @@ def drawings(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         series = [
             Line(
                 f"β = {row['kl_coef']}" if row["kl_coef"] != "default" else "default β",
-                [max(point["kl"], 0.0) ** 0.5 for point in row["points"]],
-                [point[value] for point in row["points"]],
+                smoothed([max(point["kl"], 0.0) ** 0.5 for point in row["points"]]),
+                smoothed([point[value] for point in row["points"]]),
             )
             for row in ppo
             if row["seed"] == ppo[0]["seed"] and row["cell"].startswith(("seed_", "kl_"))

@@ -47,8 +47,8 @@ def main(root: Path = Path(".")) -> int:
     with new_folder(root / PLOTS) as folder:
         for name, svg in drawings.drawings(found):
             write_text(folder / f"{name}.svg", svg)
-    readme.put(root, "seeds", tables.seeds_table(headline))
-    readme.put(root, "laboratory", tables.laboratory_tables(found))
+    readme.put(root, "seeds", tables.markdown(tables.seeds(headline)))
+    readme.put(root, "laboratory", tables.several(tables.laboratory(found)))
     return 0
 
 

@@ -1,6 +1,9 @@
-"""The laboratory's results as Markdown, for the README."""
+"""The laboratory's results as tables, for the README (Markdown) and the report (HTML)."""
 
+from collections.abc import Sequence
 from typing import Any
+
+from stages.core.report_page import Table
 
 HEADLINES = (
     "ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_best_of_4", "ppo_vs_feedme",
@@ -10,85 +13,100 @@ REWARD_MODEL = {
     "gold_agreement": "gold_accuracy", "labeler_agreement": "labelers_agreement", "heldout_accuracy": "accuracy",
     "baseline_accuracy": "tfidf_accuracy",
 }  # fmt: skip
+LIMITS = ("false_premise", "unknown", "clarify", "harmful", "look_alike", "paraphrase_spread", "words")
 
 
-def seeds_table(found: dict[str, Any]) -> str:
-    """Return the headline figures as Markdown: each seed's, and their mean."""
-    own = found["per_seed"]
-    lines = ["| | " + " | ".join(f"seed {one['seed']}" for one in own) + " | mean |", "| --- " * (len(own) + 2) + "|"]
+def markdown(table: Table) -> str:
+    """Return a table as Markdown."""
+    lines = [table.columns, ["---"] * len(table.columns), *table.rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def seeds(found: dict[str, Any]) -> Table:
+    """Return the headline figures: each seed's, and their mean."""
+    own, rows = found["per_seed"], []
     for rate in HEADLINES:
         each = [*(one["win_rate"][rate] for one in own), found["evaluate"]["win_rate"][rate]]
-        lines.append(f"| `{rate}` | " + " | ".join(percent(interval) for interval in each) + " |")
+        rows.append([rate, *map(percent, each)])
     for name in REWARD_MODEL:
         each = [*(one["reward_model"][name] for one in own), found["reward_model"][name]]
-        lines.append(
-            f"| reward model: {name.replace('_', ' ')} | " + " | ".join(f"{value:.1%}" for value in each) + " |"
-        )
+        rows.append([f"reward model: {name.replace('_', ' ')}", *(f"{value:.1%}" for value in each)])
     for decoding in ("sampled", "greedy"):
         least = [
             min((rates[decoding]["mean"], name) for name, rates in one["without_criterion"].items()) for one in own
         ]
-        cells_ = " | ".join(f"{mean:.0%} ({name})" for mean, name in least)
-        lines.append(f"| PPO against SFT, {decoding}, by gold without its most helpful criterion | {cells_} | |")
-    return "\n".join(lines) + "\n"
+        row = f"PPO against SFT, {decoding}, by gold without its most helpful criterion"
+        rows.append([row, *(f"{mean:.0%} ({name})" for mean, name in least), ""])
+    return Table(["", *(f"seed {one['seed']}" for one in own), "mean"], rows, "Three seeds")
 
 
-def percent(interval: dict[str, float]) -> str:
-    return f"{interval['mean']:.0%} ({interval['low'] * 100:.0f}-{interval['high'] * 100:.0f})"
+def laboratory(found: dict[str, Any]) -> list[Table]:
+    """Return frontier and tax by policy, fits, reward models, limits."""
+    return [frontier(found), fits(found), reward_models(found), limits(found)]
 
 
-def laboratory_tables(found: dict[str, Any]) -> str:
-    """Return over-optimisation, frontier and tax by policy, reward models, and limits as Markdown."""
-
-    def interval(one: dict[str, float], digits: int = 3) -> str:
-        return f"{one['mean']:.{digits}f} ({one['low']:.{digits}f}-{one['high']:.{digits}f})"
-
-    losses = {(row["cell"], row["policy"]): row for row in found["tax"]}
-    lines = [
-        "| policy, sampled | seed | KL, nats | gold | reward model | loss on text | closed QA | few-shot |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+def frontier(found: dict[str, Any]) -> Table:
+    tax = {(row["cell"], row["policy"]): row for row in found["tax"]}
+    rows = []
     for row in sorted(found["frontier"], key=lambda row: (row["seed"], row["kl"])):
-        tax_row = losses.get((row["cell"], row["policy"]))
+        lost = tax.get((row["cell"], row["policy"]))
         of_text = (
-            f"{tax_row['loss']['mean']:.2f} | {tax_row['closed_qa']:.0%} | {tax_row['few_shot']:.0%}"
-            if tax_row
-            else " | | "
+            [f"{lost['loss']['mean']:.2f}", f"{lost['closed_qa']:.0%}", f"{lost['few_shot']:.0%}"] if lost else [""] * 3
         )
-        lines.append(
-            f"| {row['cell']} {row['policy']} | {row['seed']} | {row['kl']:.2f} | {interval(row['gold'])} | "
-            f"{row['reward_model']:.2f} | {of_text} |"
+        name = f"{row['cell']} {row['policy']}"
+        rows.append(
+            [name, str(row["seed"]), f"{row['kl']:.2f}", interval(row["gold"]), f"{row['reward_model']:.2f}", *of_text]
         )
-    lines += [
-        "",
-        "| fit | seed | alpha | beta | R² | peak at a KL of, nats | farthest KL | peak passed |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    columns = ["policy, sampled", "seed", "KL, nats", "gold", "reward model", "loss on text", "closed QA", "few-shot"]
+    return Table(columns, rows, "KL, gold and alignment tax")
+
+
+def fits(found: dict[str, Any]) -> Table:
+    rows = []
     for kind in ("ppo", "best_of_n"):
         for row in found["overoptimisation"][kind]:
             low, high = row["peak_kl_interval"]
-            peak = f"{row['peak_kl']:.3g} ({low:.3g}-{high:.3g})" if row["peak_kl"] < 1e6 else "none"
+            peak = f"{row['peak_kl']:.3g} ({low:.3g}-{high:.3g})" if row["peak_kl"] < 1e4 else "none"
+            numbers = [f"{row[name]:.3f}" for name in ("alpha", "beta")]
+            passed = "yes" if row["peak_passed"] else "no"
             name = row["cell"] if kind == "ppo" else "best of n"
-            lines.append(
-                f"| {name} | {row['seed']} | {row['alpha']:.3f} | {row['beta']:.3f} | {row['r_squared']:.2f} | "
-                f"{peak} | {row['farthest_kl']:.2f} | {'yes' if row['peak_passed'] else 'no'} |"
+            rows.append(
+                [name, str(row["seed"]), *numbers, f"{row['r_squared']:.2f}", peak, f"{row['farthest_kl']:.2f}", passed]
             )
-    lines += [
-        "",
-        "| reward model | prompts | on its training pairs | held-out pairs, labelers | held-out pairs, gold |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for row in found["reward_models"]:
-        training = row["training"]
-        lines.append(
-            f"| {row['cell']} | {training['prompts']} | {training['accuracy']:.3f} | "
-            f"{interval(row['validation_labelers'])} | {interval(row['validation_gold'])} |"
-        )
-    kinds = ("false_premise", "unknown", "clarify", "harmful", "look_alike", "paraphrase_spread", "words")
-    names = " | ".join(kind.replace("_", " ") for kind in kinds)
-    lines += ["", f"| greedy | seed | {names} | commonest phrase |", "| --- " * (len(kinds) + 3) + "|"]
+    columns = ["fit", "seed", "alpha", "beta", "R²", "peak at a KL of, nats", "farthest KL", "peak passed"]
+    return Table(columns, rows, "Gao et al.'s forms")
+
+
+def reward_models(found: dict[str, Any]) -> Table:
+    rows = [
+        [
+            row["cell"], str(row["training"]["prompts"]), f"{row['training']['accuracy']:.3f}",
+            interval(row["validation_labelers"]), interval(row["validation_gold"]),
+        ]
+        for row in found["reward_models"]
+    ]  # fmt: skip
+    columns = ["reward model", "prompts", "on its training pairs", "held-out pairs, labelers", "held-out pairs, gold"]
+    return Table(columns, rows, "Reward models")
+
+
+def limits(found: dict[str, Any]) -> Table:
+    rows = []
     for row in found["limits"]:
         phrase, share = next(iter(row["phrases"].items()))
-        values = " | ".join(interval(row[kind], 1 if kind == "words" else 2) for kind in kinds)
-        lines.append(f"| {row['policy']} | {row['seed']} | {values} | {phrase}: {share:.0%} |")
-    return "\n".join(lines) + "\n"
+        values = [interval(row[kind], 1 if kind == "words" else 2) for kind in LIMITS]
+        rows.append([row["policy"], str(row["seed"]), *values, f"{phrase}: {share:.0%}"])
+    columns = ["greedy", "seed", *(kind.replace("_", " ") for kind in LIMITS), "commonest phrase"]
+    return Table(columns, rows, "Limits")
+
+
+def percent(one: dict[str, float]) -> str:
+    return f"{one['mean']:.0%} ({one['low'] * 100:.0f}-{one['high'] * 100:.0f})"
+
+
+def interval(one: dict[str, float], digits: int = 3) -> str:
+    return f"{one['mean']:.{digits}f} ({one['low']:.{digits}f}-{one['high']:.{digits}f})"
+
+
+def several(some: Sequence[Table]) -> str:
+    """Return tables one after another as Markdown."""
+    return "\n".join(map(markdown, some))

@@ -35,11 +35,12 @@ class Section(NamedTuple):
     blocks: Sequence[Table | Plots]
 
 
-def page(title: str, headline: str, lead: Sequence[str], sections: Sequence[Section], samples: dict[str, Any]) -> str:
-    """Return the whole page. `samples` is what the script at its end expects: see `stages.core.report`."""
+def page(
+    title: str, headline: str, lead: Sequence[str], sections: Sequence[Section], samples: dict[str, Any] | None = None
+) -> str:
+    """Return the whole page. `samples` is what the script at its end expects, see `stages.core.report`; or there is none."""
     links = "".join(f'<a href="#{_anchor(section.title)}">{escape(section.title)}</a>' for section in sections)
-    data = json.dumps(samples, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    data = data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")  # no text can end the script
+    links += '<a href="#samples">Samples</a>' if samples else ""
     return "".join(
         [
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
@@ -47,13 +48,21 @@ def page(title: str, headline: str, lead: Sequence[str], sections: Sequence[Sect
             f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n",
             f'<header><p class="kicker">{escape(title)}</p><h1>{escape(headline)}</h1>',
             *(f"<p>{escape(paragraph)}</p>" for paragraph in lead),
-            f'<nav>{links}<a href="#samples">Samples</a></nav></header>\n',
+            f"<nav>{links}</nav></header>\n",
             *(_section(section) for section in sections),
-            SAMPLES,
-            f'</main>\n<script type="application/json" id="data">{data}</script>\n',
-            f"<script>{SCRIPT}</script></body></html>\n",
+            SAMPLES if samples else "",
+            "</main>\n",
+            _script(samples) if samples else "",
+            "</body></html>\n",
         ]
     )
+
+
+def _script(samples: dict[str, Any]) -> str:
+    """Return the samples and the script that shows them."""
+    data = json.dumps(samples, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    data = data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")  # no text can end the script
+    return f'<script type="application/json" id="data">{data}</script>\n<script>{SCRIPT}</script>'
 
 
 def _section(section: Section) -> str:
