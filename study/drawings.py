@@ -8,7 +8,6 @@ import numpy as np
 from stages.core import plots
 from stages.core.plots import Line
 
-
 WINDOW = 5  # iterations that are averaged for a curve
 
 
