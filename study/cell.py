@@ -13,8 +13,10 @@ from typing import Any
 
 from stages.ablate import laid_over
 from stages.core.files import write_text
-from stages.params.base import ParamsError, read_yaml
+from stages.params.base import ParamsError, load, read_yaml
+from stages.params.evaluate import EvaluateInputs
 from study import measure, params, workspace
+from study.workspace import Finished
 
 PRESET = Path("presets/laptop.yaml")
 OUT = Path("metrics/study/cells")
@@ -46,7 +48,8 @@ def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
         shared = workspace.prepare(root, f"shared_{cell.seed}", content(root, plain))
         workspace.reproduce(shared, ["collect_comparisons@r1"])
         held_out = shared / "data/collect_comparisons/r1"
-    return measure.of_workspace(folder, cell.measures, study.settings, held_out)
+    done = Finished(folder, load(folder, EvaluateInputs), study.settings, held_out)
+    return measure.of_workspace(done, cell.measures)
 
 
 def content(root: Path, cell: params.Cell) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Capabilities that alignment may cost, and ChatGPT's known limits, of a cell's policies."""
 
 from collections import Counter, defaultdict
-from pathlib import Path
 from random import Random
 from statistics import mean
 from typing import Any
@@ -10,14 +9,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from stages import pretrain
-from stages.core import language_modelling, models, policy_measures, records, seeds
+from stages.core import language_modelling, policy_measures, records, seeds
 from stages.core.policy_measures import Jury, Policy
 from stages.core.records import Record
-from stages.core.rewards import RewardScorer
-from stages.core.statistics import Bootstrap
 from stages.params.evaluate import EvaluateInputs
 from stages.world import gold, tasks
-from study.params import Settings
+from study.workspace import Finished
 
 CLOSED_QA, FEW_SHOT = ("owners", "replace"), ("groups", "repeat")  # types of probes in the form of documents
 HONESTY = ("false_premise", "unknown", "clarify", "harmful", "look_alike")  # kinds of tasks
@@ -25,19 +22,19 @@ SAME_TASK = ("fact", "list", "false_premise", "look_alike", "harmful")  # kinds 
 PHRASE_WORDS = 3
 
 
-def capabilities(policy: Policy, folder: Path, settings: Settings, params: EvaluateInputs) -> dict[str, Any]:
+def capabilities(policy: Policy, done: Finished) -> dict[str, Any]:
     """Return what the policy still knows of its pretraining.
 
     Of each piece of held-out documents its loss in nats a token and its cloze accuracy; shares of right next words in
     closed QA and few-shot probes, which have the form of documents.
     """
-    source = folder / "data/collect_prompts"
+    source, params = done.data / "collect_prompts", done.params
     copied = pretrain.copying(
         policy.model, policy.tokenizer, records.read(source / "copy_probes.jsonl"), params.runtime
     )["copying"]
     texts = [document["text"] for document in records.read(source / "documents.validation.jsonl")]
     return {
-        **on_documents(policy, texts, settings.probes, params),
+        **on_documents(policy, texts, done.settings.probes, params),
         "closed_qa": mean(copied[name] for name in CLOSED_QA),
         "few_shot": mean(copied[name] for name in FEW_SHOT),
     }
@@ -56,16 +53,14 @@ def on_documents(policy: Policy, texts: list[str], limit: int, params: EvaluateI
     return {"loss": [round(loss, 4) for loss in losses], "cloze": [round(hit, 4) for hit in hits]}
 
 
-def limits(folder: Path, params: EvaluateInputs, settings: Settings, held_out: Path) -> dict[str, Any]:
+def limits(done: Finished) -> dict[str, Any]:
     """Return, for base, SFT and PPO, greedily decoded: honesty, refusals, consistency, length, over-used phrases."""
-    last = list(params.rounds)[-1]
-    scorer = RewardScorer(folder / "data/reward_model" / last, params.runtime)
-    jury = Jury(scorer, scorer, params, Bootstrap(2000, 0.95, 0))
-    asked = {kind: drawn(kind, settings.paraphrases) for kind in HONESTY}
-    repeated = paraphrases(settings.paraphrases)
+    jury, count = done.jury(), done.settings.paraphrases
+    asked = {kind: drawn(kind, count) for kind in HONESTY}
+    repeated = paraphrases(count)
     found: dict[str, Any] = {}
-    for name, place in (("base", "pretrain"), ("sft", "sft"), ("ppo", f"ppo/{last}")):
-        policy = Policy(name, *models.load_policy(folder / "data" / place, params.runtime))
+    for name, place in (("base", "pretrain"), ("sft", "sft"), ("ppo", f"ppo/{done.last_round}")):
+        policy = done.policy(name, place)
         rows = {kind: _gold(policy, prompts, jury) for kind, prompts in asked.items()}
         several = [prompt for group in repeated for prompt in group]
         answers = policy_measures.ask(policy, several, 0.0, jury)

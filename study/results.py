@@ -85,11 +85,11 @@ def laboratory(root: Path, there: dict[str, Any], study: params.Study) -> dict[s
     """Return every table of the laboratory; of cells that have not run, no row."""
     return {
         "overoptimisation": {"ppo": ppo_fits(there, study), "best_of_n": best_of_n_fits(there, study)},
-        "frontier": [point for name, cell in there.items() for point in frontier(root, name, cell, study)],
+        "frontier": [point for name, cell in there.items() for point in frontier(name, cell, study)],
         "reward_models": [
             reward_model_row(root, name, study) for name, cell in there.items() if "reward_model" in cell
         ],
-        "tax": [row for name, cell in there.items() for row in tax(root, name, cell, study)],
+        "tax": [row for name, cell in there.items() for row in tax(name, cell, study)],
         "limits": [
             {"seed": study.everything[name].seed, "policy": policy} | limit(found)
             for name, cell in there.items()
@@ -181,10 +181,16 @@ def _described(whole: overoptimisation.Fit, again: list, form: Form, farthest: f
     }  # fmt: skip
 
 
-def frontier(root: Path, name: str, cell: dict[str, Any], study: params.Study) -> Iterator[dict[str, Any]]:
+def policies(cell: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name, measurements) of a cell's policies, however many it has measured."""
+    yield from cell.get("policies", {}).items()
+    if "policy" in cell:
+        yield "ppo", cell["policy"]
+
+
+def frontier(name: str, cell: dict[str, Any], study: params.Study) -> Iterator[dict[str, Any]]:
     """Yield KL, gold and the reward model's score of every policy of a cell, sampled at temperature 1."""
-    policies = cell.get("policies", {}) | ({"ppo": cell["policy"]} if "policy" in cell else {})
-    for policy, found in policies.items():
+    for policy, found in policies(cell):
         if "kl" in found["sampled"]:
             gold = cells.mean_interval(found["sampled"]["gold"])
             yield {
@@ -203,10 +209,9 @@ def reward_model_row(root: Path, name: str, study: params.Study) -> dict[str, An
     }
 
 
-def tax(root: Path, name: str, cell: dict[str, Any], study: params.Study) -> Iterator[dict[str, Any]]:
+def tax(name: str, cell: dict[str, Any], study: params.Study) -> Iterator[dict[str, Any]]:
     """Yield loss on pretraining text and capabilities of every policy."""
-    policies = cell.get("policies", {}) | ({"ppo": cell["policy"]} if "policy" in cell else {})
-    for policy, found in policies.items():
+    for policy, found in policies(cell):
         if "probes" in found:
             probes = found["probes"]
             yield {

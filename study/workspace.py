@@ -10,17 +10,48 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
 from stages import check
+from stages.core import models
 from stages.core.files import write_text
+from stages.core.policy_measures import Jury, Policy
+from stages.core.rewards import RewardScorer
+from stages.core.statistics import Bootstrap
 from stages.params.base import ParamsError
+from stages.params.evaluate import EvaluateInputs
+from study.params import Settings
 
 FOLDER = Path(".study")
 COPIED = ("stages", "dvc.yaml", "dvc.lock", ".dvcignore")
 EXPERIMENT = "study"
+
+
+class Finished(NamedTuple):
+    """A workspace whose stages have run, and what its measures need besides."""
+
+    folder: Path
+    params: EvaluateInputs
+    settings: Settings
+    held_out: Path  # folder with the held-out comparisons that the cells of a seed share
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def last_round(self) -> str:
+        return list(self.params.rounds)[-1]
+
+    def jury(self) -> Jury:
+        """Return the last round's reward model as who scores."""
+        scorer = RewardScorer(self.data / "reward_model" / self.last_round, self.params.runtime)
+        return Jury(scorer, scorer, self.params, Bootstrap(2000, 0.95, 0))
+
+    def policy(self, name: str, place: str) -> Policy:
+        return Policy(name, *models.load_policy(self.data / place, self.params.runtime))
 
 
 def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
