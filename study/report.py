@@ -9,6 +9,7 @@ from stages.core.report_page import Plots, Section, Table, page
 from study import claims, results, tables
 
 OUT = Path("data/study")
+SHOWN = ("claim", "verdict", "effect", "low", "high", "expected", "paper_figure", "citation")  # of claims.COLUMNS
 HEADLINE = "What RLHF did here, over three seeds, and what the papers say"
 LEAD = (
     "Cells are changed pipelines: study/params.yaml says what each changes. Intervals are over prompts, within seeds.",
@@ -21,12 +22,12 @@ def main(root: Path = Path(".")) -> None:
         json.loads((root / path).read_text(encoding="utf-8")) for path in (results.SEEDS, results.LABORATORY)
     )
     with open(root / claims.OUT, encoding="utf-8", newline="") as file:
-        rows = [[row[name] for name in claims.COLUMNS] for row in csv.DictReader(file)]
+        rows = [[row[name] for name in SHOWN] for row in csv.DictReader(file)]
     drawn = [path.read_text(encoding="utf-8") for path in sorted((root / results.PLOTS).glob("*.svg"))]
     of_cells = tables.laboratory(laboratory)
     sections = [
         _section(tables.seeds(seeds)),
-        _section(Table(claims.COLUMNS, rows, "The papers' claims, measured", text_columns=4)),
+        _section(Table(SHOWN, rows, "The papers' claims, measured", text_columns=2)),
         Section("Plots", "", [Plots(drawn)]),
         *map(_section, of_cells),
     ]
