@@ -15,9 +15,10 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from stages.core.files import write_text
+from stages.core.report_page import Table
 from stages.core.statistics import Interval
 from stages.params.base import Params, ParamsError
-from study import cells, readme
+from study import cells, readme, tables
 from study.effects import AnyEffect
 from study.params import typed
 
@@ -75,7 +76,6 @@ def verdict(found: Interval, expected: str | list[float], matters: float) -> Ver
 
 def read(root: Path) -> list[Claim]:
     """Return the claims. Raises ParamsError naming every mistake."""
-
     return typed(Claims, root, FILE).claims
 
 
@@ -105,16 +105,17 @@ def expectation(claim: Claim) -> str:
 
 def markdown(rows: list[Row]) -> str:
     """Return the table as Markdown, for the README."""
-    lines = ["| claim | the paper | here (95% interval) | expected | verdict |", "| --- | --- | --- | --- | --- |"]
+    lines = []
     for row in rows:
         claim, found = row.claim, row.interval
         sign = "" if not isinstance(claim.expected, str) else "+"
         here = f"{found.mean:{sign}.3f} ({found.low:{sign}.3f} to {found.high:{sign}.3f}) {claim.unit}"
         paper = f"{claim.citation}: {claim.paper_figure}"
-        lines.append(f"| {claim.claim} | {paper} | {here} | {expectation(claim)} | **{row.verdict}** |")
+        lines.append([claim.claim, paper, here, expectation(claim), f"**{row.verdict}**"])
+    shown = Table(["claim", "the paper", "here (95% interval)", "expected", "verdict"], lines)
     counts = {name: sum(row.verdict == name for row in rows) for name in Verdict.__args__}
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return "\n".join([*lines, "", f"{len(rows)} claims: {summary}."]) + "\n"
+    return f"{tables.markdown(shown)}\n{len(rows)} claims: {summary}.\n"
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:

@@ -32,64 +32,54 @@ class Effect(Params):
         raise NotImplementedError
 
 
-class Difference(Effect):
+class Pair(Effect):
+    """Two cells, or two policies within cells, the first against the second."""
+
+    first: str
+    second: str
+
+    def places(self) -> list[str]:
+        return [self.first, self.second]
+
+    def gaps(self, root: Path, decoding: str, column: str) -> list[np.ndarray]:
+        """Return, of each seed, first minus second of a column on the prompts or pieces that both have."""
+        return [
+            cells.differences(
+                *(cells.column(root, Place.of(p.format(seed=seed)), decoding, column) for p in self.places())
+            )
+            for seed in self.seeds
+        ]
+
+
+class Difference(Pair):
     """Mean difference of a column on the same prompts (or pieces of text), first minus second."""
 
     kind: Literal["difference"]
     column: Literal["gold", "strict", "reward_model", "num_tokens", "no_fact_right", "loss", "cloze", "kl"]
     decoding: Literal["sampled", "greedy"] = "sampled"
-    first: str
-    second: str
-
-    def places(self) -> list[str]:
-        return [self.first, self.second]
 
     def measured(self, root: Path) -> Interval:
-        return cells.pooled([self._one(root, seed) for seed in self.seeds])
-
-    def _one(self, root: Path, seed: int) -> np.ndarray:
-        first, second = (Place.of(place.format(seed=seed)) for place in (self.first, self.second))
-        return cells.differences(
-            cells.column(root, first, self.decoding, self.column),
-            cells.column(root, second, self.decoding, self.column),
-        )
+        return cells.pooled(self.gaps(root, self.decoding, self.column))
 
 
-class WinRate(Effect):
+class WinRate(Pair):
     """How often the first beats the second by gold, above one half: ties half, minus 0.5."""
 
     kind: Literal["win_rate"]
     decoding: Literal["sampled", "greedy"] = "sampled"
     measure: Literal["gold", "strict"] = "gold"
-    first: str
-    second: str
-
-    def places(self) -> list[str]:
-        return [self.first, self.second]
 
     def measured(self, root: Path) -> Interval:
-        samples = []
-        for seed in self.seeds:
-            first, second = (
-                cells.column(root, Place.of(place.format(seed=seed)), self.decoding, self.measure)
-                for place in (self.first, self.second)
-            )
-            gaps = cells.differences(first, second)
-            samples.append(statistics.outcomes(gaps, np.zeros(len(gaps)), cells.GOLD_TIE) - 0.5)
-        return cells.pooled(samples)
+        gaps = self.gaps(root, self.decoding, self.measure)
+        return cells.pooled([statistics.outcomes(gap, np.zeros(len(gap)), cells.GOLD_TIE) - 0.5 for gap in gaps])
 
 
-class Accuracy(Effect):
+class Accuracy(Pair):
     """Accuracy of the first reward model minus the second's on the same held-out comparisons."""
 
     kind: Literal["accuracy"]
-    first: str
-    second: str
     part: Literal["validation", "judge"] = "validation"
     by: Literal["labelers", "gold"] = "labelers"
-
-    def places(self) -> list[str]:
-        return [self.first, self.second]
 
     def measured(self, root: Path) -> Interval:
         rows = [
@@ -99,15 +89,10 @@ class Accuracy(Effect):
         return cells.pooled(rows, cells.share_difference)
 
 
-class Overfit(Effect):
+class Overfit(Pair):
     """How much larger the first's gap between training and held-out accuracy is than the second's."""
 
     kind: Literal["overfit"]
-    first: str
-    second: str
-
-    def places(self) -> list[str]:
-        return [self.first, self.second]
 
     def measured(self, root: Path) -> Interval:
         gap = cells.accuracy_difference(root, self.second, self.first, "validation", "labelers")

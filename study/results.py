@@ -17,7 +17,6 @@ from stages.core.overoptimisation import Form
 from stages.core.statistics import Interval
 from stages.params.base import ParamsError
 from study import cells, drawings, params, readme, tables
-from study.cells import Missing
 
 SEEDS, LABORATORY, PLOTS = (
     Path("metrics/study/seeds.json"), Path("metrics/study/laboratory.json"), Path("metrics/plots/study")
@@ -38,7 +37,7 @@ def main(root: Path = Path(".")) -> int:
         print(f"without {len(missing)} cells that have not run: {', '.join(missing)}", file=sys.stderr)
     chains = {name: there[name] for name in study.chains if name in there}
     if not chains:
-        print(Missing(f"no seed has run: {cells.command(['seed_17'])}").args[0], file=sys.stderr)
+        print(f"no seed has run: {cells.command(['seed_17'])}", file=sys.stderr)
         return 2
     headline = seeds(chains, study)
     write_json(root / SEEDS, headline)
