@@ -1,14 +1,14 @@
-"""The laboratory as one offline page: seeds, claims, plots, every cell → data/study/report.html."""
+"""The laboratory as one offline page: seeds, claims, plots, every cell → metrics/study/report.html."""
 
 import csv
 import json
 from pathlib import Path
 
-from stages.core.files import new_folder, write_text
+from stages.core.files import write_text
 from stages.core.report_page import Plots, Section, Table, page
 from study import claims, results, tables
 
-OUT = Path("data/study")
+OUT = Path("metrics/study/report.html")
 SHOWN = ("claim", "verdict", "effect", "low", "high", "expected", "paper_figure", "citation")  # of claims.COLUMNS
 HEADLINE = "What RLHF did here, over three seeds, and what the papers say"
 LEAD = (
@@ -31,8 +31,7 @@ def main(root: Path = Path(".")) -> None:
         Section("Plots", "", [Plots(drawn)]),
         *map(_section, of_cells),
     ]
-    with new_folder(root / OUT) as folder:
-        write_text(folder / "report.html", page("The laboratory", HEADLINE, LEAD, sections))
+    write_text(root / OUT, page("The laboratory", HEADLINE, LEAD, sections))
 
 
 def _section(table: Table) -> Section:
