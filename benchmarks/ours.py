@@ -35,7 +35,7 @@ PPO = {
     "prompts": "ppo", "monitor": "off",
 }  # fmt: skip
 REWARD = {
-    "loss": "rank", "backbone": "sft", "pooling": "last", "encoder_path": None, "epochs": 100,
+    "loss": "rank", "backbone": "sft", "pooling": "last", "likelihood_coef": 0.0, "encoder_path": None, "epochs": 100,
     "max_tokens": 1024, "unit_std": False, "max_comparisons": None, "pairs": "grouped",
 }  # fmt: skip
 SFT = {
@@ -60,6 +60,7 @@ def runtime(settings: dict) -> Runtime:
 def scalar_model(case: work.Case, seed: int, made: Runtime):
     model = models.placed(work.scalar_model(case, "eager", seed), made).eval()
     model.config.reward_activation, model.config.reward_pooling = "identity", "last"
+    model.config.reward_likelihood_coef = 0.0
     model.config.reward_shift, model.config.reward_gain = 0.0, 1.0
     return model
 

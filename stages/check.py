@@ -6,6 +6,7 @@ Prints every mistake with its path, its value and what is allowed, and exits wit
 stage in dvc.yaml, so that a typo in `ppo` stops the first stage; it changes no output, so no stage depends on it.
 """
 
+import json
 import os
 import re
 import sys
@@ -57,7 +58,8 @@ def mistakes_in(content: Mapping[str, Any], root: Path) -> list[str]:
     except ParamsError as error:
         return str(error).splitlines()
     mistakes = [mistake for rule in RULES for mistake in rule(params)]
-    return [f"params.yaml: {mistake}" for mistake in [*mistakes, *_missing_inputs(params, root)]]
+    mistakes += [*_missing_inputs(params, root), *_likelihoods_need_tied_embeddings(params, root)]
+    return [f"params.yaml: {mistake}" for mistake in mistakes]
 
 
 def main(arguments: list[str]) -> int:
@@ -192,6 +194,19 @@ def _missing_inputs(params: Any, root: Path) -> Iterator[str]:
         for path in paths:
             if not (root / path.expanduser()).is_dir():
                 yield f"{place}: no such folder below {root.resolve()} (got {str(path)!r})"
+
+
+def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:
+    """A classifier has no output layer of its own; of a model on a hub the stage itself says so."""
+    for name in ("reward_model", "judge"):
+        section = getattr(params, name)
+        if params.pretrain.source == "local" and section.backbone != "encoder" and section.likelihood_coef:
+            config = root / Path(params.pretrain.path).expanduser() / "config.json"
+            if config.exists() and json.loads(config.read_text("utf-8")).get("tie_word_embeddings") is False:
+                yield (
+                    f"{name}.likelihood_coef: the model of pretrain.path does not tie its output layer to its word "
+                    f"embeddings, so a reward model on it knows no likelihoods; expected 0 (got {section.likelihood_coef})"
+                )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerFast
 
-from stages import ppo, pretrain, reward_model, sft
+from stages import check, ppo, pretrain, reward_model, sft
 from stages.core import chat, records, rewards
 from stages.core import models as engine_models
 from tests import toys
@@ -36,10 +36,11 @@ def chatml_tokenizer(**more):
 
 def adopting(root, tokenizer, family: str = "qwen2"):
     """Put a foreign model folder below the root and ask pretrain to adopt it; returns the model."""
-    model = toys.policy(tokenizer, family, spread=0.1)
+    model = toys.policy(tokenizer, family, spread=0.1)  # of untied embeddings
     toys.save(root / "elsewhere/model", model, tokenizer)
-    for key, value in {"source": "local", "path": "elsewhere/model"}.items():
-        toys.set_param(root, f"pretrain.{key}", value)
+    adopted = {"pretrain.source": "local", "pretrain.path": "elsewhere/model"}
+    for key, value in (adopted | {"reward_model.likelihood_coef": 0.0, "judge.likelihood_coef": 0.0}).items():
+        toys.set_param(root, key, value)
     return model
 
 
@@ -72,6 +73,14 @@ def test_an_adopted_model_goes_through_every_stage_with_its_own_tokenizer(root, 
         assert json.loads((root / "data" / folder / "config.json").read_text())["model_type"] == family
     scorer = rewards.RewardScorer(root / "data/reward_model/r1", toys.runtime())
     assert scorer.score_texts([[{"role": "user", "content": "Say red."}]], ["red"])[0] != 0
+
+
+def test_likelihoods_on_untied_embeddings_are_refused_before_anything_runs(root):
+    adopting(root, chatml_tokenizer())
+    assert check.check(root) == []
+    toys.set_param(root, "judge.likelihood_coef", 3.0)
+    (mistake,) = check.check(root)
+    assert mistake.startswith("params.yaml: judge.likelihood_coef: the model of pretrain.path does not tie")
 
 
 def test_a_tokenizer_without_pad_and_template_gets_both_and_the_model_rows_for_them(root):
@@ -157,6 +166,7 @@ def encoder(root):
     toys.set_param(root, "reward_model.backbone", "encoder")
     toys.set_param(root, "reward_model.encoder_path", str(root / "elsewhere/bert"))
     toys.set_param(root, "reward_model.pooling", "last")
+    toys.set_param(root, "reward_model.likelihood_coef", 0.0)
     return AutoTokenizer.from_pretrained(root / "elsewhere/bert")
 
 

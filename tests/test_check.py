@@ -65,6 +65,7 @@ def test_all_mistakes_are_listed_at_once(tiny):
             {
                 "reward_model.backbone": "encoder",
                 "reward_model.pooling": "last",
+                "reward_model.likelihood_coef": 0.0,
                 "reward_model.encoder_path": "./absent",
             },
             "encoder_path: no such folder",
@@ -75,6 +76,15 @@ def test_all_mistakes_are_listed_at_once(tiny):
         ),
         (
             {"reward_model.backbone": "encoder", "reward_model.pooling": "last", "reward_model.encoder_path": "a/b"},
+            "likelihood_coef must be 0",
+        ),
+        (
+            {
+                "reward_model.backbone": "encoder",
+                "reward_model.pooling": "last",
+                "reward_model.likelihood_coef": 0.0,
+                "reward_model.encoder_path": "a/b",
+            },
             "ppo.value_init: an encoder",
         ),
         ({"runtime.threads": 3, "runtime.workers": 2}, "runtime.workers: expected a divisor of runtime.threads, 3"),

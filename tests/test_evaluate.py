@@ -84,7 +84,7 @@ def _save_model(folder: Path, trained, seed: int, scores: bool) -> None:
     if scores:
         model = AutoModelForSequenceClassification.from_config(config)
         torch.nn.init.normal_(model.score.weight)
-        model.config.reward_pooling = "mean"
+        model.config.reward_pooling, model.config.reward_likelihood_coef = "mean", 0.0
         model.config.reward_activation, model.config.reward_shift, model.config.reward_gain = "identity", 0.1, 1.0
     else:
         model = AutoModelForCausalLM.from_config(config)

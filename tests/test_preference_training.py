@@ -11,7 +11,7 @@ RUNTIME = toys.runtime()
 
 
 def params(**changes):
-    return toys.section(RewardModel, "reward_model", **{"micro_batch_rows": 1000, **changes})
+    return toys.section(RewardModel, "reward_model", **{"micro_batch_rows": 1000, "likelihood_coef": 0.0, **changes})
 
 
 def loss_and_gradients(model, groups, chosen):
@@ -20,10 +20,13 @@ def loss_and_gradients(model, groups, chosen):
 
 @pytest.mark.parametrize("loss", ["rank", "direct"])
 @pytest.mark.parametrize("rows", [2, 3, 7])
-def test_micro_batches_change_neither_loss_nor_gradient(reward_model, tokenizer, loss, rows):
-    groups = preference_training.encode(tokenizer, toys.comparisons(5), params(loss=loss))
-    whole, gradients, right = loss_and_gradients(reward_model, groups, params(loss=loss))
-    parts, others, also_right = loss_and_gradients(reward_model, groups, params(loss=loss, micro_batch_rows=rows))
+@pytest.mark.parametrize("likelihood_coef", [0.0, 3.0])
+def test_micro_batches_change_neither_loss_nor_gradient(reward_model, tokenizer, loss, rows, likelihood_coef):
+    reward_model.config.tie_word_embeddings = True
+    chosen = {"loss": loss, "likelihood_coef": likelihood_coef}
+    groups = preference_training.encode(tokenizer, toys.comparisons(5), params(**chosen))
+    whole, gradients, right = loss_and_gradients(reward_model, groups, params(**chosen))
+    parts, others, also_right = loss_and_gradients(reward_model, groups, params(**chosen, micro_batch_rows=rows))
     assert parts == pytest.approx(whole, rel=1e-5)
     assert also_right == right
     for gradient, other in zip(gradients, others, strict=True):

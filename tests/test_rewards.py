@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from stages.core import batching, chat, rewards
+from stages.core.rewards import Reading
 from tests import toys
 
 MESSAGES = [[{"role": "user", "content": text}] for text in ("Say red.", "The amber fox sat on the mat.", "Who?")]
@@ -57,11 +58,34 @@ def test_pooling_takes_the_last_token_or_the_mean_of_the_answers(scorer):
         ("mean", [values.mean() for values in by_hand]),
         ("last", [values[-1] for values in by_hand]),
     ):
-        raw = rewards.raw_scores(scorer.model, rows, scorer.tokenizer.pad_token_id, pooling, scorer.runtime)
+        raw = rewards.raw_scores(
+            scorer.model, rows, scorer.tokenizer.pad_token_id, Reading(pooling, 0.0), scorer.runtime
+        )
         torch.testing.assert_close(raw, torch.stack(expected))
         scorer.model.config.reward_pooling = pooling
         known = rewards.finished(torch.stack(expected), scorer.model.config).tolist()
         assert scorer.score_rows(rows, 2) == pytest.approx(known, abs=1e-4)
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_the_likelihood_is_the_answers_mean_by_the_backbones_own_embeddings(scorer, pooling):
+    """By hand: hidden states times embeddings; an answer that nothing precedes loses its first token."""
+    scorer.model.config.tie_word_embeddings = True
+    rows = [rewards.Sequence([20, 21, 22, 23], 2), rewards.Sequence([24, 25, 26], 3)]
+    plain, added = (
+        rewards.raw_scores(scorer.model, rows, 0, Reading(pooling, coef), scorer.runtime) for coef in (0.0, 3.0)
+    )
+    embeddings = scorer.model.get_input_embeddings().weight
+    for number, (row, num_known) in enumerate(zip(rows, (2, 2), strict=True)):
+        hidden = scorer.model.base_model(input_ids=torch.tensor([row.ids])).last_hidden_state[0]
+        log_p = (hidden @ embeddings.T).log_softmax(-1)[:-1].gather(1, torch.tensor(row.ids[1:])[:, None])[:, 0]
+        torch.testing.assert_close(added[number], plain[number] + 3 * log_p[-num_known:].mean())
+
+
+def test_a_backbone_with_untied_embeddings_knows_no_likelihoods(scorer):
+    scorer.model.config.tie_word_embeddings = False
+    with pytest.raises(ValueError, match="likelihood_coef"):
+        rewards.raw_scores(scorer.model, [rewards.Sequence([20, 21], 1)], 0, Reading("mean", 3.0), scorer.runtime)
 
 
 GROUPS = [
@@ -72,16 +96,21 @@ GROUPS = [
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("likelihood_coef", [0.0, 3.0])
 @pytest.mark.parametrize("pooling", ["last", "mean"])
-def test_answers_behind_one_prompt_get_the_scores_and_gradients_of_rows_of_their_own(scorer, pooling, attention):
+def test_answers_behind_one_prompt_get_the_scores_and_gradients_of_rows_of_their_own(
+    scorer, pooling, likelihood_coef, attention
+):
     model = scorer.model
     model.set_attn_implementation(attention)
+    model.config.tie_word_embeddings = True
     rows = [row for group in GROUPS for row in group]
+    reading = Reading(pooling, likelihood_coef)
     weights = torch.arange(1.0, len(rows) + 1)
     results = []
     for scores in (
-        rewards.raw_scores(model, rows, 0, pooling, scorer.runtime),
-        rewards.group_scores(model, GROUPS, 0, pooling, scorer.runtime),
+        rewards.raw_scores(model, rows, 0, reading, scorer.runtime),
+        rewards.group_scores(model, GROUPS, 0, reading, scorer.runtime),
     ):
         model.zero_grad()
         (scores * weights).sum().backward()

@@ -104,7 +104,7 @@ def params(**changes) -> Ppo:
 
 
 def preference_params(**changes) -> RewardModel:
-    return toys.section(RewardModel, "reward_model", **{"micro_batch_rows": 1000, **changes})
+    return toys.section(RewardModel, "reward_model", **{"micro_batch_rows": 1000, "likelihood_coef": 0.0, **changes})
 
 
 def sft_params(**changes) -> Supervised:

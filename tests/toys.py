@@ -79,7 +79,7 @@ def reward_model(tokenizer, family: str = "llama", seed: int = 1, spread: float 
 
     torch.manual_seed(seed)
     made = config(tokenizer, family, initializer_range=spread, num_labels=1)
-    made.reward_activation, made.reward_pooling = "identity", "last"
+    made.reward_activation, made.reward_pooling, made.reward_likelihood_coef = "identity", "last", 0.0
     made.reward_shift, made.reward_gain = 0.0, 1.0
     return AutoModelForSequenceClassification.from_config(made, attn_implementation="eager").eval()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Padded(NamedTuple):
@@ -138,6 +138,20 @@ def _shared(rows: list[tuple[Sequence[int], int]]) -> int:
         if any(ids[place] != first[place] for ids, _ in rows):
             return place
     return most
+
+
+def predecessors(segments: Tensor) -> Tensor:
+    """Return where in the flattened batch the token before each one stands, -1 for none: [B, T] -> [B T].
+
+    In forked rows the prompt's last token stands before the first of every answer.
+    """
+    num_rows, width = segments.shape
+    places = torch.arange(num_rows * width, device=segments.device).view_as(segments)
+    num_prompt = (segments == 1).sum(dim=1, keepdim=True)
+    forks = (segments > 1) & (num_prompt > 0)
+    first = torch.where(forks, places[:, :1] + num_prompt - 1, -1)
+    goes_on = (segments > 0) & (segments == nn.functional.pad(segments[:, :-1], (1, 0)))
+    return torch.where(goes_on, places - 1, first).flatten()
 
 
 def segment_attention(segments: Tensor, dtype: torch.dtype, forked: bool = False) -> Tensor:

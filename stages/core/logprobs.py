@@ -14,6 +14,13 @@ from stages.core import products
 MOST_LOGITS = 2**22  # numbers that exist at once
 
 
+class Head(NamedTuple):
+    """What makes logits of hidden states; an nn.Linear will do as well."""
+
+    weight: Tensor  # [V, D]
+    bias: Tensor | None  # [V]
+
+
 class Measured(NamedTuple):
     logprobs: Tensor  # [M] of the policy
     reference_logprobs: Tensor  # [M]
@@ -21,7 +28,7 @@ class Measured(NamedTuple):
     kls: Tensor  # [M] exact KL(policy || reference)
 
 
-def of_hidden(hidden: Tensor, head: nn.Linear, ids: Tensor, temperature: float = 1.0) -> Tensor:
+def of_hidden(hidden: Tensor, head: nn.Linear | Head, ids: Tensor, temperature: float = 1.0) -> Tensor:
     """Return log softmax(head(hidden) / temperature)[ids]: [M, D], [M] -> [M].
 
     Where the logits do not fit into MOST_LOGITS, the gradient makes them again.
@@ -80,7 +87,7 @@ class _TokenLogprobs(Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, temperature: float
     ) -> Tensor:
         parts, chunks = [], _chunks(len(ids), weight.shape[0])
-        logits = _Logits(_Head(weight, bias), len(ids), products.dtype(hidden))
+        logits = _Logits(Head(weight, bias), len(ids), products.dtype(hidden))
         for rows in chunks:
             scaled = logits.scaled(hidden[rows], temperature)
             normaliser, probabilities = logits.normalised(scaled)
@@ -92,7 +99,7 @@ class _TokenLogprobs(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, ids, kept = ctx.saved_tensors
-        logits = _Logits(_Head(weight, bias), len(ids), ctx.dtype)
+        logits = _Logits(Head(weight, bias), len(ids), ctx.dtype)
         to_hidden, to_weight = [], torch.zeros_like(weight)
         to_bias = torch.zeros_like(bias) if bias is not None else None
         for rows in _chunks(len(ids), weight.shape[0]):
@@ -115,17 +122,12 @@ class _TokenLogprobs(Function):
         return torch.cat(to_hidden).to(hidden.dtype), to_weight, to_bias, None, None
 
 
-class _Head(NamedTuple):
-    weight: Tensor  # [V, D]
-    bias: Tensor | None  # [V]
-
-
 class _Logits:
     """Room for one chunk of a head's logits, used again for each: glibc's heap, which PyTorch aligns its blocks in,
     seldom takes a freed large block for the next one of its size, and would grow with tokens times vocabulary.
     """
 
-    def __init__(self, head: nn.Linear | _Head, num_rows: int, dtype: torch.dtype):
+    def __init__(self, head: nn.Linear | Head, num_rows: int, dtype: torch.dtype):
         self.bias, self.dtype = head.bias, dtype
         self.weight = head.weight.detach().to(dtype)
         most = min(num_rows, _chunk_rows(head.weight.shape[0]))

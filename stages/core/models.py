@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -21,8 +21,8 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from stages.core import allocator, distributed, lean, norms, parallel
-from stages.core.batching import Forked, position_ids, segment_attention
+from stages.core import allocator, distributed, lean, logprobs, norms, parallel
+from stages.core.batching import Forked, position_ids, predecessors, segment_attention
 from stages.params.runtime import Runtime
 
 
@@ -151,36 +151,75 @@ def is_encoder(model: PreTrainedModel) -> bool:
     return not hasattr(model, "score")
 
 
-def sequence_rewards(model: PreTrainedModel, ids: Tensor, mask: Tensor, num_last: Tensor | None = None) -> Tensor:
-    """Return the scalar at the last real token (decoders) or of the pooled sequence (encoders): [B, T] -> [B].
+def sequence_rewards(
+    model: PreTrainedModel,
+    ids: Tensor,
+    mask: Tensor,
+    num_answer: Tensor | None = None,
+    pooling: str = "last",
+    likelihood_coef: float = 0.0,
+) -> Tensor:
+    """Return the raw reward of each row's answer: [B, T] -> [B]; not yet shifted: see `rewards.RewardScorer`.
 
-    With `num_last` [B], the mean of the scalars at that many last real tokens. Not yet shifted: `rewards.RewardScorer`
-    applies the shift, in one place.
+    An answer is the `num_answer` [B] last real tokens (None: the last one). `pooling` takes the scalar at the last of
+    them ("last") or the mean of theirs ("mean"); encoders have one of the whole sequence. To it comes likelihood_coef
+    times the mean log-likelihood of the answer's tokens, in nats, by the language model that the backbone and its tied
+    embeddings are: the implicit reward of SimPO (Meng et al. 2024, equation 4).
     """
     if is_encoder(model):
         return model(input_ids=ids, attention_mask=mask.long()).logits.squeeze(-1).float()
     left = mask.flip(1).cumsum(dim=1).flip(1)  # [B, T] real tokens from here to the end
-    most = torch.ones_like(left[:, 0]) if num_last is None else num_last
-    chosen = mask & (left <= most[:, None])
-    hidden = hidden_states(model, ids, position_ids(mask), mask.long(), chosen)
-    return spread(model.score(hidden).squeeze(-1).float(), chosen).sum(dim=1) / chosen.sum(dim=1)
+    answer = mask & (left <= (1 if num_answer is None else num_answer[:, None]))
+    owners = torch.arange(len(ids), device=ids.device)[:, None].masked_fill(~answer, -1)  # [B, T]
+    pooled = answer if pooling == "mean" else mask & (left == 1)
+    rows = _Rows(ids, position_ids(mask), mask.long(), "plain")
+    return _pooled_rewards(model, rows, owners, pooled, likelihood_coef, len(ids))
 
 
-def forked_rewards(model: PreTrainedModel, forked: Forked, pooling: str) -> Tensor:
-    """Return what sequence_rewards gives for each answer, [N], from one pass over every prompt; decoders only.
+def forked_rewards(model: PreTrainedModel, forked: Forked, pooling: str, likelihood_coef: float = 0.0) -> Tensor:
+    """Return what sequence_rewards gives for each answer, [N], from one pass over every prompt; decoders only."""
+    if pooling == "mean":
+        pooled = forked.owners >= 0
+    else:
+        pooled = torch.zeros_like(forked.owners, dtype=torch.bool)
+        pooled.view(-1)[forked.lasts] = True
+    rows = _Rows(forked.ids, forked.position_ids, forked.segments, "forked")
+    return _pooled_rewards(model, rows, forked.owners, pooled, likelihood_coef, len(forked.lasts))
 
-    `pooling` is "last" (the answer's last token) or "mean" (of its tokens).
-    """
-    owners = forked.owners.flatten()
-    if pooling == "last":
-        last = torch.full_like(owners, -1)
-        last[forked.lasts] = owners[forked.lasts]
-        owners = last
-    wanted = (owners >= 0).view_as(forked.ids)
-    hidden = hidden_states(model, forked.ids, forked.position_ids, forked.segments, wanted, "forked")
-    scalars, owners = model.score(hidden).squeeze(-1).float(), owners[owners >= 0]
-    sums = scalars.new_zeros(len(forked.lasts)).index_add(0, owners, scalars)
-    return sums / torch.bincount(owners, minlength=len(sums))
+
+class _Rows(NamedTuple):
+    """Rows as `hidden_states` reads them."""
+
+    ids: Tensor  # [B, T]
+    positions: Tensor  # [B, T]
+    segments: Tensor  # [B, T]
+    kind: str
+
+
+def _pooled_rewards(
+    model: PreTrainedModel, rows: _Rows, owners: Tensor, pooled: Tensor, likelihood_coef: float, num_answers: int
+) -> Tensor:
+    """Return the raw rewards [N]; owners [B, T]: whose token this is, -1 for no answer's; pooled: where scalars count."""
+    wanted = pooled
+    if likelihood_coef:
+        before = predecessors(rows.segments)  # [B T]
+        known = (owners.flatten() >= 0) & (before >= 0)  # the first token of a row that has no prompt follows nothing
+        wanted = pooled.flatten().index_fill(0, before[known], True).view_as(pooled)
+    hidden = hidden_states(model, rows.ids, rows.positions, rows.segments, wanted, rows.kind)  # [M, D]
+    of_pooled = hidden[pooled[wanted]] if likelihood_coef else hidden
+    rewards = _means(model.score(of_pooled).squeeze(-1).float(), owners[pooled], num_answers)
+    if likelihood_coef:
+        number = wanted.flatten().cumsum(0) - 1  # which of the M a place's state is
+        states = hidden[number[before[known]]]
+        likelihoods = logprobs.of_hidden(states, tied_head(model), rows.ids.flatten()[known])
+        rewards = rewards + likelihood_coef * _means(likelihoods, owners.flatten()[known], num_answers)
+    return rewards
+
+
+def _means(values: Tensor, owners: Tensor, num_owners: int) -> Tensor:
+    """Return the mean of each owner's values: two [M] -> [N]."""
+    sums = values.new_zeros(num_owners).index_add(0, owners, values)
+    return sums / torch.bincount(owners, minlength=num_owners).clamp(min=1)
 
 
 def token_values(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
@@ -217,13 +256,28 @@ def hidden_states(
 
 def output_head(model: PreTrainedModel) -> nn.Linear:
     """Return the layer that makes logits of hidden states. Raises ValueError for models that change logits after it."""
+    _check_plain_logits(model)
+    return model.get_output_embeddings()
+
+
+def tied_head(model: PreTrainedModel) -> logprobs.Head:
+    """Return the same of a classifier, whose embeddings are tied. Raises ValueError where they are not."""
+    _check_plain_logits(model)
+    if not model.config.tie_word_embeddings:
+        raise ValueError(
+            f"{type(model).__name__} does not tie its output layer to its word embeddings, so a reward model on it knows "
+            "no likelihoods; set likelihood_coef to 0, or adopt a base model with tied embeddings (pretrain.path)"
+        )
+    return logprobs.Head(model.get_input_embeddings().weight, None)
+
+
+def _check_plain_logits(model: PreTrainedModel) -> None:
     for name in ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier"):
         if getattr(model.config, name, None) not in (None, 1, 1.0):
             raise ValueError(
                 f"{type(model).__name__} changes its logits by {name}, which is not supported; adopt another base "
                 "model (pretrain.path), such as one of the GPT-2, Llama, Qwen or Mistral families"
             )
-    return model.get_output_embeddings()
 
 
 def spread(values: Tensor, mask: Tensor) -> Tensor:

@@ -147,12 +147,11 @@ def _shares(
     model, pad_id: int, batch: list[Group], params: RewardModel, runtime: Runtime
 ) -> Iterator[Callable[[], Share]]:
     """Yield the parts of the batch's loss, with how many pairs each has and how many it orders as the labelers did."""
+    reading = rewards.Reading(params.pooling, params.likelihood_coef)
 
     def share(groups: list[Group]) -> Share:
         with models.precision(runtime):
-            scores = rewards.group_scores(
-                model, [group.rows for group in groups], pad_id, params.pooling, runtime
-            )  # [N]
+            scores = rewards.group_scores(model, [group.rows for group in groups], pad_id, reading, runtime)  # [N]
         better, worse, pair_weights, targets, answer_weights = [], [], [], [], []
         start = 0
         for group in groups:

@@ -43,7 +43,7 @@ class RewardScorer:
                     self.model,
                     [rows[i] for i in chosen],
                     self.tokenizer.pad_token_id,
-                    self.model.config.reward_pooling,
+                    Reading(self.model.config.reward_pooling, self.model.config.reward_likelihood_coef),
                     self.runtime,
                 )
             return finished(raw, self.model.config).tolist()
@@ -51,21 +51,28 @@ class RewardScorer:
         return parallel.by_length(score, [len(row.ids) for row in rows], batch_size)
 
 
-def raw_scores(model, rows: list[Sequence], pad_id: int, pooling: str, runtime: Runtime) -> torch.Tensor:
-    """Return the head's output of rows [B], pooled over the answer's tokens or taken at the last ("mean" | "last")."""
+class Reading(NamedTuple):
+    """How a raw score is read off the model: as in models.sequence_rewards; a folder's config keeps it."""
+
+    pooling: str  # "last" | "mean"
+    likelihood_coef: float
+
+
+def raw_scores(model, rows: list[Sequence], pad_id: int, reading: Reading, runtime: Runtime) -> torch.Tensor:
+    """Return the rewards of rows [B], before activation, shift and gain."""
     batch = batching.pad([row.ids for row in rows], pad_id, "right", runtime.device)
-    num_answer = torch.tensor([row.num_answer for row in rows], device=runtime.device) if pooling == "mean" else None
-    return models.sequence_rewards(model, batch.ids, batch.mask, num_answer)
+    num_answer = torch.tensor([row.num_answer for row in rows], device=runtime.device)
+    return models.sequence_rewards(model, batch.ids, batch.mask, num_answer, *reading)
 
 
-def group_scores(model, groups: list[list[Sequence]], pad_id: int, pooling: str, runtime: Runtime) -> torch.Tensor:
+def group_scores(model, groups: list[list[Sequence]], pad_id: int, reading: Reading, runtime: Runtime) -> torch.Tensor:
     """Return raw_scores of all rows of groups [N]; the rows of a group share their prompt, which is read once.
 
     K answers cost one prompt and K answers, not K of both. An encoder reads them both ways: each row alone.
     """
     if models.is_encoder(model):
-        return raw_scores(model, [row for group in groups for row in group], pad_id, pooling, runtime)
-    return models.forked_rewards(model, batching.fork(groups, pad_id, runtime.device), pooling)
+        return raw_scores(model, [row for group in groups for row in group], pad_id, reading, runtime)
+    return models.forked_rewards(model, batching.fork(groups, pad_id, runtime.device), *reading)
 
 
 def finished(raw: torch.Tensor, config) -> torch.Tensor:

@@ -14,6 +14,7 @@ class RewardModel(Params):
     loss: Literal["rank", "direct"]  # grouped K-way pairs, or a sigmoid regressed on the labelers' scores
     backbone: Literal["sft", "base", "encoder"]
     pooling: Literal["last", "mean"]  # the last token's scalar (an encoder's pooled one), or the answer tokens' mean
+    likelihood_coef: float = Field(ge=0)  # of the answer's mean log-likelihood (Meng et al. 2024); 0: the scalar alone
     encoder_path: str | None  # local folder or hub id of a BERT-shaped encoder; null unless backbone is 'encoder'
     epochs: int = Field(ge=1, le=100)
     batch_size: int = Field(ge=1)  # prompts an update, each with all its answers and pairs
@@ -34,6 +35,8 @@ class RewardModel(Params):
             raise ValueError("pairs must be 'grouped' for loss 'direct': it regresses scores, and has no pairs")
         if self.backbone == "encoder" and self.pooling == "mean":
             raise ValueError("pooling must be 'last' for backbone 'encoder': its head stands on one pooled token")
+        if self.backbone == "encoder" and self.likelihood_coef > 0:
+            raise ValueError("likelihood_coef must be 0 for backbone 'encoder': it predicts no next token")
         return self
 
 
