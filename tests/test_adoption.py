@@ -36,7 +36,7 @@ def chatml_tokenizer(**more):
 
 def adopting(root, tokenizer, family: str = "qwen2"):
     """Put a foreign model folder below the root and ask pretrain to adopt it; returns the model."""
-    model = toys.policy(tokenizer, family, spread=0.1)  # of untied embeddings
+    model = toys.policy(tokenizer, family, spread=0.1, tie_word_embeddings=False)
     toys.save(root / "elsewhere/model", model, tokenizer)
     adopted = {"pretrain.source": "local", "pretrain.path": "elsewhere/model"}
     for key, value in (adopted | {"reward_model.likelihood_coef": 0.0, "judge.likelihood_coef": 0.0}).items():

@@ -38,7 +38,7 @@ def test_run_twice_it_writes_the_same_bytes(root, tokenizer, tmp_path):
 
 KNOBS = {
     "loss": "direct", "backbone": "base", "epochs": 2, "batch_size": 8, "max_tokens": 8, "unit_std": False,
-    "optimisation.learning_rate": 0.002,
+    "likelihood_coef": 1.0, "pooling": "last", "optimisation.learning_rate": 0.002,
 }  # fmt: skip
 
 
@@ -46,6 +46,7 @@ KNOBS = {
 def usual(tmp_path_factory, tokenizer):
     """A root on which `reward_model` has run with the usual knobs, and what its model says of one answer."""
     root = prepared(toys.root(tmp_path_factory.mktemp("reward_model") / "repository"), tokenizer)
+    toys.set_param(root, "reward_model.likelihood_coef", 0.0)
     return root, score(root)
 
 

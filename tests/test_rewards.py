@@ -70,7 +70,6 @@ def test_pooling_takes_the_last_token_or_the_mean_of_the_answers(scorer):
 @pytest.mark.parametrize("pooling", ["last", "mean"])
 def test_the_likelihood_is_the_answers_mean_by_the_backbones_own_embeddings(scorer, pooling):
     """By hand: hidden states times embeddings; an answer that nothing precedes loses its first token."""
-    scorer.model.config.tie_word_embeddings = True
     rows = [rewards.Sequence([20, 21, 22, 23], 2), rewards.Sequence([24, 25, 26], 3)]
     plain, added = (
         rewards.raw_scores(scorer.model, rows, 0, Reading(pooling, coef), scorer.runtime) for coef in (0.0, 3.0)
@@ -103,7 +102,6 @@ def test_answers_behind_one_prompt_get_the_scores_and_gradients_of_rows_of_their
 ):
     model = scorer.model
     model.set_attn_implementation(attention)
-    model.config.tie_word_embeddings = True
     rows = [row for group in GROUPS for row in group]
     reading = Reading(pooling, likelihood_coef)
     weights = torch.arange(1.0, len(rows) + 1)

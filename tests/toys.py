@@ -49,7 +49,7 @@ def tokenizer():
 
 
 def config(tokenizer, family: str, **more: Any):
-    """Return the configuration of a model with two layers of width 32 and 64 positions."""
+    """Return the configuration of a model with two layers of width 32, 64 positions and tied embeddings."""
     import transformers
 
     tokens = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
@@ -59,6 +59,7 @@ def config(tokenizer, family: str, **more: Any):
         return transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=64, **off, **tokens, **more)
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     made = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[family]
+    more = {"tie_word_embeddings": True} | more
     return made(**shape, num_key_value_heads=1, max_position_embeddings=64, **tokens, **more)
 
 
