@@ -205,7 +205,8 @@ def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:
             if config.exists() and json.loads(config.read_text("utf-8")).get("tie_word_embeddings") is False:
                 yield (
                     f"{name}.likelihood_coef: the model of pretrain.path does not tie its output layer to its word "
-                    f"embeddings, so a reward model on it knows no likelihoods; expected 0 (got {section.likelihood_coef})"
+                    "embeddings, so a reward model on it knows no likelihoods; "
+                    f"expected 0 (got {section.likelihood_coef})"
                 )
 
 

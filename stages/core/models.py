@@ -199,7 +199,7 @@ class _Rows(NamedTuple):
 def _pooled_rewards(
     model: PreTrainedModel, rows: _Rows, owners: Tensor, pooled: Tensor, likelihood_coef: float, num_answers: int
 ) -> Tensor:
-    """Return the raw rewards [N]; owners [B, T]: whose token this is, -1 for no answer's; pooled: where scalars count."""
+    """Return raw rewards [N]; owners [B, T]: whose token this is, -1 for no answer's; pooled: scalars that count."""
     wanted = pooled
     if likelihood_coef:
         before = predecessors(rows.segments)  # [B T]
@@ -265,8 +265,8 @@ def tied_head(model: PreTrainedModel) -> logprobs.Head:
     _check_plain_logits(model)
     if not model.config.tie_word_embeddings:
         raise ValueError(
-            f"{type(model).__name__} does not tie its output layer to its word embeddings, so a reward model on it knows "
-            "no likelihoods; set likelihood_coef to 0, or adopt a base model with tied embeddings (pretrain.path)"
+            f"{type(model).__name__} does not tie its output layer to its word embeddings, so a reward model on it "
+            "knows no likelihoods; set likelihood_coef to 0, or adopt a base model with tied embeddings (pretrain.path)"
         )
     return logprobs.Head(model.get_input_embeddings().weight, None)
 

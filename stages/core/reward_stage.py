@@ -72,7 +72,7 @@ def normalise(root: Path, out: Path, training: list[dict], params: RewardModel, 
 
 
 def save(model, tokenizer, out: Path, shift: float, gain: float, params: RewardModel) -> None:
-    """Write the folder: score = (activation(head) - reward_shift) * reward_gain."""
+    """Write the folder: score = (activation(raw) - reward_shift) * reward_gain, raw as in models.sequence_rewards."""
     model.config.reward_activation = "sigmoid" if params.loss == "direct" else "identity"
     model.config.reward_pooling, model.config.reward_likelihood_coef = params.pooling, params.likelihood_coef
     model.config.reward_shift, model.config.reward_gain = shift, gain

@@ -35,6 +35,8 @@ class RewardModel(Params):
             raise ValueError("pairs must be 'grouped' for loss 'direct': it regresses scores, and has no pairs")
         if self.backbone == "encoder" and self.pooling == "mean":
             raise ValueError("pooling must be 'last' for backbone 'encoder': its head stands on one pooled token")
+        if self.loss == "direct" and self.likelihood_coef > 0:
+            raise ValueError("likelihood_coef must be 0 for loss 'direct': it would drown in the sigmoid of a score")
         if self.backbone == "encoder" and self.likelihood_coef > 0:
             raise ValueError("likelihood_coef must be 0 for backbone 'encoder': it predicts no next token")
         return self
