@@ -34,8 +34,8 @@ def tokenizer():
 
 @pytest.fixture(params=["llama", "gpt2"])
 def policy(request, tokenizer):
-    """A random causal LM in eval mode: rotary positions, then learned ones."""
-    return toys.policy(tokenizer, request.param)
+    """A random causal LM in eval mode: rotary positions and an output layer of its own, then neither."""
+    return toys.policy(tokenizer, request.param, tie_word_embeddings=request.param == "gpt2")
 
 
 @pytest.fixture(params=["llama", "gpt2"])
