@@ -87,6 +87,7 @@ def test_all_mistakes_are_listed_at_once(tiny):
             },
             "ppo.value_init: an encoder",
         ),
+        ({"reward_model.loss": "direct"}, "likelihood_coef must be 0 for loss 'direct'"),
         ({"runtime.threads": 3, "runtime.workers": 2}, "runtime.workers: expected a divisor of runtime.threads, 3"),
         ({"runtime.threads": 2, "runtime.workers": 2, "runtime.device": "cuda"}, "expected 1 (got 2)"),
         ({"runtime.threads": 2, "runtime.workers": 2, "sft.dropout": 0.2}, "sft.dropout draws from one generator"),
