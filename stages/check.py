@@ -198,16 +198,20 @@ def _missing_inputs(params: Any, root: Path) -> Iterator[str]:
 
 def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:
     """A classifier has no output layer of its own; of a model on a hub the stage itself says so."""
+    if params.pretrain.source != "local":
+        return
+    try:
+        config = json.loads((root / Path(params.pretrain.path).expanduser() / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):  # `pretrain` says what is wrong with a folder that cannot be read
+        return
     for name in ("reward_model", "judge"):
         section = getattr(params, name)
-        if params.pretrain.source == "local" and section.backbone != "encoder" and section.likelihood_coef:
-            config = root / Path(params.pretrain.path).expanduser() / "config.json"
-            if config.exists() and json.loads(config.read_text("utf-8")).get("tie_word_embeddings") is False:
-                yield (
-                    f"{name}.likelihood_coef: the model of pretrain.path does not tie its output layer to its word "
-                    "embeddings, so a reward model on it knows no likelihoods; "
-                    f"expected 0 (got {section.likelihood_coef})"
-                )
+        if section.likelihood_coef and config.get("tie_word_embeddings") is False:
+            yield (
+                f"{name}.likelihood_coef: the model of pretrain.path does not tie its output layer to its word "
+                "embeddings, so a reward model on it knows no likelihoods; "
+                f"expected 0 (got {section.likelihood_coef})"
+            )
 
 
 if __name__ == "__main__":

@@ -81,6 +81,8 @@ def test_likelihoods_on_untied_embeddings_are_refused_before_anything_runs(root)
     toys.set_param(root, "judge.likelihood_coef", 3.0)
     (mistake,) = check.check(root)
     assert mistake.startswith("params.yaml: judge.likelihood_coef: the model of pretrain.path does not tie")
+    (root / "elsewhere/model/config.json").write_text("{")
+    assert check.check(root) == []  # what is wrong with it is `pretrain`'s to say
 
 
 def test_a_tokenizer_without_pad_and_template_gets_both_and_the_model_rows_for_them(root):
