@@ -25,9 +25,9 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
-	@$(BIN)/python -m stages.check
+	@$(BIN)/python -m tools.check
 	@$(BIN)/dvc repro
-	@$(BIN)/python -m stages.summary
+	@$(BIN)/python -m tools.summary
 
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest

@@ -22,7 +22,7 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks import work
-from stages.core.files import write_text
+from rlhf.runtime.files import write_text
 
 OUT = Path("metrics/benchmarks.json")
 PLOT = Path("metrics/plots/benchmarks.svg")

@@ -14,12 +14,16 @@ from typing import Any
 
 import numpy
 
+from rlhf.evaluation import statistics
+from rlhf.models import placement
+from rlhf.params.base import load
+from rlhf.params.ppo import PpoInputs
+from rlhf.records import records
+from rlhf.runtime import seeds
+from rlhf.runtime.files import write_text
+from rlhf.sampling import rollouts
+from rlhf.world.grading import gold
 from stages import ppo
-from stages.core import models, records, rollouts, seeds, statistics
-from stages.core.files import write_text
-from stages.params.base import load
-from stages.params.ppo import PpoInputs
-from stages.world import gold
 
 OUT = Path("metrics/dtypes.json")
 DTYPES = ("float32", "bfloat16")
@@ -30,7 +34,7 @@ def gold_after_ppo(dtype: str, seed: int) -> dict[str, list[float]]:
     """Return gold of each validation prompt's answer, {decoding: [B]}."""
     params = load(Path("."), PpoInputs)
     low = params.model_copy(update={"runtime": params.runtime.model_copy(update={"dtype": dtype})})
-    models.prepare(low.runtime, seed)
+    placement.prepare(low.runtime, seed)
     source = Path("data/collect_prompts")
     players = ppo.assemble(Path("data/sft"), Path("data/reward_model/r1"), low, seed)
     prompts = ppo.tokenised(players.tokenizer, records.read(source / "prompts.ppo.jsonl"), low.ppo)

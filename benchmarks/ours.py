@@ -11,15 +11,18 @@ from unittest import mock
 import torch
 
 from benchmarks import work
+from rlhf.models import placement
+from rlhf.params.base import parse
+from rlhf.params.ppo import Ppo
+from rlhf.params.reward_model import RewardModel
+from rlhf.params.runtime import Runtime
+from rlhf.params.sft import Sft
+from rlhf.preferences import preference_training, rewards
+from rlhf.preferences.preference_training import Group
+from rlhf.rl import experience
+from rlhf.rl.experience import Players, Prompt
+from rlhf.training import optimisation, supervised
 from stages import ppo
-from stages.core import experience, models, optimisation, preference_training, rewards, supervised
-from stages.core.experience import Players, Prompt
-from stages.core.preference_training import Group
-from stages.params.base import parse
-from stages.params.ppo import Ppo
-from stages.params.reward_model import RewardModel
-from stages.params.runtime import Runtime
-from stages.params.sft import Sft
 
 FOR_EVER = 10**6
 OPTIMISATION = {
@@ -53,12 +56,12 @@ def runtime(settings: dict) -> Runtime:
         threads=work.THREADS,
         workers=settings["workers"],
     )
-    models.prepare(made, 0)
+    placement.prepare(made, 0)
     return made
 
 
 def scalar_model(case: work.Case, seed: int, made: Runtime):
-    model = models.placed(work.scalar_model(case, "eager", seed), made).eval()
+    model = placement.placed(work.scalar_model(case, "eager", seed), made).eval()
     model.config.reward_activation, model.config.reward_pooling = "identity", "last"
     model.config.reward_likelihood_coef = 0.0
     model.config.reward_shift, model.config.reward_gain = 0.0, 1.0
@@ -108,8 +111,8 @@ def ppo_iterations(case: work.Case, settings: dict, inner_epochs: int, begin: Ca
     tokenizer = work.tokenizer(case)
     tokenizer.chat_template = ""
     frozen = [work.policy(case, "eager"), scalar_model(case, 1, made)]
-    reference, reward_model = (models.placed(model, made).eval().requires_grad_(False) for model in frozen)
-    started = models.placed(work.policy(case, "eager"), made).eval()
+    reference, reward_model = (placement.placed(model, made).eval().requires_grad_(False) for model in frozen)
+    started = placement.placed(work.policy(case, "eager"), made).eval()
     scorer = Scorer(reward_model, tokenizer, made)
     players = Players(started, scalar_model(case, 2, made), reference, scorer, tokenizer)
     prompts = [Prompt(str(number), [], ids) for number, ids in enumerate(work.prompts(case))]
@@ -153,7 +156,7 @@ def run_sft(case: work.Case, settings: dict) -> None:
         for ids, prompt in work.dialogues(case)
     ]
     updates = len(examples) // SFT["batch_size"]
-    model = models.placed(work.policy(case, "eager"), made)
+    model = placement.placed(work.policy(case, "eager"), made)
     turns.wait()
     for point in supervised.train(model, work.PAD, examples, [], params, made, seed=0):
         if point["step"] % updates == 0:

@@ -19,7 +19,10 @@ import torch
 from matplotlib.figure import Figure
 
 from benchmarks import ours, work
-from stages.core import batching, logprobs, models, rollouts
+from rlhf.engine import logprobs
+from rlhf.models import placement
+from rlhf.sampling import rollouts
+from rlhf.tokens import batching
 
 FOLDER = Path("metrics/plots")
 CASE = work.CASES["ppo_fixed_length"]
@@ -35,7 +38,7 @@ CURVES = {  # what is turned, its values, and what is measured
 def rollout(answer_tokens: int, batch: int) -> float:
     """Return the seconds of one rollout after a first one that warms up."""
     made = ours.runtime(SETTINGS)
-    model = models.placed(work.policy(CASE, "eager"), made).eval()
+    model = placement.placed(work.policy(CASE, "eager"), made).eval()
     prompts = batching.pad(work.prompts(CASE._replace(prompts=batch)), work.PAD, "left")
     draws = rollouts.uniforms(0, [str(row) for row in range(batch)], answer_tokens)
     seconds = []

@@ -45,15 +45,15 @@ def updates_per_second(threads: int, workers: int, num_updates: int) -> float:
     import torch
     from transformers import AutoModelForCausalLM
 
+    from rlhf.models import placement, shapes
+    from rlhf.params.base import load
+    from rlhf.params.pretrain import PretrainInputs
     from stages import pretrain
-    from stages.core import models, shapes
-    from stages.params.base import load
-    from stages.params.pretrain import PretrainInputs
 
     params = load(Path("."), PretrainInputs)
     runtime = params.runtime.model_copy(update={"threads": threads, "workers": workers})
     settings = params.pretrain.model_copy(update={"copying_steps": 0})
-    models.prepare(runtime, seed=0)
+    placement.prepare(runtime, seed=0)
     config = shapes.config(settings.shape, settings.vocab_size, pad_id=0, eos_id=1)
     model = AutoModelForCausalLM.from_config(config, attn_implementation=runtime.attention)
     rows = torch.randint(2, settings.vocab_size, (256, settings.sequence_tokens))

@@ -4,13 +4,19 @@ import random
 import sys
 from pathlib import Path
 
-from stages.core import agreement, chat, failures, launch, models, outputs, records, rollouts, seeds, tracking
-from stages.core.files import new_folder
-from stages.params.base import load
-from stages.params.collect_comparisons import CollectComparisons, CollectComparisonsInputs, Labelers
-from stages.params.rounds import Round
-from stages.params.runtime import Runtime
-from stages.world import gold, labelers
+from rlhf.models import loading, placement
+from rlhf.params.base import load
+from rlhf.params.collect_comparisons import CollectComparisons, CollectComparisonsInputs, Labelers
+from rlhf.params.rounds import Round
+from rlhf.params.runtime import Runtime
+from rlhf.preferences import agreement
+from rlhf.records import records
+from rlhf.runs import launch, tracking
+from rlhf.runtime import failures, outputs, seeds
+from rlhf.runtime.files import new_folder
+from rlhf.sampling import rollouts
+from rlhf.tokens import chat
+from rlhf.world.grading import gold, labelers
 
 STAGE = "collect_comparisons"
 FILES = ("train", "validation", "judge")
@@ -18,7 +24,7 @@ FILES = ("train", "validation", "judge")
 
 def main(root: Path = Path("."), round: str = "r1") -> None:
     params = load(root, CollectComparisonsInputs)
-    models.prepare(params.runtime, params.seed)
+    placement.prepare(params.runtime, params.seed)
     this, source = params.rounds[round], root / "data/collect_prompts"
     section = params.collect_comparisons
     with failures.explained(STAGE, None), tracking.stage_run(root, STAGE, round=round) as run:
@@ -52,7 +58,7 @@ def collect(root: Path, source: Path, this: Round, round: str, params: CollectCo
     }
     if section.labelers is None or section.max_prompts + section.max_judge_prompts == 0:
         return new
-    model, tokenizer = models.load_policy(root / "data" / this.policy, params.runtime)
+    model, tokenizer = loading.load_policy(root / "data" / this.policy, params.runtime)
     seed = seeds.derive(params.seed, STAGE, round)
     for name, (pool, most) in pools.items():
         prompts = [record for record in records.read(source / f"{pool}.jsonl") if "task" in record]
@@ -86,7 +92,7 @@ def sample(
         for start in range(0, len(some), chunk)
     ]
     for number, (temperature, part) in enumerate(parts, start=1):
-        with models.precision(runtime):
+        with placement.precision(runtime):
             answers = rollouts.answer(
                 model,
                 tokenizer,

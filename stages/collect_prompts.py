@@ -15,19 +15,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.core import data_card, files, launch, outputs, records, tracking
-from stages.core.cleaning import clean_document, clean_record
-from stages.core.columns import recognise
-from stages.core.documents import SeenDocuments, pieces, split_off_validation
-from stages.core.dropped import Dropped
-from stages.core.duplicates import prompt_text
-from stages.core.prompt_sets import Drops, Entry, arrange, assign, check_disjoint, check_not_empty, drop_duplicates
-from stages.core.rankings import within
-from stages.core.records import Record
-from stages.core.sources import Row, copy_probes, fingerprint, rows
-from stages.core.splitting import held_out_first
-from stages.params.base import load
-from stages.params.collect_prompts import CollectPrompts, CollectPromptsInputs, Source, inputs
+from rlhf.params.base import load
+from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, Source, inputs
+from rlhf.records import data_card, records
+from rlhf.records.cleaning import clean_document, clean_record
+from rlhf.records.columns import recognise
+from rlhf.records.documents import SeenDocuments, pieces, split_off_validation
+from rlhf.records.dropped import Dropped
+from rlhf.records.duplicates import prompt_text
+from rlhf.records.prompt_sets import Drops, Entry, arrange, assign, check_disjoint, check_not_empty, drop_duplicates
+from rlhf.records.rankings import within
+from rlhf.records.records import Record
+from rlhf.records.sources import Row, copy_probes, fingerprint, rows
+from rlhf.records.splitting import held_out_first
+from rlhf.runs import launch, tracking
+from rlhf.runtime import files, outputs
 
 STAGE = "collect_prompts"
 Progress = Callable[[int, int, Mapping[str, float]], None]  # (steps done, of how many, counts)

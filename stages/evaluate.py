@@ -13,24 +13,9 @@ from typing import Any
 
 import safetensors
 
-from stages.core import (
-    failures,
-    findings,
-    launch,
-    lineage,
-    model_card,
-    models,
-    outputs,
-    records,
-    report,
-    report_words,
-    seeds,
-    tracking,
-    verdicts,
-)
-from stages.core.files import new_folder, write_text
-from stages.core.findings import Findings
-from stages.core.policy_measures import (
+from rlhf.evaluation import findings, model_card, report, report_words, verdicts
+from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.policy_measures import (
     Jury,
     Policy,
     analytic,
@@ -44,13 +29,18 @@ from stages.core.policy_measures import (
     scored,
     temperature_sweep,
 )
-from stages.core.records import Record
-from stages.core.rewards import RewardScorer
-from stages.core.statistics import Bootstrap
-from stages.core.verdicts import Judged, Key
-from stages.params.base import load
-from stages.params.evaluate import EvaluateInputs
-from stages.params.rounds import Rounds
+from rlhf.evaluation.statistics import Bootstrap
+from rlhf.evaluation.verdicts import Judged, Key
+from rlhf.models import loading, placement
+from rlhf.params.base import load
+from rlhf.params.evaluate import EvaluateInputs
+from rlhf.params.rounds import Rounds
+from rlhf.preferences.rewards import RewardScorer
+from rlhf.records import records
+from rlhf.records.records import Record
+from rlhf.runs import launch, lineage, tracking
+from rlhf.runtime import failures, outputs, seeds
+from rlhf.runtime.files import new_folder, write_text
 
 STAGE = "evaluate"
 
@@ -58,13 +48,13 @@ STAGE = "evaluate"
 def main(root: Path = Path(".")) -> None:
     params = load(root, EvaluateInputs)
     folders = policy_folders(root, params.rounds)
-    models.prepare(params.runtime, params.seed)
+    placement.prepare(params.runtime, params.seed)
     last, source, settings = list(params.rounds)[-1], root / "data/collect_prompts", params.evaluate
     bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, seeds.derive(params.seed, STAGE, "bootstrap"))
     with failures.explained(STAGE, None), tracking.stage_run(root, STAGE) as run:
         files = [source / f"{name}.jsonl" for name in ("prompts.validation", "prompts.test", "documents.validation")]
         run.log_inputs([*files, *folders.values()], context="evaluation")
-        tokenizers = [models.load_tokenizer(folders[name]) for name in ("base", "sft")]
+        tokenizers = [loading.load_tokenizer(folders[name]) for name in ("base", "sft")]
         everything = [records.read(file) for file in files]
         fitting = [fit(everything[i], tokenizers, settings.max_prompt_tokens, files[i]) for i in (0, 1)]
         validation = drawn(fitting[0], settings.validation_prompts)
@@ -116,9 +106,9 @@ def interrogate(
 ) -> tuple[dict[Key, list[Judged]], dict[str, Any]]:
     """Ask every policy every prompt, once a decoding; return the scored answers, and what else was measured."""
     judged, sweep, best, kl, document_loss, curve = {}, [], {}, {}, {}, []
-    sft = Policy("sft", *models.load_policy(folders["sft"], jury.params.runtime))
+    sft = Policy("sft", *loading.load_policy(folders["sft"], jury.params.runtime))
     for step, (name, folder) in enumerate(folders.items(), start=1):
-        policy = sft if name == "sft" else Policy(name, *models.load_policy(folder, jury.params.runtime))
+        policy = sft if name == "sft" else Policy(name, *loading.load_policy(folder, jury.params.runtime))
         sampled, greedy = ask(policy, prompts, 1.0, jury), ask(policy, prompts, 0.0, jury)
         judged[name, "sampled"], judged[name, "greedy"] = scored(prompts, sampled, jury), scored(prompts, greedy, jury)
         if name != "sft":

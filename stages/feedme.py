@@ -2,28 +2,32 @@
 
 from pathlib import Path
 
-from stages.core import checkpoints, failures, launch, models, outputs, records, supervised_stage, tracking
-from stages.params.base import load
-from stages.params.feedme import FeedmeInputs
+from rlhf.models import loading, placement
+from rlhf.params.base import load
+from rlhf.params.feedme import FeedmeInputs
+from rlhf.records import records
+from rlhf.runs import checkpoints, launch, tracking
+from rlhf.runtime import failures, outputs
+from rlhf.training import supervised_stage
 
 STAGE = "feedme"
 
 
 def main(root: Path = Path(".")) -> None:
     params = load(root, FeedmeInputs)
-    models.prepare(params.runtime, params.seed)
+    placement.prepare(params.runtime, params.seed)
     policy, source = root / "data/sft", root / "data/collect_comparisons" / params.feedme.round
     train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
     states = checkpoints.opened(root, STAGE, params, [train_file, validation_file, policy])
     with failures.explained(STAGE, policy), tracking.stage_run(root, STAGE, states=states) as run:
         run.log_inputs([train_file, policy], context="training")
         run.log_inputs([validation_file], context="validation")
-        model = models.load_causal(policy, params.runtime, dropout=params.feedme.dropout)
+        model = loading.load_causal(policy, params.runtime, dropout=params.feedme.dropout)
         metrics = supervised_stage.fit(
             root,
             STAGE,
             model,
-            models.load_tokenizer(policy),
+            loading.load_tokenizer(policy),
             best_answers(records.read(train_file)),
             best_answers(records.read(validation_file)),
             params.feedme,

@@ -3,9 +3,13 @@
 import random
 from pathlib import Path
 
-from stages.core import checkpoints, failures, launch, models, outputs, records, reward_stage, seeds, tracking
-from stages.params.base import load
-from stages.params.reward_model import JudgeInputs
+from rlhf.models import placement
+from rlhf.params.base import load
+from rlhf.params.reward_model import JudgeInputs
+from rlhf.preferences import reward_stage
+from rlhf.records import records
+from rlhf.runs import checkpoints, launch, tracking
+from rlhf.runtime import failures, outputs, seeds
 
 STAGE = "judge"
 HELD_OUT_SHARE = 0.2  # of the set-aside prompts: they measure the judge, which is trained on the others
@@ -13,7 +17,7 @@ HELD_OUT_SHARE = 0.2  # of the set-aside prompts: they measure the judge, which 
 
 def main(root: Path = Path(".")) -> None:
     params = load(root, JudgeInputs)
-    models.prepare(params.runtime, params.seed)
+    placement.prepare(params.runtime, params.seed)
     out = root / "data" / STAGE
     file = root / "data/collect_comparisons" / params.judge.round / "comparisons.judge.jsonl"
     states = checkpoints.opened(root, STAGE, params, [file, reward_stage.backbone_of(root, params.judge)])

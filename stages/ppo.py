@@ -8,32 +8,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stages.core import (
-    advantages,
-    batching,
-    checkpoints,
-    clipping,
-    experience,
-    failures,
-    language_modelling,
-    launch,
-    logprobs,
-    models,
-    optimisation,
-    outputs,
-    overoptimisation,
-    records,
-    rewards,
-    seeds,
-    tracking,
-)
-from stages.core.chat import prompt_ids
-from stages.core.experience import Experience, Players, Prompt, Window, windows
-from stages.core.files import new_folder
-from stages.core.optimisation import Job, Share
-from stages.params.base import load
-from stages.params.ppo import Ppo, PpoInputs
-from stages.params.runtime import Runtime
+from rlhf.engine import logprobs
+from rlhf.models import forward, loading, placement, reward_head
+from rlhf.params.base import load
+from rlhf.params.ppo import Ppo, PpoInputs
+from rlhf.params.runtime import Runtime
+from rlhf.preferences import rewards
+from rlhf.records import records
+from rlhf.rl import advantages, clipping, experience, overoptimisation
+from rlhf.rl.experience import Experience, Players, Prompt, Window, windows
+from rlhf.runs import checkpoints, launch, tracking
+from rlhf.runtime import failures, outputs, seeds
+from rlhf.runtime.files import new_folder
+from rlhf.tokens import batching
+from rlhf.tokens.chat import prompt_ids
+from rlhf.training import language_modelling, optimisation
+from rlhf.training.optimisation import Job, Share
 
 STAGE = "ppo"
 PROMPTS = {"ppo": "prompts.ppo.jsonl", "sft": "demonstrations.train.jsonl"}
@@ -42,7 +32,7 @@ SHOWN = ("score", "kl", "entropy", "completion_tokens")
 
 def main(root: Path = Path("."), round: str = "r1") -> None:
     params = load(root, PpoInputs)
-    models.prepare(params.runtime, params.seed)
+    placement.prepare(params.runtime, params.seed)
     policy_folder, reward_folder = root / "data/sft", root / "data/reward_model" / round
     source, out = root / "data/collect_prompts", root / "data" / STAGE / round
     prompts_file = source / PROMPTS[params.ppo.prompts]
@@ -71,7 +61,7 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
                 peak = point["step"]
                 run.say(warning)
         with new_folder(out) as folder:
-            models.save(players.policy, players.tokenizer, folder)
+            loading.save(players.policy, players.tokenizer, folder)
         metrics = {name: mean_of_last(curve, name) for name in (*SHOWN, "missing_eos", "clip_share", "kl_coef")}
         metrics |= {"prompts": len(prompts), "episodes": len(curve) * params.ppo.batch_size}
         metrics |= {"over_optimised_at": peak} if peak else {}  # iteration
@@ -83,19 +73,19 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
 
 def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: int) -> Players:
     """Return policy, value model, frozen reference and reward model, each a model of its own (Stiennon 2020, G.1)."""
-    policy, tokenizer = models.load_policy(policy_folder, params.runtime)
-    reference = models.load_causal(policy_folder, params.runtime).requires_grad_(False)
+    policy, tokenizer = loading.load_policy(policy_folder, params.runtime)
+    reference = loading.load_causal(policy_folder, params.runtime).requires_grad_(False)
     scorer = rewards.RewardScorer(reward_folder, params.runtime)
     if params.ppo.value_init == "reward_model":
-        if models.is_encoder(scorer.model) or not rewards.same_tokens(tokenizer, scorer.tokenizer):
+        if reward_head.is_encoder(scorer.model) or not rewards.same_tokens(tokenizer, scorer.tokenizer):
             raise ValueError(
                 "params.yaml: ppo.value_init: 'reward_model' needs a reward model on the policy's backbone; "
                 "set it to 'policy', or reward_model.backbone to 'sft'"
             )
-        value_model = models.load_classifier(reward_folder, params.runtime)
+        value_model = loading.load_classifier(reward_folder, params.runtime)
     else:
-        value_model = models.new_reward_model(policy_folder, params.runtime, torch.Generator().manual_seed(seed))
-        models.scalar_head(value_model).weight.data.zero_()
+        value_model = reward_head.new_reward_model(policy_folder, params.runtime, torch.Generator().manual_seed(seed))
+        reward_head.scalar_head(value_model).weight.data.zero_()
         value_model.config.reward_activation = "identity"
         value_model.config.reward_shift, value_model.config.reward_gain = 0.0, 1.0
     scorer.model.requires_grad_(False)
@@ -240,11 +230,11 @@ def policy_shares(
         completions, mask, old = (
             tensor[some, :width] for tensor in (seen.completions, seen.completion_mask, seen.logprobs)
         )
-        with models.precision(runtime):
-            hidden = models.completion_states(players.policy, seen.ids[some, columns], seen.mask[some, columns], mask)
-            head = models.output_head(players.policy)
+        with placement.precision(runtime):
+            hidden = forward.completion_states(players.policy, seen.ids[some, columns], seen.mask[some, columns], mask)
+            head = forward.output_head(players.policy)
             found = logprobs.of_hidden(hidden, head, completions[mask], params.temperature)
-        current = models.spread(found, mask)
+        current = forward.spread(found, mask)
         loss = clipping.policy_loss(current, old, whitened[some, :width], mask, params.clip_range, num_tokens)
         change = 0.5 * ((current - old).detach() ** 2 * mask).sum() / num_tokens
         measures = {"policy_loss": loss.value, "clip_share": loss.clip_share, "approx_kl": change}
@@ -270,7 +260,7 @@ def value_shares(
     def clipped(window: Window) -> Share:
         some, columns, width = window
         old, wanted, mask = (tensor[some, :width] for tensor in (seen.values, returns, seen.completion_mask))
-        with models.precision(runtime):
+        with placement.precision(runtime):
             values = experience.values_of(players.value_model, seen.ids[some, columns], seen.mask[some, columns], mask)
         return Share(clipping.value_loss(values, old, wanted, mask, params.value_clip_range, num_tokens).value)
 

@@ -8,34 +8,23 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from stages.core import (
-    chat,
-    checkpoints,
-    failures,
-    initialisation,
-    language_modelling,
-    launch,
-    models,
-    muon,
-    optimisation,
-    outputs,
-    records,
-    seeds,
-    shapes,
-    tokenizer,
-    tracking,
-)
-from stages.core.files import new_folder
-from stages.params.base import load
-from stages.params.pretrain import Pretrain, PretrainInputs
-from stages.params.runtime import Runtime
+from rlhf.models import initialisation, loading, placement, shapes
+from rlhf.params.base import load
+from rlhf.params.pretrain import Pretrain, PretrainInputs
+from rlhf.params.runtime import Runtime
+from rlhf.records import records
+from rlhf.runs import checkpoints, launch, tracking
+from rlhf.runtime import failures, outputs, seeds
+from rlhf.runtime.files import new_folder
+from rlhf.tokens import chat, tokenizer
+from rlhf.training import language_modelling, muon, optimisation
 
 STAGE = "pretrain"
 
 
 def main(root: Path = Path(".")) -> None:
     params = load(root, PretrainInputs)
-    models.prepare(params.runtime, params.seed)
+    placement.prepare(params.runtime, params.seed)
     source = root / "data/collect_prompts"
     train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
     states = checkpoints.opened(root, STAGE, params, [train_file])
@@ -68,7 +57,7 @@ def main(root: Path = Path(".")) -> None:
             metrics |= {"validation_loss": loss}
         metrics |= copying(model, base_tokenizer, records.read(source / "copy_probes.jsonl"), params.runtime)
         with new_folder(root / "data" / STAGE) as folder:
-            models.save(model, base_tokenizer, folder)
+            loading.save(model, base_tokenizer, folder)
         outputs.write_curve(
             root, STAGE, outputs.thinned(curve) or [{"step": 0, "loss": metrics.get("validation_loss", 0.0)}]
         )
@@ -84,12 +73,12 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrai
     shape = shapes.SHAPES[params.pretrain.shape]
     made = tokenizer.train(texts, params.pretrain.vocab_size, shape.context)
     config = shapes.config(params.pretrain.shape, len(made), made.pad_token_id, made.eos_token_id)
-    models.set_dropout(config, 0.0)
+    loading.set_dropout(config, 0.0)
     torch.manual_seed(seeds.derive(params.seed, STAGE, "weights"))
     model = AutoModelForCausalLM.from_config(config, attn_implementation=params.runtime.attention)
     if params.pretrain.previous_token_heads:
         initialisation.add_previous_token_heads(model, params.pretrain.previous_token_heads)
-    return models.placed(model, params.runtime), made
+    return placement.placed(model, params.runtime), made
 
 
 def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
@@ -98,8 +87,8 @@ def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedMod
     Raises ValueError for weights that are not safetensors (pickles run code) and for a tokenizer without EOS.
     """
     path = str(root / params.path) if params.source == "local" else params.path
-    adopted = models.read_tokenizer(path, params.revision)
-    with models.reading(path):
+    adopted = loading.read_tokenizer(path, params.revision)
+    with loading.reading(path):
         model = AutoModelForCausalLM.from_pretrained(
             path,
             revision=params.revision,
@@ -120,7 +109,7 @@ def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedMod
         model.resize_token_embeddings(len(adopted))
     model.config.pad_token_id = adopted.pad_token_id
     model.generation_config.pad_token_id = adopted.pad_token_id
-    return models.placed(model, runtime), adopted
+    return placement.placed(model, runtime), adopted
 
 
 def count_steps(params: Pretrain) -> int:

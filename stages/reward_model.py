@@ -3,16 +3,20 @@
 import sys
 from pathlib import Path
 
-from stages.core import checkpoints, failures, launch, models, outputs, records, reward_stage, seeds, tracking
-from stages.params.base import load
-from stages.params.reward_model import RewardModelInputs
+from rlhf.models import placement
+from rlhf.params.base import load
+from rlhf.params.reward_model import RewardModelInputs
+from rlhf.preferences import reward_stage
+from rlhf.records import records
+from rlhf.runs import checkpoints, launch, tracking
+from rlhf.runtime import failures, outputs, seeds
 
 STAGE = "reward_model"
 
 
 def main(root: Path = Path("."), round: str = "r1") -> None:
     params = load(root, RewardModelInputs)
-    models.prepare(params.runtime, params.seed)
+    placement.prepare(params.runtime, params.seed)
     source, out = root / "data/collect_comparisons" / round, root / "data" / STAGE / round
     train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
     inputs = [train_file, validation_file, reward_stage.backbone_of(root, params.reward_model)]

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.ablate import laid_over
-from stages.core.files import write_text
-from stages.params.base import ParamsError, load, read_yaml
-from stages.params.evaluate import EvaluateInputs
+from rlhf.params.base import ParamsError, load, read_yaml
+from rlhf.params.evaluate import EvaluateInputs
+from rlhf.runtime.files import write_text
 from study import measure, params, workspace
 from study.workspace import Finished
+from tools.ablate import laid_over
 
 PRESET = Path("presets/laptop.yaml")
 OUT = Path("metrics/study/cells")

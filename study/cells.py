@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.core import statistics
-from stages.core.statistics import Bootstrap, Interval
+from rlhf.evaluation import statistics
+from rlhf.evaluation.statistics import Bootstrap, Interval
 
 FOLDER = Path("metrics/study/cells")
 BOOTSTRAP = Bootstrap(resamples=2000, coverage=0.95, seed=0)

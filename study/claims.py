@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from stages.core.files import write_text
-from stages.core.report_page import Table
-from stages.core.statistics import Interval
-from stages.params.base import Params, ParamsError
+from rlhf.evaluation.report_page import Table
+from rlhf.evaluation.statistics import Interval
+from rlhf.params.base import Params, ParamsError
+from rlhf.runtime.files import write_text
 from study import cells, readme, tables
 from study.effects import AnyEffect
 from study.params import typed

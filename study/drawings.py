@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import plots
-from stages.core.plots import Line
+from rlhf.evaluation import plots
+from rlhf.evaluation.plots import Line
 
 WINDOW = 5  # iterations that are averaged for a curve
 

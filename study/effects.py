@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from stages.core import statistics
-from stages.core.statistics import Interval
-from stages.params.base import Params
+from rlhf.evaluation import statistics
+from rlhf.evaluation.statistics import Interval
+from rlhf.params.base import Params
 from study import cells
 from study.cells import Place
 

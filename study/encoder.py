@@ -19,8 +19,8 @@ from transformers import (
     set_seed,
 )
 
-from stages.core import records
-from stages.core.files import new_folder
+from rlhf.records import records
+from rlhf.runtime.files import new_folder
 from study import cell, params, workspace
 
 OUT = Path("study/encoder")

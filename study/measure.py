@@ -12,13 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import agreement, models, policy_measures, records, statistics
-from stages.core.records import Record
-from stages.core.reward_stage import GOLD_TIE, score_comparisons
-from stages.core.rewards import RewardScorer
-from stages.core.statistics import Bootstrap
-from stages.core.verdicts import Judged
-from stages.world import gold
+from rlhf.evaluation import policy_measures, statistics
+from rlhf.evaluation.statistics import Bootstrap
+from rlhf.evaluation.verdicts import Judged
+from rlhf.models import loading, placement
+from rlhf.preferences import agreement
+from rlhf.preferences.reward_stage import GOLD_TIE, score_comparisons
+from rlhf.preferences.rewards import RewardScorer
+from rlhf.records import records
+from rlhf.records.records import Record
+from rlhf.world.grading import gold
 from study.probes import capabilities, limits
 from study.workspace import Finished
 
@@ -28,7 +31,7 @@ DIGITS = 4
 
 def of_workspace(done: Finished, wanted: Sequence[str]) -> dict[str, Any]:
     """Return what the `wanted` measures find in a workspace."""
-    models.prepare(done.params.runtime, done.params.seed)
+    placement.prepare(done.params.runtime, done.params.seed)
     return {name: MEASURES[name](done) for name in wanted}
 
 
@@ -85,7 +88,7 @@ def _policy(done: Finished, name: str, place: str) -> dict[str, Any]:
 
 def test_prompts(done: Finished, limit: int) -> list[Record]:
     """Return the first `limit` of the prompts that `evaluate` asks."""
-    tokenizers = [models.load_tokenizer(done.data / name) for name in ("pretrain", "sft")]
+    tokenizers = [loading.load_tokenizer(done.data / name) for name in ("pretrain", "sft")]
     file = done.data / "collect_prompts/prompts.test.jsonl"
     fitting = policy_measures.fit(records.read(file), tokenizers, done.params.evaluate.max_prompt_tokens, file)
     return policy_measures.drawn(fitting, limit)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stages.params.base import AnyParams, Params, ParamsError, parse, read_yaml
+from rlhf.params.base import AnyParams, Params, ParamsError, parse, read_yaml
 
 FILE = Path("study/params.yaml")
 

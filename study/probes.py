@@ -8,12 +8,16 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
+from rlhf.evaluation import policy_measures
+from rlhf.evaluation.policy_measures import Jury, Policy
+from rlhf.params.evaluate import EvaluateInputs
+from rlhf.records import records
+from rlhf.records.records import Record
+from rlhf.runtime import seeds
+from rlhf.training import language_modelling
+from rlhf.world.asking import tasks
+from rlhf.world.grading import gold
 from stages import pretrain
-from stages.core import language_modelling, policy_measures, records, seeds
-from stages.core.policy_measures import Jury, Policy
-from stages.core.records import Record
-from stages.params.evaluate import EvaluateInputs
-from stages.world import gold, tasks
 from study.workspace import Finished
 
 CLOSED_QA, FEW_SHOT = ("owners", "replace"), ("groups", "repeat")  # types of probes in the form of documents

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from stages.core.files import write_text
+from rlhf.runtime.files import write_text
 
 FILE = Path("README.md")
 

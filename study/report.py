@@ -4,8 +4,8 @@ import csv
 import json
 from pathlib import Path
 
-from stages.core.files import write_text
-from stages.core.report_page import Plots, Section, Table, page
+from rlhf.evaluation.report_page import Plots, Section, Table, page
+from rlhf.runtime.files import write_text
 from study import claims, results, tables
 
 OUT = Path("metrics/study/report.html")

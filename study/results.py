@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from stages.core import overoptimisation
-from stages.core.files import new_folder, write_json, write_text
-from stages.core.overoptimisation import Form
-from stages.core.statistics import Interval
-from stages.params.base import ParamsError
+from rlhf.evaluation.statistics import Interval
+from rlhf.params.base import ParamsError
+from rlhf.rl import overoptimisation
+from rlhf.rl.overoptimisation import Form
+from rlhf.runtime.files import new_folder, write_json, write_text
 from study import cells, drawings, params, readme, tables
 
 SEEDS, LABORATORY, PLOTS = (

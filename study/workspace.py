@@ -14,18 +14,18 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-from stages import check
-from stages.core import models
-from stages.core.files import write_text
-from stages.core.policy_measures import Jury, Policy
-from stages.core.rewards import RewardScorer
-from stages.core.statistics import Bootstrap
-from stages.params.base import ParamsError
-from stages.params.evaluate import EvaluateInputs
+from rlhf.evaluation.policy_measures import Jury, Policy
+from rlhf.evaluation.statistics import Bootstrap
+from rlhf.models import loading
+from rlhf.params.base import ParamsError
+from rlhf.params.evaluate import EvaluateInputs
+from rlhf.preferences.rewards import RewardScorer
+from rlhf.runtime.files import write_text
 from study.params import Settings
+from tools import check
 
 FOLDER = Path(".study")
-COPIED = ("stages", "dvc.yaml", "dvc.lock", ".dvcignore")
+COPIED = ("rlhf", "stages", "tools", "dvc.yaml", "dvc.lock", ".dvcignore")
 EXPERIMENT = "study"
 
 
@@ -51,7 +51,7 @@ class Finished(NamedTuple):
         return Jury(scorer, scorer, self.params, Bootstrap(2000, 0.95, 0))
 
     def policy(self, name: str, place: str) -> Policy:
-        return Policy(name, *models.load_policy(self.data / place, self.params.runtime))
+        return Policy(name, *loading.load_policy(self.data / place, self.params.runtime))
 
 
 def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
@@ -69,7 +69,7 @@ def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
         if is_new:
             folder.rmdir()
         raise ParamsError("\n".join(mistake.replace("params.yaml", f"study cell '{name}'", 1) for mistake in mistakes))
-    for part in COPIED if is_new else COPIED[:2]:
+    for part in COPIED if is_new else COPIED[:4]:
         _copy(root / part, folder / part)
     if is_new and (root / "metrics").exists():
         _copy(root / "metrics", folder / "metrics")

@@ -3,23 +3,26 @@
     python -m tests.code_deps          list what differs
     python -m tests.code_deps --fix    rewrite the code deps and params in dvc.yaml, keeping its comments
 
-DVC follows no imports, so `deps` must name every module whose change could change an output.
+DVC follows no imports, so `deps` must name all code whose change could change an output: the stage's own file, the
+folders of rlhf/ that it imports from, directly or through others, and of params/ and runs/ the files: their sections
+and their byte-neutral modules are nothing to other stages.
 """
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = "stages"
+PACKAGES = ("rlhf", "stages", "tools", "study")
 LABORATORY = "study"
 FILES = ("dvc.yaml", "study/dvc.yaml")
 # These change no byte of an output, so that editing them reruns nothing. What only they import is left out as well.
-BYTE_NEUTRAL = {"stages/core/checkpoints.py", "stages/core/launch.py", "stages/core/tracking.py"}
+BYTE_NEUTRAL = {"rlhf/runs/checkpoints.py", "rlhf/runs/launch.py", "rlhf/runs/tracking.py"}
+BY_FILE = ("rlhf/params", "rlhf/runs")  # folders of which a stage lists files, not the whole
 
 
 def closure(start: str, root: Path = ROOT) -> set[str]:
@@ -39,13 +42,24 @@ def closure(start: str, root: Path = ROOT) -> set[str]:
     return found
 
 
+def listed(files: Collection[str]) -> list[str]:
+    """Return the deps that stand for these files: rlhf's folders as a whole, but for BY_FILE; sorted."""
+    whole = {file for file in files if file.startswith("rlhf/") and _folder(file) not in BY_FILE}
+    return sorted({*(set(files) - whole), *(_folder(file) for file in whole)})
+
+
+def _folder(file: str) -> str:
+    """Return the folder right below rlhf/ that a file lies in."""
+    return "/".join(file.split("/")[:2])
+
+
 def sections_read(stage: str, root: Path = ROOT) -> list[str]:
     """Return the sections that a stage's class <Stage>Inputs names, in its order.
 
     Raises ValueError if no module that the stage imports has that class.
     """
     name = "".join(word.capitalize() for word in stage.split("_")) + "Inputs"
-    for file in sorted(closure(f"{PACKAGE}/{stage}.py", root)):
+    for file in sorted(closure(f"stages/{stage}.py", root)):
         for node in ast.parse((root / file).read_text(encoding="utf-8"), file).body:
             if isinstance(node, ast.ClassDef) and node.name == name:
                 return [field.target.id for field in node.body if isinstance(field, ast.AnnAssign)]
@@ -59,13 +73,13 @@ def definition(pipeline: Any, stage: str) -> Any:
 
 
 def is_code(dep: str) -> bool:
-    """Return whether a dep is one of the package's files rather than data."""
-    return dep.startswith((f"{PACKAGE}/", f"{LABORATORY}/")) and dep.endswith(".py")
+    """Return whether a dep is code of ours rather than data."""
+    return dep.startswith("rlhf/") or (dep.startswith(tuple(f"{name}/" for name in PACKAGES)) and dep.endswith(".py"))
 
 
 def wanted_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
-    """Return `deps` with its code files replaced by the stage's import closure; data stays first, in its order."""
-    return [dep for dep in deps if not is_code(dep)] + sorted(closure(f"{PACKAGE}/{stage}.py", root))
+    """Return `deps` with its code replaced by what the stage imports; data stays first, in its order."""
+    return [dep for dep in deps if not is_code(dep)] + listed(closure(f"stages/{stage}.py", root))
 
 
 def wanted_params(stage: str, per_round: bool, root: Path = ROOT) -> list[str]:
@@ -81,9 +95,9 @@ def study_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
     modules = {f"{LABORATORY}/{'cell' if runs_cells else stage}.py"}
     if runs_cells:
         ran = [name for name in read_pipeline(root)["stages"] if stage == "chain" or name not in ("evaluate", "judge")]
-        modules |= {f"{PACKAGE}/{name}.py" for name in ran}
+        modules |= {f"stages/{name}.py" for name in ran}
     code = set().union(*(closure(module, root) for module in modules))
-    return [dep for dep in deps if not is_code(dep)] + sorted(code)
+    return [dep for dep in deps if not is_code(dep)] + listed(code)
 
 
 def read_pipeline(root: Path = ROOT, file: str = "dvc.yaml") -> Any:
@@ -151,7 +165,7 @@ def _imported_modules(tree: ast.AST) -> Iterator[str]:
 def _files_of(module: str, root: Path) -> list[str]:
     """Return the file of a module of this package and the __init__ files that Python runs before it."""
     parts = module.split(".")
-    if parts[0] not in (PACKAGE, LABORATORY):
+    if parts[0] not in PACKAGES:
         return []
     candidates = ["/".join(parts) + ".py"]
     candidates += ["/".join(parts[:length]) + "/__init__.py" for length in range(1, len(parts) + 1)]

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from stages.params.base import parse
-from stages.params.collect_prompts import SPLITS, CollectPrompts, CollectPromptsInputs, FileSource
+from rlhf.params.base import parse
+from rlhf.params.collect_prompts import SPLITS, CollectPrompts, CollectPromptsInputs, FileSource
 
 ALL = ["sft", "reward_model", "judge", "ppo", "validation", "test"]
 

@@ -19,7 +19,7 @@ from tests import toys
 def _one_thread_and_the_same_draws():
     import torch
 
-    from stages.core import parallel
+    from rlhf.runtime import parallel
 
     parallel.set_workers(1)
     torch.set_num_threads(1)

@@ -24,10 +24,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from stages import reproduce
-from stages.core import checkpoints, lineage
-from stages.core.files import write_json
+from rlhf.runs import checkpoints, lineage
+from rlhf.runtime.files import write_json
 from tests.toys import REPO
+from tools import reproduce
 
 SHARE_IN_SAVES = 0.3  # of kills: within ten milliseconds of the beginning of a save
 SHARE_DAMAGED = 0.15  # of kills: the newest state is damaged before the next start

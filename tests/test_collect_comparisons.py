@@ -7,10 +7,11 @@ import shutil
 import pytest
 import torch
 
+from rlhf.params.base import parse, read_yaml
+from rlhf.records import records
+from rlhf.world.asking import tasks
+from rlhf.world.grading import gold
 from stages import collect_comparisons
-from stages.core import records
-from stages.params.base import parse, read_yaml
-from stages.world import gold, tasks
 from tests import toys
 
 FOLDER = "data/collect_comparisons/r1"

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from rlhf.params.base import ParamsError
+from rlhf.params.collect_prompts import SPLITS
+from rlhf.records import data_card, records
+from rlhf.records.duplicates import prompt_text
 from stages import collect_prompts
-from stages.core import data_card, records
-from stages.core.duplicates import prompt_text
-from stages.params.base import ParamsError
-from stages.params.collect_prompts import SPLITS
 from tests.collect_prompts_section import ALL, section, source, typed
 
 SUBJECTS = "river fox lamp garden harbour violin bakery glacier engine meadow".split()

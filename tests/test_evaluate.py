@@ -11,13 +11,18 @@ import torch
 from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
 
+from rlhf.evaluation import policy_measures
+from rlhf.evaluation.statistics import Bootstrap
+from rlhf.models import loading
+from rlhf.params.base import ParamsError, parse
+from rlhf.params.evaluate import Evaluate
+from rlhf.params.rounds import Round
+from rlhf.records import records
+from rlhf.sampling import rollouts
+from rlhf.tokens import chat, tokenizer
+from rlhf.world.asking import tasks
+from rlhf.world.grading import gold
 from stages import evaluate
-from stages.core import chat, models, policy_measures, records, rollouts, tokenizer
-from stages.core.statistics import Bootstrap
-from stages.params.base import ParamsError, parse
-from stages.params.evaluate import Evaluate
-from stages.params.rounds import Round
-from stages.world import gold, tasks
 
 SETTINGS = {
     "test_prompts": 24,
@@ -214,7 +219,7 @@ def test_the_gold_labeler_is_asked_about_the_answer_given(root):
 
 def test_prompts_too_long_are_left_out_and_none_left_is_refused(root):
     file = root / "data/collect_prompts/prompts.test.jsonl"
-    prompts, trained = records.read(file), models.load_tokenizer(root / "data/sft")
+    prompts, trained = records.read(file), loading.load_tokenizer(root / "data/sft")
     lengths = sorted(len(chat.prompt_ids(trained, prompt["messages"])) for prompt in prompts)
     limit = lengths[len(lengths) // 2]
     kept = policy_measures.fit(prompts, [trained], limit, file)

@@ -5,8 +5,9 @@ import shutil
 
 import torch
 
+from rlhf.models import loading
+from rlhf.records import records
 from stages import feedme
-from stages.core import models, records
 from tests import toys
 
 
@@ -37,7 +38,7 @@ def test_run_twice_it_writes_the_same_bytes(root, tokenizer, tmp_path):
     written = toys.file_bytes(root / "data/feedme") | toys.file_bytes(root / "metrics")
     assert written == toys.file_bytes(again / "data/feedme") | toys.file_bytes(again / "metrics")
     assert json.loads(written["feedme.json"])["feedme"]["demonstrations"] == 8
-    policy, made = models.load_policy(root / "data/feedme", toys.runtime())
-    start, _ = models.load_policy(root / "data/sft", toys.runtime())
+    policy, made = loading.load_policy(root / "data/feedme", toys.runtime())
+    start, _ = loading.load_policy(root / "data/sft", toys.runtime())
     assert made.chat_template == tokenizer.chat_template
     assert not torch.equal(policy.lm_head.weight, start.lm_head.weight)

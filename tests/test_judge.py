@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from rlhf.records import records
 from stages import judge
-from stages.core import records
 from tests import toys
 
 

@@ -5,10 +5,12 @@ import shutil
 import pytest
 import torch
 
+from rlhf.models import loading
+from rlhf.params.ppo import Ppo, PpoInputs
+from rlhf.preferences import rewards
+from rlhf.rl import advantages, clipping, experience
+from rlhf.rl.experience import Players, Prompt
 from stages import ppo
-from stages.core import advantages, clipping, experience, models, rewards
-from stages.core.experience import Players, Prompt
-from stages.params.ppo import Ppo, PpoInputs
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -148,7 +150,7 @@ def ready(root, tokenizer):
 
 
 def inputs(root) -> PpoInputs:
-    from stages.params.base import load
+    from rlhf.params.base import load
 
     return load(root, PpoInputs)
 
@@ -206,8 +208,8 @@ def test_the_stage_run_twice_writes_the_same_bytes(ready, tmp_path):
     written = toys.file_bytes(ready / "data/ppo/r1") | toys.file_bytes(ready / "metrics")
     assert written == toys.file_bytes(again / "data/ppo/r1") | toys.file_bytes(again / "metrics")
     assert {"model.safetensors", "config.json", "tokenizer.json", "ppo/r1.json", "plots/ppo/r1.csv"} <= set(written)
-    policy, _ = models.load_policy(ready / "data/ppo/r1", RUNTIME)
-    start, _ = models.load_policy(ready / "data/sft", RUNTIME)
+    policy, _ = loading.load_policy(ready / "data/ppo/r1", RUNTIME)
+    start, _ = loading.load_policy(ready / "data/sft", RUNTIME)
     assert not torch.equal(policy.lm_head.weight, start.lm_head.weight)
 
 

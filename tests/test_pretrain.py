@@ -7,9 +7,11 @@ from itertools import islice
 import pytest
 import torch
 
+from rlhf.models import loading
+from rlhf.params.pretrain import Pretrain
+from rlhf.tokens import chat
+from rlhf.training import language_modelling
 from stages import pretrain
-from stages.core import chat, language_modelling, models
-from stages.params.pretrain import Pretrain
 from tests import toys
 
 
@@ -27,7 +29,7 @@ def test_run_twice_it_writes_the_same_bytes(root, tmp_path):
     assert written == toys.file_bytes(again / "data/pretrain") | toys.file_bytes(again / "metrics")
     metrics = json.loads(written["pretrain.json"])["pretrain"]
     assert set(metrics["copying"]) == {"last_word"}
-    model, tokenizer = models.load_policy(root / "data/pretrain", toys.runtime())
+    model, tokenizer = loading.load_policy(root / "data/pretrain", toys.runtime())
     assert metrics["parameters"] == model.num_parameters()
     assert tokenizer.chat_template == chat.BASE_TEMPLATE
     assert model.config.vocab_size == len(tokenizer)

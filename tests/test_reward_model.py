@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
+from rlhf.preferences import rewards
+from rlhf.records import records
 from stages import reward_model
-from stages.core import records, rewards
 from tests import toys
 
 

@@ -6,8 +6,9 @@ import shutil
 import pytest
 import torch
 
+from rlhf.models import loading
+from rlhf.tokens import chat
 from stages import sft
-from stages.core import chat, models
 from tests import toys
 
 
@@ -28,8 +29,8 @@ def written(root) -> dict[str, bytes]:
 def test_the_policy_answers_in_turns_and_its_measures_are_written(ready, template):
     toys.set_param(ready, "sft.template", template)
     sft.main(ready)
-    policy, tokenizer = models.load_policy(ready / "data/sft", toys.runtime())
-    base, base_tokenizer = models.load_policy(ready / "data/pretrain", toys.runtime())
+    policy, tokenizer = loading.load_policy(ready / "data/sft", toys.runtime())
+    base, base_tokenizer = loading.load_policy(ready / "data/pretrain", toys.runtime())
     assert tokenizer.chat_template == chat.FINE_TUNED[template]
     assert base_tokenizer.chat_template == chat.BASE_TEMPLATE
     assert tokenizer.get_vocab() == base_tokenizer.get_vocab()

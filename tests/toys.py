@@ -9,8 +9,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stages.core import chat, records
-from stages.params.base import read_yaml
+from rlhf.params.base import read_yaml
+from rlhf.records import records
+from rlhf.tokens import chat
 
 REPO = Path(__file__).resolve().parent.parent
 WORDS = ("red", "blue", "green", "amber", "violet", "silver")
@@ -34,14 +35,14 @@ def gradients(model, parts):
 
 
 def runtime(dtype: str = "float32", attention: str = "eager"):
-    from stages.params.runtime import Runtime
+    from rlhf.params.runtime import Runtime
 
     return Runtime(device="cpu", dtype=dtype, attention=attention, processes=1, threads=1, workers=1)
 
 
 def tokenizer():
     """Return a trained tokenizer with the chat template, as `sft` leaves it."""
-    from stages.core import tokenizer as module
+    from rlhf.tokens import tokenizer as module
 
     made = module.train(TEXTS, vocab_size=340, context=64)
     made.chat_template = chat.CHAT_TEMPLATE
@@ -97,11 +98,11 @@ def likes_to_end(model, tokenizer, bias: float = 4.5):
 
 def players(tokenizer, folder: Path, family: str = "llama"):
     """Return random players of PPO; the reward model, saved to `folder`, is the value model's start."""
-    from stages.core import models
-    from stages.core.experience import Players
+    from rlhf.models import loading
+    from rlhf.rl.experience import Players
 
     judge = scorer(folder, reward_model(tokenizer, family), tokenizer)
-    value_model = models.load_classifier(folder, runtime())
+    value_model = loading.load_classifier(folder, runtime())
     started = likes_to_end(policy(tokenizer, family), tokenizer)
     return Players(started, value_model, policy(tokenizer, family, seed=5), judge, tokenizer)
 
@@ -119,16 +120,16 @@ class KnownReward:
 
 def save(folder: Path, model, tokenizer) -> Path:
     """Write a model folder and return it."""
-    from stages.core import models
+    from rlhf.models import loading
 
     folder.mkdir(parents=True, exist_ok=True)
-    models.save(model, tokenizer, folder)
+    loading.save(model, tokenizer, folder)
     return folder
 
 
 def scorer(folder: Path, model, tokenizer):
     """Return a reward scorer on a model that is first saved to `folder`."""
-    from stages.core.rewards import RewardScorer
+    from rlhf.preferences.rewards import RewardScorer
 
     return RewardScorer(save(folder, model, tokenizer), runtime())
 
@@ -237,7 +238,7 @@ def set_param(root: Path, name: str, value: Any) -> None:
 
 def section(schema, name: str, **changes: Any):
     """Return one section of the shrunken params as its typed class, with some values changed (nested ones as dicts)."""
-    from stages.params.base import parse
+    from rlhf.params.base import parse
 
     content = shrunken_params()[name]
     for key, value in changes.items():

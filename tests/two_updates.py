@@ -15,27 +15,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlhf.models import loading, placement
+from rlhf.params.base import parse
+from rlhf.params.ppo import Ppo
+from rlhf.params.pretrain import Pretrain
+from rlhf.params.reward_model import RewardModel
+from rlhf.params.supervised import Supervised
+from rlhf.preferences import preference_training, rewards
+from rlhf.rl import experience
+from rlhf.rl.experience import Players
+from rlhf.runs import lineage
+from rlhf.runtime import distributed, failures, parallel
+from rlhf.sampling import rollouts
+from rlhf.training import language_modelling, optimisation, supervised
 from stages import ppo, pretrain
-from stages.core import (
-    distributed,
-    experience,
-    failures,
-    language_modelling,
-    lineage,
-    models,
-    optimisation,
-    parallel,
-    preference_training,
-    rewards,
-    rollouts,
-    supervised,
-)
-from stages.core.experience import Players
-from stages.params.base import parse
-from stages.params.ppo import Ppo
-from stages.params.pretrain import Pretrain
-from stages.params.reward_model import RewardModel
-from stages.params.supervised import Supervised
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -94,7 +87,7 @@ def reinforcing(tokenizer, folder: Path) -> dict[str, Any]:
     kinds = {"ptx_coef": 2.0, "ema_decay": 0.5, "whiten_rewards": True, "kl_controller": controller}
     chosen = toys.section(Ppo, "ppo", **sizes, **kinds)
     started = toys.likes_to_end(toys.policy(tokenizer), tokenizer)
-    value_model, scorer = models.load_classifier(folder, RUNTIME), rewards.RewardScorer(folder, RUNTIME)
+    value_model, scorer = loading.load_classifier(folder, RUNTIME), rewards.RewardScorer(folder, RUNTIME)
     players = Players(started, value_model, toys.policy(tokenizer, seed=5), scorer, tokenizer)
     prompts = ppo.tokenised(tokenizer, toys.prompts(8), chosen)
     text = torch.randint(5, 300, (9, 16), generator=torch.Generator().manual_seed(2))
@@ -160,7 +153,7 @@ def break_down() -> None:
 
 
 def main(folder: Path) -> None:
-    models.prepare(RUNTIME, seed=0)
+    placement.prepare(RUNTIME, seed=0)
     found = {}
     for workers in (1, 2):
         parallel.set_workers(workers)

@@ -10,10 +10,10 @@ import time
 import psutil
 import pytest
 
-from stages import reproduce
-from stages.core import lineage
+from rlhf.runs import lineage
 from tests.integration import services
 from tests.integration.conftest import environment, run
+from tools import reproduce
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_two_ablations_through_the_queue_share_one_database(copy):
 
     for name, value in (("low_kl", 0.01), ("high_kl", 0.9)):
         (copy / f"{name}.yaml").write_text(f"ppo:\n  kl_coef: {value}\n")
-    told = run(copy, "python", "-m", "stages.ablate", "low_kl.yaml", "high_kl.yaml", "-j", "2")
+    told = run(copy, "python", "-m", "tools.ablate", "low_kl.yaml", "high_kl.yaml", "-j", "2")
     table = told[told.index("Mean score on the same prompts") :].splitlines()
     assert [line.split()[0] for line in table[2:5]] == ["params.yaml", "low_kl", "high_kl"]
     assert all(re.search(r"[+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", line) for line in table[3:5])

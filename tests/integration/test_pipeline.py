@@ -26,7 +26,7 @@ def test_every_file_of_metrics_is_an_output_that_dvc_knows(pipeline):
 
 
 def test_the_summary_answers_whether_rlhf_helped_and_links_to_the_run(pipeline):
-    text = run(pipeline.root, "python", "-m", "stages.summary")
+    text = run(pipeline.root, "python", "-m", "tools.summary")
     assert text.startswith("Did RLHF help? ")
     assert re.search(r"/#/experiments/\d+/runs/[0-9a-f]{32}", text)
     assert (pipeline.root / "data/evaluate/report.html").exists()

@@ -49,10 +49,11 @@ def test_another_clone_pulls_working_checkpoints_and_finds_their_runs(shared, te
     run(other, "dvc", "pull")
     assert "up to date" in run(other, "dvc", "repro")
     load = (
-        "from stages.core import models; from tests import toys; print(models.load_policy('data/sft', toys.runtime()))"
+        "from rlhf.models import loading; from tests import toys; "
+        "print(loading.load_policy('data/sft', toys.runtime()))"
     )
     assert "ForCausalLM" in run(other, "python", "-c", load)
-    told = run(other, "python", "-m", "stages.where", "data/sft")
+    told = run(other, "python", "-m", "tools.where", "data/sft")
     assert f"{team.mlflow}/#/experiments/" in told
     assert "by pretrain" in told
 

@@ -1,0 +1,232 @@
+"""The forward pass of GPT-2- and Llama-shaped decoders on a CPU: no padding, few passes over memory, few Python calls.
+
+transformers keeps the weights, their names and their files; where `supports` says no, its own forward pass is used.
+What is saved: padding is not computed at all; the last layer computes only the tokens that are asked for; GELU, softmax
+and rotation are single passes; a decoding step makes no masks anew and writes keys and values in place.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from rlhf.engine import activations, attention, norms, products, spans
+
+LLAMAS = {"LlamaModel", "Qwen2Model", "MistralModel"}
+
+
+class Layer(NamedTuple):
+    before_attention: Callable[[Tensor], Tensor]  # the two norms
+    before_mlp: Callable[[Tensor], Tensor]
+    project: Callable[[Tensor], Tensor]  # [N, D] -> [N, (H + 2 K) width]: queries, keys and values
+    out: Callable[[Tensor], Tensor]
+    mlp: Callable[[Tensor], Tensor]
+
+
+class Network(NamedTuple):
+    embed: Callable[[Tensor, Tensor], Tensor]  # ids, positions [N] -> [N, D]
+    rotation: Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None]
+    layers: list[Layer]
+    last_norm: Callable[[Tensor], Tensor]
+    heads: tuple[int, int]  # query heads; key and value heads
+
+    def project(self, layer: Layer, hidden: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Return the queries, keys and values of a layer's tokens, turned by their positions: [N, (H + 2 K) width]."""
+        projected = layer.project(layer.before_attention(hidden))
+        return projected if rotation is None else attention.rotated(projected, self.heads, rotation)
+
+
+def supports(model: PreTrainedModel) -> bool:
+    """Say whether this module computes exactly what the model's own forward pass does."""
+    base, config = model.base_model, model.config
+    if model.device.type != "cpu":
+        return False
+    if model.training and any(isinstance(part, nn.Dropout) and part.p > 0 for part in model.modules()):
+        return False
+    if type(base).__name__ == "GPT2Model":
+        plain = config.scale_attn_weights and not config.scale_attn_by_inverse_layer_idx
+        return plain and config.activation_function in ("gelu_new", "gelu_pytorch_tanh")
+    if type(base).__name__ in LLAMAS:
+        slides = getattr(config, "use_sliding_window", True) and getattr(config, "sliding_window", None) is not None
+        dropped = model.training and getattr(config, "attention_dropout", 0.0) > 0
+        return config.hidden_act == "silu" and not slides and not dropped
+    return False
+
+
+def hidden_states(
+    model: PreTrainedModel, ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, forked: bool
+) -> Tensor:
+    """Return the last hidden states of the wanted tokens, row after row: [M, D] in float32; as in `spans.stream`."""
+    network = _network(model, _each_time)
+    dtype = products.dtype(model.get_input_embeddings().weight)
+    tokens = spans.stream(ids, positions, segments, wanted, forked, partial(products.num_rows, of=dtype))
+    with products.as_written():
+        hidden = _read(network, tokens, attention.attend)
+    return hidden if tokens.wanted is None else hidden[tokens.wanted]
+
+
+def _read(network: Network, tokens: spans.Stream, attend: Callable[[Tensor, attention.Plan], Tensor]) -> Tensor:
+    """Return the last hidden states [M, D] of the sequences' ends; `attend` is a layer's attention, whoever asks."""
+    hidden = network.embed(tokens.ids, tokens.positions)
+    rotation = network.rotation(hidden, tokens.positions)
+    num_tokens, num_ends = len(tokens.ids), len(tokens.ids if tokens.rows is None else tokens.rows)
+    inner = attention.plan(tokens.groups, network.heads, num_tokens, num_tokens)
+    last = inner if tokens.rows is None else attention.plan(tokens.last_groups, network.heads, num_tokens, num_ends)
+    for number, layer in enumerate(network.layers):
+        is_last = number == len(network.layers) - 1
+        projected = network.project(layer, hidden, rotation)
+        if is_last and tokens.rows is not None:
+            hidden = hidden.index_select(0, tokens.rows)
+        hidden = hidden + layer.out(attend(projected, last if is_last else inner))
+        hidden = hidden + layer.mlp(layer.before_mlp(hidden))
+    return network.last_norm(hidden)
+
+
+class Decoder:
+    """Rows of one model, read and continued token by token; keys and values are written where they will stay."""
+
+    def __init__(self, model: PreTrainedModel, most_new_tokens: int):
+        self.network = _network(model, _once)
+        head = model.get_output_embeddings()
+        self.head = _once(head.weight.t(), head.bias)
+        self.most_new_tokens = most_new_tokens
+        self.caches: list[tuple[Tensor, Tensor]] = []  # of each layer: keys, values [B, G, capacity, width], float32
+        self.filled = 0
+        self.seen = self.positions = torch.empty(0)
+
+    def read(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        """Read left-padded prompts [B, P]; return the logits of their last tokens [B, V]."""
+        num_rows, width = ids.shape
+        ends = torch.zeros_like(mask)
+        ends[:, -1] = True
+        tokens = spans.stream(ids, positions, mask.long(), ends, forked=False)
+        row, column = mask.nonzero(as_tuple=True)
+
+        def attend(projected: Tensor, plan: attention.Plan) -> Tensor:
+            new = [part.float() for part in attention.parts(projected, self.network.heads)[1:]]
+            keys, values = self._empty(num_rows, width, new[0])
+            keys[row, :, column], values[row, :, column] = new
+            self.caches.append((keys, values))
+            return attention.read(projected, plan)[0]
+
+        with products.as_written():
+            hidden = _read(self.network, tokens, attend)
+            self.filled = width
+            self.seen = torch.zeros(num_rows, width + self.most_new_tokens, dtype=hidden.dtype)
+            self.seen[:, :width].masked_fill_(~mask, -torch.inf)
+            self.positions = positions[:, -1]
+            return self.head(hidden)
+
+    def choose(self, rows: Tensor) -> None:
+        """Go on with these rows [B'], a row any number of times."""
+        self.seen, self.positions = self.seen[rows], self.positions[rows]
+        chosen = []
+        for keys, values in self.caches:
+            new = self._empty_like(keys, len(rows)), self._empty_like(values, len(rows))
+            for to, source in zip(new, (keys, values), strict=True):
+                to[:, :, : self.filled] = source[rows, :, : self.filled]
+            chosen.append(new)
+        self.caches = chosen
+
+    def step(self, ids: Tensor) -> Tensor:
+        """Append one token to each row [B]; return the logits of what comes next [B, V]."""
+        place, end = self.filled, self.filled + 1
+        self.positions = self.positions + 1
+        hidden = self.network.embed(ids, self.positions)
+        rotation = self.network.rotation(hidden, self.positions)
+        with products.as_written():
+            for layer, (keys, values) in zip(self.network.layers, self.caches, strict=True):
+                projected = self.network.project(layer, hidden, rotation)
+                asking, keys[:, :, place], values[:, :, place] = attention.parts(projected, self.network.heads)
+                read = self._attend(asking.float(), keys[:, :, :end], values[:, :, :end])
+                hidden = hidden + layer.out(read)
+                hidden = hidden + layer.mlp(layer.before_mlp(hidden))
+            self.filled = end
+            return self.head(self.network.last_norm(hidden))
+
+    def _attend(self, asking: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Return what one query a row reads, [B, H width]; asking [B, H, width], keys and values [B, G, T, width]."""
+        num_rows, num_heads, end, width = keys.shape
+        grouped = asking.reshape(num_rows * num_heads, -1, width)  # [B G, H / G, width]
+        scores = torch.bmm(grouped, keys.flatten(0, 1).transpose(1, 2)).mul_(width**-0.5)
+        scores.view(num_rows, num_heads, -1, end).add_(self.seen[:, None, None, :end])
+        return torch.bmm(scores.softmax(-1), values.flatten(0, 1)).view(num_rows, -1)
+
+    def _empty(self, num_rows: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (num_rows, like.shape[1], width + self.most_new_tokens, like.shape[2])
+        return like.new_zeros(shape), like.new_zeros(shape)
+
+    @staticmethod
+    def _empty_like(cache: Tensor, num_rows: int) -> Tensor:
+        return cache.new_zeros(num_rows, *cache.shape[1:])
+
+
+Affine = Callable[[Tensor, Tensor | None], Callable[[Tensor], Tensor]]  # weight [D, E], bias [E] -> x [N, D] -> [N, E]
+
+
+def _network(model: PreTrainedModel, affine: Affine) -> Network:
+    base = model.base_model
+    return (_gpt2 if type(base).__name__ == "GPT2Model" else _llama)(base, affine)
+
+
+def _each_time(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Lower the weight anew in each product."""
+    return partial(products.affine, weight=weight, bias=bias, of=products.dtype(weight))
+
+
+def _once(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """Lower the weight now, for many small products."""
+    dtype = products.dtype(weight)
+    return partial(products.affine, weight=weight.to(dtype), bias=None if bias is None else bias.to(dtype), of=dtype)
+
+
+def _gpt2(base: nn.Module, affine: Affine) -> Network:
+    def layer(block) -> Layer:
+        modules = block.mlp.c_fc, block.mlp.c_proj, block.attn.c_attn, block.attn.c_proj
+        inner, outer, project, out = (affine(module.weight, module.bias) for module in modules)
+        return Layer(block.ln_1, block.ln_2, project, out, lambda x: outer(activations.gelu(inner(x))))
+
+    heads = base.config.n_head
+    return Network(
+        embed=lambda ids, positions: base.wte(ids) + base.wpe(positions),
+        rotation=lambda hidden, positions: None,
+        layers=[layer(block) for block in base.h],
+        last_norm=base.ln_f,
+        heads=(heads, heads),
+    )
+
+
+def _llama(base: nn.Module, affine: Affine) -> Network:
+    def norm(module: nn.Module) -> Callable[[Tensor], Tensor]:
+        return lambda x: norms.rms_norm(x, module.weight, module.variance_epsilon)
+
+    def linear(*modules: nn.Linear) -> Callable[[Tensor], Tensor]:
+        """Several layers that read the same states, side by side."""
+        biases = [module.bias for module in modules if module.bias is not None]
+        weight = torch.cat([module.weight for module in modules]) if len(modules) > 1 else modules[0].weight
+        return affine(weight.t(), torch.cat(biases) if biases else None)
+
+    def layer(block) -> Layer:
+        attention, mlp = block.self_attn, block.mlp
+        project = linear(attention.q_proj, attention.k_proj, attention.v_proj)
+        gate, up, down = linear(mlp.gate_proj), linear(mlp.up_proj), linear(mlp.down_proj)
+        before_attention, before_mlp = norm(block.input_layernorm), norm(block.post_attention_layernorm)
+        out = linear(attention.o_proj)
+        return Layer(before_attention, before_mlp, project, out, lambda x: down(functional.silu(gate(x)) * up(x)))
+
+    def rotation(hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        cosines, sines = base.rotary_emb(hidden, positions.unsqueeze(0))  # [1, N, width], both halves alike
+        half = cosines.shape[-1] // 2
+        return cosines[0, :, :half], sines[0, :, :half]
+
+    return Network(
+        embed=lambda ids, positions: base.embed_tokens(ids),
+        rotation=rotation,
+        layers=[layer(block) for block in base.layers],
+        last_norm=norm(base.norm),
+        heads=(base.config.num_attention_heads, base.config.num_key_value_heads),
+    )

@@ -1,0 +1,184 @@
+"""Log-probabilities, entropy and exact KL, in nats; from hidden states, logits are made some rows at a time.
+
+So memory does not grow with tokens times vocabulary, however long the batch.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+
+from rlhf.engine import products
+
+MOST_LOGITS = 2**22  # numbers that exist at once
+
+
+class Head(NamedTuple):
+    """What makes logits of hidden states; an nn.Linear will do as well."""
+
+    weight: Tensor  # [V, D]
+    bias: Tensor | None  # [V]
+
+
+class Measured(NamedTuple):
+    logprobs: Tensor  # [M] of the policy
+    reference_logprobs: Tensor  # [M]
+    entropies: Tensor  # [M] of the policy
+    kls: Tensor  # [M] exact KL(policy || reference)
+
+
+def of_hidden(hidden: Tensor, head: nn.Linear | Head, ids: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return log softmax(head(hidden) / temperature)[ids]: [M, D], [M] -> [M].
+
+    Where the logits do not fit into MOST_LOGITS, the gradient makes them again.
+    """
+    return _TokenLogprobs.apply(hidden, head.weight, head.bias, ids, temperature)
+
+
+@torch.no_grad()
+def measured(
+    hidden: Tensor,
+    head: nn.Linear,
+    reference_hidden: Tensor,
+    reference_head: nn.Linear,
+    ids: Tensor,
+    temperature: float,
+) -> Measured:
+    """Return what PPO asks of both models' hidden states [M, D] and of the sampled ids [M]."""
+    parts = []
+    ours, theirs = (_Logits(layer, len(ids), products.dtype(hidden)) for layer in (head, reference_head))
+    for rows in _chunks(len(ids), head.weight.shape[0]):
+        scaled = ours.scaled(hidden[rows], temperature)
+        normaliser, work = ours.normalised(scaled)
+        found = of_tokens(scaled, ids[rows]) - normaliser  # as in of_hidden, to the last bit
+        log_p = scaled.sub_(normaliser.unsqueeze(-1))
+        log_q = theirs.log_softmax(reference_hidden[rows], temperature)
+        parts.append((found, of_tokens(log_q, ids[rows]), entropy(log_p, work), exact_kl(log_p, log_q, work)))
+    return Measured(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def of_tokens(log_p: Tensor, ids: Tensor) -> Tensor:
+    """Return log_p[ids]: [..., V], [...] -> [...]."""
+    if log_p.shape[:-1] != ids.shape:
+        raise ValueError(f"log-probabilities {tuple(log_p.shape)} and ids {tuple(ids.shape)} must agree in all but V")
+    return log_p.gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+
+
+def entropy(log_p: Tensor, work: Tensor | None = None) -> Tensor:
+    """Return the entropy of each distribution: [..., V] -> [...]. `work`, of log_p's shape, is written over."""
+    return -torch.exp(log_p, out=work).mul_(log_p).sum(dim=-1)
+
+
+def exact_kl(log_p: Tensor, log_q: Tensor, work: Tensor | None = None) -> Tensor:
+    """Return KL(p || q) over the whole vocabulary: two [..., V] -> [...]. With `work`, both it and log_q are lost."""
+    difference = torch.sub(log_p, log_q, out=None if work is None else log_q)
+    return torch.exp(log_p, out=work).mul_(difference).sum(dim=-1)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of values where mask is True; both of one shape."""
+    return (values * mask).sum() / mask.sum()
+
+
+class _TokenLogprobs(Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, temperature: float
+    ) -> Tensor:
+        parts, chunks = [], _chunks(len(ids), weight.shape[0])
+        logits = _Logits(Head(weight, bias), len(ids), products.dtype(hidden))
+        for rows in chunks:
+            scaled = logits.scaled(hidden[rows], temperature)
+            normaliser, probabilities = logits.normalised(scaled)
+            parts.append(of_tokens(scaled, ids[rows]) - normaliser)
+        ctx.save_for_backward(hidden, weight, bias, ids, probabilities if len(chunks) == 1 else None)
+        ctx.temperature, ctx.dtype = temperature, logits.dtype
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, ids, kept = ctx.saved_tensors
+        logits = _Logits(Head(weight, bias), len(ids), ctx.dtype)
+        to_hidden, to_weight = [], torch.zeros_like(weight)
+        to_bias = torch.zeros_like(bias) if bias is not None else None
+        for rows in _chunks(len(ids), weight.shape[0]):
+            share = gradient[rows].unsqueeze(1) / ctx.temperature  # d log p / d logits = (1[token] - softmax) / T
+            if kept is None:
+                _, probabilities = logits.normalised(logits.scaled(hidden[rows], ctx.temperature))
+                to_logits = probabilities.mul_(-share)
+            else:
+                to_logits = kept * -share
+            to_logits.scatter_add_(1, ids[rows].unsqueeze(1), share)
+            if to_bias is not None:
+                to_bias += to_logits.sum(0)
+            low, states = logits.lowered(to_logits), _filled(hidden[rows], ctx.dtype)
+            to_hidden.append((low @ logits.weight)[: len(share)])
+            if ctx.dtype == weight.dtype:
+                to_weight.addmm_(low.t(), states)
+            else:  # some of the vocabulary at a time, for a sum of two dtypes makes a copy of the lower one
+                for words in _chunks(*weight.shape):
+                    to_weight[words].add_(low[:, words].t() @ states)
+        return torch.cat(to_hidden).to(hidden.dtype), to_weight, to_bias, None, None
+
+
+class _Logits:
+    """Room for one chunk of a head's logits, used again for each: glibc's heap, which PyTorch aligns its blocks in,
+    seldom takes a freed large block for the next one of its size, and would grow with tokens times vocabulary.
+    """
+
+    def __init__(self, head: nn.Linear | Head, num_rows: int, dtype: torch.dtype):
+        self.bias, self.dtype = head.bias, dtype
+        self.weight = head.weight.detach().to(dtype)
+        most = min(num_rows, _chunk_rows(head.weight.shape[0]))
+        shape = products.num_rows(most, dtype), head.weight.shape[0]
+        self.exact, self.shares = (torch.empty(shape, device=head.weight.device) for _ in range(2))
+        self.low = self.exact if dtype == torch.float32 else torch.empty(shape, dtype=dtype, device=head.weight.device)
+
+    def scaled(self, hidden: Tensor, temperature: float) -> Tensor:
+        """Return logits / temperature [n, V] in float32, until the next call; the product is computed in `dtype`."""
+        states = _filled(hidden, self.dtype)
+        with products.as_written():
+            torch.mm(states, self.weight.t(), out=self.low[: len(states)])
+        logits = self.exact[: len(hidden)]
+        if self.low is not self.exact:
+            logits.copy_(self.low[: len(hidden)])
+        if self.bias is not None:
+            logits.add_(self.bias)
+        return logits if temperature == 1 else logits.div_(temperature)
+
+    def normalised(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log-sum-exp [n] and the softmax of [n, V], until the next call: one pass makes both, the largest
+        share is 1 / sum.
+        """
+        probabilities = torch.softmax(scaled, dim=-1, out=self.shares[: len(scaled)])
+        return scaled.amax(dim=-1) - probabilities.amax(dim=-1).log(), probabilities
+
+    def log_softmax(self, hidden: Tensor, temperature: float) -> Tensor:
+        """Return log-probabilities [n, V], until the next call."""
+        scaled = self.scaled(hidden, temperature)
+        return torch.log_softmax(scaled, dim=-1, out=self.shares[: len(scaled)])
+
+    def lowered(self, values: Tensor) -> Tensor:
+        """Return values [n, V] in `dtype`, until the next call, with rows of zeros as `products.num_rows` asks."""
+        if self.low is self.exact:
+            return values
+        made = self.low[: products.num_rows(len(values), self.dtype)]
+        made[: len(values)].copy_(values)
+        made[len(values) :] = 0
+        return made
+
+
+def _filled(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return rows [n, D] in `dtype`, and zeros after them as `products.num_rows` asks."""
+    num_more = products.num_rows(len(rows), dtype) - len(rows)
+    return nn.functional.pad(rows.to(dtype), (0, 0, 0, num_more)) if num_more else rows.to(dtype)
+
+
+def _chunks(num_rows: int, num_columns: int) -> list[slice]:
+    size = _chunk_rows(num_columns)
+    return [slice(start, start + size) for start in range(0, num_rows, size)]
+
+
+def _chunk_rows(num_columns: int) -> int:
+    return max(1, MOST_LOGITS // num_columns)

@@ -1,0 +1,157 @@
+"""Who wins: every answer is scored once by all who may judge it, then policies are compared prompt by prompt.
+
+The verdict on a prompt with a `task` is the gold labeler's, on any other the judge's (a reward model of its own).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rlhf.evaluation import statistics
+from rlhf.evaluation.statistics import Array, Bootstrap, Interval
+from rlhf.params.evaluate import TieThreshold
+from rlhf.preferences.rewards import RewardScorer
+from rlhf.records.records import Record
+from rlhf.sampling.rollouts import Answer
+from rlhf.world.grading import gold
+
+MEASURES = ("verdict", "strict", "judge", "reward_model")
+Key = tuple[str, str]  # policy, decoding
+
+
+class Judged(NamedTuple):
+    """One answer and what was measured of it; gold, strict and criteria are None without a `task`.
+
+    The answers that the report shows have a score by the reward model and by the judge; others may lack them.
+    """
+
+    text: str
+    num_tokens: int  # without EOS
+    finished: bool
+    repetition: float  # share of token pairs used before
+    reward_model: float | None
+    judge: float | None
+    gold: float | None
+    strict: float | None
+    criteria: dict[str, float] | None
+
+    @property
+    def verdict(self) -> float:
+        decided = self.judge if self.gold is None else self.gold
+        assert decided is not None
+        return decided
+
+
+class Comparison(NamedTuple):
+    """A question of the form: how often does `first` beat `second`, decided by `measure`?"""
+
+    name: str
+    first: Key
+    second: Key
+    measure: str = "verdict"
+    length_controlled: bool = False
+
+
+class WinRate(NamedTuple):
+    comparison: Comparison
+    interval: Interval
+    prompts: int
+
+
+def judge_answers(
+    prompts: Sequence[Record],
+    answers: Sequence[Answer],
+    reward_model: RewardScorer | None,
+    judge: RewardScorer | None,
+    batch_size: int,
+) -> list[Judged]:
+    """Return each prompt's answer with its scores; a scorer that is not needed here may be None."""
+    messages, texts = [prompt["messages"] for prompt in prompts], [answer.text for answer in answers]
+    rewards, judgements = (
+        scorer.score_texts(messages, texts, batch_size) if scorer else [None] * len(texts)
+        for scorer in (reward_model, judge)
+    )
+    judged = []
+    for prompt, answer, reward, judgement in zip(prompts, answers, rewards, judgements, strict=True):
+        tokens = answer.token_ids[:-1] if answer.finished else answer.token_ids
+        scored = gold.score(prompt["task"], answer.text) if "task" in prompt else None
+        strict = float(gold.strict(prompt["task"], answer.text)) if "task" in prompt else None
+        score, criteria = (float(scored.score), dict(scored.criteria)) if scored else (None, None)
+        repeated = statistics.repetition(tokens)
+        judged.append(
+            Judged(answer.text, len(tokens), answer.finished, repeated, reward, judgement, score, strict, criteria)
+        )
+    return judged
+
+
+def compare(
+    comparison: Comparison, judged: Mapping[Key, Sequence[Judged]], ties: TieThreshold, bootstrap: Bootstrap
+) -> WinRate | None:
+    """Return the win rate with its interval over prompts; None where the measure knows none of the prompts."""
+    first, second = judged[comparison.first], judged[comparison.second]
+    known = [i for i, answer in enumerate(first) if value(answer, comparison.measure) is not None]
+    if not known:
+        return None
+    first, second = [first[i] for i in known], [second[i] for i in known]
+    outcome = outcomes(first, second, comparison.measure, ties)
+    if comparison.length_controlled:
+        ratio = [np.log((a.num_tokens + 1) / (b.num_tokens + 1)) for a, b in zip(first, second, strict=True)]
+        interval = statistics.length_controlled(outcome, ratio, bootstrap)
+    else:
+        interval = statistics.mean_interval(outcome, bootstrap)
+    return WinRate(comparison, interval, len(known))
+
+
+def outcomes(first: Sequence[Judged], second: Sequence[Judged], measure: str, ties: TieThreshold) -> Array:
+    """Return 1, 0 or 0.5 (a tie) a prompt [B]; the tie threshold is that of the scale that decides the prompt."""
+    by_gold = [measure == "strict" or (measure == "verdict" and answer.gold is not None) for answer in first]
+    thresholds = np.where(by_gold, ties.gold, ties.judge)  # [B]
+    return statistics.outcomes(
+        [value(answer, measure) for answer in first], [value(answer, measure) for answer in second], thresholds
+    )
+
+
+def value(answer: Judged, measure: str) -> float | None:
+    """Return the score that decides by `measure`, one of MEASURES."""
+    return getattr(answer, measure)
+
+
+def questions(earlier_rounds: Sequence[str], best_of: Sequence[int]) -> list[Comparison]:
+    """Return every comparison of the report; `ppo` is the last round's policy, `ppo_<round>` an earlier one's.
+
+    Names say the decoding unless both sides are sampled at temperature 1, and the measure unless it is the verdict.
+    """
+    asked = []
+    rivals = [("ppo", "sft"), ("ppo", "feedme"), ("feedme", "sft"), ("sft", "base")]
+    rivals += [("ppo", f"ppo_{name}") for name in earlier_rounds] + [(f"ppo_{name}", "sft") for name in earlier_rounds]
+    for first, second in rivals:
+        asked.append(Comparison(f"{first}_vs_{second}", (first, "sampled"), (second, "sampled")))
+        asked.append(Comparison(f"{first}_vs_{second}_greedy", (first, "greedy"), (second, "greedy")))
+    best = Comparison("ppo_vs_sft_best_temperature", ("ppo", "best_temperature"), ("sft", "best_temperature"))
+    asked.insert(2, best)
+    asked += [Comparison(f"ppo_vs_best_of_{n}", ("ppo", "sampled"), (f"best_of_{n}", "sampled")) for n in best_of]
+    for question in [question for question in asked if question.name in ("ppo_vs_sft", "ppo_vs_sft_greedy")]:
+        asked.append(question._replace(name=f"{question.name}_length_controlled", length_controlled=True))
+    for question in [question for question in asked if question.first[0] == "ppo" and "length" not in question.name]:
+        asked.append(question._replace(name=f"strict_{question.name}", measure="strict"))
+    for question in asked[:2]:
+        asked.append(question._replace(name=f"judge_{question.name}", measure="judge"))
+        asked.append(question._replace(name=f"reward_model_{question.name}", measure="reward_model"))
+    return asked
+
+
+def slices(prompts: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
+    """Return, for each way to divide the prompts, the indices of each part's prompts."""
+    parts: dict[str, dict[str, list[int]]] = {"category": {}, "language": {}, "kind": {}, "turns": {}}
+    for index, prompt in enumerate(prompts):
+        turns = "multi-turn" if sum(turn["role"] == "user" for turn in prompt["messages"]) > 1 else "single-turn"
+        places = {"category": prompt["category"], "language": prompt["language"], "turns": turns, "kind": kind(prompt)}
+        for division, part in places.items():
+            parts[division].setdefault(part, []).append(index)
+    return {division: dict(sorted(found.items())) for division, found in parts.items()}
+
+
+def kind(prompt: Record) -> str:
+    """Return the kind of task (harmful, look_alike, ...) of a prompt of the embedded world, else its category."""
+    return prompt["task"]["kind"] if "task" in prompt else prompt["category"]

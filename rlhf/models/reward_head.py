@@ -1,0 +1,119 @@
+"""The scalar head of reward and value models, and what a reward is: pooling, likelihood, activation, shift, gain."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from rlhf.engine import logprobs
+from rlhf.models.forward import completion_states, hidden_states, spread, tied_head
+from rlhf.models.loading import load_classifier
+from rlhf.params.runtime import Runtime
+from rlhf.tokens.batching import Forked, position_ids, predecessors
+
+
+def new_reward_model(path: Path | str, runtime: Runtime, generator: torch.Generator) -> PreTrainedModel:
+    """Return a classifier on the backbone in `path`, its scalar head drawn from N(0, 1 / (d + 1)) (Stiennon 2020)."""
+    model = load_classifier(path, runtime)
+    head = scalar_head(model)
+    draws = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
+    with torch.no_grad():
+        head.weight.copy_(draws)
+        if head.bias is not None:
+            head.bias.zero_()
+    return model
+
+
+def scalar_head(model: PreTrainedModel) -> nn.Linear:
+    """Return the linear layer that makes the scalar: `score` of decoders, `classifier` of encoders."""
+    head = getattr(model, "score", None) or getattr(model, "classifier", None)
+    if not isinstance(head, nn.Linear):
+        raise ValueError(f"{type(model).__name__} has no linear scalar head; adopt a decoder or a BERT-shaped encoder")
+    return head
+
+
+def is_encoder(model: PreTrainedModel) -> bool:
+    """Say whether the classifier's backbone is bidirectional (its head stands on a pooled token)."""
+    return not hasattr(model, "score")
+
+
+def sequence_rewards(
+    model: PreTrainedModel,
+    ids: Tensor,
+    mask: Tensor,
+    num_answer: Tensor | None = None,
+    pooling: str = "last",
+    likelihood_coef: float = 0.0,
+) -> Tensor:
+    """Return the raw reward of each row's answer: [B, T] -> [B]; not yet shifted: see `rewards.RewardScorer`.
+
+    An answer is the `num_answer` [B] last real tokens (None: the last one). `pooling` takes the scalar at the last of
+    them ("last") or the mean of theirs ("mean"); encoders have one of the whole sequence. To it comes likelihood_coef
+    times the mean log-likelihood of the answer's tokens, in nats, by the language model that the backbone and its tied
+    embeddings are: the implicit reward of SimPO (Meng et al. 2024, equation 4).
+    """
+    if is_encoder(model):
+        return model(input_ids=ids, attention_mask=mask.long()).logits.squeeze(-1).float()
+    left = mask.flip(1).cumsum(dim=1).flip(1)  # [B, T] real tokens from here to the end
+    answer = mask & (left <= (1 if num_answer is None else num_answer[:, None]))
+    owners = torch.arange(len(ids), device=ids.device)[:, None].masked_fill(~answer, -1)  # [B, T]
+    pooled = answer if pooling == "mean" else mask & (left == 1)
+    rows = _Rows(ids, position_ids(mask), mask.long(), "plain")
+    return _pooled_rewards(model, rows, owners, pooled, likelihood_coef, len(ids))
+
+
+def forked_rewards(model: PreTrainedModel, forked: Forked, pooling: str, likelihood_coef: float = 0.0) -> Tensor:
+    """Return what sequence_rewards gives for each answer, [N], from one pass over every prompt; decoders only."""
+    if pooling == "mean":
+        pooled = forked.owners >= 0
+    else:
+        pooled = torch.zeros_like(forked.owners, dtype=torch.bool)
+        pooled.view(-1)[forked.lasts] = True
+    rows = _Rows(forked.ids, forked.position_ids, forked.segments, "forked")
+    return _pooled_rewards(model, rows, forked.owners, pooled, likelihood_coef, len(forked.lasts))
+
+
+class _Rows(NamedTuple):
+    """Rows as `hidden_states` reads them."""
+
+    ids: Tensor  # [B, T]
+    positions: Tensor  # [B, T]
+    segments: Tensor  # [B, T]
+    kind: str
+
+
+def _pooled_rewards(
+    model: PreTrainedModel, rows: _Rows, owners: Tensor, pooled: Tensor, likelihood_coef: float, num_answers: int
+) -> Tensor:
+    """Return raw rewards [N]; owners [B, T]: whose token this is, -1 for no answer's; pooled: scalars that count."""
+    wanted = pooled
+    if likelihood_coef:
+        before = predecessors(rows.segments)  # [B T]
+        known = (owners.flatten() >= 0) & (before >= 0)  # the first token of a row that has no prompt follows nothing
+        wanted = pooled.flatten().index_fill(0, before[known], True).view_as(pooled)
+    hidden = hidden_states(model, rows.ids, rows.positions, rows.segments, wanted, rows.kind)  # [M, D]
+    of_pooled = hidden[pooled[wanted]] if likelihood_coef else hidden
+    rewards = _means(model.score(of_pooled).squeeze(-1).float(), owners[pooled], num_answers)
+    if likelihood_coef:
+        number = wanted.flatten().cumsum(0) - 1  # which of the M a place's state is
+        states = hidden[number[before[known]]]
+        likelihoods = logprobs.of_hidden(states, tied_head(model), rows.ids.flatten()[known])
+        rewards = rewards + likelihood_coef * _means(likelihoods, owners.flatten()[known], num_answers)
+    return rewards
+
+
+def _means(values: Tensor, owners: Tensor, num_owners: int) -> Tensor:
+    """Return the mean of each owner's values: two [M] -> [N]."""
+    sums = values.new_zeros(num_owners).index_add(0, owners, values)
+    return sums / torch.bincount(owners, minlength=num_owners).clamp(min=1)
+
+
+def token_values(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
+    """Return the scalar at the position before each real completion token: [B, T], [B, R] -> [B, R], 0 on padding.
+
+    Position t holds V(s_t): what the value model says before the t-th completion token is chosen.
+    """
+    hidden = completion_states(model, ids, mask, completion_mask)
+    return spread(model.score(hidden).squeeze(-1).float(), completion_mask)

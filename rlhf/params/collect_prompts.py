@@ -1,0 +1,247 @@
+"""Parameters of collect_prompts: where records come from, how they are cleaned, and how users are split."""
+
+import glob
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from rlhf.params.base import Params
+
+Split = Literal["sft", "reward_model", "judge", "ppo", "validation", "test"]
+Use = Literal["documents", "demonstrations", "comparisons", "prompts"]
+Meaning = Literal[
+    "text", "prompt", "input", "system", "response", "messages", "chosen", "rejected",
+    "responses", "scores", "ranking", "ranks", "labels", "labeler", "user", "category", "language",
+]  # fmt: skip
+PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
+Language = Literal["en", "zh", "other", "und"]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+TAKES: dict[Split, set[Use]] = {
+    "sft": {"demonstrations"},
+    "reward_model": {"prompts", "comparisons"},
+    "judge": {"prompts", "comparisons"},
+    "ppo": {"prompts"},
+    "validation": {"prompts", "comparisons", "demonstrations"},
+    "test": {"prompts", "comparisons"},
+}
+
+
+class Source(Params):
+    """What every kind of source says: its name, what is taken from its records, and which splits they may enter."""
+
+    name: Name
+    use: list[Use] = Field(min_length=1)
+    splits: list[Split]
+
+    @model_validator(mode="after")
+    def _splits_take_what_is_used(self) -> "Source":
+        if set(self.use) == {"documents"}:
+            if self.splits:
+                raise ValueError(f"source '{self.name}': use: [documents] enters no split; set splits: []")
+            return self
+        if not self.splits:
+            raise ValueError(f"source '{self.name}': splits is empty; list some of {', '.join(SPLITS)}")
+        for split in self.splits:
+            if not TAKES[split] & set(self.use):
+                allowed = ", ".join(sorted(TAKES[split]))
+                raise ValueError(f"source '{self.name}': split {split} takes {allowed}, but use is {list(self.use)}")
+        return self
+
+
+class WorldSource(Source):
+    """The embedded world: documents and prompts with demonstrations, made from a seed."""
+
+    kind: Literal["world"]
+    seed: int = Field(ge=0)
+    documents: int = Field(ge=0)
+    prompts: int = Field(ge=0)
+    facts: Literal["seen", "held_out"]
+    copy_probes: int = Field(ge=0)  # texts whose next word must be copied from them: pretrain tests the base on these
+
+
+class TableSource(Source):
+    """What files and hub data sets say beyond the common part."""
+
+    columns: dict[Meaning, str] | None
+    language: Language | None
+    category: str | None
+    limit: int | None = Field(ge=1)
+    licence: str | None
+
+
+class FileSource(TableSource):
+    """Local files; paths are relative to the folder of params.yaml and may hold *, ? and **."""
+
+    kind: Literal["file"]
+    paths: list[str] = Field(min_length=1)
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "text"]
+
+
+class HubSource(TableSource):
+    """A data set of the Hugging Face hub, or a local folder of one, read by `datasets.load_dataset`."""
+
+    kind: Literal["hub"]
+    id: str = Field(min_length=1)
+    subset: str | None
+    folder: str | None
+    split: str = Field(min_length=1)
+    revision: str | None
+
+
+class Limits(Params):
+    """Inclusive bounds of a length."""
+
+    min: int = Field(ge=0)
+    max: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Limits":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class NearDuplicates(Params):
+    threshold: float = Field(gt=0.0, le=1.0)
+    shingle_words: int = Field(ge=1, le=20)
+    permutations: int = Field(ge=16, le=1024)
+
+
+class Cleaning(Params):
+    normalise: bool
+    languages: list[Language] | None = Field(min_length=1)
+    prompt_characters: Limits
+    prompt_words: Limits
+    response_characters: Limits
+    personal_data: list[PersonalData]
+    exact_duplicates: bool
+    common_prefix_characters: int | None = Field(ge=1)
+    near_duplicates: NearDuplicates | None
+    max_prompts_per_user: int | None = Field(ge=1)
+
+
+class Documents(Params):
+    characters: Limits
+    personal_data: list[PersonalData]
+    separator: str
+    validation_share: float = Field(gt=0.0, lt=1.0)
+
+
+class Comparisons(Params):
+    min_responses: int = Field(ge=2)
+    max_responses: int = Field(ge=2)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Comparisons":
+        if self.min_responses > self.max_responses:
+            raise ValueError(f"min_responses {self.min_responses} is above max_responses {self.max_responses}")
+        return self
+
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Shares(Params):
+    """Share of users (of prompts where a source has no users) that goes to each split; they add up to 1."""
+
+    sft: Share
+    reward_model: Share
+    judge: Share
+    ppo: Share
+    validation: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> "Shares":
+        total = sum(getattr(self, split) for split in SPLITS)
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"shares add up to {total:g}, not 1")
+        return self
+
+
+Cap = Annotated[int, Field(ge=1)]
+
+
+class MaxPrompts(Params):
+    """Most prompts a split may hold; null: all."""
+
+    sft: Cap | None
+    reward_model: Cap | None
+    judge: Cap | None
+    ppo: Cap | None
+    validation: Cap | None
+    test: Cap | None
+
+
+AnySource = Annotated[WorldSource | FileSource | HubSource, Field(discriminator="kind")]
+
+
+class CollectPrompts(Params):
+    sources: list[AnySource] = Field(min_length=1)
+    cleaning: Cleaning
+    documents: Documents
+    comparisons: Comparisons
+    shares: Shares
+    max_prompts: MaxPrompts
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "CollectPrompts":
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"sources: the name '{name}' occurs twice; names make record ids, so they must differ")
+        return self
+
+    @model_validator(mode="after")
+    def _shares_and_sources_agree(self) -> "CollectPrompts":
+        for split in SPLITS:
+            feeding = [source.name for source in self.sources if split in source.splits]
+            if getattr(self.shares, split) > 0 and not feeding:
+                raise ValueError(f"shares.{split} is above 0, but no source lists {split} in its splits")
+        for source in self.sources:
+            if source.splits and not any(getattr(self.shares, split) for split in source.splits):
+                raise ValueError(f"source '{source.name}': all of its splits {list(source.splits)} have share 0")
+        return self
+
+
+class CollectPromptsInputs(Params):
+    """The sections that the stage reads."""
+
+    seed: int
+    collect_prompts: CollectPrompts
+
+
+def matches(pattern: str, root: Path) -> list[Path]:
+    """Return the files that a path of params.yaml names, sorted; raises FileNotFoundError with the fix if none."""
+    found = sorted(path for path in glob.glob(str(root / Path(pattern).expanduser()), recursive=True))
+    files = [Path(path) for path in found if Path(path).is_file()]
+    if not files:
+        raise FileNotFoundError(f"{pattern}: no such file under {root.resolve()}; mend the source's paths")
+    return files
+
+
+def inputs(params: CollectPrompts, root: Path = Path(".")) -> list[Path]:
+    """Return the local files that the sources name. Raises FileNotFoundError naming source and path."""
+    files = []
+    for number, source in enumerate(params.sources):
+        for pattern in source.paths if isinstance(source, FileSource) else []:
+            try:
+                files += matches(pattern, root)
+            except FileNotFoundError as error:
+                place = f"collect_prompts.sources.{number}.paths (source '{source.name}')"
+                raise FileNotFoundError(f"params.yaml: {place}: {error}") from None
+    return files
+
+
+def shares_of(params: CollectPrompts) -> Mapping[Split, float]:
+    """Return {split: share} in the order of SPLITS."""
+    return {split: getattr(params.shares, split) for split in SPLITS}
+
+
+def names_of(sources: Sequence[Source]) -> str:
+    """Return the sources' names for an error message."""
+    return ", ".join(source.name for source in sources)

@@ -1,0 +1,55 @@
+"""PPO and PPO-ptx, with the names of the papers: Schulman 2017, Ziegler 2019, Stiennon 2020, Ouyang 2022."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from rlhf.params.base import Params
+from rlhf.params.optimisation import Optimisation
+from rlhf.params.runtime import Runtime
+
+
+class KlController(Params):
+    kind: Literal["fixed", "adaptive"]
+    target: float = Field(gt=0)  # nats per sequence; read by the adaptive controller
+    horizon: int = Field(ge=1)  # episodes
+
+
+class Ppo(Params):
+    iterations: int = Field(ge=1)
+    batch_size: int = Field(ge=1)  # episodes an iteration
+    minibatch_size: int = Field(ge=1)  # episodes an update
+    micro_batch_size: int = Field(ge=1)  # episodes a forward pass; changes memory, not the gradient
+    inner_epochs: int = Field(ge=1)
+    temperature: float = Field(gt=0, le=5)  # of rollouts and of the log-probabilities alike
+    max_prompt_tokens: int = Field(ge=1)  # longer prompts are left out and counted
+    max_completion_tokens: int = Field(ge=1)
+    kl_coef: float = Field(ge=0)  # beta; the adaptive controller's first value
+    kl_controller: KlController
+    gamma: float = Field(ge=0, le=1)
+    lam: float = Field(ge=0, le=1)
+    clip_range: float = Field(gt=0)
+    value_clip_range: float = Field(gt=0)
+    whiten_rewards: bool  # variance only, the mean stays (Ziegler et al. 2019)
+    missing_eos_score: float  # takes the reward model's place where an answer did not end
+    ptx_coef: float = Field(ge=0)  # gamma of PPO-ptx; 0 = off
+    ptx_ratio: float = Field(gt=0)  # pretraining sequences an episode (Ouyang et al. 2022: 8)
+    ptx_sequence_tokens: int = Field(ge=8)
+    ema_decay: float = Field(ge=0, lt=1)  # of the policy's weights, an update; 0 = off (Ouyang et al. 2022: 0.992)
+    value_init: Literal["reward_model", "policy"]
+    prompts: Literal["ppo", "sft"]  # of which set: new ones, or the demonstrations' (paper: new ones)
+    monitor: Literal["off", "warn", "stop"]  # where gold's fitted peak lies behind (Gao et al. 2022)
+    policy_optimisation: Optimisation  # warmup_steps and schedule count iterations
+    value_optimisation: Optimisation
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> Self:
+        if self.batch_size % self.minibatch_size:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of minibatch_size {self.minibatch_size}")
+        return self
+
+
+class PpoInputs(Params):
+    seed: int = Field(ge=0)
+    runtime: Runtime
+    ppo: Ppo

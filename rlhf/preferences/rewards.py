@@ -1,0 +1,108 @@
+"""A trained reward model as a judge of texts: the one place where its activation, gain and shift are applied."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from rlhf.models import loading, placement, reward_head
+from rlhf.params.runtime import Runtime
+from rlhf.runtime import parallel
+from rlhf.tokens import batching, chat
+
+
+class Sequence(NamedTuple):
+    """Prompt and answer as one row of token ids, and how many of the last ones are the answer's (EOS included)."""
+
+    ids: list[int]
+    num_answer: int
+
+
+class RewardScorer:
+    """Scores (messages, response) pairs; demonstrations average 0. `config` holds how: see `reward_model`."""
+
+    def __init__(self, path: Path | str, runtime: Runtime):
+        self.model = loading.load_classifier(path, runtime)
+        self.tokenizer = loading.read_tokenizer(path)
+        self.runtime = runtime
+
+    def score_texts(
+        self, messages: list[list[chat.Message]], responses: list[str], batch_size: int = 128
+    ) -> list[float]:
+        """Return one score a pair, texts tokenised with the reward model's own tokenizer."""
+        rows = [
+            sequence(self.tokenizer, turns, text, self.model.config.max_position_embeddings)
+            for turns, text in zip(messages, responses, strict=True)
+        ]
+        return self.score_rows(rows, batch_size)
+
+    def score_rows(self, rows: list[Sequence], batch_size: int) -> list[float]:
+        """Return one score a row, computed in batches of like length."""
+
+        def score(chosen: list[int]) -> list[float]:
+            with torch.no_grad(), placement.precision(self.runtime):
+                raw = raw_scores(
+                    self.model,
+                    [rows[i] for i in chosen],
+                    self.tokenizer.pad_token_id,
+                    Reading(self.model.config.reward_pooling, self.model.config.reward_likelihood_coef),
+                    self.runtime,
+                )
+            return finished(raw, self.model.config).tolist()
+
+        return parallel.by_length(score, [len(row.ids) for row in rows], batch_size)
+
+
+class Reading(NamedTuple):
+    """How a raw score is read off the model: as in reward_head.sequence_rewards; a folder's config keeps it."""
+
+    pooling: str  # "last" | "mean"
+    likelihood_coef: float
+
+
+def raw_scores(model, rows: list[Sequence], pad_id: int, reading: Reading, runtime: Runtime) -> torch.Tensor:
+    """Return the rewards of rows [B], before activation, shift and gain."""
+    batch = batching.pad([row.ids for row in rows], pad_id, "right", runtime.device)
+    num_answer = torch.tensor([row.num_answer for row in rows], device=runtime.device)
+    return reward_head.sequence_rewards(model, batch.ids, batch.mask, num_answer, *reading)
+
+
+def group_scores(model, groups: list[list[Sequence]], pad_id: int, reading: Reading, runtime: Runtime) -> torch.Tensor:
+    """Return raw_scores of all rows of groups [N]; the rows of a group share their prompt, which is read once.
+
+    K answers cost one prompt and K answers, not K of both. An encoder reads them both ways: each row alone.
+    """
+    if reward_head.is_encoder(model):
+        return raw_scores(model, [row for group in groups for row in group], pad_id, reading, runtime)
+    return reward_head.forked_rewards(model, batching.fork(groups, pad_id, runtime.device), *reading)
+
+
+def finished(raw: torch.Tensor, config) -> torch.Tensor:
+    """Return scores from a head's raw output [B]: activation, then (x - shift) * gain, as the folder's config says."""
+    activated = raw.sigmoid() if config.reward_activation == "sigmoid" else raw
+    return (activated - config.reward_shift) * config.reward_gain
+
+
+def sequence(tokenizer, messages: list[chat.Message], response: str, max_tokens: int) -> Sequence:
+    """Return prompt and response as one row of at most `max_tokens`; the oldest tokens go first.
+
+    An encoder's tokenizer knows no chat template: it gets the two as a text pair, whose markers always stay.
+    """
+    if tokenizer.chat_template is None:
+        pair = tokenizer("\n".join(message["content"] for message in messages), response)
+        parts = pair.sequence_ids(0)  # 0: the dialogue's tokens, 1: the answer's, None: markers
+        words = [index for index, part in enumerate(parts) if part is not None]
+        dropped = set(words[: max(0, len(parts) - max_tokens)])
+        kept = [index for index in range(len(parts)) if index not in dropped]
+        return Sequence([pair["input_ids"][index] for index in kept], sum(parts[index] == 1 for index in kept))
+    return joined(chat.prompt_ids(tokenizer, messages), chat.response_ids(tokenizer, response), max_tokens)
+
+
+def joined(prompt: list[int], answer: list[int], max_tokens: int) -> Sequence:
+    """Return the ids of prompt and answer as one row; of more than `max_tokens` the oldest go."""
+    return Sequence((prompt + answer)[-max_tokens:], min(len(answer), max_tokens))
+
+
+def same_tokens(tokenizer, other) -> bool:
+    """Say whether two tokenizers give the same ids to the same dialogue, so that ids need no detour over text."""
+    return tokenizer.chat_template == other.chat_template and tokenizer.get_vocab() == other.get_vocab()

@@ -1,0 +1,157 @@
+"""What is done to each record by itself: normal form, language, lengths, personal data (Ouyang et al. 2022, App. A)."""
+
+import ipaddress
+import re
+import unicodedata
+
+from rlhf.params.collect_prompts import Cleaning, Documents, Limits, PersonalData
+from rlhf.records.dropped import Dropped
+from rlhf.records.records import Record
+
+# Control characters but newline and tab, byte-order marks and zero-width spaces (joiners are letters' business: kept).
+REMOVED = {code: None for code in [*range(0x20), *range(0x7F, 0xA0), 0xFEFF, 0x200B] if code not in (0x09, 0x0A)}
+REMOVED_PATTERN = re.compile(f"[{''.join(re.escape(chr(code)) for code in REMOVED)}]")
+HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+WORD = re.compile(rf"[{HAN}]|[^\W_{HAN}]+(?:['’][^\W_{HAN}]+)*")
+HAN_WORD = re.compile(rf"[{HAN}]")
+LATIN_WORD = re.compile(r"[a-zA-Z\u00c0-\u024f]+")
+LETTERS = re.compile(r"[^\W\d_]")
+
+EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+PHONES = re.compile(
+    r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)"  # Chinese mobile
+    r"|(?<![\d-])0\d{2,3}-\d{7,8}(?!\d)"  # Chinese landline
+    r"|(?<![\d.$-])(?:\+?1[-. ]?)?(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}(?![\d-])"  # North American
+    r"|(?<!\w)\+\d{1,3}(?:[ .-]?\(?\d{2,4}\)?){2,4}(?!\d)"  # international, with its plus sign
+)
+CARD = re.compile(r"(?<![\d.-])[3-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{1,7}(?![\d.-])")
+ID_NUMBERS = re.compile(
+    r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])"  # US social security
+    r"|(?<!\d)[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?!\d)"  # Chinese identity
+)
+IP_ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
+SUSPICION = re.compile(r"@|\d[\d ().+-]{5,}\d")  # one cheap look; every pattern above implies it
+
+
+def clean_record(record: Record, params: Cleaning) -> Record:
+    """Return a prompt, demonstration or comparison in normal form and with its language.
+
+    Responses of a comparison that break the length limits stay in; `rankings.within` takes them out.
+    Raises Dropped with the reason (empty_prompt, language_xx, prompt_too_long, personal_data_email, ...).
+    """
+    turns = [{**turn, "content": normal(turn["content"], params)} for turn in record["messages"]]
+    if not all(turn["content"] for turn in turns):
+        raise Dropped("empty_prompt")
+    cleaned = {**record, "messages": turns}
+    if "response" in record:
+        cleaned["response"] = normal(record["response"], params)
+        check_response(cleaned["response"], params.response_characters)
+    if "responses" in record:
+        cleaned["responses"] = [normal(response, params) for response in record["responses"]]
+    prompt = "\n".join(turn["content"] for turn in turns)
+    cleaned["language"] = record["language"] or language_of(prompt)
+    check_language(cleaned["language"], params.languages)
+    check_length("prompt", len(prompt), params.prompt_characters)
+    check_length("prompt_words", len(words(prompt)), params.prompt_words)
+    for text in [prompt, *cleaned.get("responses", []), cleaned.get("response", "")]:
+        check_personal_data(text, params.personal_data)
+    return cleaned
+
+
+def clean_document(document: Record, cleaning: Cleaning, params: Documents) -> Record:
+    """Return a pretraining document in normal form; raises Dropped with the reason."""
+    text = normal(document["text"], cleaning)
+    if len(text) < max(params.characters.min, 1):
+        raise Dropped("document_too_short" if text else "empty_document")
+    check_language(language_of(text[:2000]), cleaning.languages)
+    check_personal_data(text, params.personal_data)
+    return {**document, "text": text}
+
+
+def normal(text: str, params: Cleaning) -> str:
+    """Return text trimmed, and if params say so in Unicode's NFC with \\n line ends and no control characters."""
+    if not params.normalise:
+        return text.strip()
+    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
+    if REMOVED_PATTERN.search(text):
+        text = text.translate(REMOVED)
+    return text.strip()
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text; a Han character counts as a word."""
+    return WORD.findall(text)
+
+
+def language_of(text: str) -> str:
+    """Return zh or en by script, other for a third script, und where there are no letters.
+
+    A Han character weighs as much as a Latin word: instructions in Chinese about an English sentence are Chinese. Any
+    Latin script counts as en; declare a source's language to tell French from English.
+    """
+    han = len(HAN_WORD.findall(text))
+    latin = LATIN_WORD.findall(text)
+    others = len(LETTERS.findall(text)) - han - sum(len(word) for word in latin)
+    if han + len(latin) + others == 0:
+        return "und"
+    if others > max(han, sum(len(word) for word in latin)):
+        return "other"
+    return "zh" if han >= 0.3 * (han + len(latin)) and han > 0 else "en"
+
+
+def check_language(language: str, allowed: list[str] | None) -> None:
+    if allowed is not None and language not in allowed:
+        raise Dropped(f"language_{language}")
+
+
+def check_length(what: str, length: int, limits: Limits) -> None:
+    if length < limits.min:
+        raise Dropped(f"{what}_too_short")
+    if length > limits.max:
+        raise Dropped(f"{what}_too_long")
+
+
+def check_response(response: str, limits: Limits) -> None:
+    """Raise Dropped for a response that is empty or breaks its limits (characters)."""
+    if not response:
+        raise Dropped("empty_response")
+    check_length("response", len(response), limits)
+
+
+def check_personal_data(text: str, kinds: list[PersonalData]) -> None:
+    """Raise Dropped if the text holds one of the kinds of personal data."""
+    if not kinds or not SUSPICION.search(text):
+        return
+    for kind in kinds:
+        if DETECTORS[kind](text):
+            raise Dropped(f"personal_data_{kind}")
+
+
+def _has_card(text: str) -> bool:
+    return any(_luhn(re.sub(r"\D", "", match.group())) for match in CARD.finditer(text))
+
+
+def _luhn(digits: str) -> bool:
+    """Return whether a number's check digit is right (ISO/IEC 7812-1)."""
+    doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(digits))]
+    return sum(number // 10 + number % 10 for number in doubled) % 10 == 0
+
+
+def _has_ip_address(text: str) -> bool:
+    return any(_is_public(match.group()) for match in IP_ADDRESS.finditer(text))
+
+
+def _is_public(address: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(address).is_global
+    except ValueError:
+        return False
+
+
+DETECTORS = {
+    "email": EMAIL.search,
+    "phone": PHONES.search,
+    "card": _has_card,
+    "id_number": ID_NUMBERS.search,
+    "ip_address": _has_ip_address,
+}

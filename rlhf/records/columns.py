@@ -1,0 +1,239 @@
+"""Raw rows -> records: recognises the usual columns of public data sets, or follows a mapping from params.
+
+Usual columns: prompt/response, messages or conversations, instruction/input/output, question/answer, chosen/rejected
+(with a prompt, as message lists, or as hh-rlhf transcripts), prompt/responses with scores, ranking or labels, text.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rlhf.params.collect_prompts import Meaning, Source, TableSource
+from rlhf.records import dialogues
+from rlhf.records.dialogues import Messages
+from rlhf.records.dropped import Dropped
+from rlhf.records.records import Record, ranks_of
+from rlhf.records.sources import Row
+
+USUAL: dict[Meaning, list[str]] = {
+    "text": ["text"],
+    "messages": ["messages", "conversations", "conversation"],
+    "prompt": ["prompt", "instruction", "question", "query"],
+    "system": ["system"],
+    "response": ["response", "completion", "output", "answer"],
+    "chosen": ["chosen"],
+    "rejected": ["rejected"],
+    "responses": ["responses"],
+    "scores": ["scores"],
+    "ranking": ["ranking"],
+    "ranks": ["ranks"],
+    "labeler": ["labeler"],
+    "user": ["user", "user_id"],
+    "category": ["category"],
+    "language": ["language", "lang"],
+}
+LISTS: set[Meaning] = {"messages", "responses", "scores", "ranking", "ranks", "labels"}
+
+
+class Cell(NamedTuple):
+    """A value with its place for messages ("a.jsonl: line 3, column 'scores'")."""
+
+    value: Any
+    place: str
+
+
+Cells = Mapping[Meaning, Cell]
+
+
+def recognise(row: Row, source: Source, index: int) -> Record:
+    """Return the document, prompt, demonstration or comparison that a row holds, with id '<source>-<index>'.
+
+    A comparison keeps all its responses here. Raises Dropped for rows that cannot be used, ValueError (naming place and
+    fix) for broken ones and for columns that nothing is known about.
+    """
+    cells = _cells(row, source)
+    if "text" in cells and (set(source.use) == {"documents"} or not {"prompt", "messages", "chosen"} & set(cells)):
+        return {"text": _text(cells["text"]), "source": source.name}
+    if "chosen" in cells or "rejected" in cells:
+        found = _pair(cells, source, row)
+    elif "responses" in cells:
+        found = _ranked(cells, source)
+    elif "prompt" in cells or "messages" in cells:
+        found = _demonstration(cells)
+    else:
+        raise ValueError(
+            f"{row.where}: source '{source.name}': no usual columns among: {', '.join(row.fields) or 'none'}; "
+            "set columns, for example {prompt: its name here, response: its name here}"
+        )
+    dialogues.check_prompt(found["messages"])
+    record = {"id": f"{source.name}-{index}", **found, **_description(cells, source), "source": source.name}
+    return record | ({"task": row.fields["task"]} if source.kind == "world" and "task" in row.fields else {})
+
+
+def _cells(row: Row, source: Source) -> Cells:
+    mapping = source.columns if isinstance(source, TableSource) else None
+    if mapping is None:
+        return _usual_cells(row)
+    cells: dict[Meaning, Cell] = {}
+    for meaning, column in mapping.items():
+        if column not in row.fields:
+            has = ", ".join(row.fields)
+            raise ValueError(
+                f"{row.where}: source '{source.name}': columns.{meaning}: no column '{column}' among: {has}"
+            )
+        if row.fields[column] is not None:
+            cells[meaning] = _cell(row, meaning, column)
+    return cells
+
+
+def _usual_cells(row: Row) -> Cells:
+    cells: dict[Meaning, Cell] = {}
+    for meaning, names in USUAL.items():
+        column = next((name for name in names if row.fields.get(name) not in (None, [])), None)
+        if column is not None:
+            cells[meaning] = _cell(row, meaning, column)
+    labels = row.fields.get("labels")
+    if isinstance(labels, list) and labels and isinstance(labels[0], dict):
+        cells["labels"] = _cell(row, "labels", "labels")
+    for column in ("input", "context"):  # Alpaca's and Dolly's second half of an instruction
+        if isinstance(row.fields.get(column), str) and row.fields[column].strip():
+            if "instruction" in row.fields:
+                cells.setdefault("input", _cell(row, "input", column))
+            elif column == "input":
+                cells.setdefault("prompt", _cell(row, "prompt", column))
+    return cells
+
+
+def _cell(row: Row, meaning: Meaning, column: str) -> Cell:
+    value, place = row.fields[column], f"{row.where}, column '{column}'"
+    if meaning in LISTS and isinstance(value, str) and value.lstrip().startswith("["):  # a list in a table's cell
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{place}: not valid JSON at character {error.colno}: {error.msg}") from None
+    return Cell(value, place)
+
+
+def _text(cell: Cell) -> str:
+    if not isinstance(cell.value, str):
+        raise ValueError(f"{cell.place}: expected text, got {type(cell.value).__name__}; set the source's columns")
+    return cell.value
+
+
+def _turns(cell: Cell) -> Messages:
+    if isinstance(cell.value, list):
+        return dialogues.from_list(cell.value, cell.place)
+    return dialogues.from_text(_text(cell))
+
+
+def _prompt(cells: Cells) -> Messages:
+    """Return all turns that `messages` or else `prompt` holds; a closing assistant turn is still among them."""
+    if "messages" in cells:
+        messages = _turns(cells["messages"])
+    elif "prompt" in cells:
+        messages = _turns(cells["prompt"])
+        if "input" in cells and _text(cells["input"]).strip():
+            joined = f"{messages[-1]['content']}\n\n{_text(cells['input'])}"
+            messages = [*messages[:-1], {"role": "user", "content": joined}]
+    else:
+        return []
+    if "system" in cells and _text(cells["system"]).strip() and messages and messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": _text(cells["system"])}, *messages]
+    return messages
+
+
+def _demonstration(cells: Cells) -> Record:
+    messages, answer = dialogues.split_answer(_prompt(cells))
+    if answer is None and "response" in cells:
+        answer = _text(cells["response"])
+    return {"messages": messages} | ({} if answer is None else {"response": answer})
+
+
+def _pair(cells: Cells, source: Source, row: Row) -> Record:
+    for side in ("chosen", "rejected"):
+        if side not in cells:
+            raise ValueError(f"{row.where}: source '{source.name}': a comparison without a {side} answer")
+    given, _ = dialogues.split_answer(_prompt(cells))
+    before_chosen, chosen = _answer(cells["chosen"], bool(given))
+    before_rejected, rejected = _answer(cells["rejected"], bool(given))
+    if before_chosen != before_rejected:
+        raise Dropped("chosen_and_rejected_answer_different_prompts")
+    labels = [{"labeler": _labeler(cells, source), "ranks": [1, 2], "scores": None}]
+    return {"messages": before_chosen or given, "responses": [chosen, rejected], "labels": labels}
+
+
+def _answer(cell: Cell, has_prompt: bool) -> tuple[Messages, str]:
+    """Return the turns before the answer in a cell (none where it is the bare answer), and the answer."""
+    if isinstance(cell.value, str) and not (dialogues.is_transcript(cell.value) and not has_prompt):
+        return [], cell.value
+    before, answer = dialogues.split_answer(_turns(cell))
+    if answer is None:
+        raise Dropped("no_answer")
+    return before, answer
+
+
+def _ranked(cells: Cells, source: Source) -> Record:
+    messages, _ = dialogues.split_answer(_prompt(cells))
+    place, responses = cells["responses"].place, cells["responses"].value
+    if not isinstance(responses, list) or not all(isinstance(response, str) for response in responses):
+        raise ValueError(f"{place}: expected a list of texts, got {responses!r:.80}")
+    if "labels" in cells:
+        labels = [_label(label, len(responses), cells["labels"].place) for label in cells["labels"].value]
+    else:
+        labels = [{"labeler": _labeler(cells, source), **_ranks(cells, len(responses), place)}]
+    return {"messages": messages, "responses": responses, "labels": labels}
+
+
+def _ranks(cells: Cells, count: int, place: str) -> Record:
+    if "scores" in cells:
+        scores = _numbers(cells["scores"], count)
+        return {"ranks": ranks_of(scores), "scores": scores}
+    if "ranks" in cells:
+        return {"ranks": ranks_of([-rank for rank in _numbers(cells["ranks"], count)]), "scores": None}
+    if "ranking" not in cells:
+        raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
+    ranking, where = cells["ranking"]
+    if not isinstance(ranking, list) or sorted(ranking, key=str) != sorted(range(count), key=str):
+        raise ValueError(f"{where}: expected the indices 0..{count - 1} from best to worst, got {ranking!r:.80}")
+    return {"ranks": [ranking.index(response) + 1 for response in range(count)], "scores": None}
+
+
+def _label(label: Any, count: int, place: str) -> Record:
+    if not isinstance(label, dict) or not isinstance(label.get("labeler"), str) or "ranks" not in label:
+        raise ValueError(f"{place}: expected objects with labeler, ranks and scores, got {label!r:.80}")
+    scores = label.get("scores")
+    return {
+        "labeler": label["labeler"],
+        "ranks": ranks_of([-rank for rank in _numbers(Cell(label["ranks"], f"{place}, ranks"), count)]),
+        "scores": None if scores is None else _numbers(Cell(scores, f"{place}, scores"), count),
+    }
+
+
+def _numbers(cell: Cell, count: int) -> list[float]:
+    numbers = cell.value
+    if not isinstance(numbers, list) or len(numbers) != count:
+        raise ValueError(f"{cell.place}: expected {count} numbers, one a response, got {numbers!r:.80}")
+    for number in numbers:
+        if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
+            raise ValueError(f"{cell.place}: expected finite numbers, got {number!r}; drop the record or mend it")
+    return numbers
+
+
+def _labeler(cells: Cells, source: Source) -> str:
+    return str(cells["labeler"].value) if "labeler" in cells else source.name
+
+
+def _description(cells: Cells, source: Source) -> Record:
+    category = source.category if isinstance(source, TableSource) else None
+    language = source.language if isinstance(source, TableSource) else None
+    return {
+        "category": category or (str(cells["category"].value) if "category" in cells else "unknown"),
+        "language": language or (_language(cells["language"]) if "language" in cells else None),
+        "user": str(cells["user"].value) if "user" in cells else None,
+    }
+
+
+def _language(cell: Cell) -> str:
+    code = _text(cell).lower()
+    return next((known for known in ("en", "zh") if code.startswith(known)), "other")

@@ -1,0 +1,154 @@
+"""What went into the data: counts by source and reason, categories beside InstructGPT's Table 1, lengths, users."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
+from rlhf.records.prompt_sets import Drops
+from rlhf.records.records import Record
+
+Files = Mapping[str, Sequence[Record]]
+
+PAPER_CATEGORIES = {  # % of the API prompt distribution, Ouyang et al. 2022, Table 1
+    "generation": 45.6,
+    "open qa": 12.4,
+    "brainstorming": 11.2,
+    "chat": 8.4,
+    "rewrite": 6.6,
+    "summarization": 4.2,
+    "classification": 3.5,
+    "other": 3.5,
+    "closed qa": 2.6,
+    "extract": 1.9,
+}
+QUANTILES = {"p5": 0.05, "p50": 0.5, "p95": 0.95, "max": 1.0}
+OTHER_CATEGORIES = 30  # rows of the card's table beyond the paper's ten
+
+
+def categories(files: Files) -> list[dict[str, Any]]:
+    """Return rows {category, share, paper_share} (percent) over all different prompts: the paper's ten, then others."""
+    counts = Counter(_category(record) for record in _prompt_records(files))
+    total = max(sum(counts.values()), 1)
+    others = sorted((name for name in counts if name not in PAPER_CATEGORIES), key=lambda name: (-counts[name], name))
+    return [
+        {"category": name, "share": 100 * counts[name] / total, "paper_share": PAPER_CATEGORIES.get(name, 0.0)}
+        for name in [*PAPER_CATEGORIES, *others]
+    ]
+
+
+def numbers(files: Files, read: Mapping[str, int], drops: Drops) -> dict[str, Any]:
+    """Return the counts as nested mappings for metrics/collect_prompts.json."""
+    records = _prompt_records(files)
+    dropped = sum(drops.values(), Counter())
+    return {
+        "read": sum(read.values()),
+        "kept": sum(read.values()) - dropped.total(),
+        "dropped": dict(dropped),
+        "sources": {name: {"read": read[name], "kept": read[name] - drops[name].total()} for name in read},
+        "records": {name: len(found) for name, found in files.items()},
+        "prompts": len(records),
+        "languages": dict(Counter(record["language"] for record in records)),
+        "users": {name: len(_users(found)) for name, found in files.items() if name.startswith("prompts.")},
+        "characters": {name: _quantiles(lengths) for name, lengths in _lengths(files).items() if lengths},
+    }
+
+
+def render(files: Files, read: Mapping[str, int], drops: Drops, sources: Sequence[Source]) -> str:
+    """Return the data card as Markdown."""
+    found = numbers(files, read, drops)
+    prompts = max(found["prompts"], 1)
+    rows = [(name, read[name], read[name] - drops[name].total(), _reasons(drops[name])) for name in read]
+    shares = categories(files)
+    listed = shares[: len(PAPER_CATEGORIES) + OTHER_CATEGORIES]
+    more = [row for row in shares if row not in listed]
+    rest = [(f"{len(more)} more", f"{sum(row['share'] for row in more):.1f}", "")] if more else []
+    parts = [
+        "# Data card",
+        f"{found['read']:,} rows read, {found['kept']:,} kept. A row that is dropped counts under its first reason.",
+        "## Sources",
+        _table(("source", "from", "use", "splits", "licence"), [_source_row(source) for source in sources]),
+        "## Kept and dropped",
+        _table(("source", "read", "kept", "dropped by reason"), rows),
+        "## Files",
+        _table(("file", "records", "users"), [(f"{n}.jsonl", len(r), len(_users(r)) or "") for n, r in files.items()]),
+        "## Use cases (% of prompts) beside InstructGPT's Table 1",
+        _table(("category", "here", "paper"), [_category_row(row) for row in listed] + rest),
+        "## Languages",
+        _table(
+            ("language", "prompts", "%"),
+            [(name, n, f"{100 * n / prompts:.1f}") for name, n in sorted(found["languages"].items())],
+        ),
+        "## Lengths in characters",
+        _table(("text", *QUANTILES), [(name, *row.values()) for name, row in found["characters"].items()]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def reasons_table(read: Mapping[str, int], drops: Drops) -> str:
+    """Return one line a source for the screen: read, kept, dropped by reason."""
+    lines = (
+        f"{name}: read {read[name]}, kept {read[name] - drops[name].total()}; {_reasons(drops[name])}" for name in read
+    )
+    return "\n".join(lines)
+
+
+def _prompt_records(files: Files) -> list[Record]:
+    """Return one record for each prompt id in any file but the documents."""
+    found = {record["id"]: record for name, group in files.items() if "documents" not in name for record in group}
+    return list(found.values())
+
+
+def _category(record: Record) -> str:
+    return str(record["category"]).casefold().replace("_", " ")
+
+
+def _category_row(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    paper = f"{row['paper_share']:.1f}" if row["category"] in PAPER_CATEGORIES else ""
+    return row["category"], f"{row['share']:.1f}", paper
+
+
+def _users(records: Iterable[Record]) -> set[tuple[str, str]]:
+    return {(record["source"], record["user"]) for record in records if record.get("user") is not None}
+
+
+def _lengths(files: Files) -> dict[str, list[int]]:
+    records = _prompt_records(files)
+    return {
+        "prompt": [sum(len(turn["content"]) for turn in record["messages"]) for record in records],
+        "demonstration": [len(r["response"]) for n in files if n.startswith("demonstrations") for r in files[n]],
+        "comparison_response": [
+            len(text) for n in files if n.startswith("comparisons") for r in files[n] for text in r["responses"]
+        ],
+        "document": [len(record["text"]) for name in files if name.startswith("documents") for record in files[name]],
+    }
+
+
+def _quantiles(lengths: list[int]) -> dict[str, int]:
+    ordered = sorted(lengths)
+    return {name: ordered[round(share * (len(ordered) - 1))] for name, share in QUANTILES.items()}
+
+
+def _source_row(source: Source) -> tuple[str, ...]:
+    licence = source.licence or "" if isinstance(source, TableSource) else ""
+    return source.name, _place(source), ", ".join(source.use), ", ".join(source.splits), licence
+
+
+def _place(source: Source) -> str:
+    if isinstance(source, WorldSource):
+        return f"the embedded world, seed {source.seed}, {source.facts} facts"
+    if isinstance(source, HubSource):
+        return f"hub: {source.id} ({source.split})"
+    assert isinstance(source, FileSource)
+    return ", ".join(source.paths)
+
+
+def _reasons(counts: Counter[str]) -> str:
+    return ", ".join(
+        f"{reason} {count}" for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

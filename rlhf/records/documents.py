@@ -1,0 +1,42 @@
+"""Pretraining documents: no two equal, none longer than a limit, a share of them held out for validation."""
+
+import hashlib
+from collections.abc import Iterator
+
+from rlhf.params.collect_prompts import Documents
+from rlhf.records.duplicates import folded
+from rlhf.records.records import Record
+from rlhf.runtime.seeds import derive
+
+
+class SeenDocuments:
+    """Remembers documents by the digest of their folded text."""
+
+    def __init__(self) -> None:
+        self._digests: set[bytes] = set()
+
+    def repeats(self, text: str) -> bool:
+        """Return whether an equal text was asked about before."""
+        digest = hashlib.blake2b(folded(text).encode(), digest_size=16).digest()
+        known = digest in self._digests
+        self._digests.add(digest)
+        return known
+
+
+def pieces(document: Record, params: Documents) -> Iterator[Record]:
+    """Yield a document in pieces of at most `characters.max`, cut at a line end, else at a space, else anywhere."""
+    text, limit = document["text"], params.characters.max
+    while len(text) > limit:
+        cut = max(text.rfind("\n", 1, limit + 1), 0) or max(text.rfind(" ", 1, limit + 1), 0) or limit
+        yield {**document, "text": text[:cut].rstrip()}
+        text = text[cut:].lstrip()
+    if text:
+        yield {**document, "text": text}
+
+
+def split_off_validation(documents: list[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+    """Return (train, validation) in an order drawn from the seed; both have a document where there are two."""
+    order = sorted(range(len(documents)), key=lambda index: derive(seed, "document", index))
+    shuffled = [documents[index] for index in order]
+    count = max(1, round(share * len(shuffled))) if len(shuffled) > 1 else 0
+    return shuffled[count:], shuffled[:count]

@@ -1,0 +1,188 @@
+"""From cleaned records to disjoint prompt sets: duplicates out, one split a user, files by what each split takes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rlhf.params.collect_prompts import SPLITS, Cleaning, CollectPrompts, Source, Split, names_of, shares_of
+from rlhf.records import duplicates, splitting
+from rlhf.records.records import Record
+from rlhf.runtime.seeds import derive
+
+Drops = dict[str, Counter[str]]  # {source: {reason: rows}}
+ANSWERS = ("response", "responses", "labels")
+COMPARISONS: dict[Split, str] = {"reward_model": "train", "judge": "judge", "validation": "validation"}
+COMPARISONS |= {"test": "validation"}
+DEMONSTRATIONS: dict[Split, str] = {"sft": "train", "validation": "validation"}
+FILES = (
+    *(f"demonstrations.{part}" for part in ("train", "validation")),
+    *(f"comparisons.{part}" for part in ("train", "validation", "judge")),
+    *(f"prompts.{split}" for split in SPLITS if split != "sft"),
+)
+
+
+class Entry(NamedTuple):
+    """A cleaned record, its source, and the folded text of its prompt, by which prompts are equal or not."""
+
+    record: Record
+    source: Source
+    prompt: str
+
+
+def drop_duplicates(entries: list[Entry], params: Cleaning, drops: Drops) -> list[Entry]:
+    """Return the entries without duplicates and users' surplus; earlier entries win. `drops` gains the counts.
+
+    Several comparisons of one prompt stay if their responses differ; they share its split.
+    """
+    if params.exact_duplicates:
+        entries = _drop_exact(entries, drops)
+    if params.common_prefix_characters is not None:
+        repeated = duplicates.long_prefixes(_prompts(entries), params.common_prefix_characters)
+        entries = _without(entries, repeated, "common_prefix", drops)
+    if params.near_duplicates is not None:
+        near = duplicates.near(_prompts(entries), params.near_duplicates)
+        entries = _without(entries, near, "near_duplicate", drops)
+    return _at_most_a_user(entries, params.max_prompts_per_user, drops)
+
+
+def assign(entries: list[Entry], params: CollectPrompts, seed: int, drops: Drops) -> list[tuple[Entry, Split]]:
+    """Return the entries with their splits: one split a prompt, and one a user.
+
+    A prompt follows its first entry (held-out sources come first); entries whose own source or user belongs elsewhere,
+    or that hold nothing their split takes, are dropped and counted.
+    """
+    owners: dict[str, Split | None] = {}
+    for entry in entries:
+        if entry.prompt not in owners:
+            owners[entry.prompt] = _split_of(entry, params, seed)
+    kept = []
+    for entry in entries:
+        split = owners[entry.prompt]
+        if split is None or split not in entry.source.splits:
+            drops[entry.source.name]["prompt_in_another_split" if split else "no_split_takes_it"] += 1
+        elif entry.record["user"] is not None and _split_of(entry, params, seed) != split:
+            drops[entry.source.name]["prompt_in_another_split"] += 1
+        elif not _serves(entry, split):
+            drops[entry.source.name][f"nothing_for_{split}"] += 1
+        else:
+            kept.append((entry, split))
+    return _at_most_a_split(kept, params, seed, drops)
+
+
+def arrange(assigned: list[tuple[Entry, Split]], seed: int) -> dict[str, list[Record]]:
+    """Return {file name: records} for FILES, each in an order drawn from the seed; prompt files hold a prompt once."""
+    files: dict[str, list[Record]] = {name: [] for name in FILES}
+    listed: set[str] = set()
+    for (record, source, prompt), split in assigned:
+        if "response" in record and "demonstrations" in source.use and split in DEMONSTRATIONS:
+            files[f"demonstrations.{DEMONSTRATIONS[split]}"].append(record)
+        if "responses" in record and "comparisons" in source.use and split in COMPARISONS:
+            files[f"comparisons.{COMPARISONS[split]}"].append(record)
+        if "prompts" in source.use and split != "sft" and prompt not in listed:
+            listed.add(prompt)
+            files[f"prompts.{split}"].append({key: record[key] for key in record if key not in ANSWERS})
+    return {name: sorted(found, key=lambda record: derive(seed, record["id"])) for name, found in files.items()}
+
+
+def check_disjoint(assigned: Iterable[tuple[Entry, Split]]) -> None:
+    """Assert that no prompt and no user stands in two splits."""
+    splits: dict[tuple[str, ...], Split] = {}
+    for entry, split in assigned:
+        names = [("prompt", entry.prompt)]
+        if entry.record["user"] is not None:
+            names.append(("user", entry.source.name, entry.record["user"]))
+        for name in names:
+            assert splits.setdefault(name, split) == split, f"{name} stands in {splits[name]} and in {split}"
+
+
+def check_not_empty(files: dict[str, list[Record]], params: CollectPrompts) -> None:
+    """Raise ValueError naming split, sources and fix if a split with a share has nothing for later stages."""
+    needed: dict[Split, list[list[str]]] = {
+        "sft": [["demonstrations.train"]],
+        "reward_model": [["prompts.reward_model", "comparisons.train"]],
+        "judge": [["prompts.judge", "comparisons.judge"]],
+        "ppo": [["prompts.ppo"]],
+        "validation": [["prompts.validation"], ["demonstrations.validation"]],
+        "test": [["prompts.test"]],
+    }
+    if files["comparisons.train"]:
+        needed["validation"].append(["comparisons.validation"])
+    for split, share in shares_of(params).items():
+        for names in needed[split] if share > 0 else []:
+            if not any(files[name] for name in names):
+                feeding = names_of([source for source in params.sources if split in source.splits])
+                raise ValueError(
+                    f"split '{split}': no record for {' or '.join(names)}; sources that list it in their splits: "
+                    f"{feeding}. Raise collect_prompts.shares.{split} (now {share:g}), add records or uses to those "
+                    f"sources, or loosen collect_prompts.cleaning; counts by reason: the table printed above"
+                )
+
+
+def _drop_exact(entries: list[Entry], drops: Drops) -> list[Entry]:
+    seen: set[tuple[str, ...]] = set()
+    kept = []
+    for entry in entries:
+        identity = (entry.prompt, *(duplicates.folded(text) for text in entry.record.get("responses", ())))
+        if identity in seen:
+            drops[entry.source.name]["exact_duplicate"] += 1
+        else:
+            seen.add(identity)
+            kept.append(entry)
+    return kept
+
+
+def _prompts(entries: list[Entry]) -> Iterable[str]:
+    return dict.fromkeys(entry.prompt for entry in entries)
+
+
+def _without(entries: list[Entry], prompts: set[str], reason: str, drops: Drops) -> list[Entry]:
+    for entry in entries:
+        if entry.prompt in prompts:
+            drops[entry.source.name][reason] += 1
+    return [entry for entry in entries if entry.prompt not in prompts]
+
+
+def _at_most_a_user(entries: list[Entry], limit: int | None, drops: Drops) -> list[Entry]:
+    prompts: dict[tuple[str, str], set[str]] = defaultdict(set)
+    kept = []
+    for entry in entries:
+        if limit is not None and entry.record["user"] is not None:
+            own = prompts[entry.source.name, entry.record["user"]]
+            if entry.prompt not in own and len(own) == limit:
+                drops[entry.source.name]["over_user_limit"] += 1
+                continue
+            own.add(entry.prompt)
+        kept.append(entry)
+    return kept
+
+
+def _at_most_a_split(
+    assigned: list[tuple[Entry, Split]], params: CollectPrompts, seed: int, drops: Drops
+) -> list[tuple[Entry, Split]]:
+    chosen: dict[Split, set[str]] = {}
+    for split in SPLITS:
+        cap = getattr(params.max_prompts, split)
+        prompts = {entry.prompt for entry, own in assigned if own == split}
+        chosen[split] = prompts if cap is None else splitting.first_by_hash(prompts, cap, seed, "cap")
+    for entry, split in assigned:
+        if entry.prompt not in chosen[split]:
+            drops[entry.source.name]["over_max_prompts"] += 1
+    return [(entry, split) for entry, split in assigned if entry.prompt in chosen[split]]
+
+
+def _split_of(entry: Entry, params: CollectPrompts, seed: int) -> Split | None:
+    user = entry.record["user"]
+    shares = shares_of(params)
+    if user is not None:
+        return splitting.choose(f"user/{entry.source.name}/{user}", entry.source.splits, shares, seed)
+    allowed = [split for split in entry.source.splits if _serves(entry, split) and shares[split] > 0]
+    return splitting.choose(f"prompt/{entry.prompt}", allowed, shares, seed) if allowed else None
+
+
+def _serves(entry: Entry, split: Split) -> bool:
+    use = entry.source.use
+    return (
+        ("prompts" in use and split != "sft")
+        or ("demonstrations" in use and "response" in entry.record and split in DEMONSTRATIONS)
+        or ("comparisons" in use and "responses" in entry.record and split in COMPARISONS)
+    )

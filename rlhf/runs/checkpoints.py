@@ -1,0 +1,237 @@
+"""States of a training loop on disk, from which a stage goes on after a kill, to the same bytes as without one.
+
+    states = checkpoints.opened(root, "sft", params, [root / "data/pretrain"])
+    with tracking.stage_run(root, "sft", states=states):
+        found = states.restored()            # in the loop: weights and optimiser go on from here
+        yield from states.points             # what was already done
+        for step in range(len(states.points), num_steps):
+            ...
+            if states.due(point, last=step + 1 == num_steps):
+                states.save({"weights": checkpoints.weights(model), "optimiser": optimiser.state_dict()})
+
+They lie in .checkpoints/<stage>[/<round>]/<key>/ of the main repository, outside DVC's outs, which DVC removes before a
+stage runs. The key names everything that the bytes depend on, so that no state of other params, data, code or versions
+is taken. A state is one safetensors file whose name holds its step and its checksum: it is there whole, or not at all.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+import transformers
+from filelock import FileLock, Timeout
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from rlhf.params.base import Params, load
+from rlhf.params.checkpoints import CheckpointsInputs
+from rlhf.runs import lineage, mlflow_store
+from rlhf.runtime import distributed
+
+KEPT = 2  # states: if the newest is damaged, the one before it is used
+REPOSITORY = Path(__file__).resolve().parents[2]
+CODE = ("rlhf", "stages")  # packages whose files count in the key
+
+stopping = False  # SIGTERM came: a state is saved after this step, and the stage ends
+
+
+class States:
+    """The states of one stage with one key. Without a folder nothing is kept."""
+
+    def __init__(self, folder: Path | None, every_seconds: float):
+        self.folder, self.every_seconds = folder, every_seconds
+        self.points: list[dict] = []  # of the loop, up to the state that was found
+        self.lock: FileLock | None = None  # held as long as this object lives
+        self._tree: Any = None
+        self._saved_at = time.monotonic()
+        if folder is not None:
+            self._find()
+            distributed.wait()  # until all have read: the first process removes old states
+
+    @property
+    def key(self) -> str:
+        """What the bytes depend on, in 16 hexadecimal digits; empty where nothing is kept."""
+        return self.folder.name if self.folder else ""
+
+    def restored(self) -> Any:
+        """Return the tree that was saved with the last of `points`; None where the loop begins anew. Only once."""
+        tree, self._tree = self._tree, None
+        return tree
+
+    def due(self, point: dict, last: bool) -> bool:
+        """Take in a step's point; say whether a state is to be saved now: in time, at the end, or told to stop."""
+        if self.folder is None:
+            return False
+        self.points.append(point)
+        if not distributed.is_first():
+            return False
+        return last or stopping or time.monotonic() - self._saved_at >= self.every_seconds
+
+    def save(self, tree: Any) -> None:
+        """Save a tree of dicts, lists, numbers, strings, None and tensors beside the points.
+
+        Where the disk refuses, say so and keep what there is. Raises KeyboardInterrupt afterwards where SIGTERM came.
+        """
+        self._write(tree)
+        self._saved_at = time.monotonic()
+        if stopping:
+            raise KeyboardInterrupt(f"told to stop after step {len(self.points)}")
+
+    def discard(self) -> None:
+        """Remove all of them: the stage has ended well."""
+        if self.folder is not None and distributed.is_first():
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, tree: Any) -> None:
+        """Write a state and remove all but the last KEPT."""
+        assert self.folder
+        tensors: dict[str, Tensor] = {}
+        content = json.dumps({"points": self.points, "tree": _packed(tree, tensors)})
+        temporary = self.folder / f".{os.getpid()}.partial"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, temporary, metadata={"content": content})
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, self.folder / f"{len(self.points):08d}.{_digest(temporary)}.safetensors")
+            _fsync_folder(self.folder)
+            for old in self._files()[KEPT:]:
+                old.unlink()
+        except (OSError, safetensors.SafetensorError) as error:
+            temporary.unlink(missing_ok=True)
+            _warn(f"{self.folder}: the state of step {len(self.points)} could not be kept ({error}); training goes on")
+
+    def _files(self) -> list[Path]:
+        """All states, newest first."""
+        assert self.folder
+        return sorted(self.folder.glob("*.safetensors"), reverse=True)
+
+    def _find(self) -> None:
+        for file in self._files():
+            try:
+                if file.name.split(".")[1] != _digest(file):
+                    raise ValueError("its checksum is not the one in its name")
+                with safetensors.safe_open(file, framework="pt") as opened:
+                    content = json.loads(opened.metadata()["content"])
+                self._tree = _unpacked(content["tree"], load_file(file))
+                self.points = content["points"]
+                return
+            except (OSError, ValueError, KeyError, IndexError, TypeError, safetensors.SafetensorError) as error:
+                _warn(f"{file}: a damaged state ({error}); the one before it is used, if there is one")
+                if distributed.is_first():  # so that it does not count among the last KEPT
+                    file.rename(file.with_suffix(".damaged"))
+
+
+NONE = States(None, 0.0)
+
+
+def opened(root: Path, stage: str, params: Params, inputs: Sequence[Path], round: str | None = None) -> States:
+    """Return the states of this stage with these params and inputs, code and versions, and hold them until it ends.
+
+    Raises ParamsError for a broken section `checkpoints`. Where another process holds them, nothing is kept.
+    """
+    settings = load(root, CheckpointsInputs).checkpoints
+    if settings.every_seconds is None:
+        return States(None, 0.0)
+    place = mlflow_store.anchor(root) / ".checkpoints" / (stage if round is None else f"{stage}/{round}")
+    folder = place / _key(root, stage, round, params, inputs)
+    lock = _locked(place, folder.name) if distributed.is_first() else None
+    if not distributed.gathered(lock is not None)[0]:
+        if distributed.is_first():
+            _warn(f"{stage}: another process runs the same training; this one keeps no states")
+        return States(None, 0.0)
+    found = States(folder, settings.every_seconds)
+    found.lock = lock
+    if distributed.is_first():
+        others = [other.name for other in place.iterdir() if other.is_dir() and other != folder]
+        if others and not found.points:
+            print(f"{stage}: states of other params, data, code or versions are not used: {place}/{', '.join(others)}")
+    return found
+
+
+def _locked(place: Path, key: str) -> FileLock | None:
+    """Return the lock on a training's states, held; None where another process holds it."""
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(place / f"{key}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return lock
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the model's weights by name, tied ones once."""
+    return {name: weight.detach() for name, weight in model.named_parameters()}
+
+
+@torch.no_grad()
+def load_weights(model: nn.Module, found: Mapping[str, Tensor]) -> None:
+    """Give the model the weights that `weights` returned."""
+    for name, weight in model.named_parameters():
+        weight.copy_(found[name])
+
+
+def _key(root: Path, stage: str, round: str | None, params: Params, inputs: Sequence[Path]) -> str:
+    code = hashlib.sha256()
+    for file in sorted(file for package in CODE for file in (REPOSITORY / package).rglob("*.py")):
+        code.update(file.relative_to(REPOSITORY).as_posix().encode() + b"\0" + file.read_bytes())
+    known = {
+        "stage": stage,
+        "round": round,
+        "params": params.model_dump(mode="json"),
+        "inputs": [lineage.dvc_md5(path) for path in inputs],
+        "code": code.hexdigest(),
+        "versions": [torch.__version__, transformers.__version__, torch.backends.cpu.get_cpu_capability()],
+        "processes": distributed.count(),
+    }
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _packed(tree: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return the tree as JSON that keeps the types of keys; tensors go into `tensors` and are named in their place."""
+    if isinstance(tree, Tensor):
+        name = f"t{len(tensors)}"
+        tensors[name] = tree.detach().cpu().contiguous()
+        return {"tensor": name}
+    if isinstance(tree, Mapping):
+        return {"dict": [[key, _packed(value, tensors)] for key, value in tree.items()]}
+    if isinstance(tree, list | tuple):
+        return {"list": [_packed(value, tensors) for value in tree]}
+    return tree
+
+
+def _unpacked(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if not isinstance(tree, dict):
+        return tree
+    ((kind, content),) = tree.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _unpacked(value, tensors) for key, value in content}
+    return [_unpacked(value, tensors) for value in content]
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+
+
+def _fsync_folder(folder: Path) -> None:
+    opened_folder = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened_folder)
+    finally:
+        os.close(opened_folder)
+
+
+def _warn(text: str) -> None:
+    print(f"WARNING: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,131 @@
+"""A Recorder in a process of its own: a stage waits neither for MLflow's import nor for its database.
+
+Messages go through a pipe in their order. The process ends when the recorder is closed, or when the stage is gone.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from rlhf.params.tracking import Tracking
+from rlhf.runs import lineage, mlflow_store
+
+_START = "import sys; from rlhf.runs.companion import serve; serve(int(sys.argv[1]))"
+
+
+class Companion:
+    """Has the methods of a Recorder, which return at once; close() waits until everything is recorded.
+
+    Raises ConnectionError where the store cannot be reached: at once where a look suffices, else at ready() or close().
+    """
+
+    def __init__(self, root: Path, stage: str, round: str | None, settings: Tracking, key: str):
+        mlflow_store.preflight(settings, mlflow_store.anchor(root))
+        self.name = stage if round is None else f"{stage}@{round}"
+        self._link: str | None = None
+        self._lost = False
+        self._pipe, theirs = Pipe()
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", _START, str(theirs.fileno())]
+        self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
+        theirs.close()
+        processes = lineage.own_process(), lineage.dvc_process()
+        self._send(root.resolve(), stage, round, settings, key, *processes)
+
+    @property
+    def link(self) -> str:
+        """The run's address in the MLflow UI."""
+        self.ready()
+        return self._link or ""
+
+    def ready(self) -> None:
+        """Wait until the run is open. Raises ConnectionError, once, if it cannot be opened."""
+        if self._link is not None or self._lost:
+            return
+        opened, answer = self._receive()
+        if opened:
+            self._link = answer
+        else:
+            self._lost = True
+            raise ConnectionError(answer)
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        self._send("params", dict(params))
+
+    def metrics(self, numbers: Mapping[str, float], step: int) -> None:
+        self._send("metrics", dict(numbers), step, time.time_ns() // 1_000_000)
+
+    def inputs(self, paths: Sequence[Path], context: str) -> None:
+        self._send("inputs", [path.resolve() for path in paths], context)
+
+    def checkpoint(self, path: Path, beside: Sequence[Path] = ()) -> None:
+        self._send("checkpoint", path.resolve(), [other.resolve() for other in beside])
+
+    def describe(self, markdown: str) -> None:
+        self._send("describe", markdown)
+
+    def artifact(self, path: Path) -> None:
+        self._send("artifact", path.resolve())
+
+    def close(self, status: str) -> None:
+        """Record the rest and the run's end."""
+        try:
+            self.ready()
+            self._send("close", status)
+            if not self._lost:
+                self._receive()
+        finally:
+            self._pipe.close()
+            self._process.wait()
+
+    def _send(self, *message: Any) -> None:
+        if self._lost:
+            return
+        try:
+            self._pipe.send(message)
+        except OSError:
+            self._lose()
+
+    def _receive(self) -> tuple[bool, str]:
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            self._lose()
+            return True, ""
+
+    def _lose(self) -> None:
+        self._lost = True
+        print(f"WARNING: {self.name}: the process that records in MLflow has ended", file=sys.stderr, flush=True)
+
+
+def serve(descriptor: int) -> None:
+    """Open a Recorder and do what the pipe says. An interrupt is the stage's to handle: it closes the recorder."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    from rlhf.runs.recorder import Recorder
+
+    pipe = Connection(descriptor)
+    try:
+        recorder = Recorder(*pipe.recv())
+    except EOFError:
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it is, the stage must hear of it
+        pipe.send((False, str(error) or type(error).__name__))
+        return
+    pipe.send((True, recorder.link))
+    while True:
+        try:
+            method, *arguments = pipe.recv()
+        except EOFError:  # the stage was killed; the next one to start marks its run
+            return
+        getattr(recorder, method)(*arguments)
+        if method == "close":
+            pipe.send((True, ""))
+            return

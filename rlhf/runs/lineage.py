@@ -1,0 +1,129 @@
+"""Who made which bytes: md5 sums as DVC computes them, the commit, and the processes of one `dvc` command."""
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+from ruamel.yaml import YAML
+
+from rlhf.params.base import read_yaml
+
+CHUNK = 1 << 20  # bytes
+
+
+class Commit(NamedTuple):
+    """The git commit of a working tree; `sha` is empty outside git or before the first commit."""
+
+    sha: str
+    dirty: bool
+
+
+def dvc_md5(path: Path) -> str:
+    """Return the md5 that dvc.lock shows for a file, or for a folder (which ends in `.dir`)."""
+    if path.is_file():
+        return _file_md5(path)
+    entries = [
+        {"md5": _file_md5(file), "relpath": file.relative_to(path).as_posix()}
+        for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).as_posix())
+        if file.is_file()
+    ]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def size_mb(path: Path) -> float:
+    """Return the size of a file or folder in megabytes (10^6 bytes)."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def locked(root: Path, rev: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return the stages in dvc.lock by name, at commit `rev` if it is given; empty before DVC's first run.
+
+    Raises ValueError where git knows no dvc.lock at `rev`.
+    """
+    if rev is None:
+        return read_yaml(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
+    text = _git(root, "show", f"{rev}:./dvc.lock")
+    if text is None:
+        raise ValueError(f"git knows no dvc.lock at {rev!r}; name a commit that has one: git log -- dvc.lock")
+    return YAML(typ="safe", pure=True).load(text)["stages"]
+
+
+def locked_outs(root: Path, rev: str | None = None) -> dict[str, dict[str, str]]:
+    """Return {stage: {path: md5}} of the outs in dvc.lock, as `locked` reads it."""
+    found = locked(root, rev).items()
+    return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in found}
+
+
+def way_back(root: Path, name: str) -> str | None:
+    """Return how to get the outputs of stage `name` back that DVC removed before it ran; None if there were none.
+
+    DVC restores what it caches; metrics and plots are kept by git alone.
+    """
+    outs = locked_outs(root).get(name)
+    if outs is None:
+        return None
+    gone = [path for path in outs if path.startswith("metrics/") and not (root / path).exists()]
+    in_git = (_git(root, "ls-files", "--", *gone) or "").split() if gone else []
+    command = f"dvc checkout {name}" + (f" && git checkout -- {' '.join(in_git)}" if in_git else "")
+    return f"{name}: its previous outputs come back with: {command}"
+
+
+def commit_of(root: Path) -> Commit:
+    """Return the commit checked out at `root` and whether tracked files differ from it."""
+    head = _git(root, "rev-parse", "HEAD")
+    if head is None:
+        return Commit("", False)
+    return Commit(head.strip(), bool(_git(root, "status", "--porcelain", "--untracked-files=no")))
+
+
+def own_process() -> str:
+    """Return `host pid create_time` of this process: unlike a pid alone, never used twice."""
+    return _identity(psutil.Process())
+
+
+def dvc_process() -> str:
+    """Return the identity of the `dvc` process that this stage runs under, or of this process if it runs by hand.
+
+    DVC sets DVC_STAGE for a stage's processes, so the nearest ancestor without it is DVC's own.
+    """
+    process = psutil.Process()
+    if "DVC_STAGE" not in os.environ:
+        return _identity(process)
+    for ancestor in process.parents():
+        if "DVC_STAGE" not in ancestor.environ():
+            return _identity(ancestor)
+    return _identity(process)
+
+
+def is_gone(identity: str) -> bool:
+    """Return whether a process of this host has ended; False for processes of other hosts, which cannot be seen."""
+    host, pid, created = identity.rsplit(" ", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" != created
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _identity(process: psutil.Process) -> str:
+    return f"{socket.gethostname()} {process.pid} {process.create_time():.2f}"
+
+
+def _file_md5(path: Path) -> str:
+    digest = hashlib.md5()
+    with open(path, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    return answer.stdout if answer.returncode == 0 else None

@@ -1,0 +1,183 @@
+"""What a stage tells the world while it runs: progress on the screen, and params, curves, inputs and models in MLflow.
+
+    with tracking.stage_run(root, "ppo", round="r1") as run:
+        run.log_inputs([root / "data/sft"], context="training")
+        run.log_metrics({"kl": 0.1}, step=10)
+        run.progress(10, 60, {"kl": 0.1})
+
+Nothing here changes a byte of a stage's outputs. A store that cannot be opened stops the stage before its work, or at
+its first step; one that fails later costs a warning and never the trained model.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rlhf.params.base import load
+from rlhf.params.tracking import TrackingInputs
+from rlhf.runs import checkpoints, lineage
+from rlhf.runs.companion import Companion
+from rlhf.runs.flat import flat_numbers
+from rlhf.runs.progress import Progress, duration
+from rlhf.runtime import distributed
+
+PATIENCE = 5.0  # seconds
+
+
+class StageRun:
+    """One run of one stage. Without a recorder (tracking.enabled: false) it only prints."""
+
+    def __init__(self, progress: Progress, recorder: Companion | None, log_every: int):
+        self._progress = progress
+        self._recorder = recorder
+        self._log_every = log_every  # steps
+        self._last_steps: dict[str, int] = {}
+        self._held_back: dict[str, tuple[float, int]] = {}
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record parameters; nested mappings get dotted names. The stage's own sections are there already."""
+        if self._recorder:
+            self._recorder.params(params)
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Record numbers, as points of curves if `step` is given; a curve keeps one point in `log_every` and its last.
+
+        Nested mappings get dotted names; leaves that are not numbers are left out.
+        """
+        if not self._recorder:
+            return
+        numbers = flat_numbers(metrics)
+        if step is not None:
+            numbers = self._thin(numbers, step)
+        self._recorder.metrics(numbers, step or 0)
+
+    def log_inputs(self, paths: Sequence[Path], context: str) -> None:
+        """Record the files and folders that were read as MLflow datasets, their digest being DVC's md5."""
+        if self._recorder:
+            self._recorder.inputs(paths, context)
+
+    def log_checkpoint(self, path: Path, beside: Sequence[Path] = ()) -> None:
+        """Record a model folder as an MLflow model: with its files up to `max_checkpoint_mb`, else by path and md5.
+
+        Files `beside` it, such as a model card, are put among its own.
+        """
+        if self._recorder:
+            self._recorder.checkpoint(path, beside)
+
+    def describe(self, markdown: str) -> None:
+        """Put what was found on the page of the run, and on that of the pipeline's run."""
+        if self._recorder:
+            self._recorder.describe(markdown)
+
+    def log_artifact(self, path: Path) -> None:
+        """Copy a file or folder to the run's artifacts."""
+        if self._recorder:
+            self._recorder.artifact(path)
+
+    def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Print how far the stage has come (steps done, of how many); see rlhf.runs.progress."""
+        if self._recorder:
+            self._recorder.ready()
+        self._progress.show(step, total, metrics)
+
+    def say(self, text: str) -> None:
+        """Print one line that belongs to no step."""
+        self._progress.say(f"{self._progress.name}  {text}")
+
+    def _thin(self, numbers: dict[str, float], step: int) -> dict[str, float]:
+        due = {}
+        for name, value in numbers.items():
+            last = self._last_steps.get(name)
+            if last is None or step < last or step - last >= self._log_every:
+                due[name] = value
+                self._last_steps[name] = step
+                self._held_back.pop(name, None)
+            else:
+                self._held_back[name] = (value, step)
+        return due
+
+    def _close(self, status: str) -> None:
+        if not self._recorder:
+            return
+        for name, (value, step) in self._held_back.items():
+            self._recorder.metrics({name: value}, step)
+        self._recorder.close(status)
+
+
+@contextmanager
+def stage_run(
+    root: Path, stage: str, round: str | None = None, states: checkpoints.States = checkpoints.NONE
+) -> Iterator[StageRun]:
+    """Record the block as one MLflow run named `stage` or `stage@round`, a child of its session's parent run.
+
+    With `states` of a training that was broken off, its run goes on. They are discarded when the block ends well.
+
+    Raises ParamsError for a broken tracking section and ConnectionError for a server that does not answer or a folder
+    that is not there, both before the block begins. The run ends FINISHED, FAILED (an exception) or KILLED (SIGINT,
+    SIGTERM).
+    """
+    settings = load(root, TrackingInputs).tracking
+    name = stage if round is None else f"{stage}@{round}"
+    recorder = (
+        Companion(root, stage, round, settings, states.key) if settings.enabled and distributed.is_first() else None
+    )
+    progress = Progress(name, silent=not distributed.is_first())
+    if states.points:
+        progress.goes_on_from(len(states.points))
+    run = StageRun(progress, recorder, settings.log_every)
+    status = "FAILED"
+    try:
+        with _sigterm_interrupts(at_once=not states.key or distributed.count() > 1):
+            yield run
+        status = "FINISHED"
+        states.discard()
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        run._close(status)
+        if distributed.is_first():
+            _report_end(root, progress, recorder, status)
+
+
+def _report_end(root: Path, progress: Progress, recorder: Companion | None, status: str) -> None:
+    end = f"{status.lower()} after {duration(progress.elapsed())}"
+    where = f"  {recorder.link}" if recorder else ""
+    progress.say(f"{progress.name}  {end}{where}")
+    hint = None if status == "FINISHED" else lineage.way_back(root, progress.name)
+    if hint:
+        print(hint, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _sigterm_interrupts(at_once: bool) -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that its run is recorded as KILLED.
+
+    Unless `at_once`, a training loop that ends a step within PATIENCE keeps its state first.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(f"signal {number} at {time.strftime('%H:%M:%S')}")
+
+    def wait_for_the_step(number: int, frame: FrameType | None) -> None:
+        checkpoints.stopping = True
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt if at_once else wait_for_the_step)
+    except ValueError:  # not the main thread, where Python allows no handlers
+        yield
+        return
+    alarm = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
+        signal.signal(signal.SIGTERM, previous)
+        checkpoints.stopping = False

@@ -1,0 +1,70 @@
+"""A stage's metrics and curves for git, DVC and the report: bytes are functions of the values alone."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlhf.runtime.files import write_json, write_text
+
+DECIMALS = 6
+
+
+def write_metrics(root: Path, stage: str, metrics: Mapping[str, Any], round: str | None = None) -> Path:
+    """Write metrics/<stage>.json as {stage: metrics}, or metrics/<stage>/<round>.json as {stage: {round: metrics}}.
+
+    `metrics` may nest mappings; its leaves are finite numbers, strings or booleans. Keys are sorted and floats rounded
+    to six decimals, so equal values give equal bytes. Returns the path. Raises ValueError naming a leaf that is NaN,
+    infinite or of another type.
+    """
+    content = _canonical(metrics, stage)
+    path = root / "metrics" / f"{_name(stage, round)}.json"
+    write_json(path, {stage: content if round is None else {round: content}})
+    return path
+
+
+def write_curve(root: Path, stage: str, rows: Sequence[Mapping[str, Any]], round: str | None = None) -> Path:
+    """Write metrics/plots/<stage>[/<round>].csv: one line a row, columns in the order in which rows first name them.
+
+    A row that lacks a column leaves its cell empty. Returns the path. Raises ValueError for rows of nothing or for a
+    cell that is NaN, infinite or neither number nor string.
+    """
+    if not rows:
+        raise ValueError(f"{stage}: a curve needs at least one row")
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({column: _canonical(cell, f"{stage}.{column}") for column, cell in row.items()} for row in rows)
+    path = root / "metrics" / "plots" / f"{_name(stage, round)}.csv"
+    write_text(path, text.getvalue())
+    return path
+
+
+def thinned(curve: Sequence[Mapping[str, Any]], most: int = 200) -> list[Mapping[str, Any]]:
+    """Return about `most` evenly spaced points of a curve; the last, and points with a column of their own, stay."""
+    every = -(-len(curve) // most) if curve else 1
+    usual = set(curve[0]) if curve else set()
+    last = len(curve) - 1
+    return [
+        point for index, point in enumerate(curve) if (index + 1) % every == 0 or index == last or set(point) - usual
+    ]
+
+
+def _name(stage: str, round: str | None) -> str:
+    return stage if round is None else f"{stage}/{round}"
+
+
+def _canonical(value: Any, place: str) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(value[key], f"{place}.{key}") for key in sorted(value, key=str)}
+    if isinstance(value, str | bool | int):
+        return value
+    number = value.item() if hasattr(value, "item") else value  # a NumPy or torch scalar
+    if isinstance(number, bool | int):
+        return number
+    if not isinstance(number, float) or not math.isfinite(number):
+        raise ValueError(f"{place}: expected a finite number, a string or a mapping of such, got {value!r}")
+    return round(number, DECIMALS) + 0.0  # adding 0.0 turns -0.0 into 0.0

@@ -1,0 +1,99 @@
+"""Parts of a batch computed side by side, each on a thread of one of the processes that compute together.
+
+Threads that share every operator of a small model meet thousands of times an update, and all wait where one of them has
+to give its core to another process; parts meet once. Results come in the parts' order: only the cut changes bytes.
+Every process asks for all parts and gets all results, so that what is made of them needs no word about processes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+import torch
+
+from rlhf.runtime import distributed
+
+Row = TypeVar("Row")
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+_pool: ThreadPoolExecutor | None = None
+_num_workers = 1
+
+
+def set_workers(num_workers: int) -> None:
+    """Set how many parts this process computes at once. `models.prepare` calls it."""
+    global _pool, _num_workers
+    if num_workers != _num_workers:
+        if _pool is not None:
+            _pool.shutdown()
+        _pool = ThreadPoolExecutor(num_workers, thread_name_prefix="worker") if num_workers > 1 else None
+        _num_workers = num_workers
+
+
+def workers() -> int:
+    """Return how many parts this process computes at once."""
+    return _num_workers
+
+
+def part_size(num_rows: int, most: int, models: int = 1) -> int:
+    """Return the rows of a part so that every worker of every process has one of like size, none above `most` rows.
+
+    `models`: how many have their parts of the same rows computed at once.
+    """
+    return max(1, min(most, -(-num_rows // (max(1, _num_workers // models) * distributed.count()))))
+
+
+def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """Yield function(part) for every part, in their order, each computed by one process and heard of by all.
+
+    See `here`. Results are pickled where there are several processes.
+    """
+    results = here(function, own(parts))
+    if distributed.count() == 1:
+        yield from results
+        return
+    shares = distributed.gathered(list(results))
+    for place in range(sum(map(len, shares))):
+        yield shares[place % len(shares)][place // len(shares)]
+
+
+def own(parts: Iterable[Part]) -> Iterator[Part]:
+    """Yield the parts that are this process's to compute: all, or every n-th of n processes."""
+    yield from islice(parts, distributed.number(), None, distributed.count())
+
+
+def here(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """Yield function(part) for every part, computed in this process, under the caller's gradient mode and autocast.
+
+    The functions of two parts must not change what the other reads, nor draw from torch's global generator.
+    """
+    if _pool is None:
+        yield from map(function, parts)
+        return
+    gradients = torch.is_grad_enabled()
+    autocast, dtype = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+
+    def run(part: Part) -> Result:  # both settings belong to a thread
+        with torch.set_grad_enabled(gradients), torch.autocast("cpu", dtype, enabled=autocast, cache_enabled=False):
+            return function(part)
+
+    yield from _pool.map(run, parts)
+
+
+def cut(rows: Sequence[Row], most: int) -> list[Sequence[Row]]:
+    """Return the rows in parts of `part_size`, in their order."""
+    size = part_size(len(rows), most)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def by_length(function: Callable[[list[int]], list[Result]], lengths: Sequence[int], most: int) -> list[Result]:
+    """Return one result a row, from function(indices of rows) on parts of at most `most` rows of like length."""
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
+    parts = cut(order, most)
+    results: list = [None] * len(order)
+    for part, found in zip(parts, each(function, parts), strict=True):
+        for index, result in zip(part, found, strict=True):
+            results[index] = result
+    return results

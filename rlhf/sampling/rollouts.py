@@ -1,0 +1,143 @@
+"""Sampling answers: one decoding loop for every policy, drawn row by row, so that batches change nothing but speed."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rlhf.engine import logprobs
+from rlhf.models import forward
+from rlhf.runtime import parallel, seeds
+from rlhf.sampling import decoding
+from rlhf.tokens import batching, chat
+
+COMPUTED_IN_VAIN = 0.25  # of a batch's rows have ended before they leave it: choosing rows copies all that was read
+
+
+class Completions(NamedTuple):
+    ids: Tensor  # [B, R] PAD after the end
+    mask: Tensor  # [B, R] True on real tokens, EOS included
+
+
+class Answer(NamedTuple):
+    text: str
+    token_ids: list[int]  # EOS included where the answer ended
+    finished: bool  # ended with EOS within the limit
+
+
+def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
+    """Return [B, num_draws] uniform draws, each row from a stream of its own, so that a row's luck is its own."""
+    rows = []
+    for row_id in row_ids:
+        generator = torch.Generator().manual_seed(seeds.derive(seed, row_id))
+        rows.append(torch.rand(num_draws, generator=generator, dtype=torch.float64))
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def complete(
+    model: PreTrainedModel,
+    prompts: batching.Padded,
+    draws: Tensor,
+    temperature: float,
+    eos_id: int,
+    pad_id: int,
+    owners: Tensor | None = None,
+) -> Completions:
+    """Return B completions of at most R tokens each, from the pure policy. prompts [U, P], draws [B, R].
+
+    Row b continues the left-padded prompt owners[b], or prompt b where owners [B] are not given; each prompt is read
+    once, however many rows continue it.
+    temperature 0 is greedy. No top-k, no top-p, no minimal length: a warped sampler is not the policy that PPO trains.
+    Rows that have ended leave the batch, some at a time.
+    """
+    num_rows, limit = draws.shape
+    device = prompts.ids.device
+    ids = torch.full((num_rows, limit), pad_id, dtype=torch.long, device=device)  # [B, R]
+    mask = torch.zeros((num_rows, limit), dtype=torch.bool, device=device)  # [B, R]
+    rows = torch.arange(num_rows, device=device)  # in the batch
+    going = torch.ones_like(rows, dtype=torch.bool)  # of them: those still being written
+    reader = decoding.decoder(model, limit)
+    logits = reader.read(prompts.ids, prompts.mask, batching.position_ids(prompts.mask))
+    if owners is not None:
+        logits = logits[owners]
+        reader.choose(owners)
+    for t in range(limit):
+        token = _choose(logits.float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
+        ids[rows[going], t], mask[rows[going], t] = token[going], True
+        going &= token != eos_id
+        num_going = int(going.sum())
+        if num_going == 0 or t == limit - 1:
+            break
+        if num_going <= (1 - COMPUTED_IN_VAIN) * len(rows):
+            kept = going.nonzero().squeeze(-1)
+            rows, going, token = (each[kept] for each in (rows, going, token))
+            reader.choose(kept)
+        logits = reader.step(token)
+    return Completions(ids, mask)
+
+
+def answer(
+    model: PreTrainedModel,
+    tokenizer,
+    messages_list: list[list[chat.Message]],
+    *,
+    temperature: float,
+    max_completion_tokens: int,
+    seed: int,
+    batch_size: int,
+    row_ids: list[str],
+) -> list[Answer]:
+    """Return one answer a dialogue, in the given order; batches are made of prompts of like length."""
+    prompts = [chat.prompt_ids(tokenizer, messages) for messages in messages_list]
+
+    def decode(chosen: list[int]) -> list[Answer]:
+        places = {ids: place for place, ids in enumerate(dict.fromkeys(tuple(prompts[i]) for i in chosen))}
+        batch = batching.pad([*map(list, places)], tokenizer.pad_token_id, "left", str(model.device))
+        owners = torch.tensor([places[tuple(prompts[i])] for i in chosen], device=model.device)
+        draws = uniforms(seed, [row_ids[i] for i in chosen], max_completion_tokens)
+        completions = complete(model, batch, draws, temperature, tokenizer.eos_token_id, tokenizer.pad_token_id, owners)
+        rows = [ids[: sum(mask)] for ids, mask in zip(completions.ids.tolist(), completions.mask.tolist(), strict=True)]
+        return [
+            Answer(chat.response_text(tokenizer, tokens), tokens, tokens[-1] == tokenizer.eos_token_id)
+            for tokens in rows
+        ]
+
+    return parallel.by_length(decode, [len(prompt) for prompt in prompts], batch_size)
+
+
+@torch.no_grad()
+def sequence_logprobs(
+    model: PreTrainedModel,
+    tokenizer,
+    messages_list: list[list[chat.Message]],
+    token_ids_list: list[list[int]],
+    *,
+    temperature: float,
+    batch_size: int,
+) -> list[list[float]]:
+    """Return, for each answer's tokens, log pi(token | prompt, tokens before) in nats."""
+    prompts = [chat.prompt_ids(tokenizer, messages) for messages in messages_list]
+    device = str(model.device)
+
+    def measure(chosen: list[int]) -> list[list[float]]:
+        left = batching.pad([prompts[i] for i in chosen], tokenizer.pad_token_id, "left", device)
+        right = batching.pad([token_ids_list[i] for i in chosen], tokenizer.pad_token_id, "right", device)
+        ids, mask = torch.cat([left.ids, right.ids], dim=1), torch.cat([left.mask, right.mask], dim=1)
+        hidden = forward.completion_states(model, ids, mask, right.mask)
+        found = logprobs.of_hidden(hidden, forward.output_head(model), right.ids[right.mask], temperature)
+        rows = forward.spread(found, right.mask).tolist()
+        return [row[: len(token_ids_list[index])] for index, row in zip(chosen, rows, strict=True)]
+
+    lengths = [len(prompt) + len(token_ids) for prompt, token_ids in zip(prompts, token_ids_list, strict=True)]
+    return parallel.by_length(measure, lengths, batch_size)
+
+
+def _choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
+    """Return one token a row: the likeliest at temperature 0, else by inverting the cumulative distribution."""
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    cumulative = (logits.double() / temperature).softmax(dim=-1).cumsum(dim=-1)  # [B, V]
+    threshold = draws.unsqueeze(1) * cumulative[:, -1:]  # [B, 1]
+    return (cumulative <= threshold).sum(dim=-1).clamp(max=logits.shape[-1] - 1)

@@ -1,0 +1,158 @@
+"""AdamW, learning-rate schedules and one optimiser step."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rlhf.params.optimisation import Optimisation
+from rlhf.runtime import distributed, failures, parallel
+
+
+class Share(NamedTuple):
+    """What one part of a batch adds to it: weighted so that the parts' sums are the batch's."""
+
+    loss: Tensor
+    measures: dict[str, float] = {}
+
+
+class Update(NamedTuple):
+    loss: float
+    grad_norm: float  # before clipping
+    measures: dict[str, float]
+
+
+def adamw(model: nn.Module, params: Optimisation) -> torch.optim.AdamW:
+    """Return AdamW over `model`; weight decay acts on matrices only (Brown et al. 2020, App. B)."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    betas = (params.adam_beta1, params.adam_beta2)
+    alike = groups(trained, params.weight_decay)
+    return torch.optim.AdamW(alike, lr=params.learning_rate, betas=betas, eps=params.adam_eps, fused=True)
+
+
+def groups(weights: Sequence[nn.Parameter], weight_decay: float) -> list[dict]:
+    """Return an optimiser's groups: weights of two or more dimensions, which decay, and the others, which do not."""
+    return [
+        {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def learning_rate(params: Optimisation, step: int, num_steps: int) -> float:
+    """Return the rate for update `step` (from 0) of `num_steps`: warm-up, then the schedule to its final share."""
+    if step < params.warmup_steps:
+        start = params.warmup_start
+        return params.learning_rate * (start + (1 - start) * (step + 1) / params.warmup_steps)
+    progress = (step - params.warmup_steps) / max(1, num_steps - params.warmup_steps)
+    floor = params.final_share
+    if params.schedule == "constant":
+        share = 1.0
+    elif params.schedule == "linear":
+        share = 1 - (1 - floor) * progress
+    else:
+        share = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    return params.learning_rate * share
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Set the rate of all groups."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+class Job(NamedTuple):
+    """One model's update on one batch: the loss is the sum of the parts, each computed by a call."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    parts: Iterable[Callable[[], Share]]
+    max_grad_norm: float
+
+
+def step(
+    model: nn.Module, optimiser: torch.optim.Optimizer, parts: Iterable[Callable[[], Share]], max_grad_norm: float
+) -> Update:
+    """Add up the gradients of the batch's parts, each computed by a call in one of the processes, and update once.
+
+    See `steps`.
+    """
+    return steps([Job(model, optimiser, parts, max_grad_norm)])[0]
+
+
+def steps(jobs: Sequence[Job]) -> list[Update]:
+    """Update several models that share no weight, each as if alone: side by side where there are several workers.
+
+    Every process makes the same updates. No gradient is there before or after; a single worker takes the models in
+    turn, so that only one has gradients. Raises NotFinite when a loss or a gradient is not finite, before any weight of
+    the models computed side by side moves.
+    """
+    if parallel.workers() == 1:
+        return [update for job in jobs for update in _side_by_side([job])]
+    return _side_by_side(jobs)
+
+
+def _side_by_side(jobs: Sequence[Job]) -> list[Update]:
+    weights = [[weight for weight in job.model.parameters() if weight.requires_grad] for job in jobs]
+    totals: list[float] = [0.0] * len(jobs)
+    measures: list[dict[str, float]] = [{} for _ in jobs]
+    for job in jobs:
+        job.optimiser.zero_grad(set_to_none=True)
+    parts = [(number, part) for number, job in enumerate(jobs) for part in parallel.own(job.parts)]
+    results = parallel.here(lambda part: _differentiated(part[1](), weights[part[0]]), parts)
+    for (number, _), (loss, gradients, shares) in zip(parts, results, strict=True):
+        totals[number] += loss
+        for weight, gradient in zip(weights[number], gradients, strict=False):
+            if gradient is not None:
+                weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+        for name, share in shares.items():
+            measures[number][name] = measures[number].get(name, 0.0) + share
+    for number in range(len(jobs)):
+        totals[number], measures[number] = _of_all_processes(totals[number], measures[number], weights[number])
+        if not math.isfinite(totals[number]):
+            raise failures.NotFinite(f"the loss became {totals[number]}")
+    clipped = [partial(_clipped, some, job.max_grad_norm) for some, job in zip(weights, jobs, strict=True)]
+    norms = list(parallel.here(lambda clip: clip(), clipped))
+    for norm, total in zip(norms, totals, strict=True):
+        if not math.isfinite(norm):
+            raise failures.NotFinite(f"the gradient's norm became {norm} (the loss was {total})")
+    for _ in parallel.here(_moved, jobs):
+        pass
+    return [Update(*found) for found in zip(totals, norms, measures, strict=True)]
+
+
+def _clipped(weights: list[nn.Parameter], max_grad_norm: float) -> float:
+    return nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
+
+
+def _moved(job: Job) -> None:
+    job.optimiser.step()
+    job.optimiser.zero_grad(set_to_none=True)
+
+
+def _of_all_processes(total: float, measures: dict, weights: list[nn.Parameter]) -> tuple[float, dict]:
+    """Return the loss and the measures of all processes' parts, and give the weights the gradients of all.
+
+    Where a process had no part that uses a weight, or no part at all, its share is 0.
+    """
+    if distributed.count() == 1:
+        return total, measures
+    totals, several, used = zip(
+        *distributed.gathered((total, measures, [weight.grad is not None for weight in weights])), strict=True
+    )
+    moved = [weight for weight, anywhere in zip(weights, map(any, zip(*used, strict=True)), strict=True) if anywhere]
+    own = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in moved]
+    for weight, gradient in zip(moved, distributed.summed(own), strict=True):
+        weight.grad = gradient
+    names = dict.fromkeys(name for measured in several for name in measured)
+    return sum(totals), {name: sum(measured.get(name, 0.0) for measured in several) for name in names}
+
+
+def _differentiated(share: Share, weights: list[nn.Parameter]) -> tuple[float, tuple[Tensor | None, ...], dict]:
+    """Return loss, gradients and measures of one part. A single worker adds to the weights' gradients in place."""
+    if parallel.workers() == 1:
+        share.loss.backward()
+        return share.loss.item(), (), share.measures
+    return share.loss.item(), torch.autograd.grad(share.loss, weights, allow_unused=True), share.measures

@@ -1,0 +1,120 @@
+"""Simulated labelers: gold with personal weights, biases for length and politeness, strictness and noise; ranks with ties.
+
+latent utility = weighted mean of gold's criteria under the labeler's own weights (fabrication and repetition as in gold)
+                 + length_bias * log-length + politeness_bias * politeness - strictness + N(0, sigma)
+"""
+
+import math
+from itertools import combinations
+from random import Random
+from typing import NamedTuple
+
+from rlhf.world.answering import demonstrations
+from rlhf.world.asking import tasks
+from rlhf.world.asking.requests import Task
+from rlhf.world.grading import gold
+
+
+class Labeler(NamedTuple):
+    """One labeler: id, factor on each of gold's weights, biases in units of gold, noise and the difference called a tie."""
+
+    name: str
+    factors: dict[str, float]
+    length_bias: float
+    politeness_bias: float
+    strictness: float
+    sigma: float
+    tie: float
+
+
+def make(
+    seed: int,
+    num_training: int,
+    num_held_out: int,
+    *,
+    sigma: float,
+    tie: float,
+    weight_spread: float,
+    length_bias: tuple[float, float],
+    politeness_bias: tuple[float, float],
+    strictness: tuple[float, float],
+) -> tuple[list[Labeler], list[Labeler]]:
+    """Return the training labelers ("labeler_1", ...) and the held-out ones ("held_out_1", ...).
+
+    Weights are multiplied by U(1 - weight_spread, 1 + weight_spread); biases and strictness are uniform in their (low, high) ranges.
+    """
+
+    def draw(name: str) -> Labeler:
+        rng = Random(f"labeler {seed} {name}")
+        factors = {criterion: rng.uniform(1 - weight_spread, 1 + weight_spread) for criterion in gold.WEIGHTS}
+        return Labeler(
+            name,
+            factors,
+            rng.uniform(*length_bias),
+            rng.uniform(*politeness_bias),
+            rng.uniform(*strictness),
+            sigma,
+            tie,
+        )
+
+    return [draw(f"labeler_{number + 1}") for number in range(num_training)], [
+        draw(f"held_out_{number + 1}") for number in range(num_held_out)
+    ]
+
+
+def rank(task: Task, responses: list[str], labeler: Labeler, rng: Random) -> tuple[list[int], list[int]]:
+    """Return the labeler's (scores, ranks) of K responses: scores on a scale of 1..7, ranks from 1 (best) with ties."""
+    usual = math.log1p(len(demonstrations.ideal(task)))
+    utilities = [_utility(task, response, usual, labeler, rng) for response in responses]
+    scores = [min(7, max(1, round(1 + 6 * (utility - labeler.strictness)))) for utility in utilities]
+    return scores, _ranks(utilities, labeler.tie)
+
+
+def agreement(rankings: list[list[int]]) -> tuple[int, int]:
+    """Return (agreeing, compared) pairs of answers over all pairs of rankings of the same answers; pairs that either one ties are left out."""
+    agreeing = compared = 0
+    for first, second in combinations(rankings, 2):
+        for one, other in combinations(range(len(first)), 2):
+            if first[one] != first[other] and second[one] != second[other]:
+                compared += 1
+                agreeing += (first[one] < first[other]) == (second[one] < second[other])
+    return agreeing, compared
+
+
+def measure_agreement(labelers: list[Labeler], seed: int, num_prompts: int, num_responses: int) -> float:
+    """Return the share of answer pairs on which two labelers agree, over demonstrations drawn for fresh prompts."""
+    agreeing = compared = 0
+    for number in range(num_prompts):
+        rng = Random(f"agreement {seed} {number}")
+        task, _, _ = tasks.draw(rng, "seen")
+        responses = [
+            demonstrations.write(task, rng, demonstrations.draw_traits(rng, demonstrations.TYPICAL))
+            for _ in range(num_responses)
+        ]
+        counts = agreement([rank(task, responses, labeler, rng)[1] for labeler in labelers])
+        agreeing, compared = agreeing + counts[0], compared + counts[1]
+    return agreeing / compared
+
+
+def _utility(task: Task, response: str, usual: float, labeler: Labeler, rng: Random) -> float:
+    """`usual` is the ideal answer's log-length."""
+    personal = gold.score(task, response, labeler.factors)
+    length = math.log1p(len(response)) / usual
+    politeness = personal.criteria["politeness"]
+    return (
+        personal.score
+        + labeler.length_bias * length
+        + labeler.politeness_bias * politeness
+        + rng.gauss(0, labeler.sigma)
+    )
+
+
+def _ranks(utilities: list[float], tie: float) -> list[int]:
+    """Return dense ranks; an answer less than `tie` below the best of its group shares the group's rank."""
+    order = sorted(range(len(utilities)), key=lambda index: -utilities[index])
+    ranks, current, leader = [0] * len(utilities), 0, math.inf
+    for index in order:
+        if leader - utilities[index] >= tie:
+            current, leader = current + 1, utilities[index]
+        ranks[index] = current
+    return ranks

@@ -1,0 +1,132 @@
+"""Laws and hand-computed tables of the evaluation's statistics."""
+
+from itertools import combinations
+from math import log
+
+import numpy as np
+import pytest
+
+from rlhf.evaluation import statistics
+from rlhf.evaluation.statistics import Bootstrap
+
+BOOTSTRAP = Bootstrap(resamples=400, coverage=0.95, seed=7)
+
+
+def test_outcomes_count_ties_half():
+    assert statistics.outcomes([1.0, 0.2, 0.5, 0.5], [0.0, 0.9, 0.51, 0.5], 0.02).tolist() == [1.0, 0.0, 0.5, 0.5]
+
+
+def test_a_threshold_a_prompt_is_used_prompt_by_prompt():
+    assert statistics.outcomes([0.3, 0.3], [0.2, 0.2], np.array([0.2, 0.05])).tolist() == [0.5, 1.0]
+
+
+def test_equal_scores_tie_even_without_a_threshold():
+    assert statistics.outcomes([0.3], [0.3], 0.0).tolist() == [0.5]
+
+
+def test_swapping_the_sides_mirrors_the_win_rate():
+    first, second = np.random.default_rng(0).random((2, 50))
+    forth = statistics.outcomes(first, second, 0.1)
+    back = statistics.outcomes(second, first, 0.1)
+    assert np.allclose(forth + back, 1)
+
+
+def test_scores_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="1 NaN"):
+        statistics.outcomes([float("nan"), 1.0], [0.0, 0.0], 0.02)
+
+
+def test_a_policy_against_itself_wins_exactly_half():
+    scores = np.random.default_rng(1).random(200)
+    outcome = statistics.outcomes(scores, scores, 0.02)
+    assert statistics.mean_interval(outcome, BOOTSTRAP) == (0.5, 0.5, 0.5)
+
+
+def test_the_interval_of_a_coin_matches_the_normal_approximation():
+    coin = np.repeat([0.0, 1.0], [300, 700])
+    mean, low, high = statistics.mean_interval(coin, Bootstrap(4000, 0.95, 0))
+    half = 1.96 * (0.7 * 0.3 / 1000) ** 0.5
+    assert mean == pytest.approx(0.7)
+    assert low == pytest.approx(0.7 - half, abs=0.004)
+    assert high == pytest.approx(0.7 + half, abs=0.004)
+
+
+def test_the_order_of_prompts_does_not_matter():
+    generator = np.random.default_rng(2)
+    outcome, ratio = generator.integers(0, 2, 80).astype(float), generator.normal(size=80)
+    shuffled = generator.permutation(80)
+    again = statistics.mean_interval(outcome[shuffled], BOOTSTRAP)
+    assert statistics.mean_interval(outcome, BOOTSTRAP) == again
+    forth = statistics.length_controlled(outcome, ratio, BOOTSTRAP)
+    back = statistics.length_controlled(outcome[shuffled], ratio[shuffled], BOOTSTRAP)
+    assert forth == pytest.approx(back)
+
+
+def test_a_wider_coverage_gives_a_wider_interval():
+    outcome = np.repeat([0.0, 1.0], [40, 60])
+    narrow = statistics.mean_interval(outcome, Bootstrap(500, 0.5, 0))
+    wide = statistics.mean_interval(outcome, Bootstrap(500, 0.99, 0))
+    assert wide.low < narrow.low < narrow.mean < narrow.high < wide.high
+
+
+def test_winning_only_by_length_is_worth_half_under_length_control():
+    generator = np.random.default_rng(3)
+    ratio = generator.normal(0.7, 0.6, 3000)  # mostly longer answers
+    win = (generator.random(3000) < 1 / (1 + np.exp(-3 * ratio))).astype(float)
+    assert win.mean() > 0.75
+    controlled = statistics.length_controlled(win, ratio, BOOTSTRAP)
+    assert controlled.low < 0.5 < controlled.high
+    assert controlled.mean == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_win_rate_that_length_does_not_explain_survives_length_control():
+    generator = np.random.default_rng(4)
+    win, ratio = (generator.random(4000) < 0.8).astype(float), generator.normal(0.3, 0.5, 4000)
+    assert statistics.length_controlled(win, ratio, BOOTSTRAP).mean == pytest.approx(0.8, abs=0.03)
+
+
+def test_length_control_without_differences_in_length_is_the_win_rate():
+    win = np.repeat([0.0, 0.5, 1.0], [20, 10, 70])
+    assert statistics.length_controlled(win, np.zeros(100), BOOTSTRAP).mean == pytest.approx(0.75, abs=1e-3)
+
+
+def test_length_control_stays_finite_when_one_side_always_wins():
+    controlled = statistics.length_controlled(np.ones(50), np.linspace(-1, 1, 50), BOOTSTRAP)
+    assert 0.95 < controlled.low <= controlled.high <= 1
+
+
+def test_minimum_detectable_effect_of_a_thousand_prompts():
+    assert statistics.minimum_detectable_effect(1000, 0.95) == pytest.approx(
+        (1.95996 + 0.84162) * 0.5 / 1000**0.5, rel=1e-4
+    )
+
+
+def test_best_of_one_is_the_mean_and_best_of_all_is_the_pick_of_the_proxy():
+    proxy = [[0.1, 0.9, 0.5], [3.0, 2.0, 1.0]]
+    gold = [[0.0, 0.6, 0.9], [0.2, 0.4, 0.9]]
+    assert statistics.best_of_n(proxy, gold, 1) == pytest.approx([0.5, 0.5])
+    assert statistics.best_of_n(proxy, gold, 3) == pytest.approx([0.6, 0.2])
+
+
+def test_best_of_n_is_the_average_over_all_subsets():
+    generator = np.random.default_rng(5)
+    proxy, gold = generator.random((2, 1, 6))
+    for n in (2, 3, 5):
+        picks = [gold[0, max(subset, key=lambda i: proxy[0, i])] for subset in combinations(range(6), n)]
+        assert statistics.best_of_n(proxy, gold, n)[0] == pytest.approx(np.mean(picks))
+
+
+def test_best_of_more_answers_than_drawn_is_refused():
+    with pytest.raises(ValueError, match=r"1\.\.3.*got 4"):
+        statistics.best_of_n(np.zeros((2, 3)), np.zeros((2, 3)), 4)
+
+
+def test_kl_of_best_of_n():
+    assert statistics.best_of_n_kl(1) == 0
+    assert statistics.best_of_n_kl(4) == pytest.approx(log(4) - 0.75)
+
+
+def test_repetition_counts_token_pairs_used_before():
+    assert statistics.repetition([1, 2, 3, 4]) == 0
+    assert statistics.repetition([1, 2, 1, 2]) == pytest.approx(1 / 3)
+    assert statistics.repetition([5]) == statistics.repetition([]) == 0

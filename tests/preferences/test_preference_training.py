@@ -1,0 +1,145 @@
+"""Training a reward model on ranked answers."""
+
+import pytest
+import torch
+
+from rlhf.params.reward_model import RewardModel
+from rlhf.preferences import preference_training, rewards
+from tests import toys
+
+RUNTIME = toys.runtime()
+
+
+def params(**changes):
+    return toys.section(RewardModel, "reward_model", **{"micro_batch_rows": 1000, "likelihood_coef": 0.0, **changes})
+
+
+def loss_and_gradients(model, groups, chosen):
+    return toys.gradients(model, preference_training._shares(model, 0, groups, chosen, RUNTIME))
+
+
+@pytest.mark.parametrize(("loss", "likelihood_coef"), [("rank", 0.0), ("rank", 3.0), ("direct", 0.0)])
+@pytest.mark.parametrize("rows", [2, 3, 7])
+def test_micro_batches_change_neither_loss_nor_gradient(reward_model, tokenizer, loss, rows, likelihood_coef):
+    chosen = {"loss": loss, "likelihood_coef": likelihood_coef}
+    groups = preference_training.encode(tokenizer, toys.comparisons(5), params(**chosen))
+    whole, gradients, right = loss_and_gradients(reward_model, groups, params(**chosen))
+    parts, others, also_right = loss_and_gradients(reward_model, groups, params(**chosen, micro_batch_rows=rows))
+    assert parts == pytest.approx(whole, rel=1e-5)
+    assert also_right == right
+    for gradient, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(other, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_each_prompt_counts_once_however_many_answers_it_has(reward_model, tokenizer):
+    first, second = toys.comparisons(2)
+    second["responses"].append("violet")
+    second["labels"] = [{"labeler": "labeler_1", "ranks": [1, 2, 2, 3]}]
+    groups = preference_training.encode(tokenizer, [first, second], params())
+    each = [loss_and_gradients(reward_model, [group], params())[0] for group in groups]
+    assert loss_and_gradients(reward_model, groups, params())[0] == pytest.approx(sum(each) / 2, rel=1e-5)
+
+
+def test_a_prompts_loss_is_the_mean_over_all_labelers_ordered_pairs(reward_model, tokenizer):
+    comparison = toys.comparisons(1)[0]
+    comparison["labels"] = [{"labeler": "a", "ranks": [1, 1, 2]}, {"labeler": "b", "ranks": [2, 1, 3]}]
+    groups = preference_training.encode(tokenizer, [comparison], params(pooling="last"))
+    assert groups[0].pairs == [(0, 2), (1, 2), (1, 0), (0, 2), (1, 2)]
+    scores = torch.stack([reward_model(input_ids=torch.tensor([row.ids])).logits[0, 0] for row in groups[0].rows])
+    expected = sum(-torch.nn.functional.logsigmoid(scores[b] - scores[w]) for b, w in groups[0].pairs) / 5
+    loss = loss_and_gradients(reward_model, groups, params(pooling="last"))[0]
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_rows_are_prompt_and_answer_as_the_scorer_sees_them(tokenizer):
+    comparison = toys.comparisons(1)[0]
+    group = preference_training.encode(tokenizer, [comparison], params())[0]
+    assert group.rows == [rewards.sequence(tokenizer, comparison["messages"], r, 48) for r in comparison["responses"]]
+
+
+def test_prompts_whose_answers_are_all_tied_teach_ranking_nothing_and_are_left_out(tokenizer):
+    tied, ranked = toys.comparisons(2)
+    tied["labels"] = [{"labeler": "labeler_1", "ranks": [1, 1, 1], "scores": [4.0, 4.0, 4.0]}]
+    assert len(preference_training.encode(tokenizer, [tied, ranked], params())) == 1
+    with pytest.raises(ValueError, match="ranked apart"):
+        preference_training.encode(tokenizer, [tied], params())
+
+
+def test_tied_answers_still_teach_direct_scores(reward_model, tokenizer):
+    tied = toys.comparisons(1)[0]
+    tied["labels"] = [{"labeler": "labeler_1", "ranks": [1, 1, 1], "scores": [4.0, 4.0, 4.0]}]
+    groups = preference_training.encode(tokenizer, [tied], params(loss="direct", pooling="last"))
+    scores = torch.stack([reward_model(input_ids=torch.tensor([row.ids])).logits[0, 0] for row in groups[0].rows])
+    loss, _, right = loss_and_gradients(reward_model, groups, params(loss="direct", pooling="last"))
+    assert loss == pytest.approx(((scores.sigmoid() - 0.5) ** 2).mean().item(), rel=1e-5)
+    assert right["pairs"] == 0
+
+
+def test_scores_become_shares_of_their_scale():
+    simulated = [{"labeler": "labeler_1", "scores": [1, 4, 7]}, {"labeler": "labeler_2", "scores": [1, 7, 7]}]
+    assert preference_training.unit_scores(simulated) == pytest.approx([0, 0.75, 1])
+    assert preference_training.unit_scores([{"labeler": "gpt", "scores": [2.0, 3.0, 6.0]}]) == pytest.approx(
+        [0, 0.25, 1]
+    )
+    assert preference_training.unit_scores([{"labeler": "gpt", "scores": [5.0, 5.0]}]) == []
+    assert preference_training.unit_scores([{"labeler": "gpt", "scores": None}]) == []
+
+
+def test_without_scores_the_direct_loss_says_what_is_missing(tokenizer):
+    unscored = toys.comparisons(1)[0]
+    unscored["labels"] = [{"labeler": "a", "ranks": [1, 2, 3], "scores": None}]
+    with pytest.raises(ValueError, match="labelers' scores"):
+        preference_training.encode(tokenizer, [unscored], params(loss="direct", pooling="last"))
+
+
+@pytest.mark.parametrize(("loss", "rate"), [("rank", 0.01), ("direct", 0.03)])
+def test_an_obvious_preference_is_learned(tokenizer, loss, rate):
+    chosen = params(loss=loss, epochs=12, optimisation={"learning_rate": rate, "warmup_steps": 0, "weight_decay": 0.01})
+    model = toys.reward_model(tokenizer, spread=0.1)
+    groups = preference_training.encode(tokenizer, toys.comparisons(24), chosen)
+    curve = list(preference_training.train(model, 0, groups, chosen, RUNTIME, seed=1))
+    assert len(curve) == preference_training.count_steps(groups, chosen) == 72
+    assert curve[0]["accuracy"] < 0.9
+    assert sum(point["accuracy"] for point in curve[-6:]) / 6 > 0.9
+    assert not model.training
+
+
+def test_calibration_by_hand():
+    log3, log19 = 1.0986123, 2.9444390  # sigmoid: 0.75 and 0.95
+    error, bins = preference_training.calibration([log3, log3, log3, log3, log19, -log19], num_bins=5)
+    assert bins == [
+        {"claimed": pytest.approx(0.75), "measured": 1.0, "pairs": 4},
+        {"claimed": pytest.approx(0.95), "measured": 0.5, "pairs": 2},
+    ]
+    assert error == pytest.approx(4 / 6 * 0.25 + 2 / 6 * 0.45, abs=1e-6)  # too shy and too sure do not cancel
+
+
+def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
+    margins = torch.linspace(0.02, 4, 200)
+    judged = [m for m in margins.tolist() for _ in range(round(1000 * torch.tensor(m).sigmoid().item()))]
+    judged += [-m for m in margins.tolist() for _ in range(round(1000 * (1 - torch.tensor(m).sigmoid().item())))]
+    error, bins = preference_training.calibration(judged)
+    assert error < 0.001
+    assert len(bins) == 10
+    assert sum(row["pairs"] for row in bins) == len(judged)
+    assert preference_training.calibration([-m for m in margins.tolist()])[0] > 0.7
+
+
+def test_shuffled_pairs_are_the_same_pairs_each_by_itself(reward_model, tokenizer):
+    chosen = params(pairs="shuffled", batch_size=2)
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen)
+    made = preference_training.elements(groups, chosen)
+    assert [(g.record, g.rows[b], g.rows[w]) for g in groups for b, w in g.pairs] == [
+        (one.record, *one.rows) for one in made.groups
+    ]
+    assert all(one.pairs == [(0, 1)] for one in made.groups)
+    assert made.batch_size == round(2 * len(made.groups) / len(groups))
+    alone = [loss_and_gradients(reward_model, [one], chosen)[0] for one in made.groups]
+    assert loss_and_gradients(reward_model, made.groups, chosen)[0] == pytest.approx(sum(alone) / len(alone), rel=1e-5)
+
+
+def test_shuffled_pairs_train_for_as_many_updates(tokenizer):
+    chosen = params(pairs="shuffled", epochs=2, batch_size=4)
+    groups = preference_training.encode(tokenizer, toys.comparisons(12), chosen)
+    curve = list(preference_training.train(toys.reward_model(tokenizer), 0, groups, chosen, RUNTIME, seed=1))
+    assert len(curve) == preference_training.count_steps(groups, chosen) == 6

@@ -1,0 +1,195 @@
+import pytest
+
+from rlhf.records.cleaning import clean_document, clean_record, language_of, words
+from rlhf.records.documents import SeenDocuments, pieces, split_off_validation
+from rlhf.records.dropped import Dropped
+from rlhf.records.rankings import within
+from tests.collect_prompts_section import section, source, typed
+
+
+def settings(**changes):
+    return typed(section([source("one", "unread.jsonl")], **changes)).collect_prompts
+
+
+def prompt(text, **more):
+    return {"id": "one-0", "messages": [{"role": "user", "content": text}], "language": None, "user": None, **more}
+
+
+def clean(record, **changes):
+    return clean_record(record, settings(cleaning=changes).cleaning)
+
+
+def reason(record, **changes):
+    with pytest.raises(Dropped) as dropped:
+        clean(record, **changes)
+    return str(dropped.value)
+
+
+def test_normal_form_is_nfc_with_plain_newlines_and_no_control_characters():
+    found = clean(prompt("\ufeff  cafe\u0301\r\nis\x00 \x1bopen\u200b\rnow\tyes \n", response=" o\u0308k "))
+    assert found["messages"][0]["content"] == "café\nis open\nnow\tyes"
+    assert found["response"] == "ök"
+    assert clean(found) == found
+    assert clean(prompt("cafe\u0301 is open"), normalise=False)["messages"][0]["content"] == "cafe\u0301 is open"
+
+
+def test_joiners_that_belong_to_letters_and_emoji_stay():
+    family = "What does \U0001f468\u200d\U0001f469\u200d\U0001f467 mean?"
+    assert clean(prompt(family))["messages"][0]["content"] == family
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("What is this?", "en"),
+        ("这是什么？", "zh"),
+        ("为给定的句子生成一个同义句。\nShe is studying for her final exams.", "zh"),
+        ("What does 你好 mean in English, and when is it said to somebody?", "en"),
+        ("Что это такое?", "other"),
+        ("これはなんですか", "other"),
+        ("2 + 2 = ?", "und"),
+    ],
+)
+def test_language_is_told_by_script(text, language):
+    assert language_of(text) == language
+
+
+def test_languages_that_are_not_listed_are_dropped_and_a_declared_language_is_believed():
+    assert reason(prompt("Что это такое?")) == "language_other"
+    assert reason(prompt("这是什么？"), languages=["en"]) == "language_zh"
+    assert clean(prompt("Что это такое?"), languages=None)["language"] == "other"
+    assert clean(prompt("2 + 2 = ?", language="en"))["language"] == "en"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("write to ann.lee+spam@mail.example.org today", "email"),
+        ("我的邮箱是lihua@example.cn", "email"),
+        ("call 415-555-0123 now", "phone"),
+        ("call (415) 555-0123", "phone"),
+        ("call +1 415 555 0123", "phone"),
+        ("call +44 20 7946 0958", "phone"),
+        ("电话13812345678。", "phone"),
+        ("call +86 138-1234-5678", "phone"),
+        ("座机010-62345678", "phone"),
+        ("card 4111 1111 1111 1111", "card"),
+        ("card 5500005555555559", "card"),
+        ("SSN 078-05-1120", "id_number"),
+        ("身份证11010519491231002X", "id_number"),
+        ("host 8.8.8.8 is slow", "ip_address"),
+    ],
+)
+def test_personal_data_is_dropped_by_kind_in_prompts_and_in_answers(text, kind):
+    assert reason(prompt(text)) == f"personal_data_{kind}"
+    assert reason(prompt("Hello there", response=text)) == f"personal_data_{kind}"
+    assert reason(prompt("Hello there", responses=["fine", text])) == f"personal_data_{kind}"
+    kinds = {"email", "phone", "card", "id_number", "ip_address"} - {kind}
+    assert clean(prompt(text), personal_data=sorted(kinds))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Natalia sold 48/2 = <<48/2=24>>24 clips, 1234567890 in all",
+        "It costs $1,200,000 or 3.14159265358979 times as much",
+        "From 1914-1918 and 1939-1945, on 2024-01-02 at 10:30",
+        "Version 1.2.3, host 127.0.0.1 or 192.168.0.1, 999.1.1.1 is none",
+        "The card 4111 1111 1111 1112 has a wrong check digit",
+        "x = 5 + 123456 - 7890 + 12",
+        "user at example dot org, @handle",
+    ],
+)
+def test_ordinary_numbers_are_no_personal_data(text):
+    assert clean(prompt(text, language="en"))
+
+
+def test_lengths_count_all_turns_and_words_count_han_characters():
+    assert words("It's 你好, ok") == ["It's", "你", "好", "ok"]
+    assert reason(prompt("one two three"), prompt_words={"min": 1, "max": 2}) == "prompt_words_too_long"
+    assert reason(prompt("你好吗"), prompt_words={"min": 4, "max": 9}) == "prompt_words_too_short"
+    assert reason(prompt("abcd"), prompt_characters={"min": 1, "max": 3}) == "prompt_too_long"
+    assert reason(prompt("ab"), prompt_characters={"min": 3, "max": 3}) == "prompt_too_short"
+    assert reason(prompt("abc", response="abcd"), response_characters={"min": 1, "max": 3}) == "response_too_long"
+    assert clean(prompt("abc", response="abc"), response_characters={"min": 3, "max": 3})
+
+
+def test_empty_turns_and_answers_are_dropped():
+    assert reason(prompt(" \u200b\n")) == "empty_prompt"
+    assert reason(prompt("Hello", response=" \x00 ")) == "empty_response"
+
+
+def comparison(responses, *labels):
+    labels = [{"labeler": f"l{n}", "ranks": ranks, "scores": None} for n, ranks in enumerate(labels)]
+    return prompt("Hi", responses=responses, labels=labels)
+
+
+def ranked(record, seed=1, **bounds):
+    params = settings(comparisons=bounds, cleaning={"response_characters": {"min": 1, "max": 5}})
+    return within(record, params.comparisons, params.cleaning.response_characters, seed)
+
+
+def test_responses_that_break_limits_or_repeat_leave_the_ranking():
+    found = ranked(comparison(["a", "too long", "b", "a", ""], [5, 1, 3, 2, 4], [1, 2, 3, 4, 5]))
+    assert found["responses"] == ["a", "b"]
+    assert [label["ranks"] for label in found["labels"]] == [[2, 1], [1, 2]]
+
+
+def test_a_subset_of_many_responses_keeps_their_order_and_preferences():
+    record = comparison([str(n) for n in range(22)], list(range(22, 0, -1)))
+    record["labels"][0]["scores"] = [float(n) for n in range(22)]
+    found = ranked(record, max_responses=4)
+    assert found == ranked(record, max_responses=4)
+    subsets = [ranked(record, seed=seed, max_responses=4) for seed in range(10)]
+    for subset in subsets:
+        numbers = [int(response) for response in subset["responses"]]
+        assert len(numbers) == 4
+        assert numbers == sorted(numbers)
+        assert subset["labels"][0]["ranks"] == [4, 3, 2, 1]
+        assert subset["labels"][0]["scores"] == numbers
+    assert any(subset != found for subset in subsets)
+
+
+def test_comparisons_that_order_nothing_are_dropped():
+    with pytest.raises(Dropped, match="all_responses_tied"):
+        ranked(comparison(["a", "b"], [1, 1]))
+    assert ranked(comparison(["a", "b"], [1, 1], [1, 2]))
+    with pytest.raises(Dropped, match="too_few_responses"):
+        ranked(comparison(["same", "same"], [1, 2]))
+    with pytest.raises(Dropped, match="too_few_responses"):
+        ranked(comparison(["a", "b", "c"], [1, 2, 3]), min_responses=4)
+
+
+def test_documents_are_cleaned_and_their_repetitions_seen():
+    params = settings(documents={"characters": {"min": 5, "max": 1000}, "personal_data": ["email"]})
+
+    def why(text):
+        with pytest.raises(Dropped) as dropped:
+            clean_document({"text": text, "source": "one"}, params.cleaning, params.documents)
+        return str(dropped.value)
+
+    assert [why("abc"), why(" "), why("write to a@b.org"), why("Это документ.")] == [
+        "document_too_short",
+        "empty_document",
+        "personal_data_email",
+        "language_other",
+    ]
+    seen = SeenDocuments()
+    assert [seen.repeats(text) for text in ["Once  upon", "once upon\n", "twice"]] == [False, True, False]
+
+
+def test_long_documents_are_cut_at_line_ends_without_losing_a_word():
+    params = settings(documents={"characters": {"min": 1, "max": 40}}).documents
+    text = "\n".join(f"line {number} of the book" for number in range(50)) + " " + "x" * 100
+    found = [piece["text"] for piece in pieces({"text": text, "source": "one"}, params)]
+    assert all(0 < len(piece) <= 40 for piece in found)
+    assert "".join("".join(found).split()) == "".join(text.split())
+    assert found[0] == "line 0 of the book\nline 1 of the book"
+
+
+@pytest.mark.parametrize(("number", "held_out"), [(1, 0), (2, 1), (5, 1), (200, 20)])
+def test_a_share_of_documents_is_held_out_and_both_parts_have_one(number, held_out):
+    documents = [{"text": str(n)} for n in range(number)]
+    train, validation = split_off_validation(documents, 0.1, 1)
+    assert len(validation) == held_out
+    assert sorted(train + validation, key=lambda d: int(d["text"])) == documents

@@ -1,0 +1,196 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from rlhf.records.columns import recognise
+from rlhf.records.dropped import Dropped
+from rlhf.records.sources import Row, rows
+from tests.collect_prompts_section import typed_source
+
+HUMAN = [{"role": "user", "content": "Hi"}]
+CHAT = [*HUMAN, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Bye"}]
+TRANSCRIPT = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Bye\n\nAssistant:"
+EVERYTHING = {"use": ["demonstrations", "comparisons", "prompts"], "splits": ["reward_model", "sft"]}
+
+
+def record(fields, **changes):
+    return recognise(Row(fields, "a.jsonl: line 7"), typed_source(**{**EVERYTHING, **changes}), 3)
+
+
+def assistant(text):
+    return {"role": "assistant", "content": text}
+
+
+@pytest.mark.parametrize(
+    ("fields", "messages", "response"),
+    [
+        ({"prompt": "Hi"}, HUMAN, None),
+        ({"prompt": "Hi", "response": "Yes"}, HUMAN, "Yes"),
+        ({"prompt": "Hi", "completion": "Yes"}, HUMAN, "Yes"),
+        ({"prompt": "Hi", "answer": "Yes"}, HUMAN, "Yes"),
+        ({"question": "Hi", "answer": "Yes"}, HUMAN, "Yes"),
+        ({"instruction": "Hi", "input": "", "output": "Yes"}, HUMAN, "Yes"),
+        ({"instruction": "Sum", "input": "1 2", "output": "3"}, [{"role": "user", "content": "Sum\n\n1 2"}], "3"),
+        ({"instruction": "Sum", "context": "1 2", "response": "3"}, [{"role": "user", "content": "Sum\n\n1 2"}], "3"),
+        ({"input": "Hi", "output": "Yes"}, HUMAN, "Yes"),
+        ({"messages": [*CHAT, assistant("Yes")]}, CHAT, "Yes"),
+        ({"messages": CHAT}, CHAT, None),
+        ({"prompt": "A: Hi", "messages": [*CHAT, assistant("Yes")], "response": "B: Yes"}, CHAT, "Yes"),
+        ({"messages": json.dumps([*CHAT, assistant("Yes")])}, CHAT, "Yes"),
+        ({"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes"}]}, HUMAN, "Yes"),
+        ({"prompt": TRANSCRIPT, "response": "Yes"}, CHAT, "Yes"),
+        ({"prompt": CHAT, "completion": "Yes"}, CHAT, "Yes"),
+        ({"system": "Be kind", "prompt": "Hi"}, [{"role": "system", "content": "Be kind"}, *HUMAN], None),
+        (
+            {"prompt": "Human: is this a transcript?"},
+            [{"role": "user", "content": "Human: is this a transcript?"}],
+            None,
+        ),
+    ],
+)
+def test_usual_columns_become_prompts_and_demonstrations(fields, messages, response):
+    found = record(fields)
+    assert found["messages"] == messages
+    assert found.get("response") == response
+
+
+@pytest.mark.parametrize(
+    ("fields", "messages"),
+    [
+        ({"prompt": "Hi", "chosen": "good", "rejected": "bad"}, HUMAN),
+        ({"prompt": TRANSCRIPT, "chosen": "good", "rejected": "bad"}, CHAT),
+        ({"prompt": "A", "messages": CHAT, "chosen": "good", "rejected": "bad"}, CHAT),
+        ({"chosen": f"{TRANSCRIPT} good", "rejected": f"{TRANSCRIPT} bad"}, CHAT),
+        ({"chosen": [*CHAT, assistant("good")], "rejected": [*CHAT, assistant("bad")]}, CHAT),
+        ({"prompt": CHAT, "chosen": [assistant("good")], "rejected": [assistant("bad")]}, CHAT),
+        (
+            {
+                "prompt": "Hi",
+                "messages": [*HUMAN, assistant("good")],
+                "chosen": [*HUMAN, assistant("good")],
+                "rejected": [*HUMAN, assistant("bad")],
+            },
+            HUMAN,
+        ),
+    ],
+)
+def test_usual_columns_become_pairs(fields, messages):
+    found = record(fields)
+    assert found["messages"] == messages
+    assert found["responses"] == ["good", "bad"]
+    assert found["labels"] == [{"labeler": "given", "ranks": [1, 2], "scores": None}]
+
+
+def test_a_transcripts_pair_whose_histories_differ_is_dropped():
+    with pytest.raises(Dropped, match="chosen_and_rejected_answer_different_prompts"):
+        record({"chosen": f"{TRANSCRIPT} good", "rejected": "\n\nHuman: Other\n\nAssistant: bad"})
+
+
+@pytest.mark.parametrize(
+    ("given", "ranks", "scores"),
+    [
+        ({"scores": [0.5, 2, 0.5]}, [2, 1, 2], [0.5, 2, 0.5]),
+        ({"ranking": [2, 0, 1]}, [2, 3, 1], None),
+        ({"ranking": [2, 0, 1], "scores": [1, 1, 3]}, [2, 2, 1], [1, 1, 3]),
+        ({"ranks": [3, 3, 5]}, [1, 1, 2], None),
+        ({"scores": "[1, 2, 3]"}, [3, 2, 1], [1, 2, 3]),
+        ({"scores": [1, 2, 3], "labels": ["refusal", "partial", "compliance"]}, [3, 2, 1], [1, 2, 3]),
+    ],
+)
+def test_scores_and_rankings_become_dense_ranks(given, ranks, scores):
+    found = record({"prompt": "Hi", "responses": ["a", "b", "c"], **given})
+    assert found["labels"] == [{"labeler": "given", "ranks": ranks, "scores": scores}]
+
+
+def test_labels_of_a_labelling_page_keep_their_labelers():
+    labels = [{"labeler": "ann", "ranks": [1, 2], "scores": [0.9, 0.1]}, {"labeler": "bo", "ranks": [2, 1]}]
+    found = record({"prompt": "Hi", "responses": ["a", "b"], "labels": labels})
+    assert found["labels"] == [labels[0], {**labels[1], "scores": None}]
+
+
+def test_a_description_comes_from_the_row_or_from_params():
+    fields = {"prompt": "Hi", "user": 17, "category": "chat", "language": "zh-CN", "labels": ["not", "ours"]}
+    assert record(fields) == {
+        "id": "given-3",
+        "messages": HUMAN,
+        "category": "chat",
+        "language": "zh",
+        "user": "17",
+        "source": "given",
+    }
+    found = record(fields, category="open_qa", language="en")
+    assert (found["category"], found["language"]) == ("open_qa", "en")
+    assert record({"prompt": "Hi"})["category"] == "unknown"
+
+
+def test_a_mapping_reads_the_named_columns_and_no_others():
+    columns = {"prompt": "ask", "response": "better", "user": "author"}
+    fields = {"ask": "Hi", "better": "Yes", "author": "u1", "prompt": "not this", "chosen": "nor this"}
+    found = record(fields, columns=columns)
+    assert (found["messages"], found["response"], found["user"]) == (HUMAN, "Yes", "u1")
+    with pytest.raises(ValueError, match=r"columns\.user: no column 'author' among: ask, better"):
+        record({"ask": "Hi", "better": "Yes"}, columns=columns)
+
+
+def test_text_is_a_document_where_there_is_no_prompt_or_nothing_else_is_used():
+    assert record({"text": "Once"}) == {"text": "Once", "source": "given"}
+    assert "messages" in record({"text": "Once", "prompt": "Hi"})
+    assert "text" in record({"text": "Once", "prompt": "Hi"}, use=["documents"], splits=[])
+
+
+@pytest.mark.parametrize(
+    "turns", [[assistant("Hello"), *HUMAN], [*HUMAN, *HUMAN], [{"role": "system", "content": "Be kind"}]]
+)
+def test_turns_that_do_not_alternate_are_dropped(turns):
+    with pytest.raises(Dropped, match="turns_do_not_alternate"):
+        record({"messages": turns})
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"prompt": "Hi", "responses": ["a", "b"], "scores": [1, float("nan")]}, "column 'scores': expected finite"),
+        ({"prompt": "Hi", "responses": ["a", "b"], "scores": [1]}, "column 'scores': expected 2 numbers"),
+        ({"prompt": "Hi", "responses": ["a", "b"], "scores": [1, "2"]}, "column 'scores': expected finite numbers"),
+        ({"prompt": "Hi", "responses": ["a", "b"], "ranking": [1, 2]}, "column 'ranking': expected the indices 0..1"),
+        ({"prompt": "Hi", "responses": ["a", None], "ranking": [0, 1]}, "column 'responses': expected a list of texts"),
+        ({"prompt": "Hi", "responses": ["a", "b"]}, "column 'responses': responses without scores"),
+        ({"prompt": 3}, "column 'prompt': expected text, got int"),
+        ({"prompt": "Hi", "chosen": "good"}, "source 'given': a comparison without a rejected answer"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "column 'messages': turn 1: role 'tool' is none of"),
+        ({"messages": [{"role": "user", "content": ["x"]}]}, "column 'messages': turn 1: expected text as content"),
+        ({"messages": '[{"role": }]'}, "column 'messages': not valid JSON"),
+        ({"ask": "Hi", "say": "Yes"}, "source 'given': no usual columns among: ask, say; set columns"),
+    ],
+)
+def test_broken_rows_name_their_place_and_column(fields, problem):
+    with pytest.raises(ValueError) as error:
+        record(fields)
+    assert str(error.value).startswith("a.jsonl: line 7")
+    assert problem in str(error.value)
+
+
+@pytest.mark.skipif("SHARED_DATA" not in os.environ, reason="SHARED_DATA names no folder of real data sets")
+def test_real_files_are_recognised():
+    kinds = {
+        "comparisons": "responses",
+        "ranked": "responses",
+        "demos": "response",
+        "prompts": "messages",
+        "text": "text",
+    }
+    paths = sorted(Path(os.environ["SHARED_DATA"]).glob("*.gz"))
+    assert paths
+    for path in paths:
+        source = typed_source(paths=[str(path)], **EVERYTHING)
+        found, reasons = [], set()
+        for index, row in enumerate(rows(source, path.parent, "<|endoftext|>")):
+            try:
+                found.append(recognise(row, source, index))
+            except Dropped as reason:
+                reasons.add(str(reason))
+        assert reasons <= {"turns_do_not_alternate"}, path
+        assert found, path
+        assert all(kinds[path.name.split("_")[0]] in record for record in found), path

@@ -1,0 +1,222 @@
+from collections import Counter, defaultdict
+
+import pytest
+
+from rlhf.params.collect_prompts import SPLITS, NearDuplicates
+from rlhf.records import duplicates
+from rlhf.records.prompt_sets import Entry, arrange, assign, check_disjoint, drop_duplicates
+from rlhf.records.splitting import choose, first_by_hash, held_out_first
+from tests.collect_prompts_section import ALL, section, source, typed
+
+SHARES = {"sft": 0.3, "reward_model": 0.2, "judge": 0.0, "ppo": 0.3, "validation": 0.1, "test": 0.1}
+NEAR = NearDuplicates(threshold=0.7, shingle_words=2, permutations=64)
+
+
+def collect(groups, changes=None, **of_sources):
+    """Return (assigned, drops) of {source: [(prompt, user)]}; of_sources: {source: changes of its params}."""
+    sources = [source(name, "unread.jsonl", **of_sources.get(name, {})) for name in groups]
+    sources.append(source("rowless", "unread.jsonl"))  # some source must list every split that has a share
+    params = typed(section(sources, **(changes or {}))).collect_prompts
+    entries = []
+    for origin in held_out_first(params.sources):
+        for index, (text, user, *more) in enumerate(groups.get(origin.name, [])):
+            messages = [{"role": "user", "content": text}]
+            record = {"id": f"{origin.name}-{index}", "messages": messages, "user": user, "source": origin.name}
+            record |= more[0] if more else {"response": "An answer"}
+            entries.append(Entry(record, origin, duplicates.prompt_text(record)))
+    drops = defaultdict(Counter)
+    entries = drop_duplicates(entries, params.cleaning, drops)
+    assigned = assign(entries, params, 1, drops)
+    check_disjoint(assigned)
+    assert len(assigned) + sum(count.total() for count in drops.values()) == sum(map(len, groups.values()))
+    return assigned, drops
+
+
+def numbered(count, users=0):
+    return [(f"Question number {n}?", f"u{n % users}" if users else None) for n in range(count)]
+
+
+def placed(assigned):
+    return {entry.record["id"]: split for entry, split in assigned}
+
+
+def test_shares_are_met_and_a_share_of_zero_gets_nothing():
+    counts = Counter(choose(f"user/{n}", ALL, SHARES, 1) for n in range(20_000))
+    assert counts["judge"] == 0
+    for split in SPLITS:
+        assert counts[split] / 20_000 == pytest.approx(SHARES[split], abs=0.015)
+
+
+def test_only_allowed_splits_are_chosen_in_proportion_to_their_shares():
+    counts = Counter(choose(f"user/{n}", ["sft", "test"], SHARES, 1) for n in range(10_000))
+    assert set(counts) == {"sft", "test"}
+    assert counts["sft"] / 10_000 == pytest.approx(0.75, abs=0.015)
+
+
+def test_new_data_moves_no_old_prompt_and_a_seed_moves_many():
+    few, many = placed(collect({"a": numbered(300)})[0]), placed(collect({"a": numbered(600)})[0])
+    assert few.items() <= many.items()
+    assert [choose(f"u{n}", ALL, SHARES, 1) for n in range(50)] != [choose(f"u{n}", ALL, SHARES, 2) for n in range(50)]
+
+
+def test_all_prompts_of_a_user_go_one_way():
+    assigned, _ = collect({"a": numbered(400, users=40)})
+    splits = defaultdict(set)
+    for entry, split in assigned:
+        splits[entry.record["user"]].add(split)
+    assert len(splits) == 40
+    assert all(len(found) == 1 for found in splits.values())
+    assert len(set.union(*splits.values())) == len(SPLITS)
+
+
+def test_equal_names_of_users_in_two_sources_are_two_users():
+    groups = {"a": [(f"A {n}?", "same") for n in range(5)], "b": [(f"B {n}?", "same") for n in range(5)]}
+    assigned, _ = collect(groups, a={"splits": ["sft"]}, b={"splits": ["ppo"]})
+    assert Counter(split for _, split in assigned) == {"sft": 5, "ppo": 5}
+
+
+def test_case_and_spacing_make_no_new_prompt_but_a_history_does():
+    texts = [("Name a  colour", None), ("name a colour\n", None), ("NAME A COLOUR", None)]
+    assigned, drops = collect({"a": texts})
+    assert [entry.record["id"] for entry, _ in assigned] == ["a-0"]
+    assert drops["a"] == {"exact_duplicate": 2}
+    assert len(collect({"a": texts}, {"cleaning": {"exact_duplicates": False}})[0]) == 3
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "b"}]
+    assert duplicates.prompt_text({"messages": turns}) != duplicates.prompt_text({"messages": turns[2:]})
+
+
+def test_a_held_out_source_wins_over_a_training_source_listed_before_it():
+    training, held_out = numbered(100), [(text.upper(), None) for text, _ in numbered(50)]
+    assigned, drops = collect({"train": training, "bench": held_out}, bench={"splits": ["test"], "use": ["prompts"]})
+    found = placed(assigned)
+    assert [found[f"bench-{n}"] for n in range(50)] == ["test"] * 50
+    assert drops["train"] == {"exact_duplicate": 50}
+    assert not any(f"train-{n}" in found for n in range(50))
+
+
+def test_a_test_source_wins_over_a_validation_source():
+    groups = {"check": numbered(20), "bench": numbered(20)}
+    assigned, drops = collect(
+        groups, check={"splits": ["validation", "test"]}, bench={"splits": ["test"], "use": ["prompts"]}
+    )
+    assert {entry.source.name for entry, _ in assigned} == {"bench"}
+    assert drops["check"] == {"exact_duplicate": 20}
+
+
+def test_demonstrations_of_held_out_comparisons_are_dropped():
+    groups = {"demos": numbered(20), "bench": [pair(text, "good") for text, _ in numbered(20)]}
+    changes = {"bench": {"use": ["comparisons"], "splits": ["test"]}}
+    assigned, drops = collect(groups, demos={"splits": ["sft", "ppo"]}, **changes)
+    assert {entry.source.name for entry, _ in assigned} == {"bench"}
+    assert drops["demos"] == {"prompt_in_another_split": 20}
+
+
+def test_a_prompt_that_two_users_sent_follows_the_first_and_moves_neither():
+    rows = [(text, f"{user}{n}", pair(text, user)[2]) for n, (text, _) in enumerate(numbered(60)) for user in "ab"]
+    alone = {f"b{n}": f"Another thing {n}" for n in range(60)}
+    rows += [(text, user, pair(text, "x")[2]) for user, text in alone.items()]
+    assigned, drops = collect({"a": rows}, a={"use": ["comparisons", "prompts"], "splits": ["reward_model", "ppo"]})
+    splits = {entry.record["user"]: split for entry, split in assigned}
+    assert {f"a{n}" for n in range(60)} <= set(splits)
+    assert set(alone) <= set(splits)
+    assert 10 < drops["a"]["prompt_in_another_split"] < 50
+
+
+def test_near_and_long_prefix_duplicates_of_held_out_prompts_are_dropped():
+    long = "Please read the following story about a fox and tell me how it ends, and why it ends in that way: "
+    train = [(long + "red fox", None), ("What is the tallest mountain on the island of Java today ?", None)]
+    bench = [(long + "blue whale", None), ("What is the tallest mountain on the island of Java today", None)]
+    changes = {"cleaning": {"common_prefix_characters": 80}}
+    assigned, drops = collect({"train": train, "bench": bench}, changes, bench={"splits": ["test"], "use": ["prompts"]})
+    assert set(placed(assigned)) == {"bench-0", "bench-1"}
+    assert drops["train"] == {"common_prefix": 1, "near_duplicate": 1}
+    off = {"cleaning": {"common_prefix_characters": None, "near_duplicates": None}}
+    assert len(collect({"train": train, "bench": bench}, off)[0]) == 4
+
+
+def test_a_prefix_counts_only_in_prompts_that_reach_it():
+    assert duplicates.long_prefixes(["abcd", "abc", "abcx", "abd"], 3) == {"abc", "abcx"}
+    assert duplicates.long_prefixes(["ab", "ab c"], 4) == set()
+
+
+def test_near_duplicates_reach_the_threshold_and_others_do_not():
+    base = "one two three four five six seven eight nine ten eleven"  # ten pairs of words
+    close = base.replace("eleven", "twelve")  # 9 of 11 pairs in common: 0.82
+    far = base.replace("five", "5").replace("nine", "9")  # 6 of 14: 0.43
+    assert duplicates.near([base, close, far], NEAR) == {close}
+    for threshold, dropped in [(0.81, {close}), (9 / 11, {close}), (0.83, set())]:
+        assert duplicates.near([base, close], NEAR.model_copy(update={"threshold": threshold})) == dropped
+    assert duplicates.near(["今天天气怎么样我们去公园", "今天天气怎么样我们去公园吧", "明天吃什么"], NEAR) == {
+        "今天天气怎么样我们去公园吧"
+    }
+
+
+def test_nearly_all_planted_near_duplicates_are_found():
+    texts = [" ".join(f"w{n}x{k}" for k in range(30)) for n in range(300)]
+    planted = [text.replace("x29", "y29") for text in texts]  # 28 of 30 pairs in common: 0.93
+    assert len(duplicates.near([*texts, *planted], NEAR) & set(planted)) >= 297
+    below = [text.replace("x29", "y29").replace("x14", "y14").replace("x6", "y6") for text in texts]  # 24 of 34: 0.71
+    assert duplicates.near([*texts, *below], NEAR.model_copy(update={"threshold": 0.75})) == set()
+
+
+def test_at_most_so_many_prompts_a_user():
+    changes = {"cleaning": {"max_prompts_per_user": 7, "near_duplicates": None}}
+    assigned, drops = collect({"a": numbered(100, users=4)}, changes)
+    assert Counter(entry.record["user"] for entry, _ in assigned) == dict.fromkeys(["u0", "u1", "u2", "u3"], 7)
+    assert drops["a"] == {"over_user_limit": 72}
+    assert len(collect({"a": numbered(100)}, changes)[0]) == 100
+
+
+def test_a_cap_bounds_the_prompts_of_a_split_and_a_smaller_cap_is_a_part_of_a_larger():
+    small = placed(collect({"a": numbered(500)}, {"max_prompts": {"ppo": 10}})[0])
+    large = placed(collect({"a": numbered(500)}, {"max_prompts": {"ppo": 30}})[0])
+    assert Counter(small.values())["ppo"] == 10
+    assert Counter(large.values())["ppo"] == 30
+    assert small.items() <= large.items()
+    assert first_by_hash(["a", "b", "c"], 2, 1) <= {"a", "b", "c"}
+
+
+def pair(text, better):
+    labels = [{"labeler": "l", "ranks": [1, 2], "scores": None}]
+    return (text, None, {"responses": [better, "bad"], "labels": labels})
+
+
+def test_comparisons_of_one_prompt_stay_together_and_equal_ones_are_dropped():
+    rows = [pair(f"Prompt {n}", better) for n in range(200) for better in ("good", "fine", "GOOD")]
+    assigned, drops = collect({"a": rows}, a={"use": ["comparisons", "prompts"], "splits": ALL[1:]})
+    assert drops["a"] == {"exact_duplicate": 200}
+    files = arrange(assigned, 1)
+    splits = Counter(split for _, split in assigned)
+    assert len(files["comparisons.train"]) == splits["reward_model"]
+    assert len(files["comparisons.judge"]) == splits["judge"]
+    assert len(files["comparisons.validation"]) == splits["validation"] + splits["test"]
+    assert len(files["prompts.ppo"]) == splits["ppo"] / 2
+    assert not any(key in record for record in files["prompts.ppo"] for key in ("responses", "labels"))
+
+
+def test_demonstrations_of_sft_and_validation_are_used_and_others_give_their_prompts():
+    assigned, _ = collect({"a": numbered(400)})
+    files, splits = arrange(assigned, 1), Counter(split for _, split in assigned)
+    assert len(files["demonstrations.train"]) == splits["sft"]
+    assert len(files["demonstrations.validation"]) == len(files["prompts.validation"]) == splits["validation"]
+    assert all("response" in record for record in files["demonstrations.train"])
+    for split in ("reward_model", "judge", "ppo", "test"):
+        assert len(files[f"prompts.{split}"]) == splits[split]
+        assert not any("response" in record for record in files[f"prompts.{split}"])
+
+
+def test_rows_that_their_users_split_cannot_use_are_counted():
+    rows = [(f"Prompt {n}", "u", {}) for n in range(3)]
+    _, drops = collect({"a": rows}, a={"splits": ["sft"]})
+    assert drops["a"] == {"nothing_for_sft": 3}
+    _, drops = collect({"a": [(text, None, {}) for text, _, _ in rows]}, a={"splits": ["sft"]})
+    assert drops["a"] == {"no_split_takes_it": 3}
+
+
+def test_files_are_shuffled_the_same_way_for_a_seed():
+    assigned, _ = collect({"a": numbered(400)})
+    files = arrange(assigned, 1)
+    assert files == arrange(assigned[::-1], 1)
+    assert files != arrange(assigned, 2)
+    indices = [int(record["id"].removeprefix("a-")) for record in files["prompts.ppo"]]
+    assert indices != sorted(indices)

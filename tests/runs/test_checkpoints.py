@@ -1,0 +1,296 @@
+"""States of training: a loop that was broken off goes on to the same bytes; damaged or foreign states are not used."""
+
+import errno
+import inspect
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+
+import pytest
+import torch
+
+from rlhf.params.ppo import Ppo
+from rlhf.params.pretrain import Pretrain
+from rlhf.params.reward_model import RewardModel
+from rlhf.params.sft import Sft
+from rlhf.preferences import preference_training
+from rlhf.runs import checkpoints
+from rlhf.training import language_modelling, supervised
+from stages import feedme, judge, ppo, pretrain, reward_model, sft
+from tests import toys
+
+RUNTIME = toys.runtime()
+
+
+def states(folder, every_seconds: float = 0.0) -> checkpoints.States:
+    return checkpoints.States(folder / "states", every_seconds)
+
+
+def bits(*models) -> list[bytes]:
+    return [weight.detach().numpy().tobytes() for model in models for weight in model.parameters()]
+
+
+class Loop:
+    """A training loop of one kind; every call of `start` makes its models anew."""
+
+    def __init__(self, kind: str, tokenizer, folder):
+        self.kind, self.tokenizer, self.folder, self.models = kind, tokenizer, folder, []
+
+    def start(self, kept: checkpoints.States):
+        return getattr(self, self.kind.split("_")[0])(kept)
+
+    def pretrain(self, kept):
+        momentum = None if self.kind == "pretrain_adamw" else 0.9
+        chosen = toys.section(Pretrain, "pretrain", copying_steps=2, tokens=16 * 8 * 4, muon_momentum=momentum)
+        self.models = [toys.policy(self.tokenizer, spread=0.05)]
+        rows = language_modelling.sequences(language_modelling.token_stream(self.tokenizer, toys.TEXTS), 16)
+        return pretrain.train(self.models[0], rows, chosen, RUNTIME, 1, kept)
+
+    def sft(self, kept):
+        chosen = toys.section(Sft, "sft", dropout=0.2, select="best_validation", epochs=3)
+        model = toys.policy(self.tokenizer, "gpt2")
+        for part in model.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.2
+        self.models = [model]
+        examples = supervised.encode(self.tokenizer, toys.demonstrations(8), 48).examples
+        return supervised.train(model, 0, examples, examples[:3], chosen, RUNTIME, 2, kept)
+
+    def reward(self, kept):
+        chosen = toys.section(RewardModel, "reward_model", epochs=3)
+        self.models = [toys.reward_model(self.tokenizer)]
+        groups = preference_training.encode(self.tokenizer, toys.comparisons(7), chosen)
+        return preference_training.train(self.models[0], 0, groups, chosen, RUNTIME, 3, kept)
+
+    def ppo(self, kept):
+        knobs = {"iterations": 5, "ema_decay": 0.7, "ptx_coef": 0.5, "batch_size": 8, "minibatch_size": 4}
+        knobs |= {"kl_controller": {"kind": "adaptive", "target": 0.5, "horizon": 50}}
+        chosen = toys.section(Ppo, "ppo", **knobs)
+        players = toys.players(self.tokenizer, self.folder / "reward_model", "gpt2")
+        self.models = [players.policy, players.value_model]
+        rows = language_modelling.sequences(language_modelling.token_stream(self.tokenizer, toys.TEXTS), 16)
+        prompts = ppo.tokenised(self.tokenizer, toys.prompts(10), chosen)
+        return ppo.train(players, prompts, rows, chosen, RUNTIME, 4, kept)
+
+
+@pytest.fixture(params=["pretrain_muon", "pretrain_adamw", "sft", "reward", "ppo"])
+def loop(request, tokenizer, tmp_path) -> Loop:
+    return Loop(request.param, tokenizer, tmp_path)
+
+
+def test_a_loop_broken_off_again_and_again_ends_in_the_same_bytes(loop, tmp_path):
+    whole = list(loop.start(checkpoints.NONE))
+    expected = bits(*loop.models)
+    assert len(whole) >= 5
+    for steps in (1, 3, 4):
+        torch.rand(steps)  # what other code draws changes nothing
+        assert list(islice(loop.start(states(tmp_path)), steps)) == whole[:steps]
+        assert bits(*loop.models) != expected
+    kept = states(tmp_path)
+    assert kept.points == whole[:4]
+    assert list(loop.start(kept)) == whole
+    assert bits(*loop.models) == expected
+    again = states(tmp_path)  # killed after the last step
+    assert list(loop.start(again)) == whole
+    assert bits(*loop.models) == expected
+
+
+def test_keeping_states_changes_no_byte(loop, tmp_path):
+    whole = list(loop.start(checkpoints.NONE))
+    expected = bits(*loop.models)
+    assert list(loop.start(states(tmp_path))) == whole
+    assert bits(*loop.models) == expected
+    assert checkpoints.NONE.points == []
+
+
+@pytest.fixture
+def kept(tmp_path) -> checkpoints.States:
+    """States of three steps, of which the last two are there."""
+    made = states(tmp_path)
+    for step in range(1, 4):
+        assert made.due({"step": step}, last=False)
+        made.save({"step": step, "weights": {"w": torch.full((4,), float(step))}, 5: [None, 0.1, ("a", 2)]})
+    return made
+
+
+def test_a_tree_comes_back_as_it_was_saved(kept, tmp_path):
+    found = states(tmp_path)
+    assert found.points == [{"step": 1}, {"step": 2}, {"step": 3}]
+    tree = found.restored()
+    assert tree["weights"]["w"].tolist() == [3.0] * 4
+    assert (tree["step"], tree[5]) == (3, [None, 0.1, ["a", 2]])
+    assert found.restored() is None
+    assert len(list((tmp_path / "states").iterdir())) == checkpoints.KEPT == 2
+
+
+@pytest.mark.parametrize("place", [0, 0.3, 0.99])
+@pytest.mark.parametrize("how", ["flipped", "torn"])
+def test_a_damaged_state_is_named_and_the_one_before_it_used(kept, tmp_path, capsys, how, place):
+    file = max((tmp_path / "states").iterdir())
+    content = bytearray(file.read_bytes())
+    at = int(place * len(content))
+    if how == "flipped":
+        content[at] ^= 4
+    else:
+        del content[at:]
+    file.write_bytes(content)
+    found = states(tmp_path)
+    assert found.points == [{"step": 1}, {"step": 2}]
+    assert found.restored()["step"] == 2
+    assert file.name in capsys.readouterr().err
+    found.save({"step": 2.5})  # the damaged one takes no good one's place
+    assert len(list((tmp_path / "states").glob("*.safetensors"))) == 2
+    assert states(tmp_path).restored()["step"] == 2.5
+
+
+def test_with_all_states_damaged_training_begins_anew(kept, tmp_path, capsys):
+    for file in (tmp_path / "states").iterdir():
+        file.write_bytes(b"")
+    found = states(tmp_path)
+    assert (found.points, found.restored()) == ([], None)
+    assert capsys.readouterr().err.count("a damaged state") == 2
+
+
+def test_a_full_disk_costs_a_warning_and_no_state(kept, tmp_path, capsys, monkeypatch):
+    before = toys.file_bytes(tmp_path / "states")
+
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    kept.due({"step": 4}, last=True)
+    kept.save({"step": 4})
+    assert toys.file_bytes(tmp_path / "states") == before
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_states_are_kept_when_time_has_passed_and_at_the_end(tmp_path, monkeypatch):
+    moment = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: moment[0])
+    made = states(tmp_path, every_seconds=10.0)
+    due = []
+    for step in range(1, 7):
+        moment[0] += 4
+        due.append(made.due({"step": step}, last=step == 6))
+        if due[-1]:
+            made.save({})
+    assert due == [False, False, True, False, False, True]
+
+
+@pytest.fixture
+def ready(root, tokenizer):
+    """A root on which sft can run, keeping a state after every step."""
+    from rlhf.tokens import chat
+
+    base_tokenizer = toys.tokenizer()
+    base_tokenizer.chat_template = chat.BASE_TEMPLATE
+    toys.save(root / "data/pretrain", toys.policy(base_tokenizer, spread=0.1), base_tokenizer)
+    toys.set_param(root, "checkpoints.every_seconds", 0.0)
+    return root
+
+
+class Killed(Exception):
+    pass
+
+
+def broken_off(root, monkeypatch, after: int) -> None:
+    """Run sft until so many steps are done."""
+    due = checkpoints.States.due
+
+    def dying(self, point, last):
+        if point["step"] > after:
+            raise Killed
+        return due(self, point, last)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints.States, "due", dying)
+        with pytest.raises(Killed):
+            sft.main(root)
+
+
+def written(root) -> dict[str, bytes]:
+    return toys.file_bytes(root / "data/sft") | toys.file_bytes(root / "metrics")
+
+
+def test_a_stage_goes_on_to_the_same_bytes_and_removes_its_states(ready, tmp_path, monkeypatch, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(ready, other)
+    sft.main(other)
+    broken_off(ready, monkeypatch, after=2)
+    assert not (ready / "data/sft").exists()
+    capsys.readouterr()
+    sft.main(ready)
+    assert "goes on after step 2" in capsys.readouterr().out
+    assert written(ready) == written(other)
+    assert not list((ready / ".checkpoints").rglob("*.safetensors"))
+
+
+CHANGES = {
+    "a param": lambda root, _: toys.set_param(root, "sft.optimisation.learning_rate", 0.5),
+    "the data": lambda root, _: toys.records.write(
+        root / "data/collect_prompts/demonstrations.train.jsonl", toys.demonstrations(7)
+    ),
+    "the base": lambda root, _: (root / "data/pretrain/config.json").open("a").write("\n"),
+    "the code": lambda _, patched: patched.setattr(checkpoints, "CODE", ("tests",)),
+    "a library": lambda root, patched: patched.setattr(checkpoints.torch, "__version__", "99"),
+    "processes": lambda root, patched: patched.setattr(checkpoints.distributed, "count", lambda: 2),
+}
+
+
+@pytest.mark.parametrize("what", list(CHANGES))
+def test_states_of_other_params_data_code_or_versions_are_not_used(ready, monkeypatch, capsys, what):
+    broken_off(ready, monkeypatch, after=2)
+    params = toys.read_yaml(ready / "params.yaml")
+    with monkeypatch.context() as patched:
+        CHANGES[what](ready, patched)
+        chosen = sft.load(ready, sft.SftInputs)
+        source = ready / "data/collect_prompts"
+        inputs = [source / "demonstrations.train.jsonl", source / "demonstrations.validation.jsonl"]
+        found = checkpoints.opened(ready, "sft", chosen, [*inputs, ready / "data/pretrain"])
+        assert found.points == []
+        assert "not used" in capsys.readouterr().out
+    assert params["checkpoints"] == {"every_seconds": 0.0}
+
+
+def test_a_second_process_with_the_same_training_keeps_none(ready, capsys):
+    chosen = sft.load(ready, sft.SftInputs)
+    first = checkpoints.opened(ready, "sft", chosen, [])
+    second = checkpoints.opened(ready, "sft", chosen, [])
+    assert (first.key != "", second.key) == (True, "")
+    assert "another process" in capsys.readouterr().err
+
+
+def test_null_keeps_none(ready):
+    toys.set_param(ready, "checkpoints.every_seconds", None)
+    sft.main(ready)
+    assert not (ready / ".checkpoints").exists()
+
+
+def test_sigterm_keeps_the_state_of_the_step_and_ends(ready, tmp_path):
+    """A long training is told to stop in its first steps; the next start goes on from there."""
+    toys.set_param(ready, "sft.epochs", 400)
+    toys.set_param(ready, "checkpoints.every_seconds", 1000.0)
+    command = [sys.executable, "-m", "stages.sft"]
+    environment = os.environ | {"PYTHONPATH": str(toys.REPO)}
+    process = subprocess.Popen(command, cwd=ready, env=environment, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("sft  1/"):
+            break
+    process.send_signal(signal.SIGTERM)
+    told = time.monotonic()
+    rest = process.stdout.read()
+    assert process.wait(timeout=60) != 0
+    assert time.monotonic() - told < 30
+    assert "sft  killed" in rest
+    (file,) = (ready / ".checkpoints").rglob("*.safetensors")
+    assert int(file.name.split(".")[0]) >= 1
+
+
+def test_every_training_stage_keeps_states():
+    for stage in (pretrain, sft, reward_model, ppo, feedme, judge):
+        assert "checkpoints.opened(" in inspect.getsource(stage.main)

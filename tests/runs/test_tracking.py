@@ -1,0 +1,371 @@
+"""Stage runs: what MLflow holds after a run, after a failure and after a kill, and what the screen shows."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from rlhf.params.base import ParamsError
+from rlhf.params.tracking import Tracking
+from rlhf.runs import checkpoints, lineage, machine, mlflow_store, tracking
+from rlhf.runs.recorder import Recorder
+from rlhf.runtime import outputs
+
+REPO = Path(__file__).resolve().parents[2]
+PARAMS = """
+seed: 17
+runtime: {{device: cpu, threads: 1, workers: 1}}
+rounds: {{r1: {{policy: sft, earlier: collect_prompts}}}}
+tracking: {{enabled: {enabled}, uri: {uri}, experiment: rlhf, max_checkpoint_mb: 0.001, log_every: {log_every}}}
+sft: {{learning_rate: 1.0e-3, sources: [a, b]}}
+ppo: {{kl_coef: 0.05}}
+"""
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "a repository"
+    folder.mkdir()
+    write_params(folder)
+    return folder
+
+
+class InProcess(Recorder):
+    """A recorder in the test's own process, where a test can break the store."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments, lineage.own_process(), lineage.dvc_process())
+
+    def metrics(self, numbers, step):
+        super().metrics(numbers, step, time.time_ns() // 1_000_000)
+
+    def ready(self):
+        pass
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    monkeypatch.setattr(tracking, "Companion", InProcess)
+
+
+def write_params(root: Path, enabled: str = "true", uri: str = "null", log_every: int = 1) -> None:
+    (root / "params.yaml").write_text(PARAMS.format(enabled=enabled, uri=uri, log_every=log_every))
+
+
+def model_folder(path: Path, size: int) -> Path:
+    path.mkdir(parents=True)
+    (path / "config.json").write_text("{}")
+    (path / "model.safetensors").write_bytes(b"x" * size)
+    return path
+
+
+def start_stage(root: Path, stage: str, work: str = "pass") -> subprocess.Popen:
+    """Start a process of its own, and so a session of its own, that does `work` in a stage run."""
+    script = (
+        "import time; from pathlib import Path; from rlhf.runs import tracking\n"
+        f"with tracking.stage_run(Path('.'), '{stage}') as run: {work}"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPO)}
+    return subprocess.Popen([sys.executable, "-c", script], cwd=root, env=environment, stdout=subprocess.PIPE)
+
+
+def store(root: Path):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root.resolve() / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlhf").experiment_id
+    return client, experiment, {run.info.run_name: run for run in client.search_runs([experiment])}
+
+
+def parent_of(root: Path, name: str):
+    client, _, runs = store(root)
+    return client.get_run(runs[name].data.tags["mlflow.parentRunId"])
+
+
+def test_a_run_holds_params_curves_inputs_and_its_model(root, capsys):
+    folder = model_folder(root / "data/sft", size=100)
+    with tracking.stage_run(root, "sft") as run:
+        run.log_params({"num_parameters": 3})
+        run.log_inputs([folder / "config.json"], context="training")
+        for step in range(1, 4):
+            run.log_metrics({"loss": 1 / step, "by": {"阅读": 1}}, step=step)
+        outputs.write_metrics(root, "sft", {"loss": 0.25})
+        run.log_checkpoint(folder)
+        run.log_artifact(folder / "config.json")
+    client, experiment, runs = store(root)
+    sft = runs["sft"]
+    assert sft.info.status == "FINISHED"
+    assert sft.data.params["sft.learning_rate"] == "0.001"
+    assert sft.data.params["num_parameters"] == "3"
+    assert "ppo.kl_coef" not in sft.data.params
+    assert [point.step for point in client.get_metric_history(sft.info.run_id, "loss")] == [1, 2, 3]
+    (dataset,) = sft.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.tags[0].value) == ("data/sft/config.json", "training")
+    assert dataset.dataset.digest == lineage.dvc_md5(folder / "config.json")
+    assert sft.data.tags["dvc.out.data/sft"] == lineage.dvc_md5(folder)
+    (model,) = client.search_logged_models([experiment])
+    assert (Path(model.artifact_location.removeprefix("file://").replace("%20", " ")) / "model.safetensors").exists()
+    assert [artifact.path for artifact in client.list_artifacts(sft.info.run_id)] == ["config.json"]
+    assert f"/runs/{sft.info.run_id}" in capsys.readouterr().out
+
+
+def test_all_stages_of_a_session_share_a_parent_with_every_param_and_final_metric(root, in_process):
+    for stage, round in (("sft", None), ("ppo", "r1")):
+        with tracking.stage_run(root, stage, round):
+            outputs.write_metrics(root, stage, {"kl": 2.0}, round)
+    parent = parent_of(root, "sft")
+    assert parent.info.run_id == parent_of(root, "ppo@r1").info.run_id
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["ppo.kl_coef"] == "0.05"
+    assert parent.data.metrics == {"sft.kl": 2.0, "ppo.r1.kl": 2.0}
+    assert not any(name.startswith("tracking") for name in parent.data.params), "a URI may hold a password"
+
+
+def test_the_last_stage_names_the_earlier_runs_of_stages_that_were_not_rerun(root, in_process):
+    md5 = lineage.dvc_md5(model_folder(root / "data/sft", size=1))
+    with tracking.stage_run(root, "sft"):
+        outputs.write_metrics(root, "sft", {"loss": 1.0})
+    lock = {"schema": "2.0", "stages": {"sft": {"cmd": "x", "outs": [{"path": "data/sft", "md5": md5}]}}}
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    with start_stage(root, "evaluate") as process:
+        assert process.wait(timeout=120) == 0
+    tags = parent_of(root, "evaluate").data.tags
+    assert tags["stage.sft"] == store(root)[2]["sft"].info.run_id
+    assert tags["stage.sft.status"] == "cached"
+    assert parent_of(root, "evaluate").data.metrics["sft.loss"] == 1.0
+
+
+def test_a_large_checkpoint_is_recorded_by_reference(root, in_process):
+    folder = model_folder(root / "data/sft", size=10_000)
+    with tracking.stage_run(root, "sft") as run:
+        run.log_checkpoint(folder)
+    client, experiment, _ = store(root)
+    (model,) = client.search_logged_models([experiment])
+    assert model.tags["dvc.path"] == "data/sft"
+    assert model.tags["dvc.md5"] == lineage.dvc_md5(folder)
+    assert not list((root / "mlartifacts").rglob("model.safetensors"))
+
+
+def test_a_failure_is_recorded_and_names_the_command_that_brings_outputs_back(root, capsys):
+    locked = {"stages": {"sft": {"outs": [{"path": "data/sft", "md5": "0"}]}}}
+    (root / "dvc.lock").write_text(json.dumps(locked))
+    with pytest.raises(ZeroDivisionError), tracking.stage_run(root, "sft"):
+        1 / 0  # noqa: B018
+    assert store(root)[2]["sft"].info.status == "FAILED"
+    assert parent_of(root, "sft").info.status == "FAILED"
+    assert "dvc checkout sft" in capsys.readouterr().err
+
+
+def test_the_way_back_also_restores_metrics_that_git_alone_keeps(root):
+    outs = [{"path": path, "md5": "0"} for path in ("data/sft", "metrics/sft.json", "metrics/plots/sft.csv")]
+    (root / "dvc.lock").write_text(json.dumps({"stages": {"sft": {"outs": outs}}}))
+    outputs.write_metrics(root, "sft", {"loss": 1.0})
+    for command in (["init", "-q"], ["add", "metrics/sft.json"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    (root / "metrics/sft.json").unlink()
+    assert lineage.way_back(root, "sft").endswith("with: dvc checkout sft && git checkout -- metrics/sft.json")
+    assert lineage.way_back(root, "ppo@r1") is None
+
+
+def test_under_accelerate_only_the_first_process_records_and_speaks(root, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with tracking.stage_run(root, "sft") as run:
+        run.log_metrics({"loss": 1.0}, step=1)
+        run.progress(1, 1, {"loss": 1.0})
+    assert capsys.readouterr().out == ""
+    assert not (root / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number):
+    with start_stage(root, "sft", "run.progress(1, 2, {}); time.sleep(60)") as process:
+        assert b"sft  1/2" in process.stdout.readline()
+        process.send_signal(number)
+        process.wait(timeout=120)
+    if number == signal.SIGKILL:
+        assert store(root)[2]["sft"].info.status == "RUNNING"
+        with tracking.stage_run(root, "ppo", "r1"):
+            pass
+    assert store(root)[2]["sft"].info.status == "KILLED"
+    assert parent_of(root, "sft").info.status == "KILLED"
+
+
+def test_log_every_thins_curves_and_keeps_their_last_point(root, in_process):
+    write_params(root, log_every=10)
+    with tracking.stage_run(root, "sft") as run:
+        for step in range(1, 26):
+            run.log_metrics({"loss": step} | ({"validation": step} if step % 7 == 0 else {}), step=step)
+    client, _, runs = store(root)
+    history = {
+        name: [point.step for point in client.get_metric_history(runs["sft"].info.run_id, name)]
+        for name in ("loss", "validation")
+    }
+    assert history == {"loss": [1, 11, 21, 25], "validation": [7, 21]}
+
+
+def test_without_tracking_nothing_is_written_and_progress_is_shown(root, capsys):
+    write_params(root, enabled="false")
+    with tracking.stage_run(root, "sft") as run:
+        run.log_inputs([root / "absent"], context="training")
+        run.log_checkpoint(root / "absent")
+        for step in range(1, 1001):
+            run.log_metrics({"loss": 1.0}, step=step)
+            run.progress(step, 1000, {"loss": 1.0})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("sft  1/1000  loss 1  0s")
+    assert lines[-2].startswith("sft  1000/1000  loss 1")
+    assert len(lines) == 3, "a fast loop prints its first and last step only"
+    assert [path.name for path in root.iterdir()] == ["params.yaml"]
+
+
+def test_a_server_that_does_not_answer_stops_the_stage_before_its_work(root):
+    with socket.socket() as silent:  # accepts connections and never answers
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        write_params(root, uri=f"http://user:secret@127.0.0.1:{port}")
+        began = time.monotonic()
+        named = rf"http://user:\*\*\*@127.0.0.1:{port}"
+        with pytest.raises(ConnectionError, match=named), tracking.stage_run(root, "sft"):
+            pytest.fail("the stage began")
+        assert time.monotonic() - began < 30
+
+
+def test_a_store_that_fails_later_costs_a_warning_and_not_the_model(root, capsys, monkeypatch, in_process):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def broken(*arguments, **named):
+        raise MlflowException("disk full")
+
+    with tracking.stage_run(root, "sft") as run:
+        for name in ("log_batch", "log_inputs", "create_logged_model", "log_artifact", "set_terminated"):
+            monkeypatch.setattr(MlflowClient, name, broken)
+        run.log_metrics({"loss": 1.0}, step=1)
+        run.log_inputs([root / "params.yaml"], context="training")
+        run.log_checkpoint(root)
+        run.log_artifact(root / "absent")
+    errors = capsys.readouterr().err
+    assert errors.count("WARNING: sft: MLflow did not take") == 5
+    assert "disk full" in errors
+
+
+def test_a_recorder_that_dies_costs_a_warning_and_not_the_model(root, capsys):
+    with tracking.stage_run(root, "sft") as run:
+        run.progress(1, 2, {})
+        run._recorder._process.kill()
+        run._recorder._process.wait()
+        for step in (1, 2):
+            run.log_metrics({"loss": 1.0}, step=step)
+        outputs.write_metrics(root, "sft", {"loss": 0.25})
+    assert capsys.readouterr().err.count("the process that records in MLflow has ended") == 1
+    assert (root / "metrics/sft.json").exists()
+
+
+def test_a_database_in_a_folder_that_does_not_exist_stops_the_stage_before_its_work(root):
+    write_params(root, uri="sqlite:///absent/mlflow.db")
+    with pytest.raises(ConnectionError, match="there is no folder .*absent"), tracking.stage_run(root, "sft"):
+        pytest.fail("the stage began")
+
+
+def test_a_database_that_is_none_stops_the_stage_at_its_first_step(root):
+    (root / "mlflow.db").write_text("not a database " * 100)
+    with pytest.raises(ConnectionError, match="not a database"), tracking.stage_run(root, "sft") as run:
+        run.progress(1, 2, {})
+
+
+def test_a_missing_tracking_section_is_named(root):
+    (root / "params.yaml").write_text("seed: 1\n")
+    with pytest.raises(ParamsError, match="'tracking' is missing"), tracking.stage_run(root, "sft"):
+        pass
+
+
+def test_md5_of_a_folder_is_the_one_that_dvc_computes(tmp_path):
+    for name in ("b.txt", "a/x", "a-b", "é"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text(name)
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
+    for command in (["init", "--no-scm", "-q"], ["add", "-q", "data"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=tmp_path, env=environment, check=True)
+    assert lineage.dvc_md5(tmp_path / "data") in (tmp_path / "data.dvc").read_text()
+
+
+def test_a_second_opener_waits_while_the_first_creates_the_database(root):
+    settings = Tracking(enabled=True, uri=None, experiment="rlhf", max_checkpoint_mb=1.0, log_every=1)
+    with ThreadPoolExecutor() as pool:
+        with FileLock(f"{root / 'mlflow.db'}.init.lock"):
+            opened = pool.submit(mlflow_store.open_store, settings, root)
+            with pytest.raises(TimeoutError):
+                opened.result(timeout=0.5)
+            assert not (root / "mlflow.db").exists()
+        opened.result(timeout=120)
+    assert (root / "mlflow.db").exists()
+
+
+def states(root: Path, num_points: int) -> checkpoints.States:
+    """Return the states of a training of which so many steps are done."""
+    made = checkpoints.States(root / ".checkpoints/sft/0123456789abcdef", 0.0)
+    made.points = [{"step": step} for step in range(1, num_points + 1)]
+    return made
+
+
+def test_a_training_that_goes_on_records_in_the_same_run_and_no_point_twice(root, in_process, capsys):
+    def broken_off() -> None:
+        with tracking.stage_run(root, "sft", states=states(root, 0)) as run:
+            for step in range(1, 4):
+                run.log_metrics({"loss": 1 / step}, step=step)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    first = store(root)[2]["sft"]
+    assert first.info.status == "KILLED"
+    with tracking.stage_run(root, "sft", states=states(root, 2)) as run:
+        for step in range(1, 6):
+            run.log_metrics({"loss": 1 / step}, step=step)
+    client, experiment, runs = store(root)
+    assert runs["sft"].info.run_id == first.info.run_id
+    assert runs["sft"].info.status == "FINISHED"
+    assert [point.step for point in client.get_metric_history(first.info.run_id, "loss")] == [1, 2, 3, 4, 5]
+    assert "goes on after step 2" in capsys.readouterr().out
+    with tracking.stage_run(root, "sft", states=states(root, 0)):  # it has finished: another run
+        pass
+    assert len(client.search_runs([experiment], "tags.`dvc.stage` = 'sft'")) == 2
+
+
+def test_a_clock_that_goes_backwards_loses_no_point(root, in_process, monkeypatch):
+    moments = iter(range(2_000_000_000_000_000_000, 0, -10_000_000_000))
+    with tracking.stage_run(root, "sft") as run:
+        monkeypatch.setattr(time, "time_ns", lambda: next(moments))
+        for step in range(1, 5):
+            run.log_metrics({"loss": 1 / step}, step=step)
+            run.progress(step, 4, {})
+    client, _, runs = store(root)
+    assert sorted(point.step for point in client.get_metric_history(runs["sft"].info.run_id, "loss")) == [1, 2, 3, 4]
+    assert runs["sft"].info.status == "FINISHED"
+
+
+def test_a_run_says_what_was_found_and_on_which_machine(root, in_process):
+    folder, card = model_folder(root / "data/ppo/r1", size=10), root / "README.md"
+    card.write_text("# A policy")
+    with tracking.stage_run(root, "evaluate") as run:
+        run.log_checkpoint(folder, beside=[card])
+        run.describe("**RLHF helped**")
+    client, experiment, runs = store(root)
+    for found in (runs["evaluate"], parent_of(root, "evaluate")):
+        assert found.data.tags["mlflow.note.content"] == "**RLHF helped**"
+        assert f"torch {machine.describe()['torch']}" in found.data.tags["versions"]
+        assert "cores" in found.data.tags["machine"]
+    (model,) = client.search_logged_models([experiment])
+    names = {file.path for file in client.list_logged_model_artifacts(model.model_id)}
+    assert names == {"README.md", "config.json", "model.safetensors"}

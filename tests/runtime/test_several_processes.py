@@ -1,0 +1,160 @@
+"""Two processes give the tokens, losses and weights of one, to the last bit the same in both, and end together."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rlhf.models import loading
+from rlhf.runs import launch, lineage
+from rlhf.runtime import files, parallel
+from rlhf.training import supervised
+from stages import reward_model
+from tests import toys, two_updates
+from tests.test_reward_model import prepared
+
+ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+ACCELERATE += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+TOLERANCE = 1e-5
+LOOPS = ["pretrain, AdamW", "pretrain, Muon", "sft", "reward model", "ppo", "sampling", "unused"]
+
+
+def started(command: list[str], folder: Path, **more: str) -> subprocess.CompletedProcess:
+    """Run a command in `folder`, with this repository's modules."""
+    environment = os.environ | {"PYTHONPATH": str(toys.REPO), "OMP_NUM_THREADS": "1", "HF_HOME": str(folder)} | more
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tokenizer):
+    return toys.save(tmp_path_factory.mktemp("several") / "model", toys.reward_model(tokenizer), tokenizer)
+
+
+@pytest.fixture(scope="module")
+def alone(folder):
+    """What one process finds."""
+    torch.set_num_threads(1)
+    return two_updates.everything(folder)
+
+
+@pytest.fixture(scope="module")
+def launched(folder):
+    """How `accelerate launch` of two processes ended, in the environment that DVC would give it."""
+    return started([*ACCELERATE, "-m", "tests.two_updates", str(folder)], folder, DVC_STAGE="ppo@r1")
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker each", "two workers each"])
+def two(request, folder, launched):
+    """What each of two processes found before the second broke down."""
+    files = [folder / f"{number}.pt" for number in (0, 1)]
+    assert all(file.exists() for file in files), launched.stderr
+    return [torch.load(file, weights_only=False)[request.param] for file in files]
+
+
+def assert_close(found, expected) -> None:
+    torch.testing.assert_close(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_two_processes_find_what_one_finds(alone, two, name):
+    assert_close(two[0][name], alone[name])
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_both_processes_end_with_the_same_bits(two, name):
+    torch.testing.assert_close(two[0][name], two[1][name], rtol=0, atol=0)
+
+
+def test_the_tokens_are_those_of_one_process_and_not_all_of_one_length(alone, two):
+    for (ids, mask), (wanted, _) in zip(two[0]["ppo"]["tokens"], alone["ppo"]["tokens"], strict=True):
+        assert torch.equal(ids, wanted)
+        assert len(set(mask.sum(dim=1).tolist())) > 2
+    assert two[0]["sampling"]["tokens"] == alone["sampling"]["tokens"]
+
+
+def test_a_loss_that_is_not_finite_in_one_process_stops_all_alike(alone, two):
+    assert [found["no update"] for found in two] == [alone["no update"]] * 2 == ["the loss became nan"] * 2
+
+
+def test_the_dvc_command_above_the_launcher_is_found(two):
+    assert {found["dvc"] for found in two} == {lineage.own_process()}
+
+
+def test_where_one_process_breaks_down_the_others_end_too(launched):
+    """Without an end they would wait half an hour for one another, longer than the launch is given here."""
+    assert launched.returncode != 0
+    assert "this part broke down" in launched.stderr
+
+
+def test_a_stage_starts_the_processes_of_params_yaml_and_writes_once(root, tokenizer, tmp_path):
+    other = prepared(toys.root(tmp_path / "other"), tokenizer)
+    reward_model.main(prepared(root, tokenizer), "r1")
+    toys.set_param(other, "runtime.processes", 2)
+    done = started([sys.executable, "-m", "stages.reward_model", "r1"], other)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished after") == 1
+    for place in ("data", "metrics"):
+        assert toys.file_bytes(other / place).keys() == toys.file_bytes(root / place).keys()
+    one, both = (load_file(place / "data/reward_model/r1/model.safetensors") for place in (root, other))
+    assert_close(both, one)
+    one, both = (json.loads((place / "metrics/reward_model/r1.json").read_text()) for place in (root, other))
+    assert_close(both, one)
+
+
+@pytest.mark.parametrize(("processes", "environment"), [(1, {}), (3, {}), (3, {"WORLD_SIZE": "2"})])
+def test_processes_are_started_where_params_yaml_wants_several_and_none_were_started(
+    root, monkeypatch, processes, environment
+):
+    toys.set_param(root, "runtime.processes", processes)
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["ppo.py", "r1"])
+    monkeypatch.setattr(os, "execv", lambda program, command: begun.append(command[-4:]))
+    begun: list = []
+    launch.run("ppo", lambda round: begun.append(round) if not begun else None, round="r1")
+    assert begun == (
+        [["--nproc_per_node=3", "-m", "stages.ppo", "r1"]] if processes == 3 and not environment else ["r1"]
+    )
+
+
+def test_a_batch_is_cut_for_every_worker_of_every_process(monkeypatch):
+    monkeypatch.setattr(parallel.distributed, "count", lambda: 3)
+    parallel.set_workers(2)
+    assert [parallel.part_size(12, most) for most in (100, 1)] == [2, 1]
+
+
+def test_all_but_the_first_process_write_nothing(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with files.new_folder(tmp_path / "model") as new:
+        loading.save(toys.policy(tokenizer), tokenizer, new)
+        files.write_json(new / "records.json", {})
+    files.write_text(tmp_path / "text", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_accelerate_that_starts_one_process_for_several_is_refused(root, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with pytest.raises(SystemExit):
+        launch.run("sft", lambda: None)
+    assert "replace --cpu by --multi_gpu" in capsys.readouterr().err
+
+
+def test_dropout_in_several_processes_is_refused(tokenizer, monkeypatch):
+    monkeypatch.setattr(supervised.distributed, "count", lambda: 2)
+    content = toys.shrunken_params()["sft"] | {"dropout": 0.1}
+    chosen = two_updates.parse(
+        supervised.Supervised, {key: content[key] for key in supervised.Supervised.model_fields}, ""
+    )
+    with pytest.raises(ValueError, match="dropout draws from one generator"):
+        next(supervised.train(toys.policy(tokenizer), 0, [], [], chosen, two_updates.RUNTIME, seed=1))

@@ -1,0 +1,129 @@
+"""Ablations: overlays of changed keys, checked before anything runs, and the table of what they changed."""
+
+import json
+import subprocess
+
+import pytest
+
+from rlhf.evaluation.verdicts import Judged
+from rlhf.params.base import ParamsError
+from tests import toys
+from tools import ablate
+
+
+def overlay(root, text: str, name: str = "some"):
+    file = root / f"{name}.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture
+def presets(root):
+    (root / "presets").mkdir()
+    content = toys.read_yaml(root / "params.yaml")
+    content["ppo"]["gamma"], content["seed"] = 0.5, 3
+    with open(root / "presets/other.yaml", "w") as file:
+        toys.YAML(typ="safe", pure=True).dump(content, file)
+    return root
+
+
+def test_an_overlay_becomes_the_changed_keys(root):
+    found = ablate.read(root, overlay(root, "ppo: {kl_coef: 0.75, kl_controller: {kind: adaptive}}\nseed: 5\n"))
+    assert found.name == "some"
+    assert found.changes == {"ppo.kl_coef": 0.75, "ppo.kl_controller.kind": "adaptive", "seed": 5}
+    words = ablate.command(found, "--temp")
+    assert words[:7] == ["dvc", "exp", "run", "--temp", "--force", "--name", "some"]
+    assert words[7:] == [
+        "--set-param", "ppo.kl_coef=0.75", "--set-param", 'ppo.kl_controller.kind="adaptive"', "--set-param", "seed=5"
+    ]  # fmt: skip
+
+
+def test_a_preset_may_lie_underneath(presets):
+    found = ablate.read(presets, overlay(presets, "preset: other\nppo: {gamma: 0.25}\n"))
+    assert found.changes == {"seed": 3, "ppo.gamma": 0.25}
+
+
+def test_a_new_round_is_added(root):
+    found = ablate.read(root, overlay(root, "rounds: {r2: {policy: ppo/r1, earlier: collect_comparisons/r1}}\n"))
+    assert found.added == {"rounds.r2.policy", "rounds.r2.earlier"}
+    assert '+rounds.r2.policy="ppo/r1"' in ablate.command(found, "--queue")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ppo: {kl_ceof: 0.1}", "ppo.kl_ceof: unknown key"),
+        ("ppo: {kl_coef: high}", "ppo.kl_coef: .*'high'"),
+        ("pppo: {kl_coef: 0.1}", "pppo: unknown key"),
+        ("judge: {round: r9}", "judge.round: expected one of rounds"),
+        ("preset: nowhere", "preset: expected one of other"),
+        ("{}", "changes nothing"),
+        ("seed: 17", "has these values already"),
+        ("ppo: [", "line 1"),
+    ],
+)
+def test_mistakes_are_named_with_the_file_before_anything_runs(presets, monkeypatch, capsys, text, said):
+    toys.set_param(presets, "seed", 17)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something ran"))
+    good, bad = overlay(presets, "seed: 99", "good"), overlay(presets, text, "bad")
+    with pytest.raises(ParamsError, match=f"bad.yaml.*{said}"):
+        ablate.read(presets, bad)
+    assert ablate.main([str(good), str(bad)], presets) == 2
+    assert "bad.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], [["exp", "run", "--temp"], ["exp", "run", "--temp"]]),
+        (["--queue"], [["exp", "run", "--queue"], ["exp", "run", "--queue"]]),
+        (["-j", "2"], [["exp", "run", "--queue"], ["exp", "run", "--queue"], ["exp", "run", "--run-all"]]),
+        (["--table"], []),
+    ],
+)
+def test_how_they_are_run(root, monkeypatch, options, expected):
+    commands = []
+
+    def run(command, **_):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(ablate, "table", lambda *_: [])
+    files = [str(overlay(root, f"seed: {number}", f"seed_{number}")) for number in (5, 6)]
+    assert ablate.main([*files, *options], root) == 0
+    assert [command[1:4] for command in commands] == expected
+
+
+def samples(*scores: float | None) -> str:
+    answer = dict.fromkeys(Judged._fields) | {"judge": 9.0}
+    lines = [
+        {"id": f"p{i}", "answers": {name: answer | {"gold": score} for name in ablate.SHOWN}}
+        for i, score in enumerate(scores)
+    ]
+    return "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def test_the_table_compares_the_same_prompts(root, monkeypatch):
+    (root / "data/evaluate").mkdir()
+    (root / ablate.SAMPLES).write_text(samples(0.5, 0.25, 0.75))
+    found = {"better": samples(0.75, 0.5, 1.0), "unrun": None}
+    monkeypatch.setattr(ablate, "_of_experiment", lambda _, name: found[name])
+    ablations = [ablate.Ablation(name, {"ppo.kl_coef": 0.0}, frozenset()) for name in found]
+    _, _, baseline, better, unrun = ablate.table(root, ablations)
+    assert baseline.split()[:3] == ["params.yaml", "0.500", "0.500"]
+    assert better.count("0.750+0.250 (+0.250 to +0.250)".replace("0.750", "", 1)) == 2
+    assert better.endswith("ppo.kl_coef=0.0")
+    assert "has not run" in unrun
+
+
+def test_without_gold_the_judge_decides():
+    found = ablate.scores(samples(0.5, None))
+    assert found == {name: {"p0": 0.5, "p1": 9.0} for name in ablate.SHOWN}
+
+
+def test_the_repositorys_own_ablations_are_sound():
+    files = sorted((toys.REPO / "ablations").glob("*.yaml"))
+    assert len(files) >= 3
+    for file in files:
+        assert ablate.read(toys.REPO, file).changes

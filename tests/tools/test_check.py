@@ -1,0 +1,119 @@
+"""params.yaml is checked as a whole: every mistake is named with its path, its value and what is allowed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlhf.params.base import read_yaml
+from tests import toys
+from tools import check
+
+REPO = Path(__file__).resolve().parents[2]
+PRESETS = sorted((REPO / "presets").glob("*.yaml"))
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Return a function that writes tiny's params.yaml with changes at dotted paths and returns its mistakes."""
+
+    def mistakes(changes: dict) -> list[str]:
+        content = read_yaml(REPO / "presets/tiny.yaml")
+        for path, value in changes.items():
+            toys.put(content, path, value)
+        toys.write_params(tmp_path, content)
+        return check.check(tmp_path)
+
+    return mistakes
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_fits_the_schema(preset, tmp_path):
+    (tmp_path / "params.yaml").write_bytes(preset.read_bytes())
+    assert [mistake for mistake in check.check(tmp_path) if "no such f" not in mistake] == []
+
+
+def test_the_shipped_params_are_right():
+    assert check.check(REPO) == []
+
+
+def test_all_mistakes_are_listed_at_once(tiny):
+    found = tiny({"seed": "one", "ppo.kl_coef": -1.0, "ppo.clp_range": 0.2, "sft.epochs": toys.Removed, "extra": {}})
+    assert len(found) == 5
+    assert any("ppo.kl_coef: Input should be greater than or equal to 0 (got -1.0)" in line for line in found)
+    assert any("ppo.clp_range: unknown key" in line for line in found)
+    assert any("sft.epochs: missing" in line for line in found)
+    assert any("extra: unknown" in line for line in found)
+    assert any("seed: Input should be a valid integer (got 'one')" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"rounds": {}}, "rounds: expected at least one round"),
+        ({"rounds.r1.policy": "ppo/r1"}, "rounds.r1.policy: expected one of sft (got 'ppo/r1')"),
+        (
+            {"rounds.r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r9"}},
+            "rounds.r2.earlier: expected one of",
+        ),
+        ({"rounds.R 2": {"policy": "ppo/r1", "earlier": "collect_prompts"}}, "a round's name is a folder"),
+        ({"tracking.uri": "mlruns"}, "tracking.uri: expected null or a URI"),
+        ({"pretrain.source": "local", "pretrain.path": "absent"}, "pretrain.path: no such folder"),
+        (
+            {
+                "reward_model.backbone": "encoder",
+                "reward_model.pooling": "last",
+                "reward_model.likelihood_coef": 0.0,
+                "reward_model.encoder_path": "./absent",
+            },
+            "encoder_path: no such folder",
+        ),
+        (
+            {"reward_model.backbone": "encoder", "reward_model.pooling": "mean", "reward_model.encoder_path": "a/b"},
+            "pooling must be 'last'",
+        ),
+        (
+            {"reward_model.backbone": "encoder", "reward_model.pooling": "last", "reward_model.encoder_path": "a/b"},
+            "likelihood_coef must be 0",
+        ),
+        (
+            {
+                "reward_model.backbone": "encoder",
+                "reward_model.pooling": "last",
+                "reward_model.likelihood_coef": 0.0,
+                "reward_model.encoder_path": "a/b",
+            },
+            "ppo.value_init: an encoder",
+        ),
+        ({"reward_model.loss": "direct"}, "likelihood_coef must be 0 for loss 'direct'"),
+        ({"runtime.threads": 3, "runtime.workers": 2}, "runtime.workers: expected a divisor of runtime.threads, 3"),
+        ({"runtime.threads": 2, "runtime.workers": 2, "runtime.device": "cuda"}, "expected 1 (got 2)"),
+        ({"runtime.threads": 2, "runtime.workers": 2, "sft.dropout": 0.2}, "sft.dropout draws from one generator"),
+        ({"runtime.processes": 2, "feedme.dropout": 0.2}, "runtime.processes: feedme.dropout draws from one generator"),
+    ],
+)
+def test_impossible_combinations_and_missing_inputs_are_named(tiny, changes, named):
+    assert any(named in line for line in tiny(changes)), named
+
+
+def test_a_second_round_on_the_first_ones_policy_is_right(tiny):
+    assert tiny({"rounds.r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"}}) == []
+
+
+def test_the_command_exits_with_2_and_says_how_to_get_outputs_back(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: 1\n  x: 2\n")
+    (tmp_path / "dvc.lock").write_text('{"stages": {"ppo@r1": {"outs": [{"path": "data/ppo/r1", "md5": "0"}]}}}')
+    command = [sys.executable, "-m", "tools.check", str(tmp_path)]
+    environment = os.environ | {"DVC_STAGE": "ppo@r1"}
+    answer = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert "params.yaml: line 2, column 4" in answer.stderr
+    assert answer.stderr.endswith("dvc checkout ppo@r1\n")
+
+
+def test_checking_imports_nothing_heavy():
+    script = "import sys, tools.check; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, check=True).stdout
+    assert not {"torch", "transformers", "mlflow", "pandas", "sklearn", "numpy", "datasets"} & set(loaded.split())

@@ -1,0 +1,53 @@
+"""The summary answers from metrics alone and calls a result only what its interval shows."""
+
+import pytest
+
+from rlhf.params.base import read_yaml
+from rlhf.runtime import outputs
+from tests.tools.test_check import REPO
+from tools import summary
+
+
+@pytest.fixture
+def root(tmp_path):
+    text = (REPO / "params.yaml").read_text(encoding="utf-8")
+    assert read_yaml(REPO / "params.yaml")["rounds"].keys() == {"r1"}
+    (tmp_path / "params.yaml").write_text(text.replace("enabled: true", "enabled: false"), encoding="utf-8")
+    return tmp_path
+
+
+def write(root, low: float, high: float) -> None:
+    rate = {"mean": (low + high) / 2, "low": low, "high": high}
+    keys = ("sft_sampled", "sft_greedy", "ppo_sampled", "ppo_greedy")
+    measures = {
+        name: dict.fromkeys(keys, 0.5) for name in ("gold", "reward_model", "num_tokens", "missing_eos", "empty")
+    }
+    rates = dict.fromkeys(("ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_best_of_4"), rate)
+    evaluate = {"prompts": 900, "decided_by": "gold labeler", "win_rate": rates, "kl_per_answer": {"ppo": 7.25}}
+    outputs.write_metrics(root, "evaluate", evaluate | measures | {"judged_by": {"accuracy": 0.7}})
+    reward = {"accuracy": 0.712, "tfidf_accuracy": 0.6, "labelers_agreement": 0.731, "gold_accuracy": 0.83}
+    outputs.write_metrics(root, "reward_model", reward, round="r1")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.7, 0.8, "Yes, RLHF helped"), (0.45, 0.6, "Not shown"), (0.2, 0.3, "No, RLHF made answers worse")],
+)
+def test_the_headline_follows_the_interval(root, capsys, low, high, verdict):
+    write(root, low, high)
+    assert summary.main(root) == 0
+    assert capsys.readouterr().out.startswith(f"Did RLHF help? {verdict}")
+
+
+def test_it_shows_kl_reward_model_beside_labelers_and_where_to_look(root, capsys):
+    write(root, 0.7, 0.8)
+    summary.main(root)
+    shown = capsys.readouterr().out
+    for piece in ("7.250", "71.2%", "73.1%", "83.0%", "75% (70% to 80%)", "best of 4", "report.html", "samples.md"):
+        assert piece in shown
+    assert "MLflow" not in shown, "tracking is switched off"
+
+
+def test_without_an_evaluation_it_says_what_to_run(root, capsys):
+    assert summary.main(root) == 1
+    assert "make run" in capsys.readouterr().err

@@ -1,0 +1,166 @@
+"""Runs ablations as DVC experiments, and shows what each changed, with intervals.
+
+    python -m tools.ablate ablations/*.yaml              one after another
+    python -m tools.ablate ablations/*.yaml --queue      only put them into DVC's queue
+    python -m tools.ablate ablations/*.yaml -j 2         through the queue, two at a time
+    python -m tools.ablate ablations/*.yaml --table      only show those that have run
+
+An ablation is a file of changed keys, nested as in params.yaml, laid over it, or over the preset that the file names
+(preset: stiennon). Its name is the experiment's in `dvc exp show` and the parent run's in MLflow. All are checked
+before the first one runs; each runs in a copy, so that this folder stays as it is.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlhf.evaluation import statistics
+from rlhf.evaluation.verdicts import Judged
+from rlhf.params.base import ParamsError, read_yaml
+from rlhf.runs.flat import flatten
+from tools import check, presets
+
+SHOWN = ("ppo_sampled", "ppo_greedy")
+INTERVALS = statistics.Bootstrap(resamples=2000, coverage=0.95, seed=0)
+SAMPLES = "data/evaluate/samples.jsonl"
+
+
+class Ablation(NamedTuple):
+    name: str
+    changes: dict[str, Any]  # dotted keys, what they are set to
+    added: frozenset[str]  # of them: keys that params.yaml does not have
+
+
+def main(arguments: list[str], root: Path = Path(".")) -> int:
+    """Do as asked; returns the exit code: 2 for mistakes in the files, else that of the first command to fail."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--queue", action="store_true", help="only queue them; `dvc exp run --run-all` runs the queue")
+    parser.add_argument("-j", "--jobs", type=int, default=1, help="how many run at once")
+    parser.add_argument("--table", action="store_true", help="run nothing")
+    chosen = parser.parse_args(arguments)
+    try:
+        ablations = [read(root, file) for file in chosen.files]
+    except ParamsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for words in [] if chosen.table else commands(ablations, chosen.queue, chosen.jobs):
+        code = subprocess.run(words, cwd=root, check=False).returncode
+        if code:
+            return code
+    if chosen.queue:
+        return 0
+    print("\n".join(table(root, ablations)))
+    return 0
+
+
+def read(root: Path, file: Path) -> Ablation:
+    """Return an ablation. Raises ParamsError naming the file and all mistakes of what it would make of params.yaml."""
+    overlay = read_yaml(file)
+    current = read_yaml(root / "params.yaml")
+    preset = overlay.pop("preset", None)
+    base = current if preset is None else read_yaml(presets.path_of(root, preset, f"{file}: preset"))
+    if not overlay and preset is None:
+        raise ParamsError(f"{file}: changes nothing; write the keys to change, nested as in params.yaml")
+    target = laid_over(base, overlay)
+    mistakes = check.mistakes_in(target, root)
+    if mistakes:
+        raise ParamsError("\n".join(mistake.replace("params.yaml", str(file), 1) for mistake in mistakes))
+    before, after = flatten(current), flatten(target)
+    changes = {key: value for key, value in after.items() if key not in before or before[key] != value}
+    if not changes:
+        raise ParamsError(f"{file}: params.yaml has these values already; change one, or choose another base")
+    return Ablation(file.stem, changes, frozenset(changes.keys() - before.keys()))
+
+
+def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the overlay's keys; mappings are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
+        merged[key] = laid_over(base[key], value) if both else value
+    return merged
+
+
+def commands(ablations: list[Ablation], queue: bool, jobs: int) -> Iterator[list[str]]:
+    """Yield what runs them: each by itself, or all in the queue and then, unless only that is asked for, the queue."""
+    queued = queue or jobs > 1
+    for ablation in ablations:
+        yield command(ablation, "--queue" if queued else "--temp")
+    if queued and not queue:
+        yield ["dvc", "exp", "run", "--run-all", "--jobs", str(jobs)]
+
+
+def command(ablation: Ablation, where: str) -> list[str]:
+    """Return the `dvc exp run` of an ablation."""
+    words = ["dvc", "exp", "run", where, "--force", "--name", ablation.name]
+    for key, value in ablation.changes.items():
+        words += ["--set-param", f"{'+' if key in ablation.added else ''}{key}={json.dumps(value)}"]
+    return words
+
+
+def table(root: Path, ablations: list[Ablation]) -> Iterator[str]:
+    """Yield one line an ablation: its mean gold (or judge) score, and by how much it differs on the same prompts."""
+    baseline = scores(_read_file(root / SAMPLES))
+    yield "Mean score on the same prompts; difference from params.yaml with a 95% interval (paired bootstrap)"
+    yield f"{'':<24}" + "".join(f"{name.replace('_', ' '):>36}" for name in SHOWN)
+    if baseline:
+        yield f"{'params.yaml':<24}" + "".join(f"{_mean(baseline[name]):>12.3f}{'':>24}" for name in SHOWN)
+    for ablation in ablations:
+        found = scores(_of_experiment(root, ablation.name))
+        if not found:
+            yield f"{ablation.name:<24}has not run: dvc exp show"
+            continue
+        cells = [
+            f"{_mean(found[name]):>12.3f}{difference(found[name], (baseline or found)[name]):>24}" for name in SHOWN
+        ]
+        changed = ", ".join(f"{key}={value}" for key, value in list(ablation.changes.items())[:4])
+        yield f"{ablation.name:<24}" + "".join(cells) + f"  {changed}"
+
+
+def scores(samples: str | None) -> dict[str, dict[str, float]] | None:
+    """Return {policy: {prompt's id: its answer's verdict, gold or else the judge}} of the text of samples.jsonl."""
+    if samples is None:
+        return None
+    found: dict[str, dict[str, float]] = {name: {} for name in SHOWN}
+    for line in samples.splitlines():
+        record = json.loads(line)
+        for name in SHOWN:
+            found[name][record["id"]] = Judged(**record["answers"][name]).verdict
+    return found
+
+
+def difference(found: Mapping[str, float], baseline: Mapping[str, float]) -> str:
+    """Return the mean difference over prompts that both answered, and its interval."""
+    both = sorted(found.keys() & baseline.keys())
+    if not both:
+        return "no prompt in common"
+    interval = statistics.mean_interval([found[prompt] - baseline[prompt] for prompt in both], INTERVALS)
+    return f"{interval.mean:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
+
+
+def _of_experiment(root: Path, name: str) -> str | None:
+    """Return an experiment's samples out of DVC's cache; None where it has not run."""
+    import dvc.api
+
+    try:
+        return dvc.api.read(SAMPLES, repo=str(root.resolve()), rev=name)
+    except Exception as error:  # noqa: BLE001 - DVC has no common class for what is not there
+        print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+        return None
+
+
+def _read_file(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return sum(values.values()) / len(values)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,218 @@
+"""Validates the whole params.yaml, and that the files it names exist, before anything expensive begins.
+
+    python -m tools.check [root]
+
+Prints every mistake with its path, its value and what is allowed, and exits with 2. It is the first command of each
+stage in dvc.yaml, so that a typo in `ppo` stops the first stage; it changes no output, so no stage depends on it.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import create_model
+
+from rlhf.models.shapes import SHAPES
+from rlhf.params import collect_prompts, pretrain, reward_model
+from rlhf.params.base import Params, ParamsError, parse, read_yaml
+from rlhf.params.checkpoints import CheckpointsInputs
+from rlhf.params.collect_comparisons import CollectComparisonsInputs
+from rlhf.params.evaluate import EvaluateInputs
+from rlhf.params.feedme import FeedmeInputs
+from rlhf.params.ppo import PpoInputs
+from rlhf.params.sft import SftInputs
+from rlhf.params.tracking import TrackingInputs
+
+READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
+    collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectComparisonsInputs,
+    reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, reward_model.JudgeInputs, EvaluateInputs, TrackingInputs,
+    CheckpointsInputs,
+)  # fmt: skip
+
+
+def schema() -> type[Params]:
+    """Return one class with all sections of params.yaml."""
+    fields: dict[str, Any] = {}
+    for reader in READERS:
+        fields |= {name: (field.annotation, field) for name, field in reader.model_fields.items()}
+    return create_model("WholeParams", __base__=Params, **fields)
+
+
+def check(root: Path) -> list[str]:
+    """Return the mistakes of `root`/params.yaml, one line each; an empty list means that all is well."""
+    try:
+        content = read_yaml(root / "params.yaml")
+    except ParamsError as error:
+        return str(error).splitlines()
+    return mistakes_in(content, root)
+
+
+def mistakes_in(content: Mapping[str, Any], root: Path) -> list[str]:
+    """Return the mistakes of params that were read already, and of files that they name below `root`."""
+    try:
+        params: Any = parse(schema(), content, "")
+    except ParamsError as error:
+        return str(error).splitlines()
+    mistakes = [mistake for rule in RULES for mistake in rule(params)]
+    mistakes += [*_missing_inputs(params, root), *_likelihoods_need_tied_embeddings(params, root)]
+    return [f"params.yaml: {mistake}" for mistake in mistakes]
+
+
+def main(arguments: list[str]) -> int:
+    """Check the folder named on the command line, or this one; returns the exit code."""
+    root = Path(arguments[0]) if arguments else Path(".")
+    mistakes = check(root)
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    stage = os.environ.get("DVC_STAGE")
+    if mistakes and stage:
+        from rlhf.runs import lineage
+
+        hint = lineage.way_back(root, stage)
+        if hint:
+            print(hint, file=sys.stderr)
+    return 2 if mistakes else 0
+
+
+def _rounds_go_forward(params: Any) -> Iterator[str]:
+    """Each round builds on what the rounds above it have made."""
+    policies, comparisons = ["sft"], ["collect_prompts"]
+    if not params.rounds:
+        yield "rounds: expected at least one round, got none; presets/laptop.yaml shows one"
+    for name, round in params.rounds.items():
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+            yield f"rounds.{name}: a round's name is a folder: small letters, digits, - and _ (got {name!r})"
+        if round.policy not in policies:
+            yield f"rounds.{name}.policy: expected one of {', '.join(policies)} (got {round.policy!r})"
+        if round.earlier not in comparisons:
+            yield f"rounds.{name}.earlier: expected one of {', '.join(comparisons)} (got {round.earlier!r})"
+        policies.append(f"ppo/{name}")
+        comparisons.append(f"collect_comparisons/{name}")
+
+
+def _named_rounds_exist(params: Any) -> Iterator[str]:
+    for name in ("feedme", "judge"):
+        round = getattr(params, name).round
+        if round not in params.rounds:
+            yield f"{name}.round: expected one of rounds: {', '.join(params.rounds)} (got {round!r})"
+
+
+def _tracking_uri_is_a_store(params: Any) -> Iterator[str]:
+    schemes = ("sqlite:///", "http://", "https://", "postgresql", "mysql", "mssql")
+    uri = params.tracking.uri
+    if params.tracking.enabled and uri is not None and not uri.startswith(schemes):
+        yield f"tracking.uri: expected null or a URI that begins with one of {', '.join(schemes)} (got {uri!r})"
+
+
+def _new_answers_have_prompts(params: Any) -> Iterator[str]:
+    """Prompts to answer and rank come from the splits `reward_model` and `judge`."""
+    shares, section = params.collect_prompts.shares, params.collect_comparisons
+    for count, split in (("max_prompts", "reward_model"), ("max_judge_prompts", "judge")):
+        wanted = getattr(section, count)
+        if wanted and getattr(shares, split) == 0:
+            yield (
+                f"collect_comparisons.{count}: collect_prompts.shares.{split} is 0, so there is no prompt to rank; "
+                f"raise that share or set this to 0 (got {wanted})"
+            )
+
+
+def _value_model_can_start_from_the_reward_model(params: Any) -> Iterator[str]:
+    if params.ppo.value_init == "reward_model" and params.reward_model.backbone == "encoder":
+        yield (
+            "ppo.value_init: an encoder reward model cannot become the value model of a causal policy; "
+            "expected 'policy' while reward_model.backbone is 'encoder' (got 'reward_model')"
+        )
+
+
+def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
+    """A model trained here has a named shape, and no stage asks for more tokens than its context holds."""
+    if params.pretrain.source != "scratch":
+        return
+    if params.pretrain.shape not in SHAPES:
+        yield f"pretrain.shape: expected one of {', '.join(SHAPES)} (got {params.pretrain.shape!r})"
+        return
+    context = SHAPES[params.pretrain.shape].context
+    wanted = {
+        "pretrain.sequence_tokens": params.pretrain.sequence_tokens,
+        "sft.max_tokens": params.sft.max_tokens,
+        "feedme.max_tokens": params.feedme.max_tokens,
+        "reward_model.max_tokens": params.reward_model.max_tokens,
+        "judge.max_tokens": params.judge.max_tokens,
+        "ppo.ptx_sequence_tokens": params.ppo.ptx_sequence_tokens,
+        "evaluate.sequence_tokens": params.evaluate.sequence_tokens,
+    }
+    for section in ("collect_comparisons", "ppo", "evaluate"):
+        limits = getattr(params, section)
+        wanted[f"{section}.max_prompt_tokens + max_completion_tokens"] = (
+            limits.max_prompt_tokens + limits.max_completion_tokens
+        )
+    for place, num_tokens in wanted.items():
+        if num_tokens > context:
+            yield f"{place}: the shape '{params.pretrain.shape}' has a context of {context} tokens (got {num_tokens})"
+
+
+def _workers_share_the_threads(params: Any) -> Iterator[str]:
+    processes, threads, workers = params.runtime.processes, params.runtime.threads, params.runtime.workers
+    if threads % workers:
+        yield f"runtime.workers: expected a divisor of runtime.threads, {threads} (got {workers})"
+    if params.runtime.device == "cuda" and workers > 1:
+        yield f"runtime.workers: a GPU computes a whole batch at once; expected 1 (got {workers})"
+    for name in ("sft", "feedme"):
+        if getattr(params, name).dropout and workers > 1:
+            yield f"runtime.workers: {name}.dropout draws from one generator; expected 1 with dropout (got {workers})"
+        if getattr(params, name).dropout and processes > 1:
+            yield f"runtime.processes: {name}.dropout draws from one generator; expected 1 (got {processes})"
+
+
+RULES = (  # impossible combinations, each rule a generator of mistakes
+    _rounds_go_forward,
+    _named_rounds_exist,
+    _tracking_uri_is_a_store,
+    _new_answers_have_prompts,
+    _value_model_can_start_from_the_reward_model,
+    _shape_is_known_and_wide_enough,
+    _workers_share_the_threads,
+)
+
+
+def _missing_inputs(params: Any, root: Path) -> Iterator[str]:
+    """Named local files and model folders that are not there."""
+    try:
+        collect_prompts.inputs(params.collect_prompts, root)
+    except FileNotFoundError as error:
+        yield str(error).removeprefix("params.yaml: ")
+    folders = {
+        "pretrain.path": pretrain.inputs(params.pretrain),
+        "reward_model.encoder_path": reward_model.inputs(params.reward_model),
+        "judge.encoder_path": reward_model.inputs(params.judge),
+    }
+    for place, paths in folders.items():
+        for path in paths:
+            if not (root / path.expanduser()).is_dir():
+                yield f"{place}: no such folder below {root.resolve()} (got {str(path)!r})"
+
+
+def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:
+    """A classifier has no output layer of its own; of a model on a hub the stage itself says so."""
+    if params.pretrain.source != "local":
+        return
+    try:
+        config = json.loads((root / Path(params.pretrain.path).expanduser() / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):  # `pretrain` says what is wrong with a folder that cannot be read
+        return
+    for name in ("reward_model", "judge"):
+        section = getattr(params, name)
+        if section.likelihood_coef and config.get("tie_word_embeddings") is False:
+            yield (
+                f"{name}.likelihood_coef: the model of pretrain.path does not tie its output layer to its word "
+                "embeddings, so a reward model on it knows no likelihoods; "
+                f"expected 0 (got {section.likelihood_coef})"
+            )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

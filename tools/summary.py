@@ -1,0 +1,124 @@
+"""Prints what the pipeline found: did RLHF help, at what price, how far its measures can be trusted, where to look.
+
+    python -m tools.summary [root]
+
+Reads metrics/*.json, and the MLflow store for the link to this very run. Writes nothing.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rlhf.params.base import Params, load
+from rlhf.params.rounds import Rounds
+from rlhf.params.tracking import TrackingInputs
+from rlhf.runs import lineage
+
+Metrics = Mapping[str, Any]
+
+
+class SummaryInputs(Params):
+    rounds: Rounds
+
+
+def main(root: Path = Path(".")) -> int:
+    """Print the summary of `root`; returns the exit code, 1 if evaluate has not run."""
+    if not (root / "metrics/evaluate.json").exists():
+        print("metrics/evaluate.json: not there yet; run `make run` or `dvc repro` first", file=sys.stderr)
+        return 1
+    last = list(load(root, SummaryInputs).rounds)[-1]
+    evaluate, reward = _read(root, "evaluate"), _read(root, "reward_model", last)
+    lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trust(evaluate, reward), ""]
+    print("\n".join([*lines, *places(root)]))
+    return 0
+
+
+def headline(evaluate: Metrics) -> str:
+    """Return the verdict in one sentence; an interval that holds one half proves nothing."""
+    rate = evaluate["win_rate"]["ppo_vs_sft"]
+    if rate["low"] > 0.5:
+        verdict = "Yes, RLHF helped"
+    elif rate["high"] < 0.5:
+        verdict = "No, RLHF made answers worse"
+    else:
+        verdict = "Not shown: the interval holds 50%"
+    return f"Did RLHF help? {verdict}. PPO beats SFT on {_rate(rate)} of {evaluate['prompts']} held-out prompts."
+
+
+def win_rates(evaluate: Metrics) -> Iterator[str]:
+    """Yield one line a comparison: PPO against SFT, sampled and greedy, then against the cheaper rivals."""
+    yield f"win rate ({evaluate['decided_by']} decides)".ljust(34) + "sampled".ljust(21) + "greedy"
+    rates = evaluate["win_rate"]
+    rivals = [name for name in rates if name.startswith("ppo_vs_") and f"{name}_greedy" in rates]
+    rivals += [name for name in rates if name.startswith("ppo_vs_best_of_") and name not in rivals]
+    for name in sorted(rivals, key=lambda name: name != "ppo_vs_sft"):
+        greedy = _rate(rates[f"{name}_greedy"]) if f"{name}_greedy" in rates else ""
+        yield f"  {name.replace('_', ' '):<32}{_rate(rates[name]):<21}{greedy}".rstrip()
+
+
+def policies(evaluate: Metrics) -> Iterator[str]:
+    """Yield a table of the policies' scores and answers, sampled and greedy."""
+    columns = ("gold", "judge", "reward_model", "num_tokens", "missing_eos", "empty")
+    columns = [name for name in columns if name in evaluate]
+    yield "mean of the answers".ljust(24) + "".join(f"{name:>14}" for name in columns) + f"{'KL to SFT':>14}"
+    for policy in ("base", "sft", "feedme", "ppo"):
+        for decoding in ("sampled", "greedy"):
+            key = f"{policy}_{decoding}"
+            if key not in evaluate["num_tokens"]:
+                continue
+            cells = "".join(_cell(evaluate[name].get(key)) for name in columns)
+            kl = evaluate["kl_per_answer"].get(policy) if decoding == "sampled" else None
+            yield f"  {policy} {decoding}".ljust(24) + cells + _cell(kl)
+
+
+def trust(evaluate: Metrics, reward: Metrics) -> Iterator[str]:
+    """Yield how well the reward model predicts labelers, beside what bounds it from both sides."""
+    yield f"reward model, held-out pairs of labelers   {reward['accuracy']:.1%}"
+    yield f"  a TF-IDF baseline                        {reward['tfidf_accuracy']:.1%}"
+    if "labelers_agreement" in reward:
+        yield f"  labelers with one another                {reward['labelers_agreement']:.1%}"
+    if "gold_accuracy" in reward:
+        yield f"  its agreement with gold                  {reward['gold_accuracy']:.1%}"
+    if "accuracy" in evaluate.get("judged_by", {}):
+        yield f"judge, held-out pairs of labelers          {evaluate['judged_by']['accuracy']:.1%}"
+
+
+def places(root: Path) -> Iterator[str]:
+    """Yield where the report, the samples and the run in the MLflow UI are."""
+    yield f"report   {root / 'data/evaluate/report.html'}"
+    yield f"samples  {root / 'data/evaluate/samples.md'}"
+    settings = load(root, TrackingInputs).tracking
+    if settings.enabled:
+        yield f"MLflow   {_link(root)}   (make ui serves it)"
+
+
+def _link(root: Path) -> str:
+    """Return the address of the parent run that made data/evaluate; of the table of runs if MLflow does not know it."""
+    from rlhf.runs import mlflow_store
+
+    settings, home = load(root, TrackingInputs).tracking, mlflow_store.anchor(root)
+    client, experiment_id = mlflow_store.open_store(settings, home)
+    md5 = lineage.locked_outs(root).get("evaluate", {}).get("data/evaluate")
+    found = mlflow_store.runs_that_made(client, experiment_id, "data/evaluate", md5)
+    run_id = found[0].data.tags["mlflow.parentRunId"] if found else None
+    return mlflow_store.link(mlflow_store.resolve_uri(settings.uri, home), experiment_id, run_id)
+
+
+def _read(root: Path, stage: str, round: str | None = None) -> Metrics:
+    path = root / "metrics" / (f"{stage}.json" if round is None else f"{stage}/{round}.json")
+    content = json.loads(path.read_text(encoding="utf-8"))[stage]
+    return content if round is None else content[round]
+
+
+def _rate(rate: Metrics) -> str:
+    return f"{rate['mean']:.0%} ({rate['low']:.0%} to {rate['high']:.0%})"
+
+
+def _cell(value: float | None) -> str:
+    return f"{'' if value is None else format(value, '.3f'):>14}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(".")))
