@@ -11,6 +11,7 @@ from rlhf.params.rounds import Round
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import agreement
 from rlhf.records import records
+from rlhf.records.types import Comparison, Prompt
 from rlhf.runs import launch, tracking
 from rlhf.runtime import failures, outputs, seeds
 from rlhf.runtime.files import new_folder
@@ -22,15 +23,17 @@ STAGE = "collect_comparisons"
 FILES = ("train", "validation", "judge")
 
 
-def main(root: Path = Path("."), round: str = "r1") -> None:
+def main(root: Path = Path("."), round_name: str = "r1") -> None:
     params = load(root, CollectComparisonsInputs)
     placement.prepare(params.runtime, params.seed)
-    this, source = params.rounds[round], root / "data/collect_prompts"
+    this, source = params.rounds[round_name], root / "data/collect_prompts"
     section = params.collect_comparisons
-    with failures.explained(STAGE, None), tracking.stage_run(root, STAGE, round=round) as run:
-        earlier = {name: records.read(root / "data" / this.earlier / f"comparisons.{name}.jsonl") for name in FILES}
+    with failures.explained(STAGE, None), tracking.stage_run(root, STAGE, round_name) as run:
+        earlier = {
+            name: records.read(root / "data" / this.earlier / f"comparisons.{name}.jsonl", Comparison) for name in FILES
+        }
         run.log_inputs([root / "data" / this.policy, root / "data" / this.earlier], context="sampling")
-        new = collect(root, source, this, round, params, run)
+        new = collect(root, source, this, round_name, params, run)
         together = {name: earlier[name] + new[name] for name in FILES}
         if not together["train"]:
             raise ValueError(
@@ -40,14 +43,14 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
         if not together["validation"]:  # given comparisons without validation users: keep whole prompts apart
             together["train"], together["validation"] = held_out(together["train"], section.validation_share)
         metrics = describe(together, new)
-        with new_folder(root / "data" / STAGE / round) as folder:
+        with new_folder(root / "data" / STAGE / round_name) as folder:
             for name in FILES:
                 records.write(folder / f"comparisons.{name}.jsonl", together[name])
-        outputs.write_metrics(root, STAGE, metrics, round=round)
+        outputs.write_metrics(root, f"{STAGE}/{round_name}", metrics)
         run.log_metrics(metrics)
 
 
-def collect(root: Path, source: Path, this: Round, round: str, params: CollectComparisonsInputs, run) -> dict:
+def collect(root: Path, source: Path, this: Round, round_name: str, params: CollectComparisonsInputs, run) -> dict:
     """Return newly sampled and ranked comparisons by file; empty lists where no prompt has labelers."""
     section = params.collect_comparisons
     new: dict[str, list[dict]] = {name: [] for name in FILES}
@@ -59,9 +62,9 @@ def collect(root: Path, source: Path, this: Round, round: str, params: CollectCo
     if section.labelers is None or section.max_prompts + section.max_judge_prompts == 0:
         return new
     model, tokenizer = loading.load_policy(root / "data" / this.policy, params.runtime)
-    seed = seeds.derive(params.seed, STAGE, round)
+    seed = seeds.derive(params.seed, STAGE, round_name)
     for name, (pool, most) in pools.items():
-        prompts = [record for record in records.read(source / f"{pool}.jsonl") if "task" in record]
+        prompts = [record for record in records.read(source / f"{pool}.jsonl", Prompt) if "task" in record]
         prompts = [p for p in prompts if len(chat.prompt_ids(tokenizer, p["messages"])) <= section.max_prompt_tokens]
         answered = sample(model, tokenizer, prompts[:most], section, params.runtime, seed, run)
         ranked = [label(record, section.labelers, seed, held_out=name == "judge") for record in answered]
@@ -167,4 +170,4 @@ def describe(comparisons: dict[str, list[dict]], new: dict[str, list[dict]]) -> 
 
 
 if __name__ == "__main__":
-    launch.run(STAGE, main, round=sys.argv[1])
+    launch.run(STAGE, main, round_name=sys.argv[1])

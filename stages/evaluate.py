@@ -38,6 +38,7 @@ from rlhf.params.rounds import Rounds
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
 from rlhf.records.records import Record
+from rlhf.records.types import Document, Prompt
 from rlhf.runs import launch, lineage, tracking
 from rlhf.runtime import failures, outputs, seeds
 from rlhf.runtime.files import new_folder, write_text
@@ -55,16 +56,16 @@ def main(root: Path = Path(".")) -> None:
         files = [source / f"{name}.jsonl" for name in ("prompts.validation", "prompts.test", "documents.validation")]
         run.log_inputs([*files, *folders.values()], context="evaluation")
         tokenizers = [loading.load_tokenizer(folders[name]) for name in ("base", "sft")]
-        everything = [records.read(file) for file in files]
-        fitting = [fit(everything[i], tokenizers, settings.max_prompt_tokens, files[i]) for i in (0, 1)]
+        asked = [records.read(file, Prompt) for file in files[:2]]
+        fitting = [fit(asked[i], tokenizers, settings.max_prompt_tokens, files[i]) for i in (0, 1)]
         validation = drawn(fitting[0], settings.validation_prompts)
         prompts = drawn(fitting[1], settings.test_prompts)
-        texts = [document["text"] for document in everything[2]]
+        texts = [document["text"] for document in records.read(files[2], Document)]
         reward_model = RewardScorer(root / "data/reward_model" / last, params.runtime)
         jury = Jury(reward_model, RewardScorer(root / "data/judge", params.runtime), params, bootstrap)
         told = {
             "judge": json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"],
-            "too_long": len(everything[1]) - len(fitting[1]),
+            "too_long": len(asked[1]) - len(fitting[1]),
             "artifacts": artifacts(root, [*folders.values(), root / "data/reward_model" / last]),
         }
         judged, measured = interrogate(folders, prompts, validation, texts, jury, run)
@@ -167,10 +168,10 @@ def write(root: Path, found: Findings, ppo_curve: list[dict[str, float]], run: t
         {"comparison": rate.comparison.name, **rate.interval._asdict(), "prompts": rate.prompts}
         for rate in found.win_rates
     ]
-    outputs.write_curve(root, STAGE, rates, round="win_rates")
-    outputs.write_curve(root, STAGE, slice_rows(found), round="slices")
-    outputs.write_curve(root, STAGE, found.best_of_n, round="best_of_n")
-    outputs.write_curve(root, STAGE, found.sweep, round="temperatures")
+    outputs.write_curve(root, f"{STAGE}/win_rates", rates)
+    outputs.write_curve(root, f"{STAGE}/slices", slice_rows(found))
+    outputs.write_curve(root, f"{STAGE}/best_of_n", found.best_of_n)
+    outputs.write_curve(root, f"{STAGE}/temperatures", found.sweep)
     plots = root / "metrics/plots"
     write_text(plots / "win_rates.svg", report.win_rate_plot(found))
     write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, ppo_curve))
@@ -195,7 +196,7 @@ def write_card(root: Path, found: Findings, folder: Path, run: tracking.StageRun
     card = model_card.markdown(found, policy)
     with new_folder(root / "data/model_card") as written:
         write_text(written / "README.md", card)
-    run.log_checkpoint(folder, beside=[root / "data/model_card/README.md"])
+    run.log_model(folder, beside=[root / "data/model_card/README.md"])
     run.describe("\n\n".join([f"**{report_words.headline(found)}**", *report_words.lead(found)]))
 
 

@@ -11,16 +11,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from rlhf.preferences.reward_stage import GOLD_TIE, score_comparisons
 
 from rlhf.evaluation import policy_measures, statistics
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged
 from rlhf.models import loading, placement
 from rlhf.preferences import agreement
-from rlhf.preferences.reward_stage import GOLD_TIE, score_comparisons
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
 from rlhf.records.records import Record
+from rlhf.records.types import Comparison, Prompt, Sample
 from rlhf.world.grading import gold
 from study.probes import capabilities, limits
 from study.workspace import Finished
@@ -90,7 +91,7 @@ def test_prompts(done: Finished, limit: int) -> list[Record]:
     """Return the first `limit` of the prompts that `evaluate` asks."""
     tokenizers = [loading.load_tokenizer(done.data / name) for name in ("pretrain", "sft")]
     file = done.data / "collect_prompts/prompts.test.jsonl"
-    fitting = policy_measures.fit(records.read(file), tokenizers, done.params.evaluate.max_prompt_tokens, file)
+    fitting = policy_measures.fit(records.read(file, Prompt), tokenizers, done.params.evaluate.max_prompt_tokens, file)
     return policy_measures.drawn(fitting, limit)
 
 
@@ -125,7 +126,7 @@ def reward_model(done: Finished) -> dict[str, Any]:
     scorer = RewardScorer(done.data / "reward_model" / first, done.params.runtime)
     found: dict[str, Any] = {}
     for name in ("validation", "judge"):
-        comparisons = records.read(done.held_out / f"comparisons.{name}.jsonl")
+        comparisons = records.read(done.held_out / f"comparisons.{name}.jsonl", Comparison)
         scores, _ = score_comparisons(scorer, comparisons)
         found[name] = {"comparisons": [comparison["id"] for comparison in comparisons]}
         for by, measured in (("labelers", agreement.with_labels), ("gold", _with_gold)):
@@ -133,7 +134,7 @@ def reward_model(done: Finished) -> dict[str, Any]:
             found[name][by] = [[round(share * pairs), pairs] for share, pairs in rows]
     own = json.loads((done.folder / f"metrics/reward_model/{first}.json").read_text(encoding="utf-8"))
     used = own["reward_model"][first]["training_prompts"]
-    training = records.read(done.data / f"collect_comparisons/{first}/comparisons.train.jsonl")[:used]
+    training = records.read(done.data / f"collect_comparisons/{first}/comparisons.train.jsonl", Comparison)[:used]
     accuracy, pairs = agreement.with_labels(training, score_comparisons(scorer, training)[0])
     return found | {"training": {"accuracy": accuracy, "pairs": pairs, "prompts": used}}
 
@@ -159,7 +160,7 @@ def evaluation(done: Finished) -> dict[str, Any]:
 
 def without_criterion(done: Finished) -> dict[str, Any]:
     """Return PPO's win rates against SFT by gold without one criterion, for each; no one trick may carry the result."""
-    samples, settings = records.read(done.data / "evaluate/samples.jsonl"), done.params.evaluate
+    samples, settings = records.read(done.data / "evaluate/samples.jsonl", Sample), done.params.evaluate
     bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, 0)
     found: dict[str, Any] = {}
     for dropped in gold.WEIGHTS:

@@ -13,6 +13,7 @@ from rlhf.evaluation.policy_measures import Jury, Policy
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.records import records
 from rlhf.records.records import Record
+from rlhf.records.types import CopyProbe, Document
 from rlhf.runtime import seeds
 from rlhf.training import language_modelling
 from rlhf.world.asking import tasks
@@ -34,9 +35,9 @@ def capabilities(policy: Policy, done: Finished) -> dict[str, Any]:
     """
     source, params = done.data / "collect_prompts", done.params
     copied = pretrain.copying(
-        policy.model, policy.tokenizer, records.read(source / "copy_probes.jsonl"), params.runtime
+        policy.model, policy.tokenizer, records.read(source / "copy_probes.jsonl", CopyProbe), params.runtime
     )["copying"]
-    texts = [document["text"] for document in records.read(source / "documents.validation.jsonl")]
+    texts = [document["text"] for document in records.read(source / "documents.validation.jsonl", Document)]
     return {
         **on_documents(policy, texts, done.settings.probes, params),
         "closed_qa": mean(copied[name] for name in CLOSED_QA),

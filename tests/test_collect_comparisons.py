@@ -9,6 +9,7 @@ import torch
 
 from rlhf.params.base import parse, read_yaml
 from rlhf.records import records
+from rlhf.records.types import Comparison
 from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
 from stages import collect_comparisons
@@ -39,7 +40,10 @@ def prepared(root, tokenizer):
 
 
 def collected(root) -> dict[str, list[dict]]:
-    return {name: records.read(root / FOLDER / f"comparisons.{name}.jsonl") for name in collect_comparisons.FILES}
+    return {
+        name: records.read(root / FOLDER / f"comparisons.{name}.jsonl", Comparison)
+        for name in collect_comparisons.FILES
+    }
 
 
 @pytest.fixture(scope="module")
@@ -168,12 +172,15 @@ def test_a_later_round_adds_to_the_earlier_ones_comparisons(done, tmp_path, toke
     collect_comparisons.main(root, "r2")
     first = collected(root)
     for name, comparisons in first.items():
-        both = records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl")
+        both = records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl", Comparison)
         assert both[: len(comparisons)] == comparisons
         assert len(both) > len(comparisons)
         assert both[len(comparisons)]["responses"] != comparisons[0]["responses"]
     train, validation = (
-        {record["id"] for record in records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl")}
+        {
+            record["id"]
+            for record in records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl", Comparison)
+        }
         for name in ("train", "validation")
     )
     assert not train & validation  # a prompt stays on its side in every round

@@ -9,6 +9,7 @@ from rlhf.params.base import ParamsError
 from rlhf.params.collect_prompts import SPLITS
 from rlhf.records import data_card, records
 from rlhf.records.duplicates import prompt_text
+from rlhf.records.types import Comparison
 from stages import collect_prompts
 from tests.collect_prompts_section import ALL, section, source, typed
 
@@ -128,7 +129,8 @@ def test_every_row_is_kept_or_dropped_for_one_reason(root):
 def test_given_pairs_reach_training_judge_and_validation_with_their_labels(root):
     run(root)
     found = [
-        records.read(root / f"data/collect_prompts/comparisons.{n}.jsonl") for n in ("train", "judge", "validation")
+        records.read(root / f"data/collect_prompts/comparisons.{n}.jsonl", Comparison)
+        for n in ("train", "judge", "validation")
     ]
     assert all(found)
     for record in (record for part in found for record in part):

@@ -18,6 +18,7 @@ from rlhf.params.base import ParamsError, parse
 from rlhf.params.evaluate import Evaluate
 from rlhf.params.rounds import Round
 from rlhf.records import records
+from rlhf.records.types import Prompt, Sample
 from rlhf.sampling import rollouts
 from rlhf.tokens import chat, tokenizer
 from rlhf.world.asking import tasks
@@ -121,7 +122,7 @@ def test_evaluate_writes_its_report_samples_metrics_and_plots(root):
         assert (root / "data/evaluate" / name).stat().st_size > 1000
     for name in ("win_rates.svg", "reward_vs_kl.svg", "evaluate/win_rates.csv", "evaluate/slices.csv"):
         assert (root / "metrics/plots" / name).is_file()
-    samples = records.read(root / "data/evaluate/samples.jsonl")
+    samples = records.read(root / "data/evaluate/samples.jsonl", Sample)
     assert len(samples) == 24
     assert set(samples[0]["answers"]["ppo_greedy"]) >= {"text", "gold", "strict", "judge", "reward_model", "criteria"}
 
@@ -131,7 +132,7 @@ def test_a_second_run_and_another_file_order_write_the_same_bytes(root, tmp_path
     shutil.copytree(root, again)
     shutil.rmtree(again / "data/evaluate")
     file = again / "data/collect_prompts/prompts.test.jsonl"
-    records.write(file, reversed(records.read(file)))
+    records.write(file, reversed(records.read(file, Prompt)))
     evaluate.main(again)
     assert digests(again) == digests(root)
 
@@ -212,14 +213,14 @@ def test_best_of_n_picks_what_the_reward_model_likes_and_not_what_the_judge_does
 
 
 def test_the_gold_labeler_is_asked_about_the_answer_given(root):
-    for sample in records.read(root / "data/evaluate/samples.jsonl")[:5]:
+    for sample in records.read(root / "data/evaluate/samples.jsonl", Sample)[:5]:
         answer = sample["answers"]["sft_sampled"]
         assert answer["gold"] == gold.score(sample["task"], answer["text"]).score
 
 
 def test_prompts_too_long_are_left_out_and_none_left_is_refused(root):
     file = root / "data/collect_prompts/prompts.test.jsonl"
-    prompts, trained = records.read(file), loading.load_tokenizer(root / "data/sft")
+    prompts, trained = records.read(file, Prompt), loading.load_tokenizer(root / "data/sft")
     lengths = sorted(len(chat.prompt_ids(trained, prompt["messages"])) for prompt in prompts)
     limit = lengths[len(lengths) // 2]
     kept = policy_measures.fit(prompts, [trained], limit, file)

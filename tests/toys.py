@@ -9,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import read_yaml
 from rlhf.records import records
 from rlhf.tokens import chat
@@ -32,6 +33,13 @@ def gradients(model, parts):
         total += share.loss.item()
         measures.update(share.measures)
     return total, [weight.grad.clone() for weight in model.parameters() if weight.grad is not None], measures
+
+
+def targets(episodes, numbers):
+    """Return what an update learns from, with these numbers [B, R] as advantages and as returns."""
+    from rlhf.rl.updates import Targets
+
+    return Targets(episodes, numbers, numbers, [str(row) for row in range(len(numbers))])
 
 
 def runtime(dtype: str = "float32", attention: str = "eager"):
@@ -81,8 +89,7 @@ def reward_model(tokenizer, family: str = "llama", seed: int = 1, spread: float 
 
     torch.manual_seed(seed)
     made = config(tokenizer, family, initializer_range=spread, num_labels=1)
-    made.reward_activation, made.reward_pooling, made.reward_likelihood_coef = "identity", "last", 0.0
-    made.reward_shift, made.reward_gain = 0.0, 1.0
+    RewardMeaning(pooling="last", likelihood_coef=0.0).write_into(made)
     return AutoModelForSequenceClassification.from_config(made, attn_implementation="eager").eval()
 
 
@@ -96,15 +103,15 @@ def likes_to_end(model, tokenizer, bias: float = 4.5):
     return model
 
 
-def players(tokenizer, folder: Path, family: str = "llama"):
-    """Return random players of PPO; the reward model, saved to `folder`, is the value model's start."""
+def models(tokenizer, folder: Path, family: str = "llama"):
+    """Return random models of PPO; the reward model, saved to `folder`, is the value model's start."""
     from rlhf.models import loading
-    from rlhf.rl.experience import Players
+    from rlhf.rl.experience import Models
 
     judge = scorer(folder, reward_model(tokenizer, family), tokenizer)
     value_model = loading.load_classifier(folder, runtime())
     started = likes_to_end(policy(tokenizer, family), tokenizer)
-    return Players(started, value_model, policy(tokenizer, family, seed=5), judge, tokenizer)
+    return Models(started, value_model, policy(tokenizer, family, seed=5), judge, tokenizer)
 
 
 class KnownReward:

@@ -9,22 +9,23 @@ document       text, source
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from rlhf.records.types import Kind
 from rlhf.runtime.files import write_text
 
 Record = dict[str, Any]
 
 
-def read(path: Path) -> list[Record]:
-    """Return the records of a JSONL file. Raises ValueError naming file, line and column of a broken one."""
+def read(path: Path, kind: type[Kind]) -> list[Kind]:
+    """Return a JSONL file of records of one kind. Raises ValueError naming file, line and column of a broken one."""
     return list(_parse_lines(path))
 
 
-def write(path: Path, records: Iterable[Record]) -> int:
+def write(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
     """Write records as JSONL, atomically; returns how many."""
     lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records]
     write_text(path, "".join(line + "\n" for line in lines))
@@ -46,7 +47,7 @@ def ranks_of(scores: list[float]) -> list[int]:
     return [distinct.index(score) + 1 for score in scores]
 
 
-def _parse_lines(path: Path) -> Iterator[Record]:
+def _parse_lines(path: Path) -> Iterator[Any]:
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:

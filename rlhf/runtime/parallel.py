@@ -23,7 +23,7 @@ _num_workers = 1
 
 
 def set_workers(num_workers: int) -> None:
-    """Set how many parts this process computes at once. `models.prepare` calls it."""
+    """Set how many parts this process computes at once. `placement.prepare` calls it."""
     global _pool, _num_workers
     if num_workers != _num_workers:
         if _pool is not None:
@@ -37,12 +37,12 @@ def workers() -> int:
     return _num_workers
 
 
-def part_size(num_rows: int, most: int, models: int = 1) -> int:
+def part_size(num_rows: int, most: int, num_models: int = 1) -> int:
     """Return the rows of a part so that every worker of every process has one of like size, none above `most` rows.
 
-    `models`: how many have their parts of the same rows computed at once.
+    `num_models`: how many have their parts of the same rows computed at once.
     """
-    return max(1, min(most, -(-num_rows // (max(1, _num_workers // models) * distributed.count()))))
+    return max(1, min(most, -(-num_rows // (max(1, _num_workers // num_models) * distributed.count()))))
 
 
 def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:

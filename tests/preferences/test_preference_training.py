@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlhf.params.reward_model import RewardModel
-from rlhf.preferences import preference_training, rewards
+from rlhf.preferences import preference_training, reward_accuracy, rewards
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -15,7 +15,7 @@ def params(**changes):
 
 
 def loss_and_gradients(model, groups, chosen):
-    return toys.gradients(model, preference_training._shares(model, 0, groups, chosen, RUNTIME))
+    return toys.gradients(model, preference_training.micro_batch_losses(model, groups, chosen, RUNTIME))
 
 
 @pytest.mark.parametrize(("loss", "likelihood_coef"), [("rank", 0.0), ("rank", 3.0), ("direct", 0.0)])
@@ -97,7 +97,7 @@ def test_an_obvious_preference_is_learned(tokenizer, loss, rate):
     chosen = params(loss=loss, epochs=12, optimisation={"learning_rate": rate, "warmup_steps": 0, "weight_decay": 0.01})
     model = toys.reward_model(tokenizer, spread=0.1)
     groups = preference_training.encode(tokenizer, toys.comparisons(24), chosen)
-    curve = list(preference_training.train(model, 0, groups, chosen, RUNTIME, seed=1))
+    curve = list(preference_training.train(model, groups, chosen, RUNTIME, seed=1))
     assert len(curve) == preference_training.count_steps(groups, chosen) == 72
     assert curve[0]["accuracy"] < 0.9
     assert sum(point["accuracy"] for point in curve[-6:]) / 6 > 0.9
@@ -106,7 +106,7 @@ def test_an_obvious_preference_is_learned(tokenizer, loss, rate):
 
 def test_calibration_by_hand():
     log3, log19 = 1.0986123, 2.9444390  # sigmoid: 0.75 and 0.95
-    error, bins = preference_training.calibration([log3, log3, log3, log3, log19, -log19], num_bins=5)
+    error, bins = reward_accuracy.calibration([log3, log3, log3, log3, log19, -log19], num_bins=5)
     assert bins == [
         {"claimed": pytest.approx(0.75), "measured": 1.0, "pairs": 4},
         {"claimed": pytest.approx(0.95), "measured": 0.5, "pairs": 2},
@@ -118,11 +118,11 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
     margins = torch.linspace(0.02, 4, 200)
     judged = [m for m in margins.tolist() for _ in range(round(1000 * torch.tensor(m).sigmoid().item()))]
     judged += [-m for m in margins.tolist() for _ in range(round(1000 * (1 - torch.tensor(m).sigmoid().item())))]
-    error, bins = preference_training.calibration(judged)
+    error, bins = reward_accuracy.calibration(judged)
     assert error < 0.001
     assert len(bins) == 10
     assert sum(row["pairs"] for row in bins) == len(judged)
-    assert preference_training.calibration([-m for m in margins.tolist()])[0] > 0.7
+    assert reward_accuracy.calibration([-m for m in margins.tolist()])[0] > 0.7
 
 
 def test_shuffled_pairs_are_the_same_pairs_each_by_itself(reward_model, tokenizer):
@@ -141,5 +141,5 @@ def test_shuffled_pairs_are_the_same_pairs_each_by_itself(reward_model, tokenize
 def test_shuffled_pairs_train_for_as_many_updates(tokenizer):
     chosen = params(pairs="shuffled", epochs=2, batch_size=4)
     groups = preference_training.encode(tokenizer, toys.comparisons(12), chosen)
-    curve = list(preference_training.train(toys.reward_model(tokenizer), 0, groups, chosen, RUNTIME, seed=1))
+    curve = list(preference_training.train(toys.reward_model(tokenizer), groups, chosen, RUNTIME, seed=1))
     assert len(curve) == preference_training.count_steps(groups, chosen) == 6

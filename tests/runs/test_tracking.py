@@ -100,7 +100,7 @@ def test_a_run_holds_params_curves_inputs_and_its_model(root, capsys):
         for step in range(1, 4):
             run.log_metrics({"loss": 1 / step, "by": {"阅读": 1}}, step=step)
         outputs.write_metrics(root, "sft", {"loss": 0.25})
-        run.log_checkpoint(folder)
+        run.log_model(folder)
         run.log_artifact(folder / "config.json")
     client, experiment, runs = store(root)
     sft = runs["sft"]
@@ -148,7 +148,7 @@ def test_the_last_stage_names_the_earlier_runs_of_stages_that_were_not_rerun(roo
 def test_a_large_checkpoint_is_recorded_by_reference(root, in_process):
     folder = model_folder(root / "data/sft", size=10_000)
     with tracking.stage_run(root, "sft") as run:
-        run.log_checkpoint(folder)
+        run.log_model(folder)
     client, experiment, _ = store(root)
     (model,) = client.search_logged_models([experiment])
     assert model.tags["dvc.path"] == "data/sft"
@@ -217,7 +217,7 @@ def test_without_tracking_nothing_is_written_and_progress_is_shown(root, capsys)
     write_params(root, enabled="false")
     with tracking.stage_run(root, "sft") as run:
         run.log_inputs([root / "absent"], context="training")
-        run.log_checkpoint(root / "absent")
+        run.log_model(root / "absent")
         for step in range(1, 1001):
             run.log_metrics({"loss": 1.0}, step=step)
             run.progress(step, 1000, {"loss": 1.0})
@@ -253,7 +253,7 @@ def test_a_store_that_fails_later_costs_a_warning_and_not_the_model(root, capsys
             monkeypatch.setattr(MlflowClient, name, broken)
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_inputs([root / "params.yaml"], context="training")
-        run.log_checkpoint(root)
+        run.log_model(root)
         run.log_artifact(root / "absent")
     errors = capsys.readouterr().err
     assert errors.count("WARNING: sft: MLflow did not take") == 5
@@ -359,7 +359,7 @@ def test_a_run_says_what_was_found_and_on_which_machine(root, in_process):
     folder, card = model_folder(root / "data/ppo/r1", size=10), root / "README.md"
     card.write_text("# A policy")
     with tracking.stage_run(root, "evaluate") as run:
-        run.log_checkpoint(folder, beside=[card])
+        run.log_model(folder, beside=[card])
         run.describe("**RLHF helped**")
     client, experiment, runs = store(root)
     for found in (runs["evaluate"], parent_of(root, "evaluate")):

@@ -26,7 +26,7 @@ def write(root, low: float, high: float) -> None:
     evaluate = {"prompts": 900, "decided_by": "gold labeler", "win_rate": rates, "kl_per_answer": {"ppo": 7.25}}
     outputs.write_metrics(root, "evaluate", evaluate | measures | {"judged_by": {"accuracy": 0.7}})
     reward = {"accuracy": 0.712, "tfidf_accuracy": 0.6, "labelers_agreement": 0.731, "gold_accuracy": 0.83}
-    outputs.write_metrics(root, "reward_model", reward, round="r1")
+    outputs.write_metrics(root, "reward_model/r1", reward)
 
 
 @pytest.mark.parametrize(
