@@ -37,8 +37,7 @@ from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.rounds import Rounds
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
-from rlhf.records.records import Record
-from rlhf.records.types import Document, Prompt
+from rlhf.records.types import Document, Prompt, Sample
 from rlhf.runs import launch, lineage, tracking
 from rlhf.runtime import failures, outputs, seeds
 from rlhf.runtime.files import new_folder, write_text
@@ -99,8 +98,8 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
 
 def interrogate(
     folders: dict[str, Path],
-    prompts: list[Record],
-    validation: list[Record],
+    prompts: list[Prompt],
+    validation: list[Prompt],
     texts: list[str],
     jury: Jury,
     run: tracking.StageRun,
@@ -133,7 +132,7 @@ def interrogate(
 
 
 def conclude(
-    prompts: list[Record], judged: Mapping[Key, list[Judged]], jury: Jury, measured: dict[str, Any]
+    prompts: list[Prompt], judged: Mapping[Key, list[Judged]], jury: Jury, measured: dict[str, Any]
 ) -> Findings:
     """Return every comparison, mean and slice that the scored answers allow, beside what was measured otherwise."""
     settings, rounds = jury.params.evaluate, list(jury.params.rounds)
@@ -209,14 +208,14 @@ def count_parameters(folder: Path) -> int:
     return total
 
 
-def samples(found: Findings) -> list[Record]:
+def samples(found: Findings) -> list[Sample]:
     """Return one record a test prompt with every policy's answer and scores."""
     rows = []
     for index, prompt in enumerate(found.prompts):
         answers = {
             f"{policy}_{decoding}": judged[index]._asdict() for (policy, decoding), judged in found.judged.items()
         }
-        rows.append({**prompt, "answers": answers})
+        rows.append({**prompt, "kind": "sample", "answers": answers})
     return rows
 
 

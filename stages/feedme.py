@@ -36,7 +36,7 @@ def best_responses(comparisons: Sequence[Comparison]) -> list[Demonstration]:
         totals = [sum(label["ranks"][index] for label in labels) for index in range(len(comparison["responses"]))]
         best = comparison["responses"][totals.index(min(totals))]
         about = {key: comparison[key] for key in ("id", "messages", "category", "language", "user", "source")}
-        demonstrations.append(Demonstration(**about, response=best))
+        demonstrations.append(Demonstration(kind="demonstration", **about, response=best))
     return demonstrations
 
 

@@ -24,12 +24,12 @@ from rlhf.rl.updates import Targets, update
 from rlhf.runs import checkpoints, launch
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder
-from rlhf.tokens.chat import prompt_ids
+from rlhf.tokens.fitting import fitting
 from rlhf.training import language_modelling
 from rlhf.training.context import open_stage
 
 STAGE = "ppo"
-PROMPTS = {"ppo": "prompts.ppo.jsonl", "sft": "demonstrations.train.jsonl"}
+PROMPTS = {"ppo": ("prompts.ppo.jsonl", kinds.Prompt), "sft": ("demonstrations.train.jsonl", kinds.Demonstration)}
 SHOWN = ("score", "kl", "entropy", "completion_tokens")
 
 
@@ -40,7 +40,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         root / "data/sft",
         root / "data/reward_model" / round_name,
     )
-    read = [source / PROMPTS[params.ppo.prompts], policy, reward_model]
+    read = [source / PROMPTS[params.ppo.prompts][0], policy, reward_model]
     if params.ppo.ptx_coef:
         read.append(source / "documents.train.jsonl")
     with open_stage(root, STAGE, params, {"training": read}, policy, round_name) as context:
@@ -57,7 +57,8 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         with new_folder(context.out) as folder:
             loading.save(models.policy, models.tokenizer, folder)
         metrics = {name: mean_of_last(curve, name) for name in (*SHOWN, "missing_eos", "clip_share", "kl_coef")}
-        metrics |= {"prompts": len(data.prompts), "episodes": len(curve) * params.ppo.batch_size}
+        metrics |= {"prompts": len(data.prompts), "prompts_too_long": data.num_too_long}
+        metrics |= {"episodes": len(curve) * params.ppo.batch_size}
         metrics |= {"over_optimised_at": peak} if peak else {}  # iteration
         outputs.write_curve(root, context.name, curve)
         outputs.write_metrics(root, context.name, metrics)
@@ -126,26 +127,24 @@ def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: 
 
 def load_data(tokenizer: Any, source: Path, params: Ppo) -> Data:
     """Return the prompts of the set that `params.prompts` names and, for PPO-ptx, the pretraining text in rows."""
-    prompts = tokenised(tokenizer, records.read(source / PROMPTS[params.prompts], kinds.Prompt), params)
-    if not params.ptx_coef:
-        return Data(prompts, None)
-    documents = records.read(source / "documents.train.jsonl", kinds.Document)
-    stream = language_modelling.token_stream(tokenizer, (document["text"] for document in documents))
-    return Data(prompts, language_modelling.sequences(stream, params.ptx_sequence_tokens))
+    file, kind = PROMPTS[params.prompts]
+    read = records.read(source / file, kind)
+    prompts, text = tokenised(tokenizer, read, params), None
+    if params.ptx_coef:
+        documents = records.read(source / "documents.train.jsonl", kinds.Document)
+        stream = language_modelling.token_stream(tokenizer, (document["text"] for document in documents))
+        text = language_modelling.sequences(stream, params.ptx_sequence_tokens)
+    return Data(prompts, text, num_too_long=len(read) - len(prompts))
 
 
-def tokenised(tokenizer: Any, prompts: Sequence[kinds.Prompt], params: Ppo) -> list[Prompt]:
+def tokenised(tokenizer: Any, prompts: Sequence[kinds.Dialogue], params: Ppo) -> list[Prompt]:
     """Return prompts with their token ids; those over `max_prompt_tokens` are left out."""
-    kept = [
-        Prompt(record["id"], record["messages"], prompt_ids(tokenizer, record["messages"]), record.get("task"))
-        for record in prompts
+    dialogues = [record["messages"] for record in prompts]
+    found = fitting(tokenizer, dialogues, params.max_prompt_tokens, "ppo.max_prompt_tokens")
+    return [
+        Prompt(prompts[index]["id"], dialogues[index], ids, prompts[index].get("task"))
+        for index, ids in zip(found.kept, found.ids, strict=True)
     ]
-    kept = [prompt for prompt in kept if len(prompt.ids) <= params.max_prompt_tokens]
-    if not kept:
-        raise ValueError(
-            f"none of {len(prompts)} PPO prompts fits into ppo.max_prompt_tokens {params.max_prompt_tokens}"
-        )
-    return kept
 
 
 def describe(

@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from rlhf.preferences.reward_stage import GOLD_TIE, score_comparisons
 
 from rlhf.evaluation import policy_measures, statistics
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged
 from rlhf.models import loading, placement
 from rlhf.preferences import agreement
+from rlhf.preferences.reward_accuracy import GOLD_TIE, score_comparisons
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
-from rlhf.records.records import Record
 from rlhf.records.types import Comparison, Prompt, Sample
 from rlhf.world.grading import gold
 from study.probes import capabilities, limits
@@ -87,7 +86,7 @@ def _policy(done: Finished, name: str, place: str) -> dict[str, Any]:
     return found | {"probes": capabilities(asked, done)}
 
 
-def test_prompts(done: Finished, limit: int) -> list[Record]:
+def test_prompts(done: Finished, limit: int) -> list[Prompt]:
     """Return the first `limit` of the prompts that `evaluate` asks."""
     tokenizers = [loading.load_tokenizer(done.data / name) for name in ("pretrain", "sft")]
     file = done.data / "collect_prompts/prompts.test.jsonl"
@@ -112,7 +111,7 @@ def _criteria(judged: Sequence[Judged]) -> dict[str, float]:
     return {name: round(total[name] / count[name], DIGITS) for name in sorted(count)}
 
 
-def _by_category(prompts: Sequence[Record], judged: Sequence[Judged]) -> dict[str, float]:
+def _by_category(prompts: Sequence[Prompt], judged: Sequence[Judged]) -> dict[str, float]:
     total, count = Counter[str](), Counter[str]()
     for prompt, answer in zip(prompts, judged, strict=True):
         total[prompt["category"]] += answer.gold

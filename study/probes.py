@@ -12,8 +12,7 @@ from rlhf.evaluation import policy_measures
 from rlhf.evaluation.policy_measures import Jury, Policy
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.records import records
-from rlhf.records.records import Record
-from rlhf.records.types import CopyProbe, Document
+from rlhf.records.types import CopyProbe, Document, Prompt
 from rlhf.runtime import seeds
 from rlhf.training import language_modelling
 from rlhf.world.asking import tasks
@@ -80,7 +79,7 @@ def limits(done: Finished) -> dict[str, Any]:
     return found
 
 
-def drawn(kind: str, count: int) -> list[Record]:
+def drawn(kind: str, count: int) -> list[Prompt]:
     """Return prompts of one kind, the same ones for every cell."""
     rng = Random(seeds.derive(0, "study", kind))
     made = [tasks.draw_kind(rng, kind, "seen") for _ in range(count)]
@@ -90,9 +89,9 @@ def drawn(kind: str, count: int) -> list[Record]:
     ]
 
 
-def paraphrases(count: int, ways: int = 3) -> list[list[Record]]:
+def paraphrases(count: int, ways: int = 3) -> list[list[Prompt]]:
     """Return `count` tasks, each asked in so many different ways."""
-    groups: dict[str, dict[str, Record]] = defaultdict(dict)
+    groups: dict[str, dict[str, Prompt]] = defaultdict(dict)
     for kind in SAME_TASK:
         for prompt in drawn(kind, 40 * count):
             groups[repr(prompt["task"])][prompt["messages"][-1]["content"]] = prompt
@@ -111,6 +110,6 @@ def _phrases(words: list[str]) -> list[str]:
     return [" ".join(words[start : start + PHRASE_WORDS]) for start in range(len(words) - PHRASE_WORDS + 1)]
 
 
-def _gold(policy: Policy, prompts: list[Record], jury: Jury) -> list[tuple[float, str]]:
+def _gold(policy: Policy, prompts: list[Prompt], jury: Jury) -> list[tuple[float, str]]:
     answers = policy_measures.ask(policy, prompts, 0.0, jury)
     return [(gold.score(p["task"], answer.text).score, answer.text) for p, answer in zip(prompts, answers, strict=True)]

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch
 from rlhf.params.base import parse, read_yaml
 from rlhf.records import records
 from rlhf.records.types import Comparison
+from rlhf.runs import checkpoints
+from rlhf.training.context import StageContext
 from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
 from stages import collect_comparisons
@@ -126,9 +129,10 @@ def test_k_is_drawn_from_its_range():
             pass
 
     tokenizer = toys.tokenizer()
-    policy = toys.policy(tokenizer, spread=0.05)  # nearly every answer is another one
-    answered = collect_comparisons.sample(policy, tokenizer, toys.prompts(60), chosen, toys.runtime(), 1, Run())
-    sizes = [len(record["responses"]) for record in answered]
+    policy = collect_comparisons.Policy(toys.policy(tokenizer, spread=0.05), tokenizer)  # nearly all answers differ
+    context = StageContext(Path(), "collect_comparisons", "r1", toys.runtime(), 1, checkpoints.NONE, Run())
+    answered = collect_comparisons.sample(policy, toys.prompts(60), chosen, context)
+    sizes = [len(responses) for _, responses in answered]
     assert set(sizes) == set(range(2, 10))
 
 
@@ -138,10 +142,10 @@ def test_several_rankings_of_a_prompt_come_from_several_people(asked, there, ran
     section |= {"overlap_share": 1.0, "overlap_labelers": asked, "num_training": there}
     labelers = parse(collect_comparisons.Labelers, section, "labelers")
     for record in world_prompts(8, first=0):
-        answered = record | {"responses": ["red fox.", "Nobody knows.", "The fox sat on the mat."]}
-        labelled = collect_comparisons.label(answered, labelers, seed=1, held_out=False)
+        responses = ["red fox.", "Nobody knows.", "The fox sat on the mat."]
+        labelled = collect_comparisons.label(record, responses, labelers, seed=1, held_out=False)
         assert len(labelled["labels"]) == len({label["labeler"] for label in labelled["labels"]}) == ranking
-        assert collect_comparisons.label(answered, labelers, seed=1, held_out=False) == labelled
+        assert collect_comparisons.label(record, responses, labelers, seed=1, held_out=False) == labelled
 
 
 def test_given_comparisons_alone_are_parted_by_prompt(root, tokenizer):
@@ -190,7 +194,7 @@ def test_prompts_of_the_demonstrations_can_be_answered_again(done, tmp_path):
     root = tmp_path / "repository"
     shutil.copytree(done, root)
     toys.set_param(root, "collect_comparisons.prompts", "sft")
-    used = [prompt | {"response": "red fox."} for prompt in world_prompts(9, first=500)]
+    used = [prompt | {"kind": "demonstration", "response": "red fox."} for prompt in world_prompts(9, first=500)]
     records.write(root / "data/collect_prompts/demonstrations.train.jsonl", used)
     collect_comparisons.main(root, "r1")
     found = collected(root)

@@ -135,7 +135,7 @@ def test_given_pairs_reach_training_judge_and_validation_with_their_labels(root)
     assert all(found)
     for record in (record for part in found for record in part):
         assert record["responses"] == ["By the best road.", "No idea."]
-        assert record["labels"] == [{"labeler": "pairs", "ranks": [1, 2], "scores": None}]
+        assert record["labels"] == [{"labeler": "pairs", "ranks": [1, 2], "scores": None, "scale": None}]
         assert record["messages"][-1]["role"] == "user"
         assert record["source"] == "pairs"
 

@@ -60,7 +60,10 @@ def build(root: Path, with_task: bool) -> None:
     records.write(source / "prompts.test.jsonl", prompts[:24])
     records.write(source / "prompts.validation.jsonl", prompts[24:])
     texts = [prompt["messages"][-1]["content"] for prompt in prompts]
-    records.write(source / "documents.validation.jsonl", [{"text": text, "source": "world"} for text in texts * 2])
+    records.write(
+        source / "documents.validation.jsonl",
+        [{"kind": "document", "text": text, "source": "world"} for text in texts * 2],
+    )
     trained = tokenizer.train(texts, 400, 256)
     for number, name in enumerate(("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2", "judge", "reward_model/r2")):
         if name == "sft":
@@ -77,7 +80,13 @@ def build(root: Path, with_task: bool) -> None:
 
 def _prompt(rng: random.Random, index: int, with_task: bool) -> dict:
     task, messages, category = tasks.draw(rng, "seen")
-    prompt = {"id": f"p{index}", "messages": messages, "category": category, "language": task["language"]}
+    prompt = {
+        "kind": "prompt",
+        "id": f"p{index}",
+        "messages": messages,
+        "category": category,
+        "language": task["language"],
+    }
     return prompt | {"user": "u", "source": "world"} | ({"task": task} if with_task else {})
 
 

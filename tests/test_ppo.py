@@ -193,7 +193,7 @@ def test_prompts_that_are_too_long_are_left_out(tokenizer):
     longest = max(len(prompt.ids) for prompt in prompts(tokenizer))
     kept = ppo.tokenised(tokenizer, toys.prompts(8), params(max_prompt_tokens=longest - 1))
     assert 0 < len(kept) < 8
-    with pytest.raises(ValueError, match=r"none of 8 PPO prompts fits into ppo\.max_prompt_tokens 2"):
+    with pytest.raises(ValueError, match=r"none of 8 prompts fits into ppo\.max_prompt_tokens 2"):
         ppo.tokenised(tokenizer, toys.prompts(8), params(max_prompt_tokens=2))
 
 

@@ -143,6 +143,7 @@ def scorer(folder: Path, model, tokenizer):
 
 def prompt(number: int, text: str) -> dict:
     return {
+        "kind": "prompt",
         "id": f"toy-{number}",
         "messages": [{"role": "user", "content": text}],
         "category": "other",
@@ -160,7 +161,10 @@ def prompts(count: int) -> list[dict]:
 
 def demonstrations(count: int) -> list[dict]:
     """Return demonstrations of repeating a word; the last is a dialogue of three turns under a system message."""
-    made = [record | {"response": WORDS[i % len(WORDS)] + " fox."} for i, record in enumerate(prompts(count))]
+    made = [
+        record | {"kind": "demonstration", "response": WORDS[i % len(WORDS)] + " fox."}
+        for i, record in enumerate(prompts(count))
+    ]
     turns = [("system", "Be brief."), ("user", "Say red."), ("assistant", "red fox."), ("user", "你好")]
     made[-1]["messages"] = [{"role": role, "content": content} for role, content in turns]
     return made
@@ -171,10 +175,11 @@ def comparisons(count: int) -> list[dict]:
     made = []
     for i, record in enumerate(prompts(count)):
         word, other = WORDS[i % len(WORDS)], WORDS[(i + 1) % len(WORDS)]
-        label = {"ranks": [1, 2, 3], "scores": [7.0, 4.0, 1.0]}
+        label = {"ranks": [1, 2, 3], "scores": [7.0, 4.0, 1.0], "scale": [1, 7]}
         labels = [{"labeler": f"labeler_{n}"} | label for n in range(1, 3 if i % 3 == 0 else 2)]
         responses = [f"{word} fox.", f"{other} fox.", "Nobody knows."]
-        made.append(record | {"responses": responses, "labels": labels, "gold": [1.0, 0.5, 0.0]})
+        answered = {"kind": "comparison", "responses": responses, "labels": labels, "gold": [1.0, 0.5, 0.0]}
+        made.append(record | answered)
     return made
 
 
@@ -206,10 +211,10 @@ def root(path: Path) -> Path:
     source = path / "data/collect_prompts"
     source.mkdir(parents=True)
     write_params(path, shrunken_params())
-    documents = [{"text": text, "source": "toy"} for text in TEXTS]
+    documents = [{"kind": "document", "text": text, "source": "toy"} for text in TEXTS]
     records.write(source / "documents.train.jsonl", documents)
     records.write(source / "documents.validation.jsonl", documents[:8])
-    probes = [{"type": "last_word", "text": "Say red. Say", "expected": "red"}]
+    probes = [{"kind": "copy_probe", "type": "last_word", "text": "Say red. Say", "expected": "red"}]
     records.write(source / "copy_probes.jsonl", probes)
     records.write(source / "demonstrations.train.jsonl", demonstrations(8))
     records.write(source / "demonstrations.validation.jsonl", demonstrations(4))

@@ -14,7 +14,7 @@ from rlhf.evaluation.verdicts import Comparison, Judged
 from rlhf.models import placement
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
-from rlhf.records.records import Record
+from rlhf.records.types import Prompt
 from rlhf.runtime import seeds
 from rlhf.sampling import rollouts
 from rlhf.tokens import chat
@@ -36,7 +36,7 @@ class Jury(NamedTuple):
     bootstrap: Bootstrap
 
 
-def fit(prompts: list[Record], tokenizers: Sequence[Any], max_tokens: int, file: Path) -> list[Record]:
+def fit(prompts: list[Prompt], tokenizers: Sequence[Any], max_tokens: int, file: Path) -> list[Prompt]:
     """Return the prompts of at most `max_tokens` under every tokenizer. Raises ValueError where none is left."""
     kept = [
         prompt
@@ -48,13 +48,13 @@ def fit(prompts: list[Record], tokenizers: Sequence[Any], max_tokens: int, file:
     return kept
 
 
-def drawn(prompts: list[Record], limit: int) -> list[Record]:
+def drawn(prompts: list[Prompt], limit: int) -> list[Prompt]:
     """Return at most `limit` prompts in a random order that neither the file nor the run's seed changes."""
     return sorted(prompts, key=lambda prompt: seeds.derive(0, "evaluate", prompt["id"]))[:limit]
 
 
 def ask(
-    policy: Policy, prompts: Sequence[Record], temperature: float, jury: Jury, draws: range = range(1)
+    policy: Policy, prompts: Sequence[Prompt], temperature: float, jury: Jury, draws: range = range(1)
 ) -> list[rollouts.Answer]:
     """Return answers: all prompts for the first draw, then for the next; each draw of a policy has its own luck."""
     params = jury.params
@@ -72,7 +72,7 @@ def ask(
 
 
 def scored(
-    prompts: Sequence[Record], answers: Sequence[rollouts.Answer], jury: Jury, by_reward_model=True, by_judge=True
+    prompts: Sequence[Prompt], answers: Sequence[rollouts.Answer], jury: Jury, by_reward_model=True, by_judge=True
 ) -> list[Judged]:
     """Return the answers with their scores; where a prompt has no task, the judge decides and is always asked."""
     reward_model = jury.reward_model if by_reward_model else None
@@ -80,7 +80,7 @@ def scored(
     return verdicts.judge_answers(prompts, answers, reward_model, judge, jury.params.evaluate.scoring_batch_size)
 
 
-def temperature_sweep(policy: Policy, prompts: list[Record], jury: Jury) -> list[dict[str, Any]]:
+def temperature_sweep(policy: Policy, prompts: list[Prompt], jury: Jury) -> list[dict[str, Any]]:
     """Return, for each temperature, the win rate on validation prompts against the same policy at temperature 1."""
     settings, decoded = jury.params.evaluate, {}
     for temperature in sorted({*settings.temperatures}):
@@ -102,7 +102,7 @@ def temperature_sweep(policy: Policy, prompts: list[Record], jury: Jury) -> list
     return rows
 
 
-def best_of_n(sft: Policy, prompts: list[Record], jury: Jury) -> tuple[dict[int, list[Judged]], list[dict[str, Any]]]:
+def best_of_n(sft: Policy, prompts: list[Prompt], jury: Jury) -> tuple[dict[int, list[Judged]], list[dict[str, Any]]]:
     """Return the answers that the reward model picks among n for every prompt, and the curve over n on some prompts.
 
     Draws of their own, so that no pick is the very answer that it is compared with.
@@ -128,7 +128,7 @@ def best_of_n(sft: Policy, prompts: list[Record], jury: Jury) -> tuple[dict[int,
     return picks, curve
 
 
-def several_draws(policy: Policy, prompts: list[Record], draws: range, jury: Jury) -> list[list[Judged]]:
+def several_draws(policy: Policy, prompts: list[Prompt], draws: range, jury: Jury) -> list[list[Judged]]:
     """Return one list over the prompts for each draw: sampled answers, scored by the reward model and the verdict."""
     answers = ask(policy, prompts, 1.0, jury, draws)
     waiting = iter(scored([*prompts] * len(draws), answers, jury, by_judge=False))
@@ -136,7 +136,7 @@ def several_draws(policy: Policy, prompts: list[Record], draws: range, jury: Jur
 
 
 def divergence(
-    policy: Policy, sft: Policy, prompts: list[Record], answers: list[rollouts.Answer], jury: Jury
+    policy: Policy, sft: Policy, prompts: list[Prompt], answers: list[rollouts.Answer], jury: Jury
 ) -> tuple[Interval, float]:
     """Return KL(policy || SFT) on the policy's sampled answers: nats an answer with its interval, nats a token."""
     differences = log_ratios(policy, sft, prompts, answers, jury)
@@ -145,7 +145,7 @@ def divergence(
 
 
 def log_ratios(
-    policy: Policy, sft: Policy, prompts: list[Record], answers: list[rollouts.Answer], jury: Jury
+    policy: Policy, sft: Policy, prompts: list[Prompt], answers: list[rollouts.Answer], jury: Jury
 ) -> list[float]:
     """Return log policy(answer) - log SFT(answer) of each sampled answer; its mean estimates the KL, in nats."""
     messages, tokens = [prompt["messages"] for prompt in prompts], [answer.token_ids for answer in answers]

@@ -12,7 +12,7 @@ from rlhf.evaluation import statistics
 from rlhf.evaluation.statistics import Array, Bootstrap, Interval
 from rlhf.params.evaluate import TieThreshold
 from rlhf.preferences.rewards import RewardScorer
-from rlhf.records.records import Record
+from rlhf.records.types import Prompt
 from rlhf.sampling.rollouts import Answer
 from rlhf.world.grading import gold
 
@@ -60,7 +60,7 @@ class WinRate(NamedTuple):
 
 
 def judge_answers(
-    prompts: Sequence[Record],
+    prompts: Sequence[Prompt],
     answers: Sequence[Answer],
     reward_model: RewardScorer | None,
     judge: RewardScorer | None,
@@ -141,7 +141,7 @@ def questions(earlier_rounds: Sequence[str], best_of: Sequence[int]) -> list[Com
     return asked
 
 
-def slices(prompts: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
+def slices(prompts: Sequence[Prompt]) -> dict[str, dict[str, list[int]]]:
     """Return, for each way to divide the prompts, the indices of each part's prompts."""
     parts: dict[str, dict[str, list[int]]] = {"category": {}, "language": {}, "kind": {}, "turns": {}}
     for index, prompt in enumerate(prompts):
@@ -152,6 +152,6 @@ def slices(prompts: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
     return {division: dict(sorted(found.items())) for division, found in parts.items()}
 
 
-def kind(prompt: Record) -> str:
+def kind(prompt: Prompt) -> str:
     """Return the kind of task (harmful, look_alike, ...) of a prompt of the embedded world, else its category."""
     return prompt["task"]["kind"] if "task" in prompt else prompt["category"]

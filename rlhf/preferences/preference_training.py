@@ -15,7 +15,7 @@ from rlhf.params.reward_model import RewardModel
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import preference_losses, reward_accuracy, rewards
 from rlhf.records import records
-from rlhf.records.types import Comparison, Demonstration, Label
+from rlhf.records.types import Comparison, Demonstration
 from rlhf.runs import checkpoints
 from rlhf.runtime import failures, outputs, parallel, seeds
 from rlhf.runtime.files import new_folder
@@ -31,7 +31,7 @@ class Group(NamedTuple):
     record: str  # the comparison's id
     rows: list[rewards.Sequence]  # K rows, prompt and answer
     pairs: list[tuple[int, int]]  # (better, worse) of every labeler, ties dropped
-    targets: list[float]  # K mean labelers' scores in [0, 1], or [] where labelers gave ranks only
+    targets: list[float]  # K mean labelers' scores in [0, 1], for direct scores; [] where labelers gave ranks only
 
 
 def fit(
@@ -112,7 +112,8 @@ def encode(tokenizer: Any, comparisons: Sequence[Comparison], params: RewardMode
             for response in comparison["responses"]
         ]
         pairs = [pair for label in comparison["labels"] for pair in records.pairs(label["ranks"])]
-        groups.append(Group(comparison["id"], rows, pairs, unit_scores(comparison["labels"])))
+        targets = unit_scores(comparison) if params.loss == "direct" else []
+        groups.append(Group(comparison["id"], rows, pairs, targets))
     kept = [group for group in groups if (group.pairs if params.loss == "rank" else group.targets)]
     if not kept:
         needed = "two answers that a labeler ranked apart" if params.loss == "rank" else "labelers' scores"
@@ -120,17 +121,24 @@ def encode(tokenizer: Any, comparisons: Sequence[Comparison], params: RewardMode
     return kept
 
 
-def unit_scores(labels: Sequence[Label]) -> list[float]:
-    """Return each answer's mean score over its labelers, from the scale 1..7 to [0, 1]; [] where a labeler gave none.
+def unit_scores(comparison: Comparison) -> list[float]:
+    """Return each response's mean score over its labelers, from their scale to [0, 1]; [] where a labeler gave none.
 
-    Scores on another scale (say 0..1 or 1..10) are taken from their own lowest to highest value of the prompt.
+    Raises ValueError where a scale is not known, or labelers of one comparison used different ones.
     """
-    if any(not label.get("scores") for label in labels):
+    scored = [(label["scores"], label["scale"]) for label in comparison["labels"]]
+    if not all(scores for scores, _ in scored):
         return []
-    means = [sum(scores) / len(labels) for scores in zip(*(label["scores"] for label in labels), strict=True)]
-    simulated = all(label["labeler"].startswith(("labeler_", "held_out_")) for label in labels)
-    low, high = (1.0, 7.0) if simulated else (min(means), max(means))
-    return [(mean - low) / (high - low) for mean in means] if high > low else []
+    scales = {None if scale is None else tuple(scale) for _, scale in scored}
+    if len(scales) > 1 or None in scales:
+        raise ValueError(
+            f"comparison '{comparison['id']}': direct scores need the one scale that its labelers used, got "
+            f"{sorted(scales, key=str)}; set collect_prompts.sources, scale: {{low: ..., high: ...}} of source "
+            f"'{comparison['source']}', or reward_model.loss to 'rank'"
+        )
+    ((low, high),) = scales
+    means = [sum(scores) / len(scored) for scores in zip(*(scores for scores, _ in scored), strict=True)]
+    return [(mean - low) / (high - low) for mean in means]
 
 
 class Elements(NamedTuple):

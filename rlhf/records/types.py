@@ -1,6 +1,6 @@
-"""The records that stages hand to one another: what each kind holds."""
+"""The records that stages hand to one another: what each kind holds. `kind` says which one a record is."""
 
-from typing import Any, Literal, NotRequired, TypedDict, TypeVar
+from typing import Any, Literal, NotRequired, TypedDict, TypeVar, get_args
 
 
 class Message(TypedDict):
@@ -10,35 +10,44 @@ class Message(TypedDict):
     content: str
 
 
-class Prompt(TypedDict):
-    """A dialogue that waits for the assistant: its last turn is a user's."""
+class Dialogue(TypedDict):
+    """What prompts, demonstrations, comparisons and samples have in common: turns that wait for the assistant."""
 
     id: str
-    messages: list[Message]
+    messages: list[Message]  # the last is a user's
     category: str
     language: str
-    user: str
+    user: str | None
     source: str
     task: NotRequired[dict[str, Any]]  # the embedded world's own description of what is asked; only gold reads it
 
 
-class Demonstration(Prompt):
-    """A prompt and the assistant turn that a labeler wrote."""
+class Prompt(Dialogue):
+    """A dialogue to be answered by a policy."""
 
+    kind: Literal["prompt"]
+
+
+class Demonstration(Dialogue):
+    """A dialogue and the assistant turn that a labeler wrote."""
+
+    kind: Literal["demonstration"]
     response: str
 
 
 class Label(TypedDict):
-    """One labeler's judgement of a prompt's K responses."""
+    """One labeler's judgement of K responses."""
 
     labeler: str
     ranks: list[int]  # K: 1 is best, equal ranks are ties
     scores: list[float] | None  # K: higher is better; None where the labeler only ranked
+    scale: list[float] | None  # lowest and highest possible score; None where there are no scores or it is not known
 
 
-class Comparison(Prompt):
-    """A prompt and its K responses, judged by one labeler or several."""
+class Comparison(Dialogue):
+    """A dialogue and K responses to it, judged by one labeler or several."""
 
+    kind: Literal["comparison"]
     responses: list[str]
     labels: list[Label]
     gold: NotRequired[list[float]]  # K scores of the gold labeler, where it knows the task
@@ -47,6 +56,7 @@ class Comparison(Prompt):
 class Document(TypedDict):
     """Pretraining text."""
 
+    kind: Literal["document"]
     text: str
     source: str
 
@@ -54,15 +64,24 @@ class Document(TypedDict):
 class CopyProbe(TypedDict):
     """Text cut before a word that stands in it: what a base model must be able to copy."""
 
+    kind: Literal["copy_probe"]
     text: str
     expected: str
     type: str
 
 
-class Sample(Prompt):
+class Sample(Dialogue):
     """A test prompt and what every policy answered, by "<policy>_<decoding>"."""
 
+    kind: Literal["sample"]
     answers: dict[str, dict[str, Any]]
 
 
+DialogueRecord = Prompt | Demonstration | Comparison  # what a row of a source is read as, unless it is a document
+
 Kind = TypeVar("Kind", Prompt, Demonstration, Comparison, Document, CopyProbe, Sample)
+
+
+def name_of(kind: type) -> str:
+    """Return what a record of this class has as its `kind`."""
+    return get_args(kind.__annotations__["kind"])[0]

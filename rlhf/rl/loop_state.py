@@ -20,6 +20,7 @@ class Data(NamedTuple):
 
     prompts: list[Prompt]
     text: Tensor | None  # [N, T] pretraining text for PPO-ptx
+    num_too_long: int = 0  # prompts left out
 
 
 class LoopState:

@@ -1,4 +1,4 @@
-"""What a stage that trains opens before its work: devices, seeds, states to go on from, and its run in MLflow."""
+"""What a stage with models opens before its work: devices, seeds, states to go on from, and its run in MLflow."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,11 +57,11 @@ def open_stage(
     """Prepare devices and seeds, find states, and record the block as the stage's run.
 
     `inputs`: what is read, by what for ("training", "validation"): a state of other inputs is not used. `begins_from`:
-    what is still good if training breaks down, for the error message.
+    what is still good if training breaks down, for the error message; None where nothing is trained and no states kept.
     """
     placement.prepare(params.runtime, params.seed)
     read = [path for paths in inputs.values() for path in paths]
-    states = checkpoints.opened(root, stage, params, read, round_name)
+    states = checkpoints.NONE if begins_from is None else checkpoints.opened(root, stage, params, read, round_name)
     seed = seeds.derive(params.seed, stage, *([] if round_name is None else [round_name]))
     with (
         failures.explained(stage, begins_from),

@@ -196,5 +196,10 @@ def understood(row, source) -> dict:
 
 
 def uses_of(record: dict) -> set[str]:
-    found = {"text": "documents", "response": "demonstrations", "responses": "comparisons", "messages": "prompts"}
+    found = {
+        "document": "documents",
+        "demonstration": "demonstrations",
+        "comparison": "comparisons",
+        "prompt": "prompts",
+    }
     return {use for key, use in found.items() if key in record}

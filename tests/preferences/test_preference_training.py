@@ -67,7 +67,7 @@ def test_prompts_whose_answers_are_all_tied_teach_ranking_nothing_and_are_left_o
 
 def test_tied_answers_still_teach_direct_scores(reward_model, tokenizer):
     tied = toys.comparisons(1)[0]
-    tied["labels"] = [{"labeler": "labeler_1", "ranks": [1, 1, 1], "scores": [4.0, 4.0, 4.0]}]
+    tied["labels"] = [{"labeler": "labeler_1", "ranks": [1, 1, 1], "scores": [4.0, 4.0, 4.0], "scale": [1, 7]}]
     groups = preference_training.encode(tokenizer, [tied], params(loss="direct", pooling="last"))
     scores = torch.stack([reward_model(input_ids=torch.tensor([row.ids])).logits[0, 0] for row in groups[0].rows])
     loss, _, right = loss_and_gradients(reward_model, groups, params(loss="direct", pooling="last"))
@@ -75,19 +75,32 @@ def test_tied_answers_still_teach_direct_scores(reward_model, tokenizer):
     assert right["pairs"] == 0
 
 
-def test_scores_become_shares_of_their_scale():
-    simulated = [{"labeler": "labeler_1", "scores": [1, 4, 7]}, {"labeler": "labeler_2", "scores": [1, 7, 7]}]
-    assert preference_training.unit_scores(simulated) == pytest.approx([0, 0.75, 1])
-    assert preference_training.unit_scores([{"labeler": "gpt", "scores": [2.0, 3.0, 6.0]}]) == pytest.approx(
-        [0, 0.25, 1]
-    )
-    assert preference_training.unit_scores([{"labeler": "gpt", "scores": [5.0, 5.0]}]) == []
-    assert preference_training.unit_scores([{"labeler": "gpt", "scores": None}]) == []
+def scored(*labels: tuple[str, list[float] | None, list[float] | None]) -> dict:
+    """Return a comparison that labelers scored: (labeler, scores, scale)."""
+    judged = [{"labeler": who, "scores": scores, "scale": scale} for who, scores, scale in labels]
+    return {"id": "toy", "source": "judges", "labels": judged}
+
+
+def test_scores_become_shares_of_their_scale_whoever_the_labeler_is():
+    """Not of what a prompt's answers happened to get: two good answers are both good."""
+    unit = preference_training.unit_scores
+    assert unit(scored(("labeler_7", [0.9, 0.2], [0, 1]))) == pytest.approx([0.9, 0.2])
+    assert unit(scored(("gpt", [8, 9], [1, 10]))) == pytest.approx([7 / 9, 8 / 9])
+    assert unit(scored(("gpt", [5, 5], [1, 5]))) == [1, 1]
+    assert unit(scored(("a", [1, 4, 7], [1, 7]), ("b", [1, 7, 7], [1, 7]))) == pytest.approx([0, 0.75, 1])
+    assert unit(scored(("a", [1, 7], [1, 7]), ("b", None, None))) == []
+
+
+@pytest.mark.parametrize("scales", [[None], [[1, 7], [0, 1]], [[1, 7], None]])
+def test_scores_without_one_known_scale_are_refused_by_name(scales):
+    given = scored(*((f"labeler_{number}", [0.9, 0.2], scale) for number, scale in enumerate(scales)))
+    with pytest.raises(ValueError, match=r"'toy'.*one scale.*scale of source 'judges'|'toy'.*scale.*source 'judges'"):
+        preference_training.unit_scores(given)
 
 
 def test_without_scores_the_direct_loss_says_what_is_missing(tokenizer):
     unscored = toys.comparisons(1)[0]
-    unscored["labels"] = [{"labeler": "a", "ranks": [1, 2, 3], "scores": None}]
+    unscored["labels"] = [{"labeler": "a", "ranks": [1, 2, 3], "scores": None, "scale": None}]
     with pytest.raises(ValueError, match="labelers' scores"):
         preference_training.encode(tokenizer, [unscored], params(loss="direct", pooling="last"))
 

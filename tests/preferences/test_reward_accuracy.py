@@ -131,7 +131,7 @@ def test_the_gain_changes_no_measure(ready):
 def test_held_out_answers_that_are_all_tied_are_refused_before_training(ready):
     tied = toys.comparisons(2)
     for comparison in tied:
-        comparison["labels"] = [{"labeler": "a", "ranks": [1, 1, 1], "scores": None}]
+        comparison["labels"] = [{"labeler": "a", "ranks": [1, 1, 1], "scores": None, "scale": None}]
     with pytest.raises(ValueError, match="held-out"):
         fit(ready, params(), held_out=tied)
     assert not (ready / "data/reward_model/r1").exists()

@@ -9,6 +9,7 @@ from rlhf.records.splitting import choose, first_by_hash, held_out_first
 from tests.collect_prompts_section import ALL, section, source, typed
 
 SHARES = {"sft": 0.3, "reward_model": 0.2, "judge": 0.0, "ppo": 0.3, "validation": 0.1, "test": 0.1}
+KINDS = {"response": "demonstration", "responses": "comparison"}
 NEAR = NearDuplicates(threshold=0.7, shingle_words=2, permutations=64)
 
 
@@ -23,6 +24,7 @@ def collect(groups, changes=None, **of_sources):
             messages = [{"role": "user", "content": text}]
             record = {"id": f"{origin.name}-{index}", "messages": messages, "user": user, "source": origin.name}
             record |= more[0] if more else {"response": "An answer"}
+            record["kind"] = next((kind for key, kind in KINDS.items() if key in record), "prompt")
             entries.append(Entry(record, origin, duplicates.prompt_text(record)))
     drops = defaultdict(Counter)
     entries = drop_duplicates(entries, params.cleaning, drops)

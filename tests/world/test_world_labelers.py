@@ -17,21 +17,23 @@ GOOD, HALF, WRONG = "The fox lives in the forest. It eats meat.", "The fox eats 
 
 def test_labelers_agree_on_about_three_of_four_pairs_of_demonstrations():
     # on the answers of the SFT policy, which differ more, collect_comparisons reports the figure to hold to 72-78%
-    training, held_out = labelers.make(1, 6, 3, sigma=SIGMA, tie=0.05, **BIASES)
+    training, held_out = labelers.make(1, 6, 3, labelers.Habits(sigma=SIGMA, tie=0.05, **BIASES))
     assert 0.70 <= labelers.measure_agreement(training, 1, 250, 4) <= 0.78
     assert 0.69 <= labelers.measure_agreement(held_out, 1, 250, 4) <= 0.79
 
 
 def test_less_noise_means_more_agreement():
     rates = [
-        labelers.measure_agreement(labelers.make(1, 4, 1, sigma=sigma, tie=0.05, **BIASES)[0], 1, 100, 4)
+        labelers.measure_agreement(
+            labelers.make(1, 4, 1, labelers.Habits(sigma=sigma, tie=0.05, **BIASES))[0], 1, 100, 4
+        )
         for sigma in (0.05, 0.2, 0.5)
     ]
     assert rates[0] > rates[1] > rates[2]
 
 
 def test_a_labeler_without_noise_and_bias_ranks_as_gold_does():
-    (labeler,), _ = labelers.make(1, 1, 1, sigma=0.0, tie=0.01, **NEUTRAL)
+    (labeler,), _ = labelers.make(1, 1, 1, labelers.Habits(sigma=0.0, tie=0.01, **NEUTRAL))
     rng = Random(1)
     for _ in range(100):
         task, _, _ = tasks.draw(rng, "seen")
@@ -48,7 +50,7 @@ def test_a_labeler_without_noise_and_bias_ranks_as_gold_does():
 
 
 def test_answers_closer_than_the_tie_threshold_share_a_rank():
-    (labeler,), _ = labelers.make(1, 1, 1, sigma=0.0, tie=0.05, **NEUTRAL)
+    (labeler,), _ = labelers.make(1, 1, 1, labelers.Habits(sigma=0.0, tie=0.05, **NEUTRAL))
     _, ranks = labelers.rank(TASK, [HALF, GOOD, WRONG, GOOD], labeler, Random(1))
     assert ranks == [2, 1, 3, 1]
 
@@ -61,15 +63,15 @@ def test_answers_closer_than_the_tie_threshold_share_a_rank():
     ],
 )
 def test_a_bias_raises_what_it_likes(bias, good):
-    (plain,), _ = labelers.make(1, 1, 1, sigma=0.0, tie=0.0, **NEUTRAL)
-    (biased,), _ = labelers.make(1, 1, 1, sigma=0.0, tie=0.0, **(NEUTRAL | {bias: (-2.0, -2.0)}))
+    (plain,), _ = labelers.make(1, 1, 1, labelers.Habits(sigma=0.0, tie=0.0, **NEUTRAL))
+    (biased,), _ = labelers.make(1, 1, 1, labelers.Habits(sigma=0.0, tie=0.0, **(NEUTRAL | {bias: (-2.0, -2.0)})))
     assert labelers.rank(TASK, [good, HALF], plain, Random(1))[1] == [1, 2]
     assert labelers.rank(TASK, [good, HALF], biased, Random(1))[1] == [2, 1]
 
 
 def test_strictness_lowers_scores_and_leaves_ranks():
-    (mild,), _ = labelers.make(1, 1, 1, sigma=0.0, tie=0.0, **NEUTRAL)
-    (strict,), _ = labelers.make(1, 1, 1, sigma=0.0, tie=0.0, **(NEUTRAL | {"strictness": (0.3, 0.3)}))
+    (mild,), _ = labelers.make(1, 1, 1, labelers.Habits(sigma=0.0, tie=0.0, **NEUTRAL))
+    (strict,), _ = labelers.make(1, 1, 1, labelers.Habits(sigma=0.0, tie=0.0, **(NEUTRAL | {"strictness": (0.3, 0.3)})))
     (mild_scores, mild_ranks), (strict_scores, strict_ranks) = (
         labelers.rank(TASK, [GOOD, HALF], labeler, Random(1)) for labeler in (mild, strict)
     )
@@ -78,7 +80,7 @@ def test_strictness_lowers_scores_and_leaves_ranks():
 
 
 def test_labelers_are_named_and_differ():
-    training, held_out = labelers.make(1, 6, 3, sigma=SIGMA, tie=0.05, **BIASES)
+    training, held_out = labelers.make(1, 6, 3, labelers.Habits(sigma=SIGMA, tie=0.05, **BIASES))
     assert [labeler.name for labeler in training] == [f"labeler_{number}" for number in range(1, 7)]
     assert [labeler.name for labeler in held_out] == ["held_out_1", "held_out_2", "held_out_3"]
     assert len({labeler.length_bias for labeler in training + held_out}) == 9

@@ -14,6 +14,19 @@ from rlhf.world.asking import tasks
 from rlhf.world.asking.requests import Task
 from rlhf.world.grading import gold
 
+SCALE = (1, 7)  # of scores
+
+
+class Habits(NamedTuple):
+    """What labelers have in common, and the ranges (low, high) that personal biases are drawn from."""
+
+    sigma: float
+    tie: float
+    weight_spread: float
+    length_bias: tuple[float, float]
+    politeness_bias: tuple[float, float]
+    strictness: tuple[float, float]
+
 
 class Labeler(NamedTuple):
     """One labeler: id, factor on each of gold's weights, biases in units of gold, noise and the difference called a tie."""
@@ -27,18 +40,7 @@ class Labeler(NamedTuple):
     tie: float
 
 
-def make(
-    seed: int,
-    num_training: int,
-    num_held_out: int,
-    *,
-    sigma: float,
-    tie: float,
-    weight_spread: float,
-    length_bias: tuple[float, float],
-    politeness_bias: tuple[float, float],
-    strictness: tuple[float, float],
-) -> tuple[list[Labeler], list[Labeler]]:
+def make(seed: int, num_training: int, num_held_out: int, habits: Habits) -> tuple[list[Labeler], list[Labeler]]:
     """Return the training labelers ("labeler_1", ...) and the held-out ones ("held_out_1", ...).
 
     Weights are multiplied by U(1 - weight_spread, 1 + weight_spread); biases and strictness are uniform in their (low, high) ranges.
@@ -46,15 +48,17 @@ def make(
 
     def draw(name: str) -> Labeler:
         rng = Random(f"labeler {seed} {name}")
-        factors = {criterion: rng.uniform(1 - weight_spread, 1 + weight_spread) for criterion in gold.WEIGHTS}
+        factors = {
+            criterion: rng.uniform(1 - habits.weight_spread, 1 + habits.weight_spread) for criterion in gold.WEIGHTS
+        }
         return Labeler(
             name,
             factors,
-            rng.uniform(*length_bias),
-            rng.uniform(*politeness_bias),
-            rng.uniform(*strictness),
-            sigma,
-            tie,
+            rng.uniform(*habits.length_bias),
+            rng.uniform(*habits.politeness_bias),
+            rng.uniform(*habits.strictness),
+            habits.sigma,
+            habits.tie,
         )
 
     return [draw(f"labeler_{number + 1}") for number in range(num_training)], [
@@ -63,10 +67,11 @@ def make(
 
 
 def rank(task: Task, responses: list[str], labeler: Labeler, rng: Random) -> tuple[list[int], list[int]]:
-    """Return the labeler's (scores, ranks) of K responses: scores on a scale of 1..7, ranks from 1 (best) with ties."""
+    """Return the labeler's (scores, ranks) of K responses: scores on SCALE, ranks from 1 (best) with ties."""
     usual = math.log1p(len(demonstrations.ideal(task)))
     utilities = [_utility(task, response, usual, labeler, rng) for response in responses]
-    scores = [min(7, max(1, round(1 + 6 * (utility - labeler.strictness)))) for utility in utilities]
+    low, high = SCALE
+    scores = [min(high, max(low, round(low + (high - low) * (utility - labeler.strictness)))) for utility in utilities]
     return scores, _ranks(utilities, labeler.tie)
 
 
