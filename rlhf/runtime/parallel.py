@@ -1,8 +1,8 @@
-"""Parts of a batch computed side by side, each on a thread of one of the processes that compute together.
+"""Micro-batches computed in parallel: by the threads of this process, and by the processes that were started with it.
 
-Threads that share every operator of a small model meet thousands of times an update, and all wait where one of them has
-to give its core to another process; parts meet once. Results come in the parts' order: only the cut changes bytes.
-Every process asks for all parts and gets all results, so that what is made of them needs no word about processes.
+Each micro-batch is computed by one thread. Threads that share the operators of a small model would synchronise
+thousands of times an update; micro-batches synchronise once. Results come in the micro-batches' order, so that bytes
+depend on how a batch is cut and on nothing else. Every process asks for all micro-batches and gets all results.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Reading prompts and continuing them token by token: by `lean` where it knows the model, else by transformers."""
+"""Decoding with a cache of keys and values: by our own forward pass where it knows the model, else by transformers."""
 
 from typing import Protocol
 

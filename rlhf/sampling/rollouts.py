@@ -1,4 +1,8 @@
-"""Sampling answers: one decoding loop for every policy, drawn row by row, so that batches change nothing but speed."""
+"""Sampling completions of a policy.
+
+Each row draws from a stream of its own, seeded by its id, so that a completion depends neither on its batch nor on its
+place in it.
+"""
 
 from typing import NamedTuple
 

@@ -24,7 +24,7 @@ def test_a_loss_that_is_no_number_names_step_records_and_the_last_good_checkpoin
     toys.set_param(root, "sft.packing", False)
     with pytest.raises(failures.NotFinite, match=r"step 2: the loss became nan; records of its batch: toy-\d") as error:
         sft.main(root)
-    assert "last good checkpoint is" in str(error.value)
+    assert "last good model is" in str(error.value)
     assert str(root / "data/pretrain") in str(error.value)
     assert len([name for name in str(error.value).split() if name.startswith("toy-")]) == 4
     assert not (root / "data/sft").exists()

@@ -5,12 +5,10 @@ latent utility = weighted mean of gold's criteria under the labeler's own weight
 """
 
 import math
-from itertools import combinations
 from random import Random
 from typing import NamedTuple
 
 from rlhf.world.answering import demonstrations
-from rlhf.world.asking import tasks
 from rlhf.world.asking.requests import Task
 from rlhf.world.grading import gold
 
@@ -73,32 +71,6 @@ def rank(task: Task, responses: list[str], labeler: Labeler, rng: Random) -> tup
     low, high = SCALE
     scores = [min(high, max(low, round(low + (high - low) * (utility - labeler.strictness)))) for utility in utilities]
     return scores, _ranks(utilities, labeler.tie)
-
-
-def agreement(rankings: list[list[int]]) -> tuple[int, int]:
-    """Return (agreeing, compared) pairs of answers over all pairs of rankings of the same answers; pairs that either one ties are left out."""
-    agreeing = compared = 0
-    for first, second in combinations(rankings, 2):
-        for one, other in combinations(range(len(first)), 2):
-            if first[one] != first[other] and second[one] != second[other]:
-                compared += 1
-                agreeing += (first[one] < first[other]) == (second[one] < second[other])
-    return agreeing, compared
-
-
-def measure_agreement(labelers: list[Labeler], seed: int, num_prompts: int, num_responses: int) -> float:
-    """Return the share of answer pairs on which two labelers agree, over demonstrations drawn for fresh prompts."""
-    agreeing = compared = 0
-    for number in range(num_prompts):
-        rng = Random(f"agreement {seed} {number}")
-        task, _, _ = tasks.draw(rng, "seen")
-        responses = [
-            demonstrations.write(task, rng, demonstrations.draw_traits(rng, demonstrations.TYPICAL))
-            for _ in range(num_responses)
-        ]
-        counts = agreement([rank(task, responses, labeler, rng)[1] for labeler in labelers])
-        agreeing, compared = agreeing + counts[0], compared + counts[1]
-    return agreeing / compared
 
 
 def _utility(task: Task, response: str, usual: float, labeler: Labeler, rng: Random) -> float:
