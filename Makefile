@@ -4,6 +4,7 @@
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
 # make study        the laboratory of study/: seeds, over-optimisation, frontier, reward models; stopped, it goes on
 # make claims       the papers' claims: runs the cells of study/ that are missing, then the table
+# make lock         requirements.lock anew from pyproject.toml; pinned versions stay unless LOCK=--upgrade
 # Options: PYTHON=python3.12 (which Python makes the virtual environment), VENV=folder, PORT=5000 (of make ui)
 
 PYTHON ?= python3
@@ -14,14 +15,15 @@ BIN := $(abspath $(VENV))/bin
 # DVC runs `python -m stages...`: that python must be the virtual environment's
 export PATH := $(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
-TORCH := $(shell grep '^torch==' requirements.txt)
-# named by the requirements' content: pip is called again only when they change
-INSTALLED := $(VENV)/installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
-BROWSER_INSTALLED := $(VENV)/integration-$(shell cksum < requirements-integration.txt | cut -d' ' -f1)
-PEERS_INSTALLED := $(PEERS)/installed-$(shell cksum < benchmarks/requirements-peers.txt | cut -d' ' -f1)
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+# named by the content of both files: pip is called again only when it changes
+PACKAGES := $(shell cat pyproject.toml requirements.lock | cksum | cut -d' ' -f1)
+INSTALLED := $(VENV)/installed-$(PACKAGES)
+INTEGRATION_INSTALLED := $(VENV)/integration-$(PACKAGES)
+PEERS_INSTALLED := $(PEERS)/installed-$(PACKAGES)
+INSTALL := -m pip install --disable-pip-version-check --quiet
+LOCKED := $(INSTALL) --constraint requirements.lock
 
-.PHONY: run test ui integration bench bench-full study claims lint setup
+.PHONY: run test ui integration bench bench-full study claims lint setup lock
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -33,6 +35,8 @@ test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 ui: $(INSTALLED)
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || { \
+	  echo "Port $(PORT) is in use or not allowed. Name another: make ui PORT=5001" >&2; exit 1; }
 	@echo "MLflow: http://localhost:$(PORT)   (Ctrl-C ends it)"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1 --port $(PORT)
 
@@ -40,7 +44,7 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-integration: $(INSTALLED) $(BROWSER_INSTALLED)
+integration: $(INTEGRATION_INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration
 
 bench: $(INSTALLED) $(PEERS_INSTALLED)
@@ -65,19 +69,27 @@ $(INSTALLED):
 	@git --version >/dev/null || { echo "git is needed by DVC. On Debian or Ubuntu: apt-get install git" >&2; exit 1; }
 	@echo "installing into $(VENV): about 2 GB, some minutes, this once"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) $(TORCH)
-	$(PIP) -r requirements.txt
+	$(BIN)/python $(LOCKED) torch
+	$(BIN)/python $(LOCKED) --editable '.[dev]'
 	@rm -f $(VENV)/installed-* && touch $@
 
-$(BROWSER_INSTALLED): $(INSTALLED)
+$(INTEGRATION_INSTALLED): $(INSTALLED)
 	@sh tests/integration/install_programs.sh
-	$(PIP) -r requirements-integration.txt
+	$(BIN)/python $(LOCKED) --editable '.[dev,integration]'
 	@rm -f $(VENV)/integration-* && touch $@
 
 # two releases of TRL: the newest, and in a folder of its own the last one with PPO
 $(PEERS_INSTALLED):
 	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet $(TORCH)
-	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements-peers.txt
-	$(PEERS)/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --target $(PEERS)/ppo trl==1.12.0
+	$(PEERS)/bin/python $(LOCKED) torch
+	$(PEERS)/bin/python $(LOCKED) trl
+	$(PEERS)/bin/python $(INSTALL) --no-deps --target $(PEERS)/ppo trl==1.12.0
 	@rm -f $(PEERS)/installed-* && touch $@
+
+# One set of pins for Linux and macOS and for Python 3.11 and later, which pip freeze of one environment is not. No hashes:
+# the CPU and the CUDA build of torch differ. CUDA's packages stand in it: a constraint that nothing asks for installs nothing.
+lock:
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" \
+	  && "$$folder/bin/python" $(INSTALL) uv==0.13.9 \
+	  && "$$folder/bin/uv" pip compile --quiet --universal --python-version 3.11 --all-extras --annotation-style line \
+	    --custom-compile-command "make lock" --output-file requirements.lock $(LOCK) pyproject.toml
