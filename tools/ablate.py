@@ -95,7 +95,7 @@ def command(ablation: Ablation, where: str) -> list[str]:
 
 
 def _hydra(value: Any) -> str:
-    """Return a value in the grammar of `--set-param`: JSON, but for the keys of mappings, which stand without quotes."""
+    """Return a value in the grammar of `--set-param`: JSON, but that keys of mappings stand without quotes."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_hydra(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):

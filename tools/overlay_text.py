@@ -44,7 +44,8 @@ def laid_over(base: str, overlay: str, title: str) -> str:
 
 def entries(text: str) -> dict[str, Entry]:
     """Return the keys of a YAML mapping, in their order. Raises ParamsError for anchors and aliases."""
-    return _entries(YAML(typ="safe", pure=True).compose(text), text.splitlines(), 0)[0]
+    node = YAML(typ="safe", pure=True).compose(text)
+    return _flow(node) if node.flow_style else _entries(node, text.splitlines(), 0)[0]
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -112,10 +113,10 @@ def _comment(line: str, column: int) -> tuple[str, int]:
 
 def _take_head(found: dict[str, Entry]) -> tuple[str, ...]:
     """Take away what stands above the first key, and return it."""
-    first = next(iter(found))
-    lead = found[first].lead
-    found[first] = found[first]._replace(lead=())
-    return lead
+    for key, entry in found.items():
+        found[key] = entry._replace(lead=())
+        return entry.lead
+    return ()
 
 
 def _nested(found: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -187,7 +188,8 @@ def _on_one_line(entry: Entry) -> str | None:
     if isinstance(entry.value, str):
         return entry.value
     texts = {key: _on_one_line(inner) for key, inner in entry.value.items()}
-    if not entry.flow or any(text is None or "\n" in text for text in texts.values()):
+    said = any(inner.comment or inner.lead for inner in entry.value.values())
+    if not entry.flow or said or any(text is None or "\n" in text for text in texts.values()):
         return None
     return "{" + ", ".join(f"{key}: {text}" for key, text in texts.items()) + "}"
 

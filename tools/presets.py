@@ -12,8 +12,9 @@ section `pretrain` where its `source` changes.
 """
 
 import argparse
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,9 @@ def applied(root: Path, file: Path, base: Mapping[str, Any], changes: Mapping[st
         target = overlays.laid_over(base, changes)
     except ParamsError as error:
         raise ParamsError(_of_file(str(error), file)) from None
-    mistakes = [*check.mistakes_in(target, root)]
+    mistakes = check.mistakes_in(target, root)
     for place in overlays.replaced(base, changes):
-        if any(mistake.startswith(f"params.yaml: {place}.") for mistake in mistakes):
+        if any(re.match(rf"params\.yaml: {place}\.\S+: missing", mistake) for mistake in mistakes):
             key = overlays.UNIONS[place]
             mistakes.append(f"params.yaml: {place}: another {key} replaces the section whole; write all its keys")
     if mistakes:

@@ -99,7 +99,9 @@ def _explain(mistake: Any, path: str) -> str:
         return f"params.yaml: {place}: missing; {union.shown.get(kind, LAPTOP)} shows a value"
     if type_ == "extra_forbidden":
         where = f" for {union.key} '{kind}'" if kind else ""
-        return f"params.yaml: {place}: unknown key{where} (value {mistake['input']!r}); remove it or correct its spelling"
+        return (
+            f"params.yaml: {place}: unknown key{where} (value {mistake['input']!r}); remove it or correct its spelling"
+        )
     if type_ in ("union_tag_not_found", "union_tag_invalid"):
         given = f"(got {mistake['ctx']['tag']!r})" if "tag" in mistake["ctx"] else "(missing)"
         return f"params.yaml: {place}.{union.key}: expected one of {', '.join(map(repr, union.shown))} {given}"

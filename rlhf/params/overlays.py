@@ -1,4 +1,4 @@
-"""Overlays: params said by what they change of others. Presets, ablations, cells of the laboratory and own projects are.
+"""Overlays: what params change of others. Presets, ablations, the laboratory's cells and own projects are written so.
 
 Keys stand nested as in params.yaml, or dotted: `ppo: {kl_coef: 0.02}` and `ppo.kl_coef: 0.02` are the same.
 Mappings are merged key by key; everything else, lists too, is replaced.

@@ -1,4 +1,4 @@
-"""The base model: trained from scratch, or adopted as it is from a local folder or the hub. Each way has its own keys."""
+"""The base model: trained from scratch, or adopted as it is from a folder or the hub; each way has its own keys."""
 
 from pathlib import Path
 from typing import Annotated, Literal
