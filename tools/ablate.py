@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 from rlhf.evaluation import statistics
 from rlhf.evaluation.verdicts import Judged
 from rlhf.params.base import ParamsError, read_yaml
-from rlhf.runs.flat import flatten
 from tools import presets
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
@@ -30,11 +29,15 @@ INTERVALS = statistics.Bootstrap(resamples=2000, coverage=0.95, seed=0)
 SAMPLES = "data/evaluate/samples.jsonl"
 
 
+class Change(NamedTuple):
+    sign: str  # of `dvc exp run --set-param`: nothing sets, + adds a key that params.yaml does not have, ~ removes one
+    key: str  # dotted
+    value: Any
+
+
 class Ablation(NamedTuple):
     name: str
-    changes: dict[str, Any]  # dotted keys, what they are set to
-    added: frozenset[str]  # of them: keys that params.yaml does not have
-    removed: frozenset[str] = frozenset()  # keys that params.yaml has, and the ablation has not
+    changes: tuple[Change, ...]  # of params.yaml
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -67,12 +70,24 @@ def read(root: Path, file: Path) -> Ablation:
     base = current if preset is None else read_yaml(presets.path_of(root, preset, f"{file}: preset"))
     if not overlay and preset is None:
         raise ParamsError(f"{file}: changes nothing; write the keys to change, nested as in params.yaml")
-    before, after = flatten(current), flatten(presets.applied(root, file, base, overlay))
-    changes = {key: value for key, value in after.items() if key not in before or before[key] != value}
-    removed = before.keys() - after.keys()
-    if not changes and not removed:
+    changes = tuple(differences(current, presets.applied(root, file, base, overlay)))
+    if not changes:
         raise ParamsError(f"{file}: params.yaml has these values already; change one, or choose another base")
-    return Ablation(file.stem, changes, frozenset(changes.keys() - before.keys()), frozenset(removed))
+    return Ablation(file.stem, changes)
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[Change]:
+    """Yield what is changed, added or removed to come from `before` to `after`."""
+    for key in [*before, *(key for key in after if key not in before)]:
+        place, old, new = f"{prefix}{key}", before.get(key), after.get(key)
+        if key not in after:
+            yield Change("~", place, None)
+        elif key not in before:
+            yield Change("+", place, new)
+        elif isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, f"{place}.")
+        elif old != new:
+            yield Change("", place, new)
 
 
 def commands(ablations: list[Ablation], queue: bool, jobs: int) -> Iterator[list[str]]:
@@ -87,10 +102,8 @@ def commands(ablations: list[Ablation], queue: bool, jobs: int) -> Iterator[list
 def command(ablation: Ablation, where: str) -> list[str]:
     """Return the `dvc exp run` of an ablation."""
     words = ["dvc", "exp", "run", where, "--force", "--name", ablation.name]
-    for key in sorted(ablation.removed):
-        words += ["--set-param", f"~{key}"]
-    for key, value in ablation.changes.items():
-        words += ["--set-param", f"{'+' if key in ablation.added else ''}{key}={_hydra(value)}"]
+    for sign, key, value in ablation.changes:
+        words += ["--set-param", f"{sign}{key}" if sign == "~" else f"{sign}{key}={_hydra(value)}"]
     return words
 
 
@@ -118,7 +131,7 @@ def table(root: Path, ablations: list[Ablation]) -> Iterator[str]:
         cells = [
             f"{_mean(found[name]):>12.3f}{difference(found[name], (baseline or found)[name]):>24}" for name in SHOWN
         ]
-        changed = ", ".join(f"{key}={value}" for key, value in list(ablation.changes.items())[:4])
+        changed = ", ".join(f"{key}={value}" for _, key, value in ablation.changes[:4])
         yield f"{ablation.name:<24}" + "".join(cells) + f"  {changed}"
 
 
