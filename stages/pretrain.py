@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from rlhf.models import initialisation, loading, placement, shapes
 from rlhf.params.base import load
-from rlhf.params.pretrain import Pretrain, PretrainInputs
+from rlhf.params.pretrain import AdoptedModel, HeldOut, HubModel, LocalModel, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
 from rlhf.records import records
 from rlhf.records.types import CopyProbe, Document
@@ -29,7 +29,8 @@ def main(root: Path = Path(".")) -> None:
     source = root / "data/collect_prompts"
     train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
     inputs = {"training": [train_file], "validation": [validation_file]}
-    begins_from = params.pretrain.path or "none: it starts from scratch"
+    from_scratch = isinstance(params.pretrain, Scratch)
+    begins_from = "none: it starts from scratch" if from_scratch else params.pretrain.path
     with open_stage(root, STAGE, params, inputs, begins_from) as context:
         texts = [document["text"] for document in records.read(train_file, Document)]
         model, base_tokenizer = start(params, root, texts)
@@ -37,7 +38,7 @@ def main(root: Path = Path(".")) -> None:
         held_out = [document["text"] for document in records.read(validation_file, Document)]
         validation = validation_rows(base_tokenizer, held_out, params.pretrain)
         curve = []
-        if params.pretrain.source == "scratch":
+        if from_scratch:
             rows = language_modelling.sequences(
                 language_modelling.token_stream(base_tokenizer, texts), params.pretrain.sequence_tokens
             )
@@ -65,7 +66,7 @@ def main(root: Path = Path(".")) -> None:
 
 def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrainedModel, object]:
     """Return an untrained model of the named shape with a tokenizer made from `texts`, or the adopted pair."""
-    if params.pretrain.source != "scratch":
+    if not isinstance(params.pretrain, Scratch):
         return adopt(params.pretrain, root, params.runtime)
     shape = shapes.SHAPES[params.pretrain.shape]
     made = tokenizer.train(texts, params.pretrain.vocab_size, shape.context)
@@ -78,17 +79,18 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrai
     return placement.placed(model, params.runtime), made
 
 
-def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
+def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
     """Return the model and tokenizer of a local folder or hub id, with a PAD token of its own and a chat template.
 
     Raises ValueError for weights that are not safetensors (pickles run code) and for a tokenizer without EOS.
     """
-    path = str(root / params.path) if params.source == "local" else params.path
-    adopted = loading.read_tokenizer(path, params.revision)
+    path = str(root / params.path) if isinstance(params, LocalModel) else params.path
+    revision = params.revision if isinstance(params, HubModel) else None
+    adopted = loading.read_tokenizer(path, revision)
     with loading.reading(path):
         model = AutoModelForCausalLM.from_pretrained(
             path,
-            revision=params.revision,
+            revision=revision,
             dtype=torch.float32,
             use_safetensors=True,
             attn_implementation=runtime.attention,
@@ -109,7 +111,7 @@ def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedMod
     return placement.placed(model, runtime), adopted
 
 
-def count_steps(params: Pretrain) -> int:
+def count_steps(params: Scratch) -> int:
     """Return the number of updates: those on repetition, then the tokens asked for, rounded up to whole batches."""
     return params.copying_steps + -(-params.tokens // (params.batch_size * params.sequence_tokens))
 
@@ -117,7 +119,7 @@ def count_steps(params: Pretrain) -> int:
 def train(
     model: PreTrainedModel,
     rows: Tensor,
-    params: Pretrain,
+    params: Scratch,
     runtime: Runtime,
     seed: int,
     states: checkpoints.States = checkpoints.NONE,
@@ -143,7 +145,7 @@ def train(
         yield point
 
 
-def training_batches(rows: Tensor, params: Pretrain, vocab_size: int, seed: int) -> Iterator[Tensor]:
+def training_batches(rows: Tensor, params: Scratch, vocab_size: int, seed: int) -> Iterator[Tensor]:
     """Yield batches [B, T]: first `copying_steps` of random repetition, then documents for ever."""
     generator = torch.Generator().manual_seed(seeds.derive(seed, STAGE, "copying"))
     for _ in range(params.copying_steps):
@@ -151,7 +153,7 @@ def training_batches(rows: Tensor, params: Pretrain, vocab_size: int, seed: int)
     yield from language_modelling.row_batches(rows, params.batch_size, seeds.derive(seed, STAGE, "order"))
 
 
-def validation_rows(base_tokenizer, texts: list[str], params: Pretrain) -> Tensor | None:
+def validation_rows(base_tokenizer, texts: list[str], params: HeldOut) -> Tensor | None:
     """Return held-out documents as rows [N, T] up to `validation_tokens`, or None where they do not fill one row."""
     if not texts:
         return None

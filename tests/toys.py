@@ -201,6 +201,11 @@ def shrunken_params() -> dict[str, Any]:
     return whole
 
 
+def adopting(path: str) -> dict[str, Any]:
+    """Return the section `pretrain` of params that adopt the model folder at `path`."""
+    return {"source": "local", "path": path, "sequence_tokens": 16, "validation_tokens": 20000}
+
+
 def write_params(root: Path, content: dict[str, Any]) -> None:
     with open(root / "params.yaml", "w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump(content, file)

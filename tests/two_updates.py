@@ -18,7 +18,7 @@ from torch import nn
 from rlhf.models import loading, placement
 from rlhf.params.base import parse
 from rlhf.params.ppo import Ppo
-from rlhf.params.pretrain import Pretrain
+from rlhf.params.pretrain import Scratch
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.supervised import Supervised
 from rlhf.preferences import preference_training, rewards
@@ -57,7 +57,7 @@ def ended(model: nn.Module, points: Iterator[dict]) -> dict[str, Any]:
 
 
 def pretraining(tokenizer, muon_momentum: float | None) -> dict[str, Any]:
-    chosen = toys.section(Pretrain, "pretrain", batch_size=5, copying_steps=1, muon_momentum=muon_momentum)
+    chosen = toys.section(Scratch, "pretrain", batch_size=5, copying_steps=1, muon_momentum=muon_momentum)
     rows = torch.randint(5, 300, (20, chosen.sequence_tokens), generator=torch.Generator().manual_seed(2))
     model = toys.policy(tokenizer, spread=0.05)
     return ended(model, pretrain.train(model, rows, chosen, RUNTIME, seed=1))

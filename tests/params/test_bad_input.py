@@ -58,8 +58,10 @@ PARAMS = [
     ("pretrain.vocab_size", 10, "greater than or equal to 280"),
     ("pretrain.tokens", 0, "greater than"),
     ("pretrain.sequence_tokens", 10**6, "context of"),
-    ("pretrain.source", "internet", "'scratch'"),
-    ("pretrain.path", "model", "must be null for source 'scratch'"),
+    ("pretrain.source", "internet", "expected one of 'scratch', 'local', 'hub' (got 'internet')"),
+    ("pretrain.source", toys.Removed, "expected one of 'scratch', 'local', 'hub' (missing)"),
+    ("pretrain", toys.adopting("presets") | {"tokens": 5}, "unknown key for source 'local'"),
+    ("pretrain.path", "model", "unknown key for source 'scratch'"),
     ("pretrain.optimisation.learning_rate", "3e-6", "valid number"),
     ("pretrain.optimisation.learning_rate", -0.1, "greater than"),
     ("pretrain.optimisation.adam_beta2", 1.0, "less than 1"),
@@ -199,8 +201,7 @@ def base(root):
     tokenizer = toys.tokenizer()
     for folder in (root / "data/pretrain", root / "broken"):
         toys.save(folder, toys.policy(tokenizer, spread=0.1), tokenizer)
-    for key, value in {"source": "local", "path": "broken"}.items():
-        toys.set_param(root, f"pretrain.{key}", value)
+    toys.set_param(root, "pretrain", toys.adopting("broken"))
     return root
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from rlhf.params.ppo import Ppo
-from rlhf.params.pretrain import Pretrain
+from rlhf.params.pretrain import Scratch
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.sft import Sft
 from rlhf.preferences import preference_training
@@ -46,7 +46,7 @@ class Loop:
 
     def pretrain(self, kept):
         momentum = None if self.kind == "pretrain_adamw" else 0.9
-        chosen = toys.section(Pretrain, "pretrain", copying_steps=2, tokens=16 * 8 * 4, muon_momentum=momentum)
+        chosen = toys.section(Scratch, "pretrain", copying_steps=2, tokens=16 * 8 * 4, muon_momentum=momentum)
         self.models = [toys.policy(self.tokenizer, spread=0.05)]
         rows = language_modelling.sequences(language_modelling.token_stream(self.tokenizer, toys.TEXTS), 16)
         return pretrain.train(self.models[0], rows, chosen, RUNTIME, 1, kept)

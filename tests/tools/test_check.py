@@ -60,7 +60,7 @@ def test_all_mistakes_are_listed_at_once(tiny):
         ),
         ({"rounds.R 2": {"policy": "ppo/r1", "earlier": "collect_prompts"}}, "a round's name is a folder"),
         ({"tracking.uri": "mlruns"}, "tracking.uri: expected null or a URI"),
-        ({"pretrain.source": "local", "pretrain.path": "absent"}, "pretrain.path: no such folder"),
+        ({"pretrain": toys.adopting("absent")}, "pretrain.path: no such folder"),
         (
             {
                 "reward_model.backbone": "encoder",
