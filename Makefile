@@ -57,7 +57,7 @@ study: $(INSTALLED)
 	@$(BIN)/dvc repro --allow-missing study/dvc.yaml
 
 claims: $(INSTALLED)
-	@$(BIN)/dvc repro --allow-missing $$($(BIN)/python -m study.claims --cells) study/dvc.yaml:claims
+	@$(BIN)/dvc repro --allow-missing $$($(BIN)/python -m study.claims --cells) study/dvc.yaml:pages
 
 setup: $(INSTALLED)
 

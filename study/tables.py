@@ -1,6 +1,5 @@
-"""The laboratory's results as tables, for the README (Markdown) and the report (HTML)."""
+"""The laboratory's results as tables, for docs/generated/ (Markdown) and the report (HTML)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from rlhf.evaluation.report_page import Table
@@ -105,8 +104,3 @@ def percent(one: dict[str, float]) -> str:
 
 def interval(one: dict[str, float], digits: int = 3) -> str:
     return f"{one['mean']:.{digits}f} ({one['low']:.{digits}f}-{one['high']:.{digits}f})"
-
-
-def several(some: Sequence[Table]) -> str:
-    """Return tables one after another as Markdown."""
-    return "\n".join(map(markdown, some))

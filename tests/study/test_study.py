@@ -2,13 +2,14 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from rlhf.evaluation.statistics import Interval
 from rlhf.params.base import ParamsError, read_yaml
-from study import cell, cells, claims, effects, params, results, tables, workspace
+from study import cell, cells, claims, effects, pages, params, results, tables, workspace
 from tests import toys
 from tools import check
 
@@ -105,12 +106,12 @@ def test_the_table_is_built_from_what_is_on_disk_and_nothing_else(root):
     ours = [dict(one) for one in content if one["effect"].get("second") == "seed_{seed}/sft"][:1]
     ours[0]["effect"] = {**ours[0]["effect"], "seeds": [*SEEDS]}
     (root / claims.FILE).write_text(json.dumps({"claims": ours}))
-    (root / "README.md").write_text("before\n<!-- claims -->\nold\n<!-- /claims -->\nafter\n")
     assert claims.main([], root) == 0
     first = list(csv.DictReader((root / claims.OUT).open()))
     assert [*first[0]] == list(claims.COLUMNS)
     assert first[0]["verdict"] == "confirmed"
-    assert "old" not in (root / "README.md").read_text()
+    assert [row.verdict for row in claims.stored(root)] == ["confirmed"]
+    assert f"({float(first[0]['low']):+.4f} to" in claims.markdown(claims.stored(root))
     rng = np.random.default_rng(1)
     for seed in SEEDS:  # the measurements turn round, so does the table
         write(root, f"seed_{seed}", {"policies": {"sft": policy(rng, 0.6), "ppo": policy(rng, 0.5)}})
@@ -198,7 +199,6 @@ def test_results_say_what_the_cells_say_and_which_are_missing(tmp_path, capsys):
     content["encoder"] = read_yaml(toys.REPO / params.FILE)["encoder"]
     (tmp_path / "study").mkdir()
     (tmp_path / params.FILE).write_text(json.dumps(content))
-    (tmp_path / "README.md").write_text("<!-- seeds -->\n<!-- /seeds -->\n<!-- laboratory -->\n<!-- /laboratory -->\n")
     assert results.main(tmp_path) == 0
     assert "kl_03" in capsys.readouterr().err
     found = json.loads((tmp_path / results.SEEDS).read_text())
@@ -208,4 +208,10 @@ def test_results_say_what_the_cells_say_and_which_are_missing(tmp_path, capsys):
     laboratory = json.loads((tmp_path / results.LABORATORY).read_text())
     assert {row["policy"] for row in laboratory["frontier"]} >= {"ppo", "best_of_4"}
     assert sorted(path.stem for path in (tmp_path / results.PLOTS).glob("*.svg"))[0] == "frontier"
-    assert "| ppo_vs_sft | 70% (65-75) |" in (tmp_path / "README.md").read_text()
+    shutil.copy(toys.REPO / claims.FILE, tmp_path)
+    (tmp_path / claims.OUT).write_text(claims.table([]))
+    pages.main(tmp_path)
+    written = {path.name: path.read_text() for path in (tmp_path / pages.FOLDER).glob("*.md")}
+    assert "| ppo_vs_sft | 70% (65-75) |" in written["seeds.md"]
+    assert "| seed_17 best_of_4 | 17 |" in written["laboratory.md"]
+    assert all(text.startswith("*Written by `python -m study.pages`") for text in written.values())
