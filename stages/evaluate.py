@@ -4,7 +4,6 @@ Base, SFT, PPO of every round, FeedME and best-of-n, greedy and sampled, each at
 fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao et al. 2022).
 """
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,8 +12,9 @@ from typing import Any
 
 import safetensors
 
-from rlhf.evaluation import findings, model_card, report, report_words, verdicts
+from rlhf.evaluation import findings, history, model_card, report, report_words, verdicts
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.history import History
 from rlhf.evaluation.policy_measures import (
     Jury,
     Policy,
@@ -69,8 +69,9 @@ def main(root: Path = Path(".")) -> None:
         }
         judged, measured = interrogate(folders, prompts, validation, texts, jury, run)
         found = conclude(prompts, judged, jury, {**measured, **told})
-        write(root, found, training_curve(root, last), run)
-        write_card(root, found, folders["ppo"], run)
+        trained = history.read(root, last, params.seed)
+        write(root, found, trained, run)
+        write_card(root, found, trained, folders["ppo"], run)
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
@@ -150,17 +151,11 @@ def conclude(
     )
 
 
-def training_curve(root: Path, last_round: str) -> list[dict[str, float]]:
-    """Return KL and reward model's score over the last round's PPO iterations."""
-    with open(root / "metrics/plots/ppo" / f"{last_round}.csv", encoding="utf-8", newline="") as file:
-        return [{name: float(row[name]) for name in ("kl", "score")} for row in csv.DictReader(file)]
-
-
-def write(root: Path, found: Findings, ppo_curve: list[dict[str, float]], run: tracking.StageRun) -> None:
+def write(root: Path, found: Findings, trained: History, run: tracking.StageRun) -> None:
     """Write the report, the samples, metrics and plots, and show them to the tracker."""
     chosen = range(min(found.settings.sample_prompts, len(found.prompts)))  # the prompts are in random order already
     with new_folder(root / "data" / STAGE) as folder:
-        write_text(folder / "report.html", report.html(found, ppo_curve))
+        write_text(folder / "report.html", report.html(found, trained))
         write_text(folder / "samples.md", report.samples_markdown(found, chosen))
         records.write(folder / "samples.jsonl", samples(found))
     rates = [
@@ -173,7 +168,7 @@ def write(root: Path, found: Findings, ppo_curve: list[dict[str, float]], run: t
     outputs.write_curve(root, f"{STAGE}/temperatures", found.sweep)
     plots = root / "metrics/plots"
     write_text(plots / "win_rates.svg", report.win_rate_plot(found))
-    write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, ppo_curve))
+    write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, trained))
     metrics = findings.metrics(found)
     outputs.write_metrics(root, STAGE, metrics)
     run.log_metrics(metrics)
@@ -189,10 +184,10 @@ def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): lineage.dvc_md5(path) for path in sorted(paths)}
 
 
-def write_card(root: Path, found: Findings, folder: Path, run: tracking.StageRun) -> None:
+def write_card(root: Path, found: Findings, trained: History, folder: Path, run: tracking.StageRun) -> None:
     """Write the last policy's model card, and record the policy with it as this run's model."""
     policy = {"folder": folder.relative_to(root).as_posix(), "parameters": count_parameters(folder)}
-    card = model_card.markdown(found, policy)
+    card = model_card.markdown(found, trained, policy)
     with new_folder(root / "data/model_card") as written:
         write_text(written / "README.md", card)
     run.log_model(folder, beside=[root / "data/model_card/README.md"])
