@@ -12,7 +12,7 @@ os.environ |= {
 
 import pytest
 
-from tests import toys
+from tests import notebook, toys
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +48,13 @@ def reward_model(request, tokenizer):
 def root(tmp_path):
     """A repository's root with shrunken params.yaml and what `collect_prompts` would have written; tracking is off."""
     return toys.root(tmp_path / "repository")
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """What stages tell MLflow, whose recorder it stands for, where their root's params enable tracking."""
+    from rlhf.runs import tracking
+
+    kept = notebook.Notebook()
+    monkeypatch.setattr(tracking, "Companion", lambda *_: kept)
+    return kept
