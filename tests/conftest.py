@@ -12,7 +12,7 @@ os.environ |= {
 
 import pytest
 
-from tests import toys
+from tests import notebook, toys
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +48,23 @@ def reward_model(request, tokenizer):
 def root(tmp_path):
     """A repository's root with shrunken params.yaml and what `collect_prompts` would have written; tracking is off."""
     return toys.root(tmp_path / "repository")
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """What stages tell MLflow, whose recorder it stands for, where their root's params enable tracking."""
+    from rlhf.runs import tracking
+
+    kept = notebook.Notebook()
+    monkeypatch.setattr(tracking, "Companion", lambda *_: kept)
+    return kept
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A database with MLflow's tables and nothing in them: to make them takes seconds, to copy them none."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path

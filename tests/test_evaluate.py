@@ -86,15 +86,13 @@ def write_history(root: Path, reward_model: dict) -> None:
     point = {"step": 1, "kl": 0.1, "score": 0.2, "score_std": 0.5, "completion_tokens": 4.0, "kl_coef": 0.1}
     outputs.write_metrics(root, "pretrain", {"parameters": 12345, "tokens": 678})
     outputs.write_metrics(root, "sft", {"demonstrations": 9, "kept_epoch": 1, "validation_loss": 2.0})
-    outputs.write_metrics(
-        root, "collect_comparisons", {"answers": 40, "mean_answers_a_prompt": 4.0, "labelers": 3}, round="r2"
-    )
-    outputs.write_metrics(root, "reward_model", reward_model | {"by_category": {}}, round="r2")
-    outputs.write_metrics(root, "ppo", {"episodes": 64, "prompts": 32, "score": 0.2, "kl": 0.1}, round="r2")
-    outputs.write_curve(root, "ppo", [point, point | {"step": 2, "score": 0.4}], round="r2")
+    outputs.write_metrics(root, "collect_comparisons/r2", {"answers": 40, "mean_answers_a_prompt": 4.0, "labelers": 3})
+    outputs.write_metrics(root, "reward_model/r2", reward_model | {"by_category": {}})
+    outputs.write_metrics(root, "ppo/r2", {"episodes": 64, "prompts": 32, "score": 0.2, "kl": 0.1})
+    outputs.write_curve(root, "ppo/r2", [point, point | {"step": 2, "score": 0.4}])
     for stage in ("pretrain", "sft"):
         outputs.write_curve(root, stage, [{"step": 1, "loss": 2.5, "validation_loss": 2.0}])
-    outputs.write_curve(root, "reward_model", [{"step": 1, "loss": 0.7, "accuracy": 0.5}], round="r2")
+    outputs.write_curve(root, "reward_model/r2", [{"step": 1, "loss": 0.7, "accuracy": 0.5}])
     source = WorldSource(
         name="world", kind="world", seed=1, documents=1, prompts=1, facts="seen", copy_probes=0, use=["prompts"],
         splits=["test"],
@@ -187,7 +185,7 @@ def test_kl_to_itself_is_zero_and_a_policy_against_itself_wins_half(root, tmp_pa
 def test_kl_is_told_an_answer_and_a_token_of_it(root):
     """The EOS of an answer that ended is one of its tokens."""
     found = json.loads((root / "metrics/evaluate.json").read_text())["evaluate"]
-    samples = records.read(root / "data/evaluate/samples.jsonl")
+    samples = records.read(root / "data/evaluate/samples.jsonl", Sample)
     for policy in ("base", "feedme", "ppo_r1", "ppo", "best_of_2"):
         answers = [sample["answers"][f"{policy}_sampled"] for sample in samples]
         tokens = sum(answer["num_tokens"] + answer["finished"] for answer in answers)
@@ -206,7 +204,7 @@ def test_the_best_temperatures_answers_are_drawn_at_that_temperature(root, tmp_p
     evaluate.main(again)
     found = json.loads((again / "metrics/evaluate.json").read_text())["evaluate"]
     assert found["best_temperature"] == {"sft": 0.7, "ppo": 0.7}
-    samples = records.read(again / "data/evaluate/samples.jsonl")
+    samples = records.read(again / "data/evaluate/samples.jsonl", Sample)
     params = load(again, evaluate.EvaluateInputs)
     for name, folder in (("sft", "sft"), ("ppo", "ppo/r2")):
         policy = policy_measures.Policy(name, *loading.load_policy(again / "data" / folder, params.runtime))

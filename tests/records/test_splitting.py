@@ -153,6 +153,17 @@ def test_near_duplicates_reach_the_threshold_and_others_do_not():
     }
 
 
+def test_a_text_near_a_dropped_one_alone_stays():
+    """A ~ B and B ~ C, while C is far from A: once B is dropped nothing is left that C repeats."""
+    first = " ".join(f"w{n}" for n in range(21))  # 20 pairs of words
+    second = first.replace("w0 ", "x0 ").replace("w1 ", "x1 ")  # 18 of 22 pairs in common with the first: 0.82
+    third = second.replace("w19", "x19").replace("w20", "x20")  # as many with the second, 16 of 24 with the first: 0.67
+    assert duplicates.near([first, second], NEAR) == {second}
+    assert duplicates.near([second, third], NEAR) == {third}
+    assert duplicates.near([first, third], NEAR) == set()
+    assert duplicates.near([first, second, third], NEAR) == {second}
+
+
 def test_nearly_all_planted_near_duplicates_are_found():
     texts = [" ".join(f"w{n}x{k}" for k in range(30)) for n in range(300)]
     planted = [text.replace("x29", "y29") for text in texts]  # 28 of 30 pairs in common: 0.93

@@ -68,6 +68,16 @@ def test_answers_closer_than_the_tie_threshold_share_a_rank():
     assert ranks == [2, 1, 3, 1]
 
 
+@pytest.mark.parametrize(("tie", "ranks"), [(0.2, [1, 1, 2]), (0.25, [1, 1, 1]), (0.1, [1, 2, 3])])
+def test_ties_do_not_chain(monkeypatch, tie, ranks):
+    """Of utilities 0.9, 0.8 and 0.7 the last ties with the first only where it is itself less than `tie` below it."""
+    utilities = iter([0.8, 0.7, 0.9])
+    monkeypatch.setattr(gold, "score", lambda *_: gold.Gold(next(utilities), {"politeness": 0.0}, False))
+    (labeler,), _ = labelers.make(1, 1, 1, sigma=0.0, tie=tie - 1e-9, **NEUTRAL)
+    _, found = labelers.rank(TASK, ["b", "c", "a"], labeler, Random(1))
+    assert [found[2], found[0], found[1]] == ranks
+
+
 @pytest.mark.parametrize(
     ("bias", "good"),
     [
