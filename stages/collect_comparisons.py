@@ -29,6 +29,7 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
     section = params.collect_comparisons
     with failures.explained(STAGE, None), tracking.stage_run(root, STAGE, round=round) as run:
         earlier = {name: records.read(root / "data" / this.earlier / f"comparisons.{name}.jsonl") for name in FILES}
+        explain_empty(earlier, this.earlier, run)
         run.log_inputs([root / "data" / this.policy, root / "data" / this.earlier], context="sampling")
         new = collect(root, source, this, round, params, run)
         together = {name: earlier[name] + new[name] for name in FILES}
@@ -45,6 +46,16 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
                 records.write(folder / f"comparisons.{name}.jsonl", together[name])
         outputs.write_metrics(root, STAGE, metrics, round=round)
         run.log_metrics(metrics)
+
+
+def explain_empty(earlier: dict[str, list[dict]], place: str, run) -> None:
+    """Say that empty files are as they should be: DVC warns of each, three times a run, and has no filter."""
+    empty = [name for name, found in earlier.items() if not found]
+    if empty:
+        run.say(
+            f"no source gives comparisons for {', '.join(empty)}: those files of data/{place} are empty, "
+            "which DVC warns of and is no fault"
+        )
 
 
 def collect(root: Path, source: Path, this: Round, round: str, params: CollectComparisonsInputs, run) -> dict:
