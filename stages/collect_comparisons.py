@@ -15,6 +15,7 @@ from rlhf.preferences import agreement
 from rlhf.records import records
 from rlhf.records.types import Comparison, Demonstration, Dialogue, Label, Prompt
 from rlhf.runs import launch
+from rlhf.runs.tracking import StageRun
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder
 from rlhf.sampling import rollouts
@@ -41,6 +42,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         earlier = {
             name: records.read(root / "data" / this.earlier / f"comparisons.{name}.jsonl", Comparison) for name in FILES
         }
+        explain_empty(earlier, this.earlier, context.run)
         new, num_too_long = collect(folder, section, context)
         together = {name: earlier[name] + new[name] for name in FILES}
         if not together["train"]:
@@ -56,6 +58,16 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
                 records.write(out / f"comparisons.{name}.jsonl", together[name])
         outputs.write_metrics(root, context.name, metrics)
         context.run.log_metrics(metrics)
+
+
+def explain_empty(earlier: Mapping[str, Sequence[Comparison]], place: str, run: StageRun) -> None:
+    """Say that empty files are as they should be: DVC warns of each, three times a run, and has no filter."""
+    empty = [name for name, found in earlier.items() if not found]
+    if empty:
+        run.say(
+            f"no source gives comparisons for {', '.join(empty)}: those files of data/{place} are empty, "
+            "which DVC warns of and is no fault"
+        )
 
 
 def collect(folder: Path, params: CollectComparisons, context: StageContext) -> tuple[dict[str, list[Comparison]], int]:

@@ -49,7 +49,8 @@ def main(root: Path = Path(".")) -> None:
     with tracking.stage_run(root, STAGE) as run:
         run.log_inputs(inputs(params.collect_prompts, root), context=STAGE)
         collected = collect(params, root, run.progress)
-        run.say("\n" + data_card.reasons_table(collected.read, collected.drops))
+        for line in data_card.screen_lines(collected.read, collected.drops):
+            run.say(line)
         check_complete(collected, params.collect_prompts)
         write(collected, params.collect_prompts, root)
         settings = params.collect_prompts

@@ -243,3 +243,15 @@ def test_prompts_of_the_demonstrations_can_be_answered_again(done, tmp_path):
     found = collected(root)
     assert {record["id"] for record in found["train"] + found["validation"]} <= {prompt["id"] for prompt in used}
     assert found["judge"] == collected(done)["judge"]
+
+
+def test_empty_files_of_which_dvc_warns_are_explained(root, tokenizer, capsys):
+    prepared(root, tokenizer)
+    records.write(root / "data/collect_prompts/comparisons.train.jsonl", toys.comparisons(3))
+    collect_comparisons.main(root, "r1")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "no source gives" in line]
+    assert "comparisons for validation, judge: those files of data/collect_prompts are empty" in line
+    for name in collect_comparisons.FILES:
+        records.write(root / f"data/collect_prompts/comparisons.{name}.jsonl", toys.comparisons(3))
+    collect_comparisons.main(root, "r1")
+    assert "no source gives" not in capsys.readouterr().out

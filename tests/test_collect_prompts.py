@@ -153,6 +153,16 @@ def test_the_data_card_shows_counts_licences_and_the_papers_categories(root):
     assert sum(float(line.split(",")[1]) for line in table[1:]) == pytest.approx(100)
 
 
+def test_the_screen_shows_one_whole_line_a_source(root, capsys):
+    run(root)
+    lines = [line for line in capsys.readouterr().out.splitlines() if ": read " in line]
+    assert lines[:2] == [
+        "collect_prompts  books: read 40, kept 40",
+        "collect_prompts  demos: read 301, kept 299; dropped: exact_duplicate 1, personal_data_email 1",
+    ]
+    assert len(lines) == 4
+
+
 def test_an_empty_split_names_its_sources_and_the_fix(root):
     changes = {"shares": {"sft": 0.3999, "judge": 0.0001}, "sources": sources()}
     changes["sources"][2]["limit"] = 3

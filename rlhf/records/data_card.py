@@ -1,7 +1,7 @@
 """What went into the data: counts by source and reason, categories beside InstructGPT's Table 1, lengths, users."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
@@ -84,12 +84,11 @@ def render(files: Files, read: Mapping[str, int], drops: Drops, sources: Sequenc
     return "\n\n".join(parts) + "\n"
 
 
-def reasons_table(read: Mapping[str, int], drops: Drops) -> str:
-    """Return one line a source for the screen: read, kept, dropped by reason."""
-    lines = (
-        f"{name}: read {read[name]}, kept {read[name] - drops[name].total()}; {_reasons(drops[name])}" for name in read
-    )
-    return "\n".join(lines)
+def screen_lines(read: Mapping[str, int], drops: Drops) -> Iterator[str]:
+    """Yield one line a source for the screen: read, kept, and what was dropped by reason."""
+    for name, count in read.items():
+        dropped = f"; dropped: {_reasons(drops[name])}" if drops[name] else ""
+        yield f"{name}: read {count:,}, kept {count - drops[name].total():,}{dropped}"
 
 
 def _prompt_records(files: Files) -> list[Any]:

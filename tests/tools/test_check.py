@@ -113,6 +113,29 @@ def test_the_command_exits_with_2_and_says_how_to_get_outputs_back(tmp_path):
     assert answer.stderr.endswith("dvc checkout ppo@r1\n")
 
 
+def run_command(root: Path, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "tools.check", str(root)]
+    clean = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
+    return subprocess.run(command, cwd=REPO, env=clean | environment, capture_output=True, text=True, check=True)
+
+
+def test_right_params_get_one_line_that_names_what_they_ask_for(tmp_path):
+    text = (REPO / "presets/tiny.yaml").read_text(encoding="utf-8")
+    (tmp_path / "presets").mkdir()
+    for path in (tmp_path / "presets/tiny.yaml", tmp_path / "params.yaml"):
+        path.write_text(text, encoding="utf-8")
+    said = "params.yaml: fine; preset tiny; 2 sources; rounds r1; model 'tiny' from scratch; on cpu\n"
+    assert run_command(tmp_path).stdout == said
+    (tmp_path / "params.yaml").write_text(text.replace("seed: 17", "seed: 18", 1), encoding="utf-8")
+    assert run_command(tmp_path).stdout == said.replace("preset tiny", "values of your own")
+
+
+def test_as_a_stages_first_command_it_is_silent_where_all_is_well(tmp_path):
+    (tmp_path / "params.yaml").write_bytes((REPO / "presets/tiny.yaml").read_bytes())
+    answer = run_command(tmp_path, DVC_STAGE="sft")
+    assert (answer.stdout, answer.stderr) == ("", "")
+
+
 def test_checking_imports_nothing_heavy():
     script = "import sys, tools.check; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, check=True).stdout
