@@ -208,4 +208,4 @@ def test_results_say_what_the_cells_say_and_which_are_missing(tmp_path, capsys):
     laboratory = json.loads((tmp_path / results.LABORATORY).read_text())
     assert {row["policy"] for row in laboratory["frontier"]} >= {"ppo", "best_of_4"}
     assert sorted(path.stem for path in (tmp_path / results.PLOTS).glob("*.svg"))[0] == "frontier"
-    assert "| ppo_vs_sft | 70% (65-75) |" in (tmp_path / "README.md").read_text()
+    assert "| PPO against SFT, sampled | 70% (66 to 74%) | 70% (65 to 75%) |" in (tmp_path / "README.md").read_text()
