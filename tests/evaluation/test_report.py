@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from rlhf.evaluation import findings, model_card, report, report_words
 from rlhf.evaluation.findings import Findings
-from rlhf.evaluation.report_page import Section, Table, page
+from rlhf.evaluation.report_page import Link, Links, Note, Notes, Section, Table, page
 from rlhf.evaluation.statistics import Interval
 from tests.evaluation import invented
 from tests.evaluation.pages import Page
@@ -236,6 +236,16 @@ def test_the_model_card_has_a_head_that_the_hub_reads_the_results_and_the_data(f
     assert 'from_pretrained("data/ppo/r1")' in body
     assert "| PPO against SFT |" in body
     assert "| books | real/books.txt | documents | public domain | 1,200 | 1,100 |" in body
+
+
+def test_all_text_of_a_page_is_escaped_wherever_it_stands():
+    blocks = [
+        Table([EVIL, EVIL, EVIL], [[EVIL, EVIL, EVIL]], EVIL, words=(0, 1)),
+        Notes([Note(EVIL, EVIL)]), Links([Link(EVIL, EVIL, EVIL)]),
+    ]  # fmt: skip
+    html = page(EVIL, EVIL, [EVIL], [Section(EVIL, EVIL, blocks)])
+    assert not {"img", "script"} & Page(html).tags
+    assert "img src=x" in html
 
 
 def test_a_page_without_samples_has_no_script():

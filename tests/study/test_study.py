@@ -212,6 +212,6 @@ def test_results_say_what_the_cells_say_and_which_are_missing(tmp_path, capsys):
     (tmp_path / claims.OUT).write_text(claims.table([]))
     pages.main(tmp_path)
     written = {path.name: path.read_text() for path in (tmp_path / pages.FOLDER).glob("*.md")}
-    assert "| ppo_vs_sft | 70% (65-75) |" in written["seeds.md"]
+    assert "| PPO against SFT, sampled | 70% (66 to 74%) | 70% (65 to 75%) |" in written["seeds.md"]
     assert "| seed_17 best_of_4 | 17 |" in written["laboratory.md"]
     assert all(text.startswith("*Written by `python -m study.pages`") for text in written.values())
