@@ -76,6 +76,8 @@ def test_blocks_are_moved_to_their_depth_with_the_comments_within():
         "    - 4",
     ]
     assert lines[-2:] == ["new:", "  deep: {a: [1]}"]
+    lines = over("ppo:\n  gamma:\n    - 1\n    - b: 2\n      c: 3\n")
+    assert lines[lines.index("  gamma:") + 1 :][:3] == ["    - 1", "    - b: 2", "      c: 3"]
     text = over("lists:\n  key: |\n    two\n    lines\n  other: 1\ntail: 'x'\n")
     assert text[text.index("lists:") :] == [
         "lists:",
