@@ -31,7 +31,7 @@ def test_it_holds_what_the_librarys_layer_holds():
 
 @pytest.mark.parametrize("order", [[2, 1, 0], [0, 0, 1], [2, 2, 2]])
 def test_as_many_rows_in_another_order_are_seen_at_every_step(order):
-    """No shape says that the rows have changed: keys and values that were read before must be those of the rows kept."""
+    """No shape says that the rows have changed: keys and values read before must be those of the rows kept."""
     ours = kv_cache.RoomyLayer()
     expected = states(3, 4, 0)
     ours.update(*expected)
