@@ -29,6 +29,28 @@ def test_parts_are_computed_at_once_and_come_back_in_their_order():
     assert list(parallel.each(wait, range(6))) == [0, 1, 4, 9, 16, 25]
 
 
+@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("num_parts", [0, 1, 5, 6])
+def test_several_processes_share_the_parts_and_each_hears_of_all_in_their_order(monkeypatch, processes, num_parts):
+    """Every process is asked in turn, with what the others would send; results of equal kind must not change places."""
+    parts, computed = range(10, 10 + num_parts), []
+    for number in range(processes):
+        monkeypatch.setattr(parallel.distributed, "number", lambda number=number: number)
+        monkeypatch.setattr(parallel.distributed, "count", lambda: processes)
+        mine = list(parallel.own(parts))
+        computed.append(mine)
+        sent = [[part * part for part in parts[other::processes]] for other in range(processes)]
+
+        def gathered(results: list, mine=mine, sent=sent) -> list[list]:
+            assert results == [part * part for part in mine]
+            return sent
+
+        monkeypatch.setattr(parallel.distributed, "gathered", gathered)
+        assert list(parallel.each(lambda part: part * part, parts)) == [part * part for part in parts]
+    assert sorted(part for share in computed for part in share) == list(parts)
+    assert max(map(len, computed)) - min(map(len, computed)) <= 1
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_rows_go_by_length_into_parts_for_every_worker_and_come_back_in_place(workers):
     parallel.set_workers(workers)

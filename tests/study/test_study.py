@@ -58,6 +58,33 @@ def test_a_difference_is_paired_by_prompt_and_pooled_within_seeds(root):
     assert found.high - found.low < min(one.high - one.low for one in own)
 
 
+def test_a_column_is_of_the_decoding_the_policy_and_the_probe_that_are_named(tmp_path):
+    def measured(offset: float) -> dict:
+        sampled, greedy = {"gold": [offset, 0.1], "kl": [0.2, 0.3]}, {"gold": [0.4, offset]}
+        probes = {"loss": [offset, 2.0], "cloze": [0.5, offset]}
+        return {"prompts": ["a", "b"], "sampled": sampled, "greedy": greedy, "probes": probes}
+
+    write(tmp_path, "seed_17", {"policies": {"sft": measured(0.7), "ppo": measured(0.8)}})
+    write(tmp_path, "kl_0_17", {"policy": measured(0.9)})
+    for name, offset in {"seed_17/sft": 0.7, "seed_17/ppo": 0.8, "kl_0_17": 0.9}.items():
+        place = cells.Place.of(name)
+        assert cells.column(tmp_path, place, "sampled", "gold") == {"a": offset, "b": 0.1}
+        assert cells.column(tmp_path, place, "greedy", "gold") == {"a": 0.4, "b": offset}
+        assert cells.column(tmp_path, place, "greedy", "loss") == {"0": offset, "1": 2.0}
+        assert cells.column(tmp_path, place, "sampled", "cloze") == {"0": 0.5, "1": offset}
+    pair = {"first": "seed_17/ppo", "second": "seed_17/sft"}
+    gap = {
+        decoding: effects.Difference(kind="difference", column="gold", decoding=decoding, **pair).gaps(
+            tmp_path, decoding, "gold"
+        )
+        for decoding in ("sampled", "greedy")
+    }
+    assert [one.tolist() for one in gap["sampled"]] == [pytest.approx([0.1, 0.0])]
+    assert [one.tolist() for one in gap["greedy"]] == [pytest.approx([0.0, 0.1])]
+    rates = [effects.WinRate(kind="win_rate", decoding=name, **pair).measured(tmp_path).mean for name in gap]
+    assert rates == [0.25, 0.25]
+
+
 def test_the_order_of_prompts_changes_nothing_and_strangers_are_refused():
     first, second = {"a": 1.0, "b": 0.5}, {"b": 0.25, "a": 0.5, "c": 9.0}
     assert cells.differences(first, second).tolist() == [0.5, 0.25]
@@ -163,6 +190,11 @@ def test_fits_of_the_laboratory_find_the_form_and_its_peak():
     assert found["peak_passed"]
 
 
+def gain(distance: float) -> float:
+    """Return Gao's form with its highest gain at a distance of 1."""
+    return distance * 0.3 * (1 - np.log(distance)) if distance else 0.0
+
+
 def chain(rng) -> dict:
     """Return what a whole chain's cell has, in small."""
     rate = {"mean": 0.7, "low": 0.65, "high": 0.75}
@@ -183,7 +215,7 @@ def chain(rng) -> dict:
         "policies": {"base": policy(rng, 0.4), "sft": policy(rng, 0.5), "ppo": policy(rng, 0.6), **best},
         "limits": dict.fromkeys(("base", "sft", "ppo"), limits),
         "reward_model": {"validation": part, "judge": part, "training": training},
-        "curve": [{"kl": 0.1 * i, "score": 0.1 * i, "gold": 0.5 + 0.01 * i} for i in range(8)],
+        "curve": [{"kl": 0.1 * i, "score": 0.1 * i, "gold": 0.5 + gain((0.1 * i) ** 0.5)} for i in range(40)],
     }
 
 
@@ -207,6 +239,15 @@ def test_results_say_what_the_cells_say_and_which_are_missing(tmp_path, capsys):
     assert found["reward_model"].keys() == tables.REWARD_MODEL.keys()
     laboratory = json.loads((tmp_path / results.LABORATORY).read_text())
     assert {row["policy"] for row in laboratory["frontier"]} >= {"ppo", "best_of_4"}
+    for fit in laboratory["overoptimisation"]["ppo"]:  # of the gain over the first iteration, whose gold is 0.5
+        assert [fit[name] for name in ("alpha", "beta", "peak_kl")] == pytest.approx([0.3, 0.3, 1.0], rel=1e-3)
+        assert fit["peak_passed"]
+        assert fit["farthest_kl"] == pytest.approx(3.9)
+    for fit in laboratory["overoptimisation"]["best_of_n"]:  # of the gain over one answer: 0.02 for each one more
+        assert [(point["n"], point["kl"]) for point in fit["points"]] == [(n, 0.2 * n) for n in (1, 2, 4)]
+        gains = [point["gold"] - fit["points"][0]["gold"] for point in fit["points"]]
+        distance = np.sqrt([0.2, 0.4, 0.8])
+        assert distance * (fit["alpha"] - fit["beta"] * distance) == pytest.approx(gains, abs=0.02)
     assert sorted(path.stem for path in (tmp_path / results.PLOTS).glob("*.svg"))[0] == "frontier"
     shutil.copy(toys.REPO / claims.FILE, tmp_path)
     (tmp_path / claims.OUT).write_text(claims.table([]))

@@ -161,6 +161,30 @@ def test_the_table_compares_the_same_prompts(root, monkeypatch):
     assert "has not run" in unrun
 
 
+def test_an_experiments_samples_are_those_of_its_own_revision(root, monkeypatch, capsys):
+    import dvc.api
+
+    stored = {"better": samples(0.75, 0.5, 1.0), "worse": samples(0.25, 0.0, 0.5)}
+
+    def read(path, repo, rev):
+        assert (path, repo) == (ablate.SAMPLES, str(root.resolve()))
+        if rev not in stored:
+            raise FileNotFoundError(f"no revision {rev}")
+        return stored[rev]
+
+    monkeypatch.setattr(dvc.api, "read", read)
+    (root / "data/evaluate").mkdir()
+    (root / ablate.SAMPLES).write_text(samples(0.5, 0.25, 0.75))
+    files = [str(overlay(root, f"seed: {number}", name)) for number, name in enumerate(("better", "worse", "unrun"), 5)]
+    assert ablate.main([*files, "--table"], root) == 0
+    shown = capsys.readouterr()
+    lines = {line.split()[0]: line for line in shown.out.splitlines()[2:]}
+    assert lines["better"].count("+0.250 (+0.250 to +0.250)") == 2
+    assert lines["worse"].count("-0.250 (-0.250 to -0.250)") == 2
+    assert "has not run" in lines["unrun"]
+    assert "unrun: no revision unrun" in shown.err
+
+
 def test_without_gold_the_judge_decides():
     found = ablate.scores(samples(0.5, None))
     assert found == {name: {"p0": 0.5, "p1": 9.0} for name in ablate.SHOWN}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf.models.shapes import SHAPES
 from rlhf.params.base import read_yaml
 from tests import toys
 from tools import check
@@ -96,6 +97,29 @@ def test_all_mistakes_are_listed_at_once(tiny):
 )
 def test_impossible_combinations_and_missing_inputs_are_named(tiny, changes, named):
     assert any(named in line for line in tiny(changes)), named
+
+
+CONTEXT = SHAPES["tiny"].context
+IN_CONTEXT = (  # what may ask for more tokens than the model's context holds
+    "pretrain.sequence_tokens", "sft.max_tokens", "feedme.max_tokens", "reward_model.max_tokens", "judge.max_tokens",
+    "ppo.ptx_sequence_tokens", "evaluate.sequence_tokens",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", IN_CONTEXT)
+def test_no_stage_asks_for_more_tokens_than_the_context_holds(tiny, path):
+    assert tiny({path: CONTEXT}) == []
+    assert tiny({path: CONTEXT + 1}) == [
+        f"params.yaml: {path}: the shape 'tiny' has a context of {CONTEXT} tokens (got {CONTEXT + 1})"
+    ]
+
+
+@pytest.mark.parametrize("stage", ["collect_comparisons", "ppo", "evaluate"])
+def test_prompt_and_answer_together_fit_the_context(tiny, stage):
+    prompt, answer = f"{stage}.max_prompt_tokens", f"{stage}.max_completion_tokens"
+    assert tiny({prompt: CONTEXT - 10, answer: 10}) == []
+    (found,) = tiny({prompt: CONTEXT - 10, answer: 11})
+    assert f"{prompt} + max_completion_tokens: the shape 'tiny' has a context of {CONTEXT} tokens" in found
 
 
 def test_a_second_round_on_the_first_ones_policy_is_right(tiny):
