@@ -33,6 +33,7 @@ test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 ui: $(INSTALLED)
+	@$(BIN)/python -m tools.moved
 	@echo "MLflow: http://localhost:$(PORT)   (Ctrl-C ends it)"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1 --port $(PORT)
 
