@@ -45,16 +45,9 @@ def gold_after_ppo(dtype: str, seed: int) -> dict[str, list[float]]:
     asked = list(records.read(source / "prompts.validation.jsonl", Prompt))
     found = {}
     for name, temperature in TEMPERATURES.items():
-        answers = rollouts.answer(
-            models.policy,
-            models.tokenizer,
-            [record["messages"] for record in asked],
-            temperature=temperature,
-            max_completion_tokens=low.ppo.max_completion_tokens,
-            seed=seeds.derive(seed, "answers"),
-            batch_size=256,
-            row_ids=[record["id"] for record in asked],
-        )
+        dialogues, row_ids = [record["messages"] for record in asked], [record["id"] for record in asked]
+        sampling = rollouts.Sampling(temperature, low.ppo.max_completion_tokens, seeds.derive(seed, "answers"), 256)
+        answers = rollouts.respond(models.policy, models.tokenizer, dialogues, row_ids, sampling)
         found[name] = [gold.score(record["task"], one.text).score for record, one in zip(asked, answers, strict=True)]
     return found
 

@@ -118,17 +118,11 @@ def sample(
         for start in range(0, len(some), chunk)
     ]
     for number, (temperature, part) in enumerate(parts, start=1):
+        dialogues = [prompts[index]["messages"] for index, _ in part]
+        row_ids = [f"{prompts[index]['id']}/{k}" for index, k in part]
+        sampling = rollouts.Sampling(temperature, params.max_completion_tokens, context.seed, params.batch_size)
         with placement.precision(context.runtime):
-            answers = rollouts.answer(
-                policy.model,
-                policy.tokenizer,
-                [prompts[index]["messages"] for index, _ in part],
-                temperature=temperature,
-                max_completion_tokens=params.max_completion_tokens,
-                seed=context.seed,
-                batch_size=params.batch_size,
-                row_ids=[f"{prompts[index]['id']}/{k}" for index, k in part],
-            )
+            answers = rollouts.respond(policy.model, policy.tokenizer, dialogues, row_ids, sampling)
         for (index, _), answer in zip(part, answers, strict=True):
             responses[index].append(answer.text)
         context.run.progress(number, len(parts), {"temperature": temperature})

@@ -16,8 +16,8 @@ from rlhf.evaluation import findings, history, model_card, report, report_words,
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.history import History
 from rlhf.evaluation.policy_measures import (
-    Jury,
     Policy,
+    Scorers,
     analytic,
     ask,
     best_of_n,
@@ -61,14 +61,14 @@ def main(root: Path = Path(".")) -> None:
         prompts = drawn(fitting[1], settings.test_prompts)
         texts = [document["text"] for document in records.read(files[2], Document)]
         reward_model = RewardScorer(root / "data/reward_model" / last, params.runtime)
-        jury = Jury(reward_model, RewardScorer(root / "data/judge", params.runtime), params, bootstrap)
-        told = {
+        scorers = Scorers(reward_model, RewardScorer(root / "data/judge", params.runtime), params, bootstrap)
+        known = {
             "judge": json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"],
             "too_long": len(asked[1]) - len(fitting[1]),
             "artifacts": artifacts(root, [*folders.values(), root / "data/reward_model" / last]),
         }
-        judged, measured = interrogate(folders, prompts, validation, texts, jury, run)
-        found = conclude(prompts, judged, jury, {**measured, **told})
+        judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, run)
+        found = conclude(prompts, judged, scorers, {**measured, **known})
         trained = history.read(root, last, params.seed)
         write(root, found, trained, run)
         write_card(root, found, trained, folders["ppo"], run)
@@ -97,34 +97,37 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
     }
 
 
-def interrogate(
+def answer_and_measure(
     folders: dict[str, Path],
     prompts: list[Prompt],
     validation: list[Prompt],
     texts: list[str],
-    jury: Jury,
+    scorers: Scorers,
     run: tracking.StageRun,
 ) -> tuple[dict[Key, list[Judged]], dict[str, Any]]:
     """Ask every policy every prompt, once a decoding; return the scored answers, and what else was measured."""
     judged, sweep, best, kl, document_loss, curve = {}, [], {}, {}, {}, []
-    sft = Policy("sft", *loading.load_policy(folders["sft"], jury.params.runtime))
+    sft = Policy("sft", *loading.load_policy(folders["sft"], scorers.params.runtime))
     for step, (name, folder) in enumerate(folders.items(), start=1):
-        policy = sft if name == "sft" else Policy(name, *loading.load_policy(folder, jury.params.runtime))
-        sampled, greedy = ask(policy, prompts, 1.0, jury), ask(policy, prompts, 0.0, jury)
-        judged[name, "sampled"], judged[name, "greedy"] = scored(prompts, sampled, jury), scored(prompts, greedy, jury)
+        policy = sft if name == "sft" else Policy(name, *loading.load_policy(folder, scorers.params.runtime))
+        sampled, greedy = ask(policy, prompts, 1.0, scorers), ask(policy, prompts, 0.0, scorers)
+        judged[name, "sampled"], judged[name, "greedy"] = (
+            scored(prompts, sampled, scorers),
+            scored(prompts, greedy, scorers),
+        )
         if name != "sft":
-            kl[name] = divergence(policy, sft, prompts, sampled, jury)
+            kl[name] = divergence(policy, sft, prompts, sampled, scorers)
         if texts:
-            document_loss[name] = loss_on_documents(policy, texts, jury)
+            document_loss[name] = loss_on_documents(policy, texts, scorers)
         if name in ("sft", "ppo"):
-            rows = temperature_sweep(policy, validation, jury)
+            rows = temperature_sweep(policy, validation, scorers)
             best[name] = max(rows, key=lambda row: (row["win_rate"], -row["temperature"]))["temperature"]
             sweep += rows
             known = {0.0: judged[name, "greedy"], 1.0: judged[name, "sampled"]}
-            again = known.get(best[name]) or scored(prompts, ask(policy, prompts, best[name], jury), jury)
+            again = known.get(best[name]) or scored(prompts, ask(policy, prompts, best[name], scorers), scorers)
             judged[name, "best_temperature"] = again
         if name == "sft":
-            picks, curve = best_of_n(sft, prompts, jury)
+            picks, curve = best_of_n(sft, prompts, scorers)
             judged |= {(f"best_of_{n}", "sampled"): picked for n, picked in picks.items()}
             kl |= {f"best_of_{n}": analytic(n, picked) for n, picked in picks.items()}
         run.progress(step, len(folders), {f"{name}.score": mean_verdict(judged[name, "sampled"])})
@@ -133,18 +136,18 @@ def interrogate(
 
 
 def conclude(
-    prompts: list[Prompt], judged: Mapping[Key, list[Judged]], jury: Jury, measured: dict[str, Any]
+    prompts: list[Prompt], judged: Mapping[Key, list[Judged]], scorers: Scorers, measured: dict[str, Any]
 ) -> Findings:
     """Return every comparison, mean and slice that the scored answers allow, beside what was measured otherwise."""
-    settings, rounds = jury.params.evaluate, list(jury.params.rounds)
+    settings, rounds = scorers.params.evaluate, list(scorers.params.rounds)
     asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare)
-    rates = [verdicts.compare(question, judged, settings.tie_threshold, jury.bootstrap) for question in asked]
+    rates = [verdicts.compare(question, judged, settings.tie_threshold, scorers.bootstrap) for question in asked]
     return Findings(
         prompts=prompts,
         judged=judged,
         win_rates=[rate for rate in rates if rate],
-        summaries={key: findings.summary(answers, jury.bootstrap) for key, answers in judged.items()},
-        slices=findings.slices(prompts, judged, asked, settings, jury.bootstrap),
+        summaries={key: findings.summary(answers, scorers.bootstrap) for key, answers in judged.items()},
+        slices=findings.slices(prompts, judged, asked, settings, scorers.bootstrap),
         rounds=rounds,
         settings=settings,
         **measured,

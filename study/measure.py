@@ -45,7 +45,7 @@ def _best_of_n(done: Finished) -> dict[str, Any]:
     """Return the expected gold and reward of the answer that the reward model likes best among n, without bias."""
     counts, prompts = done.settings.best_of_n, test_prompts(done, done.settings.best_of_n_prompts)
     draws = range(200, 200 + max(counts))
-    drawn = policy_measures.several_draws(done.policy("sft", "sft"), prompts, draws, done.jury())
+    drawn = policy_measures.several_draws(done.policy("sft", "sft"), prompts, draws, done.scorers())
     proxy, scores = (
         np.array([[getattr(answer, name) for answer in row] for row in drawn]).T for name in ("reward_model", "gold")
     )  # [B, N] each
@@ -69,19 +69,19 @@ def policy(done: Finished) -> dict[str, Any]:
 
 def _policy(done: Finished, name: str, place: str) -> dict[str, Any]:
     """Answers to test prompts: scores by prompt, means by criterion and category; loss and accuracy on documents."""
-    jury, sft = done.jury(), done.policy("sft", "sft")
+    scorers, sft = done.scorers(), done.policy("sft", "sft")
     asked = sft if name == "sft" else done.policy(name, place)
     prompts = test_prompts(done, done.settings.test_prompts)
     found: dict[str, Any] = {"prompts": [prompt["id"] for prompt in prompts]}
     for decoding, temperature in DECODINGS.items():
-        answers = policy_measures.ask(asked, prompts, temperature, jury)
-        judged = policy_measures.scored(prompts, answers, jury, by_judge=False)
+        answers = policy_measures.ask(asked, prompts, temperature, scorers)
+        judged = policy_measures.scored(prompts, answers, scorers, by_judge=False)
         found[decoding] = _columns(judged) | {
             "criteria": _criteria(judged),
             "categories": _by_category(prompts, judged),
         }
         if decoding == "sampled" and name != "sft":
-            nats = policy_measures.log_ratios(asked, sft, prompts, answers, jury)
+            nats = policy_measures.log_ratios(asked, sft, prompts, answers, scorers)
             found[decoding]["kl"] = [round(value, DIGITS) for value in nats]
     return found | {"probes": capabilities(asked, done)}
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from rlhf.evaluation import policy_measures
-from rlhf.evaluation.policy_measures import Jury, Policy
+from rlhf.evaluation.policy_measures import Policy, Scorers
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.records import records
 from rlhf.records.types import CopyProbe, Document, Prompt
@@ -59,15 +59,15 @@ def on_documents(policy: Policy, texts: list[str], limit: int, params: EvaluateI
 
 def limits(done: Finished) -> dict[str, Any]:
     """Return, for base, SFT and PPO, greedily decoded: honesty, refusals, consistency, length, over-used phrases."""
-    jury, count = done.jury(), done.settings.paraphrases
+    scorers, count = done.scorers(), done.settings.paraphrases
     asked = {kind: drawn(kind, count) for kind in HONESTY}
     repeated = paraphrases(count)
     found: dict[str, Any] = {}
     for name, place in (("base", "pretrain"), ("sft", "sft"), ("ppo", f"ppo/{done.last_round}")):
         policy = done.policy(name, place)
-        rows = {kind: _gold(policy, prompts, jury) for kind, prompts in asked.items()}
+        rows = {kind: _gold(policy, prompts, scorers) for kind, prompts in asked.items()}
         several = [prompt for group in repeated for prompt in group]
-        answers = policy_measures.ask(policy, several, 0.0, jury)
+        answers = policy_measures.ask(policy, several, 0.0, scorers)
         scores = iter([gold.score(p["task"], a.text).score for p, a in zip(several, answers, strict=True)])
         spans = [[next(scores) for _ in group] for group in repeated]
         found[name] = {
@@ -110,6 +110,6 @@ def _phrases(words: list[str]) -> list[str]:
     return [" ".join(words[start : start + PHRASE_WORDS]) for start in range(len(words) - PHRASE_WORDS + 1)]
 
 
-def _gold(policy: Policy, prompts: list[Prompt], jury: Jury) -> list[tuple[float, str]]:
-    answers = policy_measures.ask(policy, prompts, 0.0, jury)
+def _gold(policy: Policy, prompts: list[Prompt], scorers: Scorers) -> list[tuple[float, str]]:
+    answers = policy_measures.ask(policy, prompts, 0.0, scorers)
     return [(gold.score(p["task"], answer.text).score, answer.text) for p, answer in zip(prompts, answers, strict=True)]

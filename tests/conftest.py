@@ -56,7 +56,7 @@ def recorder(monkeypatch):
     from rlhf.runs import tracking
 
     kept = notebook.Notebook()
-    monkeypatch.setattr(tracking, "Companion", lambda *_: kept)
+    monkeypatch.setattr(tracking, "MlflowWorker", lambda *_: kept)
     return kept
 
 

@@ -90,13 +90,13 @@ def test_a_prompts_answers_take_the_temperatures_in_turn(done, tmp_path, monkeyp
     root, seen = tmp_path / "repository", {}
     shutil.copytree(done, root)
     toys.set_param(root, "collect_comparisons.temperatures", [0.5, 2.0])
-    answer = collect_comparisons.rollouts.answer
+    respond = collect_comparisons.rollouts.respond
 
-    def noted(*args, temperature, row_ids, **others):
-        seen.update(dict.fromkeys(row_ids, temperature))
-        return answer(*args, temperature=temperature, row_ids=row_ids, **others)
+    def noted(model, tokenizer, dialogues, row_ids, sampling):
+        seen.update(dict.fromkeys(row_ids, sampling.temperature))
+        return respond(model, tokenizer, dialogues, row_ids, sampling)
 
-    monkeypatch.setattr(collect_comparisons.rollouts, "answer", noted)
+    monkeypatch.setattr(collect_comparisons.rollouts, "respond", noted)
     collect_comparisons.main(root, "r1")
     assert set(seen.values()) == {0.5, 2.0}
     for row_id, temperature in seen.items():

@@ -188,7 +188,7 @@ def test_kl_is_told_an_answer_and_a_token_of_it(root):
     samples = records.read(root / "data/evaluate/samples.jsonl", Sample)
     for policy in ("base", "feedme", "ppo_r1", "ppo", "best_of_2"):
         answers = [sample["answers"][f"{policy}_sampled"] for sample in samples]
-        tokens = sum(answer["num_tokens"] + answer["finished"] for answer in answers)
+        tokens = sum(answer["num_tokens"] + answer["ended"] for answer in answers)
         assert tokens > 2 * len(answers)
         expected = found["kl_per_answer"][policy] * len(answers) / tokens
         assert found["kl_per_token"][policy] == pytest.approx(expected, abs=2e-6)
@@ -208,9 +208,9 @@ def test_the_best_temperatures_answers_are_drawn_at_that_temperature(root, tmp_p
     params = load(again, evaluate.EvaluateInputs)
     for name, folder in (("sft", "sft"), ("ppo", "ppo/r2")):
         policy = policy_measures.Policy(name, *loading.load_policy(again / "data" / folder, params.runtime))
-        jury = policy_measures.Jury(None, None, params, Bootstrap(100, 0.95, 0))
+        scorers = policy_measures.Scorers(None, None, params, Bootstrap(100, 0.95, 0))
         drawn = {
-            temperature: [answer.text for answer in policy_measures.ask(policy, samples, temperature, jury)]
+            temperature: [answer.text for answer in policy_measures.ask(policy, samples, temperature, scorers)]
             for temperature in (0.7, 1.0)
         }
         assert [sample["answers"][f"{name}_best_temperature"]["text"] for sample in samples] == drawn[0.7]
@@ -268,14 +268,14 @@ def test_best_of_n_picks_what_the_reward_model_likes_and_not_what_the_judge_does
     monkeypatch.setattr(
         rollouts,
         "answer",
-        lambda *_, row_ids, **__: [rollouts.Answer(texts.get(i, "b"), [1, 2], True) for i in row_ids],
+        lambda *_, row_ids, **__: [rollouts.Response(texts.get(i, "b"), [1, 2], True) for i in row_ids],
     )
     settings = SETTINGS | {"best_of_n": {"compare": [1, 3], "curve": [1], "curve_draws": 1, "curve_prompts": 1}}
     inputs = {key: value for key, value in PARAMS.items() if key != "tracking"} | {"evaluate": settings}
     params = parse(evaluate.EvaluateInputs, inputs, "")
-    jury = policy_measures.Jury(_Likes("a"), _Likes("b"), params, Bootstrap(100, 0.95, 0))
+    scorers = policy_measures.Scorers(_Likes("a"), _Likes("b"), params, Bootstrap(100, 0.95, 0))
     prompts = [{"id": "p", "messages": [{"role": "user", "content": "?"}]}]
-    picks, _ = policy_measures.best_of_n(policy_measures.Policy("sft", None, None), prompts, jury)
+    picks, _ = policy_measures.best_of_n(policy_measures.Policy("sft", None, None), prompts, scorers)
     assert [picks[1][0].text, picks[3][0].text] == ["ax", "aab"]
 
 

@@ -108,8 +108,8 @@ def sampling(tokenizer, folder: Path) -> dict[str, Any]:
     """What `collect_comparisons` and `evaluate` ask of models: answers, log-probabilities, scores, losses."""
     policy = toys.likes_to_end(toys.policy(tokenizer), tokenizer)
     messages = [record["messages"] for record in toys.prompts(7)]
-    limits = {"temperature": 1.0, "max_completion_tokens": 6, "seed": 1, "batch_size": 3}
-    answers = rollouts.answer(policy, tokenizer, messages, row_ids=[str(row) for row in range(7)], **limits)
+    drawn = rollouts.Sampling(temperature=1.0, max_completion_tokens=6, seed=1, batch_size=3)
+    answers = rollouts.respond(policy, tokenizer, messages, [str(row) for row in range(7)], drawn)
     ids = [answer.token_ids for answer in answers]
     found = rollouts.sequence_logprobs(policy, tokenizer, messages, ids, temperature=1.0, batch_size=3)
     scorer = rewards.RewardScorer(folder, RUNTIME)

@@ -87,7 +87,7 @@ def summary(judged: Sequence[Judged], bootstrap: Bootstrap) -> Summary:
         num_tokens=mean([answer.num_tokens for answer in judged]),
         repetition=sum(answer.repetition for answer in judged) / count,
         distinct=len({answer.text for answer in judged}) / count,
-        missing_eos=sum(not answer.finished for answer in judged) / count,
+        missing_eos=sum(not answer.ended for answer in judged) / count,
         empty=sum(not answer.text.strip() for answer in judged) / count,
     )
 

@@ -168,7 +168,7 @@ def samples_markdown(findings: Findings, chosen: Sequence[int]) -> str:
         parts += ["", f"| policy | {findings.decided_by} | answer |", "|---|---|---|"]
         for key in keys:
             answer = findings.judged[key][index]
-            cut = "" if answer.finished else " … (cut off)"
+            cut = "" if answer.ended else " … (cut off)"
             parts.append(f"| {words.called(*key)} | {answer.verdict:.2f} | {_cell(answer.text) or '(empty)'}{cut} |")
     return "\n".join(parts) + "\n"
 
@@ -200,7 +200,7 @@ def _samples(findings: Findings) -> dict[str, Any]:
 
 def _sample(answer: Judged) -> dict[str, Any]:
     scores = f"{answer.verdict:.2f}" if answer.strict is None else f"{answer.verdict:.2f} | {answer.strict:.2f}"
-    return {"text": answer.text, "score": round(answer.verdict, 4), "scores": scores, "finished": answer.finished}
+    return {"text": answer.text, "score": round(answer.verdict, 4), "scores": scores, "ended": answer.ended}
 
 
 def _one_line(text: str) -> str:

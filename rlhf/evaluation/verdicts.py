@@ -13,7 +13,7 @@ from rlhf.evaluation.statistics import Array, Bootstrap, Interval
 from rlhf.params.evaluate import TieThreshold
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records.types import Prompt
-from rlhf.sampling.rollouts import Answer
+from rlhf.sampling.rollouts import Response
 from rlhf.world.grading import gold
 
 MEASURES = ("verdict", "strict", "judge", "reward_model")
@@ -28,7 +28,7 @@ class Judged(NamedTuple):
 
     text: str
     num_tokens: int  # without EOS
-    finished: bool
+    ended: bool  # with EOS
     repetition: float  # share of token pairs used before
     reward_model: float | None
     judge: float | None
@@ -61,7 +61,7 @@ class WinRate(NamedTuple):
 
 def judge_answers(
     prompts: Sequence[Prompt],
-    answers: Sequence[Answer],
+    answers: Sequence[Response],
     reward_model: RewardScorer | None,
     judge: RewardScorer | None,
     batch_size: int,
@@ -74,13 +74,13 @@ def judge_answers(
     )
     judged = []
     for prompt, answer, reward, judgement in zip(prompts, answers, rewards, judgements, strict=True):
-        tokens = answer.token_ids[:-1] if answer.finished else answer.token_ids
+        tokens = answer.token_ids[:-1] if answer.ended else answer.token_ids
         scored = gold.score(prompt["task"], answer.text) if "task" in prompt else None
         strict = float(gold.strict(prompt["task"], answer.text)) if "task" in prompt else None
         score, criteria = (float(scored.score), dict(scored.criteria)) if scored else (None, None)
         repeated = statistics.repetition(tokens)
         judged.append(
-            Judged(answer.text, len(tokens), answer.finished, repeated, reward, judgement, score, strict, criteria)
+            Judged(answer.text, len(tokens), answer.ended, repeated, reward, judgement, score, strict, criteria)
         )
     return judged
 

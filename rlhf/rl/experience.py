@@ -87,9 +87,9 @@ def _sample(
     def sample(rows: list[int]) -> list[tuple[Tensor, Tensor]]:
         first = int(prompts.mask[rows].any(dim=0).int().argmax())
         part = batching.Padded(prompts.ids[rows, first:], prompts.mask[rows, first:])
-        eos_id, pad_id = models.tokenizer.eos_token_id, models.tokenizer.pad_token_id
+        ends = rollouts.Ends(models.tokenizer.eos_token_id, models.tokenizer.pad_token_id)
         with placement.precision(runtime):
-            found = rollouts.complete(models.policy, part, draws[rows], temperature, eos_id, pad_id)
+            found = rollouts.complete(models.policy, part, draws[rows], temperature, ends)
         return list(zip(*found, strict=True))
 
     lengths = prompts.mask.sum(dim=1).tolist()

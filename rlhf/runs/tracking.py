@@ -21,8 +21,8 @@ from typing import Any
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import checkpoints, lineage
-from rlhf.runs.companion import Companion
 from rlhf.runs.flat import flat_numbers
+from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.progress import Progress, duration
 from rlhf.runtime import distributed
 
@@ -32,7 +32,7 @@ PATIENCE = 5.0  # seconds
 class StageRun:
     """One run of one stage. Without a recorder (tracking.enabled: false) it only prints."""
 
-    def __init__(self, progress: Progress, recorder: Companion | None, log_every: int):
+    def __init__(self, progress: Progress, recorder: MlflowWorker | None, log_every: int):
         self._progress = progress
         self._recorder = recorder
         self._log_every = log_every  # steps
@@ -124,7 +124,7 @@ def stage_run(
     settings = load(root, TrackingInputs).tracking
     name = stage if round_name is None else f"{stage}@{round_name}"
     recorder = (
-        Companion(root, stage, round_name, settings, states.key)
+        MlflowWorker(root, stage, round_name, settings, states.key)
         if settings.enabled and distributed.is_first()
         else None
     )
@@ -147,7 +147,7 @@ def stage_run(
             _report_end(root, progress, recorder, status)
 
 
-def _report_end(root: Path, progress: Progress, recorder: Companion | None, status: str) -> None:
+def _report_end(root: Path, progress: Progress, recorder: MlflowWorker | None, status: str) -> None:
     end = f"{status.lower()} after {duration(progress.elapsed())}"
     where = f"  {recorder.link}" if recorder else ""
     progress.say(f"{progress.name}  {end}{where}")

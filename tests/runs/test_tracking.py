@@ -51,7 +51,7 @@ def root(bare, empty_store):
 
 @pytest.fixture
 def in_process(monkeypatch):
-    monkeypatch.setattr(tracking, "Companion", notebook.InProcess)
+    monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
 
 
 def write_params(root: Path, enabled: str = "true", uri: str = "null", log_every: int = 1) -> None:
@@ -195,7 +195,7 @@ def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number
         process.wait(timeout=120)
     if number == signal.SIGKILL:
         assert store(root)[2]["sft"].info.status == "RUNNING"
-        monkeypatch.setattr(tracking, "Companion", notebook.InProcess)
+        monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
         with tracking.stage_run(root, "ppo", "r1"):
             pass
     assert store(root)[2]["sft"].info.status == "KILLED"

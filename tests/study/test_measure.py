@@ -167,7 +167,7 @@ def policies(world) -> dict:
 
 
 def test_each_policy_answers_the_same_prompts_sampled_and_greedily(world, policies):
-    done, jury = world.done, world.done.jury()
+    done, scorers = world.done, world.done.scorers()
     asked = measure.test_prompts(done, 6)
     places = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "ppo": "ppo/r2"}
     assert policies.keys() == {*places, "best_of_1", "best_of_2"}
@@ -175,14 +175,14 @@ def test_each_policy_answers_the_same_prompts_sampled_and_greedily(world, polici
         policy = done.policy(name, place)
         assert policies[name]["prompts"] == [prompt["id"] for prompt in asked]
         for decoding, temperature in {"sampled": 1.0, "greedy": 0.0}.items():
-            answers = policy_measures.ask(policy, asked, temperature, jury)
-            judged = policy_measures.scored(asked, answers, jury)
+            answers = policy_measures.ask(policy, asked, temperature, scorers)
+            judged = policy_measures.scored(asked, answers, scorers)
             found = policies[name][decoding]
             assert found["num_tokens"] == [answer.num_tokens for answer in judged]
             assert found["reward_model"] == [round(answer.reward_model, 4) for answer in judged]
             assert found["gold"] == [round(answer.gold, 4) for answer in judged]
-        answers = policy_measures.ask(policy, asked, 1.0, jury)
-        nats = policy_measures.log_ratios(policy, done.policy("sft", "sft"), asked, answers, jury)
+        answers = policy_measures.ask(policy, asked, 1.0, scorers)
+        nats = policy_measures.log_ratios(policy, done.policy("sft", "sft"), asked, answers, scorers)
         assert policies[name]["sampled"].get("kl") == (None if name == "sft" else [round(one, 4) for one in nats])
     shown = {tuple(policies[name][decoding]["reward_model"]) for name in places for decoding in measure.DECODINGS}
     assert len(shown) == 2 * len(places)
@@ -191,7 +191,7 @@ def test_each_policy_answers_the_same_prompts_sampled_and_greedily(world, polici
 def test_means_by_criterion_and_by_category_are_over_the_answers_that_have_them(world, policies):
     done = world.done
     asked = measure.test_prompts(done, 6)
-    answers = policy_measures.ask(done.policy("sft", "sft"), asked, 1.0, done.jury())
+    answers = policy_measures.ask(done.policy("sft", "sft"), asked, 1.0, done.scorers())
     golds = [gold.score(prompt["task"], answer.text) for prompt, answer in zip(asked, answers, strict=True)]
     for name, mean in policies["sft"]["sampled"]["criteria"].items():
         having = [one.criteria[name] for one in golds if name in one.criteria]

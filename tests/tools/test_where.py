@@ -19,7 +19,7 @@ def made(tmp_path_factory, empty_store):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
             patch.delenv(name, raising=False)
-        patch.setattr(tracking, "Companion", notebook.InProcess)
+        patch.setattr(tracking, "MlflowWorker", notebook.InProcess)
         root = toys.root(tmp_path_factory.mktemp("where") / "repository")
         toys.set_param(root, "tracking.enabled", True)
         shutil.copy(empty_store, root / "mlflow.db")

@@ -17,10 +17,10 @@ from typing import Any
 from rlhf.params.tracking import Tracking
 from rlhf.runs import lineage, mlflow_store
 
-_START = "import sys; from rlhf.runs.companion import serve; serve(int(sys.argv[1]))"
+_START = "import sys; from rlhf.runs.mlflow_worker import serve; serve(int(sys.argv[1]))"
 
 
-class Companion:
+class MlflowWorker:
     """Has the methods of a Recorder, which return at once; close() waits until everything is recorded.
 
     Raises ConnectionError where the store cannot be reached: at once where a look suffices, else at ready() or close().
