@@ -18,9 +18,11 @@ from statistics import median
 from typing import Any
 
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmarks import work
+from rlhf.evaluation import plots
 from rlhf.runtime.files import write_text
 from study import pages
 
@@ -218,8 +220,8 @@ def plot(entries: dict[str, dict]) -> Figure:
     axes = figure.add_subplot()
     ratios = [entry["ratio"] for entry in entries.values()]
     errors = [[one["median"] - one["low"] for one in ratios], [one["high"] - one["median"] for one in ratios]]
-    axes.barh(list(entries), [one["median"] for one in ratios], xerr=errors, color="tab:blue", capsize=3)
-    axes.axvline(1, color="black", linewidth=1)
+    axes.barh(list(entries), [one["median"] for one in ratios], xerr=errors, color=plots.COLOURS[0], capsize=3)
+    axes.axvline(1, color=plots.INK, linewidth=1)
     axes.invert_yaxis()
     axes.set_xlabel("work a second, ours / TRL at its best (median, lowest and highest round)")
     return figure
@@ -237,7 +239,8 @@ def main(arguments: list[str]) -> None:
         entries = {known: entries[known] for known in work.CASES if known in entries}
         write_text(OUT, json.dumps(entries, indent=1) + "\n")  # what was measured stays if a later case fails
     PLOT.parent.mkdir(parents=True, exist_ok=True)
-    plot(entries).savefig(PLOT, metadata={"Date": None})
+    with rc_context({**plots.STYLE, "svg.hashsalt": "benchmarks"}):
+        plot(entries).savefig(PLOT, metadata={"Date": None})
     write_text(PAGE, page(entries))
     print(table(entries))
 

@@ -45,7 +45,7 @@ def loss(cell: str, policy: str, mean: float) -> dict:
 def laboratory() -> dict:
     frontier = [
         *(point(f"seed_{seed}", "ppo", seed, 0.72) for seed in (17, 18)),
-        *(point(f"seed_{seed}", "best_of_32", seed, gold) for seed, gold in ((17, 0.83), (18, 0.73))),
+        *(point(f"seed_{seed}", "best_of_32", seed, gold) for seed, gold in ((17, 0.83), (18, 0.81))),
         point("kl_0_17", "ppo", 17, 0.58, score=1.06, kl=10.13), point("kl_0_18", "ppo", 18, 0.75, score=1.01, kl=8.5),
         point("rounds_2", "ppo", 17, 0.75),
     ]  # fmt: skip
@@ -89,7 +89,7 @@ def test_notes_say_what_the_figures_say(laboratory):
         "predicts labelers 8.0 points better than a bag of words and 3.0 points worse",
         "the reward model's score rises and gold falls on 1 of 2 seeds.",
         "seed 17: score 0.70 to 1.06, gold 0.72 to 0.58, at 10.1 nats; seed 18: score 0.70 to 1.01, gold 0.72 to 0.75",
-        "Best of 32 by the same reward model has more gold than PPO on 1 of 2 seeds.",
+        "Best of 32 by the same reward model has more gold than PPO on 2 of 2 seeds.",
         "The alignment tax is +1.11 nats a token in SFT and −0.04 in PPO.",
         "PPO, with pretraining text, γ = 2: 0.60.",
         "gold differs by 0.03. In one, two rounds: 0.72, 0.75 (seed 17).",
@@ -108,7 +108,8 @@ def test_of_cells_that_have_not_run_nothing_is_said(laboratory):
 def test_every_cell_of_the_study_has_a_name_of_its_own():
     found = [(name, cell.seed) for name, cell in params.load(toys.REPO).everything.items()]
     assert [name for name, seed in found if name.removesuffix(f"_{seed}") not in names.CELLS] == []
-    assert names.RATES.keys() == set(tables.HEADLINES)
+    assert names.cell("kl_0_18", 18) == names.cell("kl_0_17", 17) == names.CELLS["kl_0"]
+    assert names.cell("my_cell", 17) == "my cell"
 
 
 def test_the_page_holds_every_claim_with_its_unit_and_its_cells_by_name(tmp_path, laboratory):
@@ -119,11 +120,11 @@ def test_the_page_holds_every_claim_with_its_unit_and_its_cells_by_name(tmp_path
     }  # fmt: skip
     (tmp_path / "metrics/study").mkdir(parents=True)
     (tmp_path / claims.FILE).write_text(json.dumps({"claims": [one]}))
-    (tmp_path / results.SEEDS).write_text(json.dumps(seeds(0.74)))
+    (tmp_path / results.SEEDS).write_text(json.dumps(seeds(0.74, 0.6, ppo_vs_feedme=0.55)))
     (tmp_path / results.LABORATORY).write_text(json.dumps(laboratory))
     row = {
-        **dict.fromkeys(claims.COLUMNS, ""), "claim": "PPO is free", "expected": "within ±0.04", "effect": "-0.0559",
-        "low": "-0.0857", "high": "-0.0267", "verdict": "not confirmed", "citation": "A 2022",
+        **dict.fromkeys(claims.COLUMNS, ""), "claim": "PPO is free", "expected": "within ±0.04", "effect": "0.0559",
+        "low": "-0.0057", "high": "0.1267", "verdict": "not confirmed", "citation": "A 2022",
         "paper_figure": "figure 1",
     }  # fmt: skip
     with open(tmp_path / claims.OUT, "w", encoding="utf-8") as file:
@@ -134,10 +135,14 @@ def test_the_page_holds_every_claim_with_its_unit_and_its_cells_by_name(tmp_path
     html = (tmp_path / report.OUT).read_text(encoding="utf-8")
     shown = Page(html).tables
     assert shown["The papers' claims, measured"][0]["PPO is free"] == {
-        "claim": "PPO is free", "here": "−0.056 (−0.086 to −0.027)", "verdict": "not confirmed",
+        "claim": "PPO is free", "here": "+0.056 (−0.006 to +0.127)", "verdict": "not confirmed",
         "expected": "within ±0.04", "in": "gold points", "the paper": "A 2022: figure 1",
     }  # fmt: skip
-    assert shown["Three seeds"][0]["PPO against SFT, sampled"]["seed 17"] == "74% (72 to 76%)"
+    assert shown["Three seeds"][0]["PPO against SFT, sampled"] == {
+        "": "PPO against SFT, sampled", "mean": "67% (65 to 69%)",
+        "seed 17": "74% (72 to 76%)", "seed 18": "60% (58 to 62%)",
+    }  # fmt: skip
+    assert shown["Three seeds"][0]["PPO against FeedME, sampled"]["seed 18"] == "55% (53 to 57%)"
     assert shown["Gao et al.'s forms"][0]["PPO, β = 0, 40 iterations"]["peak at a KL of, nats"] == "3.58 (1.9 to ∞)"
     assert {"PPO, default, β = 0.1", "best of 32"} <= shown["KL, gold and alignment tax"][0].keys()
     assert html.index("What was found</h2>") < html.index("Three seeds</h2>")
