@@ -30,7 +30,8 @@ class Entry(NamedTuple):
 def laid_over(base: str, overlay: str, title: str) -> str:
     """Return the text of `base` with what `overlay` changes, under `title` and the comment at the overlay's head.
 
-    Raises ParamsError for a key that is named twice, and for anchors and aliases, whose text cannot be moved.
+    Raises ParamsError for a key that is named twice, and for anchors and aliases, whose text cannot be moved. Comments
+    within braces are not kept.
     """
     below, above = entries(base), entries(overlay)
     head = [title, *(line for line in _take_head(above) if line), ""]
@@ -38,14 +39,15 @@ def laid_over(base: str, overlay: str, title: str) -> str:
     above.pop(PRESET, None)
     text = "\n".join([*head, *_lines(_merged(below, _nested(above), ""), "")]) + "\n"
     changes = {key: value for key, value in _read(overlay).items() if key != PRESET}
-    assert _read(text) == overlays.laid_over(_read(base), changes), "the text has other values than the overlay"
+    if _read(text) != overlays.laid_over(_read(base), changes):
+        raise ParamsError("params.yaml: cannot be laid over with its comments; write it as params.yaml is written")
     return text
 
 
 def entries(text: str) -> dict[str, Entry]:
     """Return the keys of a YAML mapping, in their order. Raises ParamsError for anchors and aliases."""
     node = YAML(typ="safe", pure=True).compose(text)
-    return _flow(node) if node.flow_style else _entries(node, text.splitlines(), 0)[0]
+    return _flow(node) if node.flow_style else _entries(node, text.split("\n"), 0)[0]
 
 
 def _read(text: str) -> dict[str, Any]:
@@ -79,9 +81,9 @@ def _entry(key: Node, value: Node, lines: list[str]) -> tuple[Entry, int]:
     head, *rest = _text(value).split("\n")
     last = value.start_mark.line + len(rest)
     comment = _comment(lines[last], value.end_mark.column) if value.end_mark.line == last else ("", 0)
-    is_keys = isinstance(value, MappingNode) and not rest
-    inner = _flow(value) if is_keys else "\n".join([head, *(line[indent:] for line in rest)])
-    return Entry((), inner, is_keys, *comment), last + 1
+    if isinstance(value, MappingNode):
+        return Entry((), _flow(value), True, *comment), last + 1
+    return Entry((), "\n".join([head, *(line[indent:] for line in rest)]), False, *comment), last + 1
 
 
 def _flow(node: MappingNode) -> dict[str, Entry]:
@@ -101,8 +103,10 @@ def _last_row(node: Node) -> int:
     """Return the row in which a sequence's last text stands; the marks of blocks lie behind the comments after them."""
     if not isinstance(node, CollectionNode) or node.flow_style:
         return node.start_mark.line + _text(node).count("\n")
-    last = node.value[-1]
-    return _last_row(last[1] if isinstance(last, tuple) else last)
+    if isinstance(node, MappingNode):
+        key, value = node.value[-1]
+        return key.start_mark.line if value.start_mark.index == value.end_mark.index else _last_row(value)
+    return _last_row(node.value[-1])
 
 
 def _comment(line: str, column: int) -> tuple[str, int]:

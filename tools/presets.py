@@ -70,9 +70,11 @@ def names(root: Path) -> list[str]:
 
 
 def text_of(root: Path, name: str, above: tuple[str, ...] = ()) -> str:
-    """Return a preset's text as its overlays make it. Raises ParamsError for one that lies above itself."""
+    """Return a preset's text as its overlays make it. Raises ParamsError, also for one that lies above itself."""
     if name == BASE:
-        return (root / FOLDER / f"{BASE}.yaml").read_text(encoding="utf-8")
+        path = root / FOLDER / f"{BASE}.yaml"
+        read_yaml(path)  # names what is wrong with it
+        return path.read_text(encoding="utf-8")
     file = OVERLAYS / f"{name}.yaml"
     if name in above or not (root / file).exists():
         told = ", ".join([BASE, *(other for other in names(root) if other not in above)])

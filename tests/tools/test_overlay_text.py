@@ -89,6 +89,13 @@ def test_blocks_are_moved_to_their_depth_with_the_comments_within():
     ]
 
 
+def test_braces_over_several_lines_and_empty_nulls_are_read():
+    lines = over("ppo: {kl_coef: 0.5,\n  nested: {low: [0,\n    1]}}\nlists:\n  - name: c\n    limit:\nseed: 2\n")
+    assert "  kl_coef: 0.5       # beta" in lines
+    assert lines[lines.index("lists:") :][1:3] == ["  - name: c", "    limit:"]
+    assert "seed: 2     # a number" in lines
+
+
 def test_a_section_of_another_source_is_replaced_with_its_comments():
     base = "pretrain:\n  source: scratch   # scratch | local\n  shape: tiny   # of a model\n\nsft: 1\n"
     assert over("pretrain:\n  path: a/b   # mine\n  source: local\n", base)[1:] == [
