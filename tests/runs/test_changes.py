@@ -43,6 +43,7 @@ def run_once(tmp_path_factory):
     for name, text in {"dvc.yaml": PIPELINE, "params.yaml": PARAMS, "make.py": SCRIPT}.items():
         (root / name).write_text(text)
     dvc(root, "init", "--no-scm", "-q")
+    (root / ".dvc/config").write_text("[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n")
     dvc(root, "repro", "-q")
     return root
 
@@ -53,7 +54,7 @@ def root(run_once, tmp_path):
 
 
 def dvc(root, *words, failing="", check=True):
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root / "site"), "FAILING": failing}
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "FAILING": failing}
     environment["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{environment['PATH']}"
     return subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, env=environment, check=check)
 
