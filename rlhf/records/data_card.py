@@ -88,7 +88,7 @@ def screen_lines(read: Mapping[str, int], drops: Drops) -> Iterator[str]:
     """Yield one line a source for the screen: read, kept, and what was dropped by reason."""
     for name, count in read.items():
         dropped = f"; dropped: {_reasons(drops[name])}" if drops[name] else ""
-        yield f"{name}: read {count:,}, kept {count - drops[name].total():,}{dropped}"
+        yield f"{name}: read {count}, kept {count - drops[name].total()}{dropped}"
 
 
 def _prompt_records(files: Files) -> list[Any]:

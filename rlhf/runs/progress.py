@@ -39,7 +39,7 @@ class Progress:
         if self.silent or (step < total and now - self.printed_at < self.interval):
             return
         self.printed_at = now
-        numbers = "".join(f"  {name} {value:.4g}" for name, value in metrics.items())
+        numbers = "".join(f"  {name} {_number(value)}" for name, value in metrics.items())
         text = f"{self.name}  {step}/{total}{numbers}  {duration(now - self.began)}{self._eta(step, total, now)}"
         if self.terminal:
             print(f"\r\x1b[2K{text}", end="\n" if step >= total else "", flush=True)
@@ -69,6 +69,11 @@ class Progress:
     def elapsed(self) -> float:
         """Return the seconds since the stage began."""
         return time.monotonic() - self.began
+
+
+def _number(value: float) -> str:
+    """Return a count in full, another number with four digits."""
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:

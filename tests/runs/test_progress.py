@@ -56,3 +56,8 @@ def test_steps_done_before_a_kill_are_neither_shown_nor_timed(clock, capsys):
     shown(clock, capsys, bar, [1.0] * 500, total=600)
     lines = shown(clock, capsys, bar, [30.0, 40.0], total=600, first=501)
     assert lines == ["sft  501/600  30s", "sft  502/600  40s  ETA 16m20s"]
+
+
+def test_counts_are_shown_in_full(clock, capsys):
+    progress.Progress("collect_prompts", silent=False).show(1, 1, {"documents": 34170, "loss": 0.123456})
+    assert capsys.readouterr().out == "collect_prompts  1/1  documents 34170  loss 0.1235  0s\n"
