@@ -129,7 +129,7 @@ def remove_outs(root: Path, stage: Stage) -> None:
 def damage(root: Path, stage: Stage, chance: random.Random) -> bool:
     """Flip a bit of the newest state, or cut it short; returns whether there was one."""
     folder = root / ".checkpoints" / stage.label.replace("@", "/")
-    states = sorted(folder.glob("*/*.safetensors"), key=lambda file: file.name)
+    states = sorted(folder.glob("*/*.pt"), key=lambda file: file.name)
     if not states:
         return False
     content = bytearray(states[-1].read_bytes())

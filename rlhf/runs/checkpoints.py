@@ -12,24 +12,24 @@
 
 They lie in .checkpoints/<stage>[/<round>]/<key>/ of the main repository, outside DVC's outs, which DVC removes before a
 stage runs. The key names everything that the bytes depend on, so that no state of other params, data, code or versions
-is taken. A state is one safetensors file whose name holds its step and its checksum: it is there whole, or not at all.
+is taken. A state is a file of torch.save whose name holds its step and its checksum: it is there whole, or not at all.
+Loading one runs no code that it may hold.
 """
 
 import hashlib
 import json
 import os
+import pickle
 import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import safetensors
 import torch
 import transformers
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from rlhf.params.base import Params, load
@@ -98,38 +98,35 @@ class States:
     def _write(self, tree: Any) -> None:
         """Write a state and remove all but the last KEPT."""
         assert self.folder
-        tensors: dict[str, Tensor] = {}
-        content = json.dumps({"points": self.points, "tree": _packed(tree, tensors)})
         temporary = self.folder / f".{os.getpid()}.partial"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary, metadata={"content": content})
-            with open(temporary, "rb") as file:
+            with open(temporary, "wb") as file:
+                _save({"points": self.points, "tree": tree}, file)
+                file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, self.folder / f"{len(self.points):08d}.{_digest(temporary)}.safetensors")
+            os.replace(temporary, self.folder / f"{len(self.points):08d}.{_digest(temporary)}.pt")
             _fsync_folder(self.folder)
             for old in self._files()[KEPT:]:
                 old.unlink()
-        except (OSError, safetensors.SafetensorError) as error:
+        except OSError as error:
             temporary.unlink(missing_ok=True)
             _warn(f"{self.folder}: the state of step {len(self.points)} could not be kept ({error}); training goes on")
 
     def _files(self) -> list[Path]:
         """All states, newest first."""
         assert self.folder
-        return sorted(self.folder.glob("*.safetensors"), reverse=True)
+        return sorted(self.folder.glob("*.pt"), reverse=True)
 
     def _find(self) -> None:
         for file in self._files():
             try:
                 if file.name.split(".")[1] != _digest(file):
                     raise ValueError("its checksum is not the one in its name")
-                with safetensors.safe_open(file, framework="pt") as opened:
-                    content = json.loads(opened.metadata()["content"])
-                self._tree = _unpacked(content["tree"], load_file(file))
-                self.points = content["points"]
+                content = _loaded(file)
+                self._tree, self.points = content["tree"], content["points"]
                 return
-            except (OSError, ValueError, KeyError, IndexError, TypeError, safetensors.SafetensorError) as error:
+            except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
                 _warn(f"{file}: a damaged state ({error}); the one before it is used, if there is one")
                 if distributed.is_first():  # so that it does not count among the last KEPT
                     file.rename(file.with_suffix(".damaged"))
@@ -220,28 +217,21 @@ def _key(root: Path, stage: str, round_name: str | None, params: Params, inputs:
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _packed(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """Return the tree as JSON that keeps the types of keys; tensors go into `tensors` and are named in their place."""
-    if isinstance(tree, Tensor):
-        name = f"t{len(tensors)}"
-        tensors[name] = tree.detach().cpu().contiguous()
-        return {"tensor": name}
-    if isinstance(tree, Mapping):
-        return {"dict": [[key, _packed(value, tensors)] for key, value in tree.items()]}
-    if isinstance(tree, list | tuple):
-        return {"list": [_packed(value, tensors) for value in tree]}
-    return tree
+def _save(content: Any, file: BinaryIO) -> None:
+    """torch.save, which hides the disk's OSError behind a RuntimeError of its own: raises the former."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
-def _unpacked(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
-    if not isinstance(tree, dict):
-        return tree
-    ((kind, content),) = tree.items()
-    if kind == "tensor":
-        return tensors[content]
-    if kind == "dict":
-        return {key: _unpacked(value, tensors) for key, value in content}
-    return [_unpacked(value, tensors) for value in content]
+def _loaded(file: Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ValueError("it holds more than tensors and plain values; no code in it was run") from None
 
 
 def _digest(path: Path) -> str:

@@ -45,7 +45,7 @@ def test_dvc_repro_goes_on_after_a_kill_in_the_same_mlflow_run(copy):
     command = ["dvc", "repro", "--force", "--single-item", "--no-run-cache", "ppo@r1"]
     process = subprocess.Popen(command, cwd=copy, env=environment(copy), stdout=subprocess.PIPE, text=True)
     states = copy / ".checkpoints/ppo/r1"
-    while process.poll() is None and len(list(states.glob("*/*.safetensors"))) < 2:
+    while process.poll() is None and len(list(states.glob("*/*.pt"))) < 2:
         time.sleep(0.01)
     (stage,) = (
         child for child in psutil.Process(process.pid).children(recursive=True) if "stages.ppo" in child.cmdline()

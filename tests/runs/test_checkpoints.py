@@ -1,8 +1,11 @@
 """States of training: a loop that was broken off goes on to the same bytes; damaged or foreign states are not used."""
 
 import errno
+import hashlib
 import inspect
+import io
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -133,7 +136,7 @@ def test_a_tree_comes_back_as_it_was_saved(kept, tmp_path):
     assert found.points == [{"step": 1}, {"step": 2}, {"step": 3}]
     tree = restored(found)
     assert tree["weights"]["w"].tolist() == [3.0] * 4
-    assert (tree["step"], tree[5]) == (3, [None, 0.1, ["a", 2]])
+    assert (tree["step"], tree[5]) == (3, [None, 0.1, ("a", 2)])
     assert restored(found)["step"] == 0  # once: then the parts stay as they are
     assert len(list((tmp_path / "states").iterdir())) == checkpoints.KEPT == 2
 
@@ -154,7 +157,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(kept, tmp_path, cap
     assert restored(found)["step"] == 2
     assert file.name in capsys.readouterr().err
     found.keep({"step": 2.5}, parts(2.5), last=False)  # the damaged one takes no good one's place
-    assert len(list((tmp_path / "states").glob("*.safetensors"))) == 2
+    assert len(list((tmp_path / "states").glob("*.pt"))) == 2
     assert restored(states(tmp_path))["step"] == 2.5
 
 
@@ -166,17 +169,40 @@ def test_with_all_states_damaged_training_begins_anew(kept, tmp_path, capsys):
     assert capsys.readouterr().err.count("a damaged state") == 2
 
 
-def test_a_full_disk_costs_a_warning_and_no_state(kept, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def full_disk():
+    """Let no file grow beyond a page."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_costs_a_warning_and_no_state(kept, tmp_path, capsys, full_disk):
     before = toys.file_bytes(tmp_path / "states")
-
-    def full(tensors, path, metadata):
-        path.write_bytes(b"half of it")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(checkpoints, "save_file", full)
-    kept.keep({"step": 4}, parts(4), last=True)
+    kept.keep({"step": 4}, {"kept": {"weights": torch.zeros(10_000)}}, last=True)
     assert toys.file_bytes(tmp_path / "states") == before
-    assert "No space left on device" in capsys.readouterr().err
+    assert os.strerror(errno.EFBIG) in capsys.readouterr().err
+
+
+class Pickled:
+    """Makes a folder when it is loaded."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def test_a_state_that_holds_code_is_set_aside_and_the_code_not_run(kept, tmp_path, capsys):
+    content = io.BytesIO()
+    torch.save({"points": [{"step": 4}], "tree": Pickled(tmp_path / "made")}, content)
+    digest = hashlib.sha256(content.getvalue()).hexdigest()[:32]
+    (tmp_path / f"states/00000004.{digest}.pt").write_bytes(content.getvalue())
+    assert states(tmp_path).points == [{"step": 1}, {"step": 2}, {"step": 3}]
+    assert "no code in it was run" in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()
 
 
 def test_states_are_kept_when_time_has_passed_and_at_the_end(tmp_path, monkeypatch):
@@ -236,7 +262,7 @@ def test_a_stage_goes_on_to_the_same_bytes_and_removes_its_states(ready, tmp_pat
     sft.main(ready)
     assert "goes on after step 2" in capsys.readouterr().out
     assert written(ready) == written(other)
-    assert not list((ready / ".checkpoints").rglob("*.safetensors"))
+    assert not list((ready / ".checkpoints").rglob("*.pt"))
 
 
 CHANGES = {
@@ -296,7 +322,7 @@ def test_sigterm_keeps_the_state_of_the_step_and_ends(ready, tmp_path):
     assert process.wait(timeout=60) != 0
     assert time.monotonic() - told < 30
     assert "sft  killed" in rest
-    (file,) = (ready / ".checkpoints").rglob("*.safetensors")
+    (file,) = (ready / ".checkpoints").rglob("*.pt")
     assert int(file.name.split(".")[0]) >= 1
 
 
