@@ -300,6 +300,7 @@ def test_a_stage_says_one_thing_and_fails_or_shows_where(base, broken, monkeypat
     assert said.startswith(f"sft: {shown.value}\n({type(shown.value).__name__}; TRACEBACK=1 shows where)")
 
 
+@pytest.mark.process
 def test_the_process_of_a_stage_says_one_thing_and_fails(base):
     breaks(base, "model")
     own = {name: value for name, value in os.environ.items() if name != "TRACEBACK"} | {"PYTHONPATH": str(toys.REPO)}
