@@ -1,6 +1,9 @@
 """One thread, no telemetry, no download; a tokenizer for the whole session and folders of tiny models."""
 
+import copy
+import functools
 import os
+import types
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -24,6 +27,19 @@ def _one_thread_and_the_same_draws():
     parallel.set_workers(1)
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _equal_texts_of_yaml_are_parsed_once():
+    """Every stage and every check reads its params anew, and the parser written in Python is slow."""
+    from rlhf.params import base
+
+    parsed = functools.cache(lambda text: base_yaml(typ="safe", pure=True).load(text))
+    base_yaml = base.YAML
+    with pytest.MonkeyPatch.context() as patch:
+        reader = types.SimpleNamespace(load=lambda text: copy.deepcopy(parsed(text)))
+        patch.setattr(base, "YAML", lambda **_: reader)
+        yield
 
 
 @pytest.fixture(scope="session")

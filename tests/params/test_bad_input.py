@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -273,20 +274,41 @@ def test_there_are_a_hundred_cases_of_three_kinds():
     assert min(len(DATA), len(PARAMS)) >= 35
 
 
-@pytest.mark.parametrize("broken", ["params", "model"])
-def test_the_process_says_one_thing_and_fails(base, broken):
-    if broken == "params":
+def breaks(base, what: str) -> None:
+    if what == "params":
         toys.set_param(base, "sft.epochs", -1)
     else:
         (base / "data/pretrain/model.safetensors").unlink()
+
+
+@pytest.mark.parametrize("broken", ["params", "model"])
+def test_a_stage_says_one_thing_and_fails_or_shows_where(base, broken, monkeypatch, capsys):
+    """As `python -m stages.sft` does it, in this process: an interpreter with torch costs seconds."""
+    breaks(base, broken)
+    monkeypatch.chdir(base)
+    monkeypatch.delitem(sys.modules, "stages.sft", raising=False)
+    monkeypatch.delenv("TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("stages.sft", run_name="__main__")
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("sft: ")
+    assert "Traceback" not in said
+    monkeypatch.setenv("TRACEBACK", "1")
+    with pytest.raises((ValueError, OSError)) as shown:
+        runpy.run_module("stages.sft", run_name="__main__")
+    assert said.startswith(f"sft: {shown.value}\n({type(shown.value).__name__}; TRACEBACK=1 shows where)")
+
+
+@pytest.mark.process
+def test_the_process_of_a_stage_says_one_thing_and_fails(base):
+    breaks(base, "model")
     own = {name: value for name, value in os.environ.items() if name != "TRACEBACK"} | {"PYTHONPATH": str(toys.REPO)}
     command = [sys.executable, "-m", "stages.sft"]
     answer = subprocess.run(command, cwd=base, env=own, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert "Traceback" not in answer.stderr
     assert answer.stderr.startswith("sft: ")
-    told = subprocess.run(command, cwd=base, env=own | {"TRACEBACK": "1"}, capture_output=True, text=True, check=False)
-    assert "Traceback" in told.stderr
 
 
 ANY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

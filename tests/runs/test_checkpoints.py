@@ -306,6 +306,7 @@ def test_null_keeps_none(ready):
     assert not (ready / ".checkpoints").exists()
 
 
+@pytest.mark.process
 def test_sigterm_keeps_the_state_of_the_step_and_ends(ready, tmp_path):
     """A long training is told to stop in its first steps; the next start goes on from there."""
     toys.set_param(ready, "sft.epochs", 400)

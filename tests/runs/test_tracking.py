@@ -88,6 +88,7 @@ def parent_of(root: Path, name: str):
     return client.get_run(runs[name].data.tags["mlflow.parentRunId"])
 
 
+@pytest.mark.process
 def test_a_run_holds_params_curves_inputs_and_its_model(bare, capsys):
     folder = model_folder(bare / "data/sft", size=100)
     with tracking.stage_run(bare, "sft") as run:
@@ -187,6 +188,7 @@ def test_under_accelerate_only_the_first_process_records_and_speaks(bare, capsys
     assert not (bare / "mlflow.db").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number, monkeypatch):
     with start_stage(root, "sft", "run.progress(1, 2, {}); time.sleep(60)") as process:
@@ -286,6 +288,7 @@ def test_points_that_the_store_refuses_once_are_sent_again(root, capsys, monkeyp
     assert "database is locked" in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_a_recorder_that_dies_costs_a_warning_and_not_the_model(root, capsys):
     with tracking.stage_run(root, "sft") as run:
         run.progress(1, 2, {})
@@ -304,6 +307,7 @@ def test_a_database_in_a_folder_that_does_not_exist_stops_the_stage_before_its_w
         pytest.fail("the stage began")
 
 
+@pytest.mark.process
 def test_a_database_that_is_none_stops_the_stage_at_its_first_step(bare):
     (bare / "mlflow.db").write_text("not a database " * 100)
     with pytest.raises(ConnectionError, match="not a database"), tracking.stage_run(bare, "sft") as run:
@@ -316,6 +320,7 @@ def test_a_missing_tracking_section_is_named(root):
         pass
 
 
+@pytest.mark.process
 def test_md5_of_a_folder_is_the_one_that_dvc_computes(tmp_path):
     for name in ("b.txt", "a/x", "a-b", "é"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -126,6 +126,7 @@ def test_a_second_round_on_the_first_ones_policy_is_right(tiny):
     assert tiny({"rounds.r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"}}) == []
 
 
+@pytest.mark.process
 def test_the_command_exits_with_2_and_says_how_to_get_outputs_back(tmp_path):
     (tmp_path / "params.yaml").write_text("seed: 1\n  x: 2\n")
     (tmp_path / "dvc.lock").write_text('{"stages": {"ppo@r1": {"outs": [{"path": "data/ppo/r1", "md5": "0"}]}}}')
@@ -143,6 +144,7 @@ def run_command(root: Path, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=REPO, env=clean | environment, capture_output=True, text=True, check=True)
 
 
+@pytest.mark.process
 def test_right_params_get_one_line_that_names_what_they_ask_for(tmp_path):
     text = (REPO / "presets/tiny.yaml").read_text(encoding="utf-8")
     (tmp_path / "presets").mkdir()
@@ -154,12 +156,14 @@ def test_right_params_get_one_line_that_names_what_they_ask_for(tmp_path):
     assert run_command(tmp_path).stdout == said.replace("preset tiny", "values of your own")
 
 
+@pytest.mark.process
 def test_as_a_stages_first_command_it_is_silent_where_all_is_well(tmp_path):
     (tmp_path / "params.yaml").write_bytes((REPO / "presets/tiny.yaml").read_bytes())
     answer = run_command(tmp_path, DVC_STAGE="sft")
     assert (answer.stdout, answer.stderr) == ("", "")
 
 
+@pytest.mark.process
 def test_checking_imports_nothing_heavy():
     script = "import sys, tools.check; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, check=True).stdout
