@@ -155,9 +155,11 @@ def test_luck_is_another_one_for_every_labeler_prompt_and_seed():
     section |= dict.fromkeys(("length_bias", "politeness_bias", "strictness"), {"low": 0.0, "high": 0.0})
     labelers = parse(collect_comparisons.Labelers, section, "labelers")
     (record,) = world_prompts(1, first=0)
-    record["responses"] = ["red fox.", "Nobody knows.", "The fox sat on the mat."]
+    responses = ["red fox.", "Nobody knows.", "The fox sat on the mat."]
     found = {
-        (name, seed): collect_comparisons.label(record | {"id": name}, labelers, seed, held_out=False)["labels"]
+        (name, seed): collect_comparisons.label(record | {"id": name}, responses, labelers, seed, held_out=False)[
+            "labels"
+        ]
         for name in ("a", "b", "c")
         for seed in (1, 2)
     }

@@ -267,8 +267,8 @@ def test_best_of_n_picks_what_the_reward_model_likes_and_not_what_the_judge_does
     texts = {"1/p": "ax", "2/p": "aab", "3/p": "bbbb"}
     monkeypatch.setattr(
         rollouts,
-        "answer",
-        lambda *_, row_ids, **__: [rollouts.Response(texts.get(i, "b"), [1, 2], True) for i in row_ids],
+        "respond",
+        lambda _, __, ___, row_ids, ____: [rollouts.Response(texts.get(i, "b"), [1, 2], True) for i in row_ids],
     )
     settings = SETTINGS | {"best_of_n": {"compare": [1, 3], "curve": [1], "curve_draws": 1, "curve_prompts": 1}}
     inputs = {key: value for key, value in PARAMS.items() if key != "tracking"} | {"evaluate": settings}

@@ -70,8 +70,10 @@ def world(tmp_path_factory) -> World:
     source = folder / "data/collect_prompts"
     records.write(source / "prompts.test.jsonl", asked[:12])
     texts = [prompt["messages"][-1]["content"] for prompt in asked]
-    records.write(source / "documents.validation.jsonl", [{"text": text, "source": "toy"} for text in texts])
-    probe = {"text": "Say red.", "expected": "red"}
+    records.write(
+        source / "documents.validation.jsonl", [{"kind": "document", "text": text, "source": "toy"} for text in texts]
+    )
+    probe = {"kind": "copy_probe", "text": "Say red.", "expected": "red"}
     records.write(source / "copy_probes.jsonl", [probe | {"type": kind} for kind in (*CLOSED_QA, *FEW_SHOT)])
     made = tokenizer.train(texts, 400, 256)
     made.chat_template = chat.CHAT_TEMPLATE
@@ -87,8 +89,8 @@ def world(tmp_path_factory) -> World:
 def compared(prompt: dict, scores: list[float], golds: list[float]) -> dict:
     """Return a comparison of RESPONSES, ranked as the scores say."""
     order = sorted(scores, reverse=True)
-    labels = [{"labeler": "l", "ranks": [order.index(score) + 1 for score in scores], "scores": None}]
-    return prompt | {"responses": RESPONSES, "labels": labels, "gold": golds}
+    labels = [{"labeler": "l", "ranks": [order.index(score) + 1 for score in scores], "scores": None, "scale": None}]
+    return prompt | {"kind": "comparison", "responses": RESPONSES, "labels": labels, "gold": golds}
 
 
 RESPONSES = ["The fox lives in the forest.", "I do not know.", "It eats meat and grass."]
@@ -135,7 +137,12 @@ def test_without_a_criterion_the_win_rate_is_by_all_the_others(world):
         "ppo_sampled": f"{plain} I hope this helps.", "sft_sampled": plain,
         "ppo_greedy": plain, "sft_greedy": "The fox eats grass.",
     }  # fmt: skip
-    sample = {"id": "a", "task": task, "answers": {name: {"text": text} for name, text in texts.items()}}
+    sample = {
+        "kind": "sample",
+        "id": "a",
+        "task": task,
+        "answers": {name: {"text": text} for name, text in texts.items()},
+    }
     records.write(done.data / "evaluate/samples.jsonl", [sample, sample | {"id": "b"}])
     found = measure.of_workspace(done, ["without_criterion"])["without_criterion"]
     assert found.keys() == gold.WEIGHTS.keys()

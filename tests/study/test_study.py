@@ -254,5 +254,7 @@ def test_results_say_what_the_cells_say_and_which_are_missing(tmp_path, capsys):
     pages.main(tmp_path)
     written = {path.name: path.read_text() for path in (tmp_path / pages.FOLDER).glob("*.md")}
     assert "| PPO against SFT, sampled | 70% (66 to 74%) | 70% (65 to 75%) |" in written["seeds.md"]
-    assert "| seed_17 best_of_4 | 17 |" in written["laboratory.md"]
+    assert any(
+        line.startswith("| best of 4 |") and line.endswith("| 17 |") for line in written["laboratory.md"].split("\n")
+    )
     assert all(text.startswith("*Written by `python -m study.pages`") for text in written.values())
