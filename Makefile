@@ -3,6 +3,7 @@
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
 # make study        the laboratory of study/: seeds, over-optimisation, frontier, reward models; stopped, it goes on
+# make mutants      small faults put into the code, and how many the tests see; MUTANTS="study runs --sample 10"
 # make claims       the papers' claims: runs the cells of study/ that are missing, then the table
 # make lock         requirements.lock anew from pyproject.toml; pinned versions stay unless LOCK=--upgrade
 # Options: PYTHON=python3.12 (which Python makes the virtual environment), VENV=folder, PORT=5000 (of make ui)
@@ -18,12 +19,13 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # named by the content of both files: pip is called again only when it changes
 PACKAGES := $(shell cat pyproject.toml requirements.lock | cksum | cut -d' ' -f1)
 INSTALLED := $(VENV)/installed-$(PACKAGES)
+MUTANTS_INSTALLED := $(VENV)/mutants-$(PACKAGES)
 INTEGRATION_INSTALLED := $(VENV)/integration-$(PACKAGES)
 PEERS_INSTALLED := $(PEERS)/installed-$(PACKAGES)
 INSTALL := -m pip install --disable-pip-version-check --quiet
 LOCKED := $(INSTALL) --constraint requirements.lock
 
-.PHONY: run test ui integration bench bench-full study claims lint setup lock
+.PHONY: run test ui integration bench bench-full study claims mutants lint setup lock
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -37,6 +39,7 @@ test: $(INSTALLED)
 ui: $(INSTALLED)
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || { \
 	  echo "Port $(PORT) is in use or not allowed. Name another: make ui PORT=5001" >&2; exit 1; }
+	@$(BIN)/python -m tools.moved
 	@echo "MLflow: http://localhost:$(PORT)   (Ctrl-C ends it)"
 	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1 --port $(PORT)
 
@@ -57,7 +60,10 @@ study: $(INSTALLED)
 	@$(BIN)/dvc repro --allow-missing study/dvc.yaml
 
 claims: $(INSTALLED)
-	@$(BIN)/dvc repro --allow-missing $$($(BIN)/python -m study.claims --cells) study/dvc.yaml:claims
+	@$(BIN)/dvc repro --allow-missing $$($(BIN)/python -m study.claims --cells) study/dvc.yaml:pages
+
+mutants: $(INSTALLED) $(MUTANTS_INSTALLED)
+	@$(BIN)/python -m tools.mutants $(MUTANTS)
 
 setup: $(INSTALLED)
 
@@ -72,6 +78,10 @@ $(INSTALLED):
 	$(BIN)/python $(LOCKED) torch
 	$(BIN)/python $(LOCKED) --editable '.[dev]'
 	@rm -f $(VENV)/installed-* && touch $@
+
+$(MUTANTS_INSTALLED): $(INSTALLED)
+	$(BIN)/python $(LOCKED) --editable '.[dev,mutants]'
+	@rm -f $(VENV)/mutants-* && touch $@
 
 $(INTEGRATION_INSTALLED): $(INSTALLED)
 	@sh tests/integration/install_programs.sh

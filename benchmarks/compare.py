@@ -2,13 +2,12 @@
 
 Each side is a process that waits for its turn. Both sides' settings are searched first: every candidate does the work
 twice, and the fastest one is compared. Then ours and TRL take turns; a ratio is taken within each round. Results go to
-metrics/benchmarks.json and metrics/plots/benchmarks.svg, the table to README.md.
+metrics/benchmarks.json, metrics/plots/benchmarks.svg and docs/generated/benchmarks.md.
 """
 
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -19,15 +18,17 @@ from statistics import median
 from typing import Any
 
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmarks import work
+from rlhf.evaluation import plots
 from rlhf.runtime.files import write_text
+from study import pages
 
 OUT = Path("metrics/benchmarks.json")
 PLOT = Path("metrics/plots/benchmarks.svg")
-README = Path("README.md")
-TABLE = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
+PAGE = pages.FOLDER / "benchmarks.md"
 AT_MOST = {"ppo_gpt2_small": 3}  # repetitions: an update of it takes a minute
 
 PEER_SETTINGS: dict[str, list[dict[str, Any]]] = {  # of a case, or of all cases of a kind
@@ -187,8 +188,13 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": round(median(values), 3), "low": round(min(values), 3), "high": round(max(values), 3)}
 
 
+def page(entries: dict[str, dict]) -> str:
+    """Return docs/generated/benchmarks.md."""
+    return pages.page("Ours beside TRL", "make bench", OUT, table(entries))
+
+
 def table(entries: dict[str, dict]) -> str:
-    """Return the README's table."""
+    """Return the ratios as Markdown, one line a case."""
     titles = ("work", "ours", "TRL at its best", "ratio", "of the product rate: rollout, update", "our settings; TRL's")
     lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for name, entry in entries.items():
@@ -214,8 +220,8 @@ def plot(entries: dict[str, dict]) -> Figure:
     axes = figure.add_subplot()
     ratios = [entry["ratio"] for entry in entries.values()]
     errors = [[one["median"] - one["low"] for one in ratios], [one["high"] - one["median"] for one in ratios]]
-    axes.barh(list(entries), [one["median"] for one in ratios], xerr=errors, color="tab:blue", capsize=3)
-    axes.axvline(1, color="black", linewidth=1)
+    axes.barh(list(entries), [one["median"] for one in ratios], xerr=errors, color=plots.COLOURS[0], capsize=3)
+    axes.axvline(1, color=plots.INK, linewidth=1)
     axes.invert_yaxis()
     axes.set_xlabel("work a second, ours / TRL at its best (median, lowest and highest round)")
     return figure
@@ -233,10 +239,10 @@ def main(arguments: list[str]) -> None:
         entries = {known: entries[known] for known in work.CASES if known in entries}
         write_text(OUT, json.dumps(entries, indent=1) + "\n")  # what was measured stays if a later case fails
     PLOT.parent.mkdir(parents=True, exist_ok=True)
-    plot(entries).savefig(PLOT, metadata={"Date": None})
-    shown = table(entries)
-    write_text(README, TABLE.sub(lambda found: found[1] + shown + found[2], README.read_text(encoding="utf-8")))
-    print(shown)
+    with rc_context({**plots.STYLE, "svg.hashsalt": "benchmarks"}):
+        plot(entries).savefig(PLOT, metadata={"Date": None})
+    write_text(PAGE, page(entries))
+    print(table(entries))
 
 
 if __name__ == "__main__":

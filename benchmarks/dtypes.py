@@ -19,6 +19,8 @@ from rlhf.models import placement
 from rlhf.params.base import load
 from rlhf.params.ppo import PpoInputs
 from rlhf.records import records
+from rlhf.records.types import Prompt
+from rlhf.rl.loop_state import Data
 from rlhf.runtime import seeds
 from rlhf.runtime.files import write_text
 from rlhf.sampling import rollouts
@@ -36,23 +38,16 @@ def gold_after_ppo(dtype: str, seed: int) -> dict[str, list[float]]:
     low = params.model_copy(update={"runtime": params.runtime.model_copy(update={"dtype": dtype})})
     placement.prepare(low.runtime, seed)
     source = Path("data/collect_prompts")
-    players = ppo.assemble(Path("data/sft"), Path("data/reward_model/r1"), low, seed)
-    prompts = ppo.tokenised(players.tokenizer, records.read(source / "prompts.ppo.jsonl"), low.ppo)
-    for _ in ppo.train(players, prompts, None, low.ppo, low.runtime, seed):
+    models = ppo.assemble(Path("data/sft"), Path("data/reward_model/r1"), low, seed)
+    prompts = ppo.tokenised(models.tokenizer, records.read(source / "prompts.ppo.jsonl", Prompt), low.ppo)
+    for _ in ppo.train(models, Data(prompts, None), low.ppo, low.runtime, seed):
         pass
-    asked = list(records.read(source / "prompts.validation.jsonl"))
+    asked = list(records.read(source / "prompts.validation.jsonl", Prompt))
     found = {}
     for name, temperature in TEMPERATURES.items():
-        answers = rollouts.answer(
-            players.policy,
-            players.tokenizer,
-            [record["messages"] for record in asked],
-            temperature=temperature,
-            max_completion_tokens=low.ppo.max_completion_tokens,
-            seed=seeds.derive(seed, "answers"),
-            batch_size=256,
-            row_ids=[record["id"] for record in asked],
-        )
+        dialogues, row_ids = [record["messages"] for record in asked], [record["id"] for record in asked]
+        sampling = rollouts.Sampling(temperature, low.ppo.max_completion_tokens, seeds.derive(seed, "answers"), 256)
+        answers = rollouts.respond(models.policy, models.tokenizer, dialogues, row_ids, sampling)
         found[name] = [gold.score(record["task"], one.text).score for record, one in zip(asked, answers, strict=True)]
     return found
 

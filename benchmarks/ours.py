@@ -12,6 +12,7 @@ import torch
 
 from benchmarks import work
 from rlhf.models import placement
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import parse
 from rlhf.params.ppo import Ppo
 from rlhf.params.reward_model import RewardModel
@@ -20,7 +21,8 @@ from rlhf.params.sft import Sft
 from rlhf.preferences import preference_training, rewards
 from rlhf.preferences.preference_training import Group
 from rlhf.rl import experience
-from rlhf.rl.experience import Players, Prompt
+from rlhf.rl.experience import Models, Prompt
+from rlhf.rl.loop_state import Data
 from rlhf.training import optimisation, supervised
 from stages import ppo
 
@@ -62,9 +64,7 @@ def runtime(settings: dict) -> Runtime:
 
 def scalar_model(case: work.Case, seed: int, made: Runtime):
     model = placement.placed(work.scalar_model(case, "eager", seed), made).eval()
-    model.config.reward_activation, model.config.reward_pooling = "identity", "last"
-    model.config.reward_likelihood_coef = 0.0
-    model.config.reward_shift, model.config.reward_gain = 0.0, 1.0
+    RewardMeaning(pooling="last", likelihood_coef=0.0).write_into(model.config)
     return model
 
 
@@ -81,8 +81,8 @@ def run_ppo(case: work.Case, settings: dict) -> None:
         timed_calls(experience, "_sample", phases, "rollout"),
         timed_calls(optimisation, "steps", phases, "update"),
     ):
-        for players, point in ppo_iterations(case, settings, work.EPOCHS, turns.wait):
-            memory = {"peak_bytes": peak_bytes(), "state_bytes": state_bytes(players)}
+        for models, point in ppo_iterations(case, settings, work.EPOCHS, turns.wait):
+            memory = {"peak_bytes": peak_bytes(), "state_bytes": state_bytes(models)}
             turns.done(tokens=point["completion_tokens"], phases=phases, **memory)
             phases.clear()
             turns.wait()
@@ -102,7 +102,7 @@ def timed_calls(module: Any, name: str, phases: Counter, phase: str) -> Abstract
 
 
 def ppo_iterations(case: work.Case, settings: dict, inner_epochs: int, begin: Callable[[], None] = lambda: None):
-    """Yield (players, point) of PPO's iterations for ever; `begin` is called when all is ready."""
+    """Yield (models, point) of PPO's iterations for ever; `begin` is called when all is ready."""
     made = runtime(settings)
     size = {"batch_size": case.prompts, "minibatch_size": case.prompts // work.MINIBATCHES}
     size |= {"iterations": FOR_EVER, "micro_batch_size": settings["micro_batch_size"], "inner_epochs": inner_epochs}
@@ -114,17 +114,17 @@ def ppo_iterations(case: work.Case, settings: dict, inner_epochs: int, begin: Ca
     reference, reward_model = (placement.placed(model, made).eval().requires_grad_(False) for model in frozen)
     started = placement.placed(work.policy(case, "eager"), made).eval()
     scorer = Scorer(reward_model, tokenizer, made)
-    players = Players(started, scalar_model(case, 2, made), reference, scorer, tokenizer)
+    models = Models(started, scalar_model(case, 2, made), reference, scorer, tokenizer)
     prompts = [Prompt(str(number), [], ids) for number, ids in enumerate(work.prompts(case))]
     begin()
-    for point in ppo.train(players, prompts, None, params, made, seed=0):
-        yield players, point
+    for point in ppo.train(models, Data(prompts, None), params, made, seed=0):
+        yield models, point
 
 
-def state_bytes(players: Players) -> int:
+def state_bytes(models: Models) -> int:
     """Bytes of weights of all models, and of gradients and Adam's two moments of the two that learn."""
-    frozen = sum(weight.nbytes for model in (players.reference, players.scorer.model) for weight in model.parameters())
-    learning = (players.policy, players.value_model)
+    frozen = sum(weight.nbytes for model in (models.reference, models.scorer.model) for weight in model.parameters())
+    learning = (models.policy, models.value_model)
     return frozen + 4 * sum(weight.nbytes for model in learning for weight in model.parameters())
 
 
@@ -142,7 +142,7 @@ def run_reward(case: work.Case, settings: dict) -> None:
         for prompt, answers in work.ranked(case)
     ]
     turns.wait()
-    for _ in preference_training.train(scalar_model(case, 1, made), work.PAD, groups, params, made, seed=0):
+    for _ in preference_training.train(scalar_model(case, 1, made), groups, params, made, seed=0):
         turns.done()  # all prompts make one batch: an update an epoch
         turns.wait()
 
@@ -158,7 +158,7 @@ def run_sft(case: work.Case, settings: dict) -> None:
     updates = len(examples) // SFT["batch_size"]
     model = placement.placed(work.policy(case, "eager"), made)
     turns.wait()
-    for point in supervised.train(model, work.PAD, examples, [], params, made, seed=0):
+    for point in supervised.train(model, supervised.Data(examples, []), params, made, seed=0):
         if point["step"] % updates == 0:
             turns.done(amount=sum(len(example.ids) for example in examples))
             turns.wait()

@@ -16,10 +16,12 @@ from statistics import median
 
 import pandas
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmarks import ours, work
 from rlhf.engine import logprobs
+from rlhf.evaluation import plots
 from rlhf.models import placement
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching
@@ -44,7 +46,7 @@ def rollout(answer_tokens: int, batch: int) -> float:
     seconds = []
     for _ in range(2):
         began = time.perf_counter()
-        rollouts.complete(model, prompts, draws, 1.0, work.EOS, work.PAD)
+        rollouts.complete(model, prompts, draws, 1.0, rollouts.Ends(work.EOS, work.PAD))
         seconds.append(time.perf_counter() - began)
     return seconds[-1]
 
@@ -85,16 +87,18 @@ def measured(name: str, value: int) -> float:
 
 def plot(points: pandas.DataFrame) -> Figure:
     """Return a panel for each curve, median with lowest and highest."""
-    figure = Figure(figsize=(10, 6), layout="constrained")
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
     for axes, (name, (_, label)) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
         curve = points[points["curve"] == name]
         errors = [curve["median"] - curve["low"], curve["high"] - curve["median"]]
-        axes.errorbar(curve["value"], curve["median"], yerr=errors, marker="o", capsize=3)
+        axes.errorbar(curve["value"], curve["median"], yerr=errors, marker="o", capsize=3, color=plots.COLOURS[0])
         axes.set_xscale("log", base=2)
         axes.set_xticks(curve["value"], [f"{value:,}" for value in curve["value"]])
         axes.set_ylim(bottom=0)
         axes.set_xlabel(name.replace("_", " "))
         axes.set_title(label, fontsize="small")
+        axes.minorticks_off()
+        axes.grid(color=plots.GRID)
     return figure
 
 
@@ -125,7 +129,8 @@ def main(arguments: list[str]) -> None:
     points = points.sort_values(["order", "value"]).drop(columns="order")
     FOLDER.mkdir(parents=True, exist_ok=True)
     points.to_csv(file, index=False, float_format="%.6g")
-    plot(points).savefig(FOLDER / "scaling.svg", metadata={"Date": None})
+    with rc_context({**plots.STYLE, "svg.hashsalt": "scaling"}):
+        plot(points).savefig(FOLDER / "scaling.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -2,35 +2,48 @@
 
 import random
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
+
+from transformers import PreTrainedModel
 
 from rlhf.models import loading, placement
 from rlhf.params.base import load
 from rlhf.params.collect_comparisons import CollectComparisons, CollectComparisonsInputs, Labelers
-from rlhf.params.rounds import Round
-from rlhf.params.runtime import Runtime
 from rlhf.preferences import agreement
 from rlhf.records import records
-from rlhf.runs import launch, tracking
-from rlhf.runtime import failures, outputs, seeds
+from rlhf.records.types import Comparison, Demonstration, Dialogue, Label, Prompt
+from rlhf.runs import launch
+from rlhf.runs.tracking import StageRun
+from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder
 from rlhf.sampling import rollouts
-from rlhf.tokens import chat
+from rlhf.tokens.fitting import fitting
+from rlhf.training.context import StageContext, open_stage
 from rlhf.world.grading import gold, labelers
 
 STAGE = "collect_comparisons"
 FILES = ("train", "validation", "judge")
+PROMPTS = {"reward_model": ("prompts.reward_model", Prompt), "sft": ("demonstrations.train", Demonstration)}
 
 
-def main(root: Path = Path("."), round: str = "r1") -> None:
+class Policy(NamedTuple):
+    model: PreTrainedModel
+    tokenizer: Any
+
+
+def main(root: Path = Path("."), round_name: str = "r1") -> None:
     params = load(root, CollectComparisonsInputs)
-    placement.prepare(params.runtime, params.seed)
-    this, source = params.rounds[round], root / "data/collect_prompts"
-    section = params.collect_comparisons
-    with failures.explained(STAGE, None), tracking.stage_run(root, STAGE, round=round) as run:
-        earlier = {name: records.read(root / "data" / this.earlier / f"comparisons.{name}.jsonl") for name in FILES}
-        run.log_inputs([root / "data" / this.policy, root / "data" / this.earlier], context="sampling")
-        new = collect(root, source, this, round, params, run)
+    this, section = params.rounds[round_name], params.collect_comparisons
+    folder = root / "data" / this.policy
+    inputs = {"sampling": [folder, root / "data" / this.earlier]}
+    with open_stage(root, STAGE, params, inputs, None, round_name) as context:
+        earlier = {
+            name: records.read(root / "data" / this.earlier / f"comparisons.{name}.jsonl", Comparison) for name in FILES
+        }
+        explain_empty(earlier, this.earlier, context.run)
+        new, num_too_long = collect(folder, section, context)
         together = {name: earlier[name] + new[name] for name in FILES}
         if not together["train"]:
             raise ValueError(
@@ -39,49 +52,62 @@ def main(root: Path = Path("."), round: str = "r1") -> None:
             )
         if not together["validation"]:  # given comparisons without validation users: keep whole prompts apart
             together["train"], together["validation"] = held_out(together["train"], section.validation_share)
-        metrics = describe(together, new)
-        with new_folder(root / "data" / STAGE / round) as folder:
+        metrics = describe(together, new) | {"prompts_too_long": num_too_long}
+        with new_folder(context.out) as out:
             for name in FILES:
-                records.write(folder / f"comparisons.{name}.jsonl", together[name])
-        outputs.write_metrics(root, STAGE, metrics, round=round)
-        run.log_metrics(metrics)
+                records.write(out / f"comparisons.{name}.jsonl", together[name])
+        outputs.write_metrics(root, context.name, metrics)
+        context.run.log_metrics(metrics)
 
 
-def collect(root: Path, source: Path, this: Round, round: str, params: CollectComparisonsInputs, run) -> dict:
-    """Return newly sampled and ranked comparisons by file; empty lists where no prompt has labelers."""
-    section = params.collect_comparisons
-    new: dict[str, list[dict]] = {name: [] for name in FILES}
-    files = {"reward_model": "prompts.reward_model", "sft": "demonstrations.train"}
+def explain_empty(earlier: Mapping[str, Sequence[Comparison]], place: str, run: StageRun) -> None:
+    """Say that empty files are as they should be: DVC warns of each, three times a run, and has no filter."""
+    empty = [name for name, found in earlier.items() if not found]
+    if empty:
+        run.say(
+            f"no source gives comparisons for {', '.join(empty)}: those files of data/{place} are empty, "
+            "which DVC warns of and is no fault"
+        )
+
+
+def collect(folder: Path, params: CollectComparisons, context: StageContext) -> tuple[dict[str, list[Comparison]], int]:
+    """Return comparisons newly sampled from the policy in `folder` and ranked, by file, and how many prompts were too
+    long; no comparisons where nobody ranks."""
+    new: dict[str, list[Comparison]] = {name: [] for name in FILES}
     pools = {
-        "train": (files[section.prompts], section.max_prompts),
-        "judge": ("prompts.judge", section.max_judge_prompts),
+        "train": (*PROMPTS[params.prompts], params.max_prompts),
+        "judge": ("prompts.judge", Prompt, params.max_judge_prompts),
     }
-    if section.labelers is None or section.max_prompts + section.max_judge_prompts == 0:
-        return new
-    model, tokenizer = loading.load_policy(root / "data" / this.policy, params.runtime)
-    seed = seeds.derive(params.seed, STAGE, round)
-    for name, (pool, most) in pools.items():
-        prompts = [record for record in records.read(source / f"{pool}.jsonl") if "task" in record]
-        prompts = [p for p in prompts if len(chat.prompt_ids(tokenizer, p["messages"])) <= section.max_prompt_tokens]
-        answered = sample(model, tokenizer, prompts[:most], section, params.runtime, seed, run)
-        ranked = [label(record, section.labelers, seed, held_out=name == "judge") for record in answered]
+    if params.labelers is None or params.max_prompts + params.max_judge_prompts == 0:
+        return new, 0
+    policy = Policy(*loading.load_policy(folder, context.runtime))
+    num_too_long = 0
+    for name, (pool, kind, most) in pools.items():
+        read = records.read(context.root / f"data/collect_prompts/{pool}.jsonl", kind)
+        prompts = [record for record in read if "task" in record]
+        dialogues = [record["messages"] for record in prompts]
+        param = f"{STAGE}.max_prompt_tokens"
+        fit = fitting(policy.tokenizer, dialogues, params.max_prompt_tokens, param)
+        num_too_long += fit.num_too_long
+        answered = sample(policy, [prompts[index] for index in fit.kept[:most]], params, context)
+        ranked = [label(*one, params.labelers, context.seed, held_out=name == "judge") for one in answered]
         if name == "train":
-            new["train"], new["validation"] = held_out(ranked, section.validation_share)
+            new["train"], new["validation"] = held_out(ranked, params.validation_share)
         else:
             new[name] = ranked
-    return new
+    return new, num_too_long
 
 
 def sample(
-    model, tokenizer, prompts: list[dict], params: CollectComparisons, runtime: Runtime, seed: int, run
-) -> list[dict]:
-    """Return the prompts, each with K answers of its own draw of K; equal answers to a prompt are kept once.
+    policy: Policy, prompts: Sequence[Dialogue], params: CollectComparisons, context: StageContext
+) -> list[tuple[Dialogue, list[str]]]:
+    """Return the prompts with K responses each, of its own draw of K; equal ones to a prompt are kept once.
 
     Several temperatures make better and worse answers meet in one comparison (Touvron et al. 2023, 3.2.1).
     """
     rows: dict[float, list[tuple[int, int]]] = {temperature: [] for temperature in params.temperatures}
     for index, prompt in enumerate(prompts):
-        draw = random.Random(seeds.derive(seed, prompt["id"], "K"))
+        draw = random.Random(seeds.derive(context.seed, prompt["id"], "K"))
         for k in range(draw.randint(params.min_responses, params.max_responses)):
             rows[params.temperatures[k % len(params.temperatures)]].append((index, k))
     responses: list[list[str]] = [[] for _ in prompts]
@@ -92,37 +118,33 @@ def sample(
         for start in range(0, len(some), chunk)
     ]
     for number, (temperature, part) in enumerate(parts, start=1):
-        with placement.precision(runtime):
-            answers = rollouts.answer(
-                model,
-                tokenizer,
-                [prompts[index]["messages"] for index, _ in part],
-                temperature=temperature,
-                max_completion_tokens=params.max_completion_tokens,
-                seed=seed,
-                batch_size=params.batch_size,
-                row_ids=[f"{prompts[index]['id']}/{k}" for index, k in part],
-            )
+        dialogues = [prompts[index]["messages"] for index, _ in part]
+        row_ids = [f"{prompts[index]['id']}/{k}" for index, k in part]
+        sampling = rollouts.Sampling(temperature, params.max_completion_tokens, context.seed, params.batch_size)
+        with placement.precision(context.runtime):
+            answers = rollouts.respond(policy.model, policy.tokenizer, dialogues, row_ids, sampling)
         for (index, _), answer in zip(part, answers, strict=True):
             responses[index].append(answer.text)
-        run.progress(number, len(parts), {"temperature": temperature})
+        context.run.progress(number, len(parts), {"temperature": temperature})
     distinct = [list(dict.fromkeys(texts)) for texts in responses]
-    return [prompt | {"responses": texts} for prompt, texts in zip(prompts, distinct, strict=True) if len(texts) > 1]
+    return [(prompt, texts) for prompt, texts in zip(prompts, distinct, strict=True) if len(texts) > 1]
 
 
-def label(record: dict, params: Labelers, seed: int, held_out: bool) -> dict:
-    """Return the record with its labels: one labeler's ranking, or those of several."""
-    draw = random.Random(seeds.derive(seed, record["id"], "labelers"))
+def label(prompt: Dialogue, responses: list[str], params: Labelers, seed: int, held_out: bool) -> Comparison:
+    """Return the comparison of the responses: one labeler's ranking, or those of several."""
+    draw = random.Random(seeds.derive(seed, prompt["id"], "labelers"))
     group = crew(params)[1 if held_out else 0]
     several = draw.random() < params.overlap_share
     count = min(params.overlap_labelers, len(group)) if several else 1
     labels = []
     for labeler in sorted(draw.sample(group, count), key=lambda labeler: labeler.name):
-        luck = random.Random(seeds.derive(seed, record["id"], labeler.name))
-        scores, ranks = labelers.rank(record["task"], record["responses"], labeler, luck)
-        labels.append({"labeler": labeler.name, "ranks": ranks, "scores": scores})
-    golds = [gold.score(record["task"], response).score for response in record["responses"]]
-    return record | {"labels": labels, "gold": golds}
+        luck = random.Random(seeds.derive(seed, prompt["id"], labeler.name))
+        scores, ranks = labelers.rank(prompt["task"], responses, labeler, luck)
+        scale = list(labelers.SCALE)
+        labels.append(Label(labeler=labeler.name, ranks=ranks, scores=scores, scale=scale))
+    golds = [gold.score(prompt["task"], response).score for response in responses]
+    about = {key: value for key, value in prompt.items() if key != "response"}
+    return {**about, "kind": "comparison", "responses": responses, "labels": labels, "gold": golds}
 
 
 def crew(params: Labelers) -> tuple[list[labelers.Labeler], list[labelers.Labeler]]:
@@ -131,16 +153,18 @@ def crew(params: Labelers) -> tuple[list[labelers.Labeler], list[labelers.Labele
         0,
         params.num_training,
         params.num_held_out,
-        sigma=params.noise,
-        tie=params.tie_threshold,
-        weight_spread=params.weight_spread,
-        length_bias=(params.length_bias.low, params.length_bias.high),
-        politeness_bias=(params.politeness_bias.low, params.politeness_bias.high),
-        strictness=(params.strictness.low, params.strictness.high),
+        labelers.Habits(
+            sigma=params.noise,
+            tie=params.tie_threshold,
+            weight_spread=params.weight_spread,
+            length_bias=(params.length_bias.low, params.length_bias.high),
+            politeness_bias=(params.politeness_bias.low, params.politeness_bias.high),
+            strictness=(params.strictness.low, params.strictness.high),
+        ),
     )
 
 
-def held_out(comparisons: list[dict], share: float) -> tuple[list[dict], list[dict]]:
+def held_out(comparisons: Sequence[Comparison], share: float) -> tuple[list[Comparison], list[Comparison]]:
     """Return (training, validation) comparisons; whole prompts go to one side, chosen by the prompt's id."""
     training, validation = [], []
     for comparison in comparisons:
@@ -151,7 +175,7 @@ def held_out(comparisons: list[dict], share: float) -> tuple[list[dict], list[di
     return training, validation
 
 
-def describe(comparisons: dict[str, list[dict]], new: dict[str, list[dict]]) -> dict:
+def describe(comparisons: Mapping[str, Sequence[Comparison]], new: Mapping[str, Sequence[Comparison]]) -> dict:
     """Return counts, the spread of K and the agreement between labelers."""
     everything = [record for name in FILES for record in comparisons[name]]
     sizes = [len(record["responses"]) for record in everything]
@@ -167,4 +191,4 @@ def describe(comparisons: dict[str, list[dict]], new: dict[str, list[dict]]) -> 
 
 
 if __name__ == "__main__":
-    launch.run(STAGE, main, round=sys.argv[1])
+    launch.run(STAGE, main, round_name=sys.argv[1])

@@ -13,7 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlhf.params.base import load
 from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, Source, inputs
@@ -25,9 +25,9 @@ from rlhf.records.dropped import Dropped
 from rlhf.records.duplicates import prompt_text
 from rlhf.records.prompt_sets import Drops, Entry, arrange, assign, check_disjoint, check_not_empty, drop_duplicates
 from rlhf.records.rankings import within
-from rlhf.records.records import Record
 from rlhf.records.sources import Row, copy_probes, fingerprint, rows
 from rlhf.records.splitting import held_out_first
+from rlhf.records.types import DialogueRecord, Document
 from rlhf.runs import launch, tracking
 from rlhf.runtime import files, outputs
 
@@ -38,7 +38,7 @@ Progress = Callable[[int, int, Mapping[str, float]], None]  # (steps done, of ho
 class Collected(NamedTuple):
     """{file name: records} to write, rows read by source, and rows dropped by source and reason."""
 
-    files: dict[str, list[Record]]
+    files: dict[str, list[Any]]
     read: dict[str, int]
     drops: Drops
 
@@ -49,7 +49,8 @@ def main(root: Path = Path(".")) -> None:
     with tracking.stage_run(root, STAGE) as run:
         run.log_inputs(inputs(params.collect_prompts, root), context=STAGE)
         collected = collect(params, root, run.progress)
-        run.say("\n" + data_card.reasons_table(collected.read, collected.drops))
+        for line in data_card.screen_lines(collected.read, collected.drops):
+            run.say(line)
         check_complete(collected, params.collect_prompts)
         write(collected, params.collect_prompts, root)
         settings = params.collect_prompts
@@ -66,7 +67,7 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
     """Read, clean, deduplicate and split all sources. Raises ValueError for broken data, naming its place."""
     settings, seed = params.collect_prompts, params.seed
     sources = held_out_first(settings.sources)
-    documents: list[Record] = []
+    documents: list[Document] = []
     entries: list[Entry] = []
     seen = SeenDocuments()
     read = {source.name: 0 for source in settings.sources}
@@ -79,7 +80,7 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
             except Dropped as reason:
                 drops[source.name][str(reason)] += 1
             else:
-                if "text" in record:
+                if record["kind"] == "document":
                     documents += pieces(record, settings.documents)
                 else:
                     entries.append(Entry(record, source, prompt_text(record)))
@@ -94,10 +95,12 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
     return Collected(found, read, drops)
 
 
-def clean(row: Row, source: Source, index: int, params: CollectPrompts, seed: int, seen: SeenDocuments) -> Record:
+def clean(
+    row: Row, source: Source, index: int, params: CollectPrompts, seed: int, seen: SeenDocuments
+) -> Document | DialogueRecord:
     """Return a row as a clean record. Raises Dropped with the reason, ValueError for a broken row."""
     record = recognise(row, source, index)
-    if "text" in record:
+    if record["kind"] == "document":
         if "documents" not in source.use:
             raise Dropped("document_not_used")
         record = clean_document(record, params.cleaning, params.documents)
@@ -105,7 +108,7 @@ def clean(row: Row, source: Source, index: int, params: CollectPrompts, seed: in
             raise Dropped("exact_duplicate")
         return record
     record = clean_record(record, params.cleaning)
-    if "responses" in record:
+    if record["kind"] == "comparison":
         record = within(record, params.comparisons, params.cleaning.response_characters, seed)
     return record
 

@@ -4,7 +4,6 @@ Base, SFT, PPO of every round, FeedME and best-of-n, greedy and sampled, each at
 fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao et al. 2022).
 """
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,11 +12,12 @@ from typing import Any
 
 import safetensors
 
-from rlhf.evaluation import findings, model_card, report, report_words, verdicts
+from rlhf.evaluation import findings, history, model_card, report, report_words, verdicts
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.history import History
 from rlhf.evaluation.policy_measures import (
-    Jury,
     Policy,
+    Scorers,
     analytic,
     ask,
     best_of_n,
@@ -37,7 +37,7 @@ from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.rounds import Rounds
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
-from rlhf.records.records import Record
+from rlhf.records.types import Document, Prompt, Sample
 from rlhf.runs import launch, lineage, tracking
 from rlhf.runtime import failures, outputs, seeds
 from rlhf.runtime.files import new_folder, write_text
@@ -55,22 +55,23 @@ def main(root: Path = Path(".")) -> None:
         files = [source / f"{name}.jsonl" for name in ("prompts.validation", "prompts.test", "documents.validation")]
         run.log_inputs([*files, *folders.values()], context="evaluation")
         tokenizers = [loading.load_tokenizer(folders[name]) for name in ("base", "sft")]
-        everything = [records.read(file) for file in files]
-        fitting = [fit(everything[i], tokenizers, settings.max_prompt_tokens, files[i]) for i in (0, 1)]
+        asked = [records.read(file, Prompt) for file in files[:2]]
+        fitting = [fit(asked[i], tokenizers, settings.max_prompt_tokens, files[i]) for i in (0, 1)]
         validation = drawn(fitting[0], settings.validation_prompts)
         prompts = drawn(fitting[1], settings.test_prompts)
-        texts = [document["text"] for document in everything[2]]
+        texts = [document["text"] for document in records.read(files[2], Document)]
         reward_model = RewardScorer(root / "data/reward_model" / last, params.runtime)
-        jury = Jury(reward_model, RewardScorer(root / "data/judge", params.runtime), params, bootstrap)
-        told = {
+        scorers = Scorers(reward_model, RewardScorer(root / "data/judge", params.runtime), params, bootstrap)
+        known = {
             "judge": json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"],
-            "too_long": len(everything[1]) - len(fitting[1]),
+            "too_long": len(asked[1]) - len(fitting[1]),
             "artifacts": artifacts(root, [*folders.values(), root / "data/reward_model" / last]),
         }
-        judged, measured = interrogate(folders, prompts, validation, texts, jury, run)
-        found = conclude(prompts, judged, jury, {**measured, **told})
-        write(root, found, training_curve(root, last), run)
-        write_card(root, found, folders["ppo"], run)
+        judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, run)
+        found = conclude(prompts, judged, scorers, {**measured, **known})
+        trained = history.read(root, last, params.seed)
+        write(root, found, trained, run)
+        write_card(root, found, trained, folders["ppo"], run)
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
@@ -96,34 +97,37 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
     }
 
 
-def interrogate(
+def answer_and_measure(
     folders: dict[str, Path],
-    prompts: list[Record],
-    validation: list[Record],
+    prompts: list[Prompt],
+    validation: list[Prompt],
     texts: list[str],
-    jury: Jury,
+    scorers: Scorers,
     run: tracking.StageRun,
 ) -> tuple[dict[Key, list[Judged]], dict[str, Any]]:
     """Ask every policy every prompt, once a decoding; return the scored answers, and what else was measured."""
     judged, sweep, best, kl, document_loss, curve = {}, [], {}, {}, {}, []
-    sft = Policy("sft", *loading.load_policy(folders["sft"], jury.params.runtime))
+    sft = Policy("sft", *loading.load_policy(folders["sft"], scorers.params.runtime))
     for step, (name, folder) in enumerate(folders.items(), start=1):
-        policy = sft if name == "sft" else Policy(name, *loading.load_policy(folder, jury.params.runtime))
-        sampled, greedy = ask(policy, prompts, 1.0, jury), ask(policy, prompts, 0.0, jury)
-        judged[name, "sampled"], judged[name, "greedy"] = scored(prompts, sampled, jury), scored(prompts, greedy, jury)
+        policy = sft if name == "sft" else Policy(name, *loading.load_policy(folder, scorers.params.runtime))
+        sampled, greedy = ask(policy, prompts, 1.0, scorers), ask(policy, prompts, 0.0, scorers)
+        judged[name, "sampled"], judged[name, "greedy"] = (
+            scored(prompts, sampled, scorers),
+            scored(prompts, greedy, scorers),
+        )
         if name != "sft":
-            kl[name] = divergence(policy, sft, prompts, sampled, jury)
+            kl[name] = divergence(policy, sft, prompts, sampled, scorers)
         if texts:
-            document_loss[name] = loss_on_documents(policy, texts, jury)
+            document_loss[name] = loss_on_documents(policy, texts, scorers)
         if name in ("sft", "ppo"):
-            rows = temperature_sweep(policy, validation, jury)
+            rows = temperature_sweep(policy, validation, scorers)
             best[name] = max(rows, key=lambda row: (row["win_rate"], -row["temperature"]))["temperature"]
             sweep += rows
             known = {0.0: judged[name, "greedy"], 1.0: judged[name, "sampled"]}
-            again = known.get(best[name]) or scored(prompts, ask(policy, prompts, best[name], jury), jury)
+            again = known.get(best[name]) or scored(prompts, ask(policy, prompts, best[name], scorers), scorers)
             judged[name, "best_temperature"] = again
         if name == "sft":
-            picks, curve = best_of_n(sft, prompts, jury)
+            picks, curve = best_of_n(sft, prompts, scorers)
             judged |= {(f"best_of_{n}", "sampled"): picked for n, picked in picks.items()}
             kl |= {f"best_of_{n}": analytic(n, picked) for n, picked in picks.items()}
         run.progress(step, len(folders), {f"{name}.score": mean_verdict(judged[name, "sampled"])})
@@ -132,48 +136,42 @@ def interrogate(
 
 
 def conclude(
-    prompts: list[Record], judged: Mapping[Key, list[Judged]], jury: Jury, measured: dict[str, Any]
+    prompts: list[Prompt], judged: Mapping[Key, list[Judged]], scorers: Scorers, measured: dict[str, Any]
 ) -> Findings:
     """Return every comparison, mean and slice that the scored answers allow, beside what was measured otherwise."""
-    settings, rounds = jury.params.evaluate, list(jury.params.rounds)
+    settings, rounds = scorers.params.evaluate, list(scorers.params.rounds)
     asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare)
-    rates = [verdicts.compare(question, judged, settings.tie_threshold, jury.bootstrap) for question in asked]
+    rates = [verdicts.compare(question, judged, settings.tie_threshold, scorers.bootstrap) for question in asked]
     return Findings(
         prompts=prompts,
         judged=judged,
         win_rates=[rate for rate in rates if rate],
-        summaries={key: findings.summary(answers, jury.bootstrap) for key, answers in judged.items()},
-        slices=findings.slices(prompts, judged, asked, settings, jury.bootstrap),
+        summaries={key: findings.summary(answers, scorers.bootstrap) for key, answers in judged.items()},
+        slices=findings.slices(prompts, judged, asked, settings, scorers.bootstrap),
         rounds=rounds,
         settings=settings,
         **measured,
     )
 
 
-def training_curve(root: Path, last_round: str) -> list[dict[str, float]]:
-    """Return KL and reward model's score over the last round's PPO iterations."""
-    with open(root / "metrics/plots/ppo" / f"{last_round}.csv", encoding="utf-8", newline="") as file:
-        return [{name: float(row[name]) for name in ("kl", "score")} for row in csv.DictReader(file)]
-
-
-def write(root: Path, found: Findings, ppo_curve: list[dict[str, float]], run: tracking.StageRun) -> None:
+def write(root: Path, found: Findings, trained: History, run: tracking.StageRun) -> None:
     """Write the report, the samples, metrics and plots, and show them to the tracker."""
     chosen = range(min(found.settings.sample_prompts, len(found.prompts)))  # the prompts are in random order already
     with new_folder(root / "data" / STAGE) as folder:
-        write_text(folder / "report.html", report.html(found, ppo_curve))
+        write_text(folder / "report.html", report.html(found, trained))
         write_text(folder / "samples.md", report.samples_markdown(found, chosen))
         records.write(folder / "samples.jsonl", samples(found))
     rates = [
         {"comparison": rate.comparison.name, **rate.interval._asdict(), "prompts": rate.prompts}
         for rate in found.win_rates
     ]
-    outputs.write_curve(root, STAGE, rates, round="win_rates")
-    outputs.write_curve(root, STAGE, slice_rows(found), round="slices")
-    outputs.write_curve(root, STAGE, found.best_of_n, round="best_of_n")
-    outputs.write_curve(root, STAGE, found.sweep, round="temperatures")
+    outputs.write_curve(root, f"{STAGE}/win_rates", rates)
+    outputs.write_curve(root, f"{STAGE}/slices", slice_rows(found))
+    outputs.write_curve(root, f"{STAGE}/best_of_n", found.best_of_n)
+    outputs.write_curve(root, f"{STAGE}/temperatures", found.sweep)
     plots = root / "metrics/plots"
     write_text(plots / "win_rates.svg", report.win_rate_plot(found))
-    write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, ppo_curve))
+    write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, trained))
     metrics = findings.metrics(found)
     outputs.write_metrics(root, STAGE, metrics)
     run.log_metrics(metrics)
@@ -189,13 +187,13 @@ def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): lineage.dvc_md5(path) for path in sorted(paths)}
 
 
-def write_card(root: Path, found: Findings, folder: Path, run: tracking.StageRun) -> None:
+def write_card(root: Path, found: Findings, trained: History, folder: Path, run: tracking.StageRun) -> None:
     """Write the last policy's model card, and record the policy with it as this run's model."""
     policy = {"folder": folder.relative_to(root).as_posix(), "parameters": count_parameters(folder)}
-    card = model_card.markdown(found, policy)
+    card = model_card.markdown(found, trained, policy)
     with new_folder(root / "data/model_card") as written:
         write_text(written / "README.md", card)
-    run.log_checkpoint(folder, beside=[root / "data/model_card/README.md"])
+    run.log_model(folder, beside=[root / "data/model_card/README.md"])
     run.describe("\n\n".join([f"**{report_words.headline(found)}**", *report_words.lead(found)]))
 
 
@@ -208,14 +206,14 @@ def count_parameters(folder: Path) -> int:
     return total
 
 
-def samples(found: Findings) -> list[Record]:
+def samples(found: Findings) -> list[Sample]:
     """Return one record a test prompt with every policy's answer and scores."""
     rows = []
     for index, prompt in enumerate(found.prompts):
         answers = {
             f"{policy}_{decoding}": judged[index]._asdict() for (policy, decoding), judged in found.judged.items()
         }
-        rows.append({**prompt, "answers": answers})
+        rows.append({**prompt, "kind": "sample", "answers": answers})
     return rows
 
 

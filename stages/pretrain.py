@@ -10,65 +10,63 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from rlhf.models import initialisation, loading, placement, shapes
 from rlhf.params.base import load
-from rlhf.params.pretrain import Pretrain, PretrainInputs
+from rlhf.params.pretrain import AdoptedModel, HeldOut, HubModel, LocalModel, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
 from rlhf.records import records
-from rlhf.runs import checkpoints, launch, tracking
+from rlhf.records.types import CopyProbe, Document
+from rlhf.runs import checkpoints, launch
 from rlhf.runtime import failures, outputs, seeds
 from rlhf.runtime.files import new_folder
 from rlhf.tokens import chat, tokenizer
 from rlhf.training import language_modelling, muon, optimisation
+from rlhf.training.context import open_stage
 
 STAGE = "pretrain"
 
 
 def main(root: Path = Path(".")) -> None:
     params = load(root, PretrainInputs)
-    placement.prepare(params.runtime, params.seed)
     source = root / "data/collect_prompts"
     train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
-    states = checkpoints.opened(root, STAGE, params, [train_file])
-    with (
-        failures.explained(STAGE, params.pretrain.path or "none: it starts from scratch"),
-        tracking.stage_run(root, STAGE, states=states) as run,
-    ):
-        run.log_inputs([train_file], context="training")
-        run.log_inputs([validation_file], context="validation")
-        texts = [document["text"] for document in records.read(train_file)]
+    inputs = {"training": [train_file], "validation": [validation_file]}
+    from_scratch = isinstance(params.pretrain, Scratch)
+    begins_from = "none: it starts from scratch" if from_scratch else params.pretrain.path
+    with open_stage(root, STAGE, params, inputs, begins_from) as context:
+        texts = [document["text"] for document in records.read(train_file, Document)]
         model, base_tokenizer = start(params, root, texts)
         metrics = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-        held_out = [document["text"] for document in records.read(validation_file)]
+        held_out = [document["text"] for document in records.read(validation_file, Document)]
         validation = validation_rows(base_tokenizer, held_out, params.pretrain)
         curve = []
-        if params.pretrain.source == "scratch":
+        if from_scratch:
             rows = language_modelling.sequences(
                 language_modelling.token_stream(base_tokenizer, texts), params.pretrain.sequence_tokens
             )
             num_steps = count_steps(params.pretrain)
-            for point in train(model, rows, params.pretrain, params.runtime, params.seed, states):
+            for point in train(model, rows, params.pretrain, params.runtime, params.seed, context.states):
                 curve.append(point)
-                run.log_metrics(point, step=point["step"])
-                run.progress(point["step"], num_steps, {"loss": point["loss"]})
+                context.run.log_metrics(point, step=point["step"])
+                context.run.progress(point["step"], num_steps, {"loss": point["loss"]})
             text_steps = num_steps - params.pretrain.copying_steps
             metrics |= {"tokens": text_steps * params.pretrain.batch_size * params.pretrain.sequence_tokens}
         if validation is not None:
             model.eval()
             loss = language_modelling.mean_loss(model, validation, 32, params.runtime)
             metrics |= {"validation_loss": loss}
-        metrics |= copying(model, base_tokenizer, records.read(source / "copy_probes.jsonl"), params.runtime)
-        with new_folder(root / "data" / STAGE) as folder:
+        metrics |= copying(model, base_tokenizer, records.read(source / "copy_probes.jsonl", CopyProbe), params.runtime)
+        with new_folder(context.out) as folder:
             loading.save(model, base_tokenizer, folder)
         outputs.write_curve(
             root, STAGE, outputs.thinned(curve) or [{"step": 0, "loss": metrics.get("validation_loss", 0.0)}]
         )
         outputs.write_metrics(root, STAGE, metrics)
-        run.log_metrics(metrics)
-        run.log_checkpoint(root / "data" / STAGE)
+        context.run.log_metrics(metrics)
+        context.run.log_model(context.out)
 
 
 def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrainedModel, object]:
     """Return an untrained model of the named shape with a tokenizer made from `texts`, or the adopted pair."""
-    if params.pretrain.source != "scratch":
+    if not isinstance(params.pretrain, Scratch):
         return adopt(params.pretrain, root, params.runtime)
     shape = shapes.SHAPES[params.pretrain.shape]
     made = tokenizer.train(texts, params.pretrain.vocab_size, shape.context)
@@ -81,17 +79,18 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrai
     return placement.placed(model, params.runtime), made
 
 
-def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
+def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
     """Return the model and tokenizer of a local folder or hub id, with a PAD token of its own and a chat template.
 
     Raises ValueError for weights that are not safetensors (pickles run code) and for a tokenizer without EOS.
     """
-    path = str(root / params.path) if params.source == "local" else params.path
-    adopted = loading.read_tokenizer(path, params.revision)
+    path = str(root / params.path) if isinstance(params, LocalModel) else params.path
+    revision = params.revision if isinstance(params, HubModel) else None
+    adopted = loading.read_tokenizer(path, revision)
     with loading.reading(path):
         model = AutoModelForCausalLM.from_pretrained(
             path,
-            revision=params.revision,
+            revision=revision,
             dtype=torch.float32,
             use_safetensors=True,
             attn_implementation=runtime.attention,
@@ -112,7 +111,7 @@ def adopt(params: Pretrain, root: Path, runtime: Runtime) -> tuple[PreTrainedMod
     return placement.placed(model, runtime), adopted
 
 
-def count_steps(params: Pretrain) -> int:
+def count_steps(params: Scratch) -> int:
     """Return the number of updates: those on repetition, then the tokens asked for, rounded up to whole batches."""
     return params.copying_steps + -(-params.tokens // (params.batch_size * params.sequence_tokens))
 
@@ -120,7 +119,7 @@ def count_steps(params: Pretrain) -> int:
 def train(
     model: PreTrainedModel,
     rows: Tensor,
-    params: Pretrain,
+    params: Scratch,
     runtime: Runtime,
     seed: int,
     states: checkpoints.States = checkpoints.NONE,
@@ -133,23 +132,20 @@ def train(
         optimiser = muon.Muon(model, params.optimisation, params.muon_momentum)
     batches = training_batches(rows, params, model.config.vocab_size, seed)
     num_steps = count_steps(params)
-    if (found := states.restored()) is not None:
-        checkpoints.load_weights(model, found["weights"])
-        optimiser.load_state_dict(found["optimiser"])
+    parts = {"weights": model, "optimiser": optimiser}
+    states.restore(parts)
     yield from states.points
     for step, batch in islice(enumerate(batches), len(states.points), num_steps):
-        rate = optimisation.learning_rate(params.optimisation, step, num_steps)
-        optimisation.set_learning_rate(optimiser, rate)
-        parts = language_modelling.mean_shares(model, batch, params.batch_size, runtime)
+        rate = optimisation.set_learning_rate(optimiser, params.optimisation, step, num_steps)
+        losses = language_modelling.micro_batch_losses(model, batch, params.batch_size, runtime)
         with failures.at_step(step + 1, []):  # rows run across documents, which have no ids
-            update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
+            update = optimisation.step(model, optimiser, losses, params.optimisation.max_grad_norm)
         point = {"step": step + 1, "loss": update.loss, "learning_rate": rate, "grad_norm": update.grad_norm}
-        if states.due(point, last=step + 1 == num_steps):
-            states.save({"weights": checkpoints.weights(model), "optimiser": optimiser.state_dict()})
+        states.keep(point, parts, last=step + 1 == num_steps)
         yield point
 
 
-def training_batches(rows: Tensor, params: Pretrain, vocab_size: int, seed: int) -> Iterator[Tensor]:
+def training_batches(rows: Tensor, params: Scratch, vocab_size: int, seed: int) -> Iterator[Tensor]:
     """Yield batches [B, T]: first `copying_steps` of random repetition, then documents for ever."""
     generator = torch.Generator().manual_seed(seeds.derive(seed, STAGE, "copying"))
     for _ in range(params.copying_steps):
@@ -157,7 +153,7 @@ def training_batches(rows: Tensor, params: Pretrain, vocab_size: int, seed: int)
     yield from language_modelling.row_batches(rows, params.batch_size, seeds.derive(seed, STAGE, "order"))
 
 
-def validation_rows(base_tokenizer, texts: list[str], params: Pretrain) -> Tensor | None:
+def validation_rows(base_tokenizer, texts: list[str], params: HeldOut) -> Tensor | None:
     """Return held-out documents as rows [N, T] up to `validation_tokens`, or None where they do not fill one row."""
     if not texts:
         return None

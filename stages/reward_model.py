@@ -3,47 +3,27 @@
 import sys
 from pathlib import Path
 
-from rlhf.models import placement
 from rlhf.params.base import load
 from rlhf.params.reward_model import RewardModelInputs
-from rlhf.preferences import reward_stage
+from rlhf.preferences import preference_training
 from rlhf.records import records
-from rlhf.runs import checkpoints, launch, tracking
-from rlhf.runtime import failures, outputs, seeds
+from rlhf.records.types import Comparison
+from rlhf.runs import launch
+from rlhf.training.context import open_stage
 
 STAGE = "reward_model"
 
 
-def main(root: Path = Path("."), round: str = "r1") -> None:
+def main(root: Path = Path("."), round_name: str = "r1") -> None:
     params = load(root, RewardModelInputs)
-    placement.prepare(params.runtime, params.seed)
-    source, out = root / "data/collect_comparisons" / round, root / "data" / STAGE / round
+    section, source = params.reward_model, root / "data/collect_comparisons" / round_name
     train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
-    inputs = [train_file, validation_file, reward_stage.backbone_of(root, params.reward_model)]
-    states = checkpoints.opened(root, STAGE, params, inputs, round)
-    with (
-        failures.explained(STAGE, f"its {params.reward_model.backbone} backbone"),
-        tracking.stage_run(root, STAGE, round=round, states=states) as run,
-    ):
-        run.log_inputs([train_file], context="training")
-        run.log_inputs([validation_file], context="validation")
-        metrics, curve, bins = reward_stage.fit(
-            root,
-            out,
-            records.read(train_file),
-            records.read(validation_file),
-            params.reward_model,
-            params.runtime,
-            seeds.derive(params.seed, STAGE, round),
-            states,
-            run,
-        )
-        outputs.write_curve(root, STAGE, outputs.thinned(curve), round=round)
-        outputs.write_curve(root, STAGE, bins, round=f"{round}_calibration")
-        outputs.write_metrics(root, STAGE, metrics, round=round)
-        run.log_metrics(metrics)
-        run.log_checkpoint(out)
+    backbone = preference_training.backbone_of(root, section)
+    inputs = {"training": [train_file, backbone], "validation": [validation_file]}
+    with open_stage(root, STAGE, params, inputs, f"its {section.backbone} backbone", round_name) as context:
+        training, held_out = records.read(train_file, Comparison), records.read(validation_file, Comparison)
+        preference_training.fit(training, held_out, section, context)
 
 
 if __name__ == "__main__":
-    launch.run(STAGE, main, round=sys.argv[1])
+    launch.run(STAGE, main, round_name=sys.argv[1])

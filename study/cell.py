@@ -7,16 +7,15 @@ study/params.yaml says what a cell changes. All that other cells or the main pip
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rlhf.params import overlays
 from rlhf.params.base import ParamsError, load, read_yaml
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.runtime.files import write_text
 from study import measure, params, workspace
 from study.workspace import Finished
-from tools.ablate import laid_over
 
 PRESET = Path("presets/laptop.yaml")
 OUT = Path("metrics/study/cells")
@@ -54,19 +53,7 @@ def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
 
 def content(root: Path, cell: params.Cell) -> dict[str, Any]:
     """Return the whole params of a cell: the laptop preset, its seed, its changes."""
-    return laid_over(laid_over(read_yaml(root / PRESET), {"seed": cell.seed}), nested(cell.change))
-
-
-def nested(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted keys as mappings within mappings."""
-    made: dict[str, Any] = {}
-    for key, value in changes.items():
-        *path, last = key.split(".")
-        place = made
-        for part in path:
-            place = place.setdefault(part, {})
-        place[last] = value
-    return made
+    return overlays.laid_over(read_yaml(root / PRESET), {"seed": cell.seed, **cell.change})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The papers' claims beside what was measured here → metrics/claims.csv, and the table of the README.
+"""The papers' claims beside what was measured here → metrics/claims.csv.
 
     python -m study.claims           writes the table from the cells that have run
     python -m study.claims --cells   prints the DVC targets of the cells that it needs
@@ -18,7 +18,7 @@ from rlhf.evaluation.report_page import Table
 from rlhf.evaluation.statistics import Interval
 from rlhf.params.base import Params, ParamsError
 from rlhf.runtime.files import write_text
-from study import cells, readme, tables
+from study import cells, tables
 from study.effects import AnyEffect
 from study.params import typed
 
@@ -46,10 +46,7 @@ class Claims(Params):
 class Row(NamedTuple):
     claim: Claim
     interval: Interval
-
-    @property
-    def verdict(self) -> Verdict:
-        return verdict(self.interval, self.claim.expected, self.claim.matters)
+    verdict: Verdict
 
 
 def verdict(found: Interval, expected: str | list[float], matters: float) -> Verdict:
@@ -95,6 +92,15 @@ def table(rows: list[Row]) -> str:
     return text.getvalue()
 
 
+def stored(root: Path) -> list[Row]:
+    """Return the rows of metrics/claims.csv, each with its claim."""
+    known = {claim.claim: claim for claim in read(root)}
+    with open(root / OUT, encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    intervals = [Interval(*(float(line[name]) for name in ("effect", "low", "high"))) for line in lines]
+    return [Row(known[line["claim"]], found, line["verdict"]) for line, found in zip(lines, intervals, strict=True)]
+
+
 def expectation(claim: Claim) -> str:
     """Return what is expected, in words."""
     signs = {"positive": "> 0", "negative": "< 0", "none": f"within ±{claim.matters:g}"}
@@ -104,12 +110,12 @@ def expectation(claim: Claim) -> str:
 
 
 def markdown(rows: list[Row]) -> str:
-    """Return the table as Markdown, for the README."""
+    """Return the table as Markdown."""
     lines = []
     for row in rows:
         claim, found = row.claim, row.interval
         sign = "" if not isinstance(claim.expected, str) else "+"
-        here = f"{found.mean:{sign}.3f} ({found.low:{sign}.3f} to {found.high:{sign}.3f}) {claim.unit}"
+        here = f"{found.mean:{sign}.4f} ({found.low:{sign}.4f} to {found.high:{sign}.4f}) {claim.unit}"
         paper = f"{claim.citation}: {claim.paper_figure}"
         lines.append([claim.claim, paper, here, expectation(claim), f"**{row.verdict}**"])
     shown = Table(["claim", "the paper", "here (95% interval)", "expected", "verdict"], lines)
@@ -131,11 +137,11 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     rows = []
     for claim in claims:
         try:
-            rows.append(Row(claim, claim.effect.measured(root)))
+            found = claim.effect.measured(root)
+            rows.append(Row(claim, found, verdict(found, claim.expected, claim.matters)))
         except cells.Missing as missing:
             print(f"left out: {claim.claim}: {missing.args[0]}", file=sys.stderr)
     write_text(root / OUT, table(rows))
-    readme.put(root, "claims", markdown(rows))
     print(markdown(rows))
     return 0
 

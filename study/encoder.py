@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from rlhf.records import records
+from rlhf.records.types import Document
 from rlhf.runtime.files import new_folder
 from study import cell, params, workspace
 
@@ -32,7 +33,7 @@ def main(root: Path = Path(".")) -> None:
     plain = params.Cell(seed=chosen.seed, change={}, targets=["collect_prompts"], measures=[])
     folder = workspace.prepare(root, "encoder", cell.content(root, plain))
     workspace.reproduce(folder, plain.targets)
-    texts = [record["text"] for record in records.read(folder / "data/collect_prompts/documents.train.jsonl")]
+    texts = [record["text"] for record in records.read(folder / "data/collect_prompts/documents.train.jsonl", Document)]
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     set_seed(chosen.seed)
     wordpiece = BertWordPieceTokenizer(lowercase=False)

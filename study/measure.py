@@ -17,10 +17,10 @@ from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged
 from rlhf.models import loading, placement
 from rlhf.preferences import agreement
-from rlhf.preferences.reward_stage import GOLD_TIE, score_comparisons
+from rlhf.preferences.reward_accuracy import GOLD_TIE, score_comparisons
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
-from rlhf.records.records import Record
+from rlhf.records.types import Comparison, Prompt, Sample
 from rlhf.world.grading import gold
 from study.probes import capabilities, limits
 from study.workspace import Finished
@@ -45,7 +45,7 @@ def _best_of_n(done: Finished) -> dict[str, Any]:
     """Return the expected gold and reward of the answer that the reward model likes best among n, without bias."""
     counts, prompts = done.settings.best_of_n, test_prompts(done, done.settings.best_of_n_prompts)
     draws = range(200, 200 + max(counts))
-    drawn = policy_measures.several_draws(done.policy("sft", "sft"), prompts, draws, done.jury())
+    drawn = policy_measures.several_draws(done.policy("sft", "sft"), prompts, draws, done.scorers())
     proxy, scores = (
         np.array([[getattr(answer, name) for answer in row] for row in drawn]).T for name in ("reward_model", "gold")
     )  # [B, N] each
@@ -69,28 +69,28 @@ def policy(done: Finished) -> dict[str, Any]:
 
 def _policy(done: Finished, name: str, place: str) -> dict[str, Any]:
     """Answers to test prompts: scores by prompt, means by criterion and category; loss and accuracy on documents."""
-    jury, sft = done.jury(), done.policy("sft", "sft")
+    scorers, sft = done.scorers(), done.policy("sft", "sft")
     asked = sft if name == "sft" else done.policy(name, place)
     prompts = test_prompts(done, done.settings.test_prompts)
     found: dict[str, Any] = {"prompts": [prompt["id"] for prompt in prompts]}
     for decoding, temperature in DECODINGS.items():
-        answers = policy_measures.ask(asked, prompts, temperature, jury)
-        judged = policy_measures.scored(prompts, answers, jury, by_judge=False)
+        answers = policy_measures.ask(asked, prompts, temperature, scorers)
+        judged = policy_measures.scored(prompts, answers, scorers, by_judge=False)
         found[decoding] = _columns(judged) | {
             "criteria": _criteria(judged),
             "categories": _by_category(prompts, judged),
         }
         if decoding == "sampled" and name != "sft":
-            nats = policy_measures.log_ratios(asked, sft, prompts, answers, jury)
+            nats = policy_measures.log_ratios(asked, sft, prompts, answers, scorers)
             found[decoding]["kl"] = [round(value, DIGITS) for value in nats]
     return found | {"probes": capabilities(asked, done)}
 
 
-def test_prompts(done: Finished, limit: int) -> list[Record]:
+def test_prompts(done: Finished, limit: int) -> list[Prompt]:
     """Return the first `limit` of the prompts that `evaluate` asks."""
     tokenizers = [loading.load_tokenizer(done.data / name) for name in ("pretrain", "sft")]
     file = done.data / "collect_prompts/prompts.test.jsonl"
-    fitting = policy_measures.fit(records.read(file), tokenizers, done.params.evaluate.max_prompt_tokens, file)
+    fitting = policy_measures.fit(records.read(file, Prompt), tokenizers, done.params.evaluate.max_prompt_tokens, file)
     return policy_measures.drawn(fitting, limit)
 
 
@@ -111,7 +111,7 @@ def _criteria(judged: Sequence[Judged]) -> dict[str, float]:
     return {name: round(total[name] / count[name], DIGITS) for name in sorted(count)}
 
 
-def _by_category(prompts: Sequence[Record], judged: Sequence[Judged]) -> dict[str, float]:
+def _by_category(prompts: Sequence[Prompt], judged: Sequence[Judged]) -> dict[str, float]:
     total, count = Counter[str](), Counter[str]()
     for prompt, answer in zip(prompts, judged, strict=True):
         total[prompt["category"]] += answer.gold
@@ -125,7 +125,7 @@ def reward_model(done: Finished) -> dict[str, Any]:
     scorer = RewardScorer(done.data / "reward_model" / first, done.params.runtime)
     found: dict[str, Any] = {}
     for name in ("validation", "judge"):
-        comparisons = records.read(done.held_out / f"comparisons.{name}.jsonl")
+        comparisons = records.read(done.held_out / f"comparisons.{name}.jsonl", Comparison)
         scores, _ = score_comparisons(scorer, comparisons)
         found[name] = {"comparisons": [comparison["id"] for comparison in comparisons]}
         for by, measured in (("labelers", agreement.with_labels), ("gold", _with_gold)):
@@ -133,7 +133,7 @@ def reward_model(done: Finished) -> dict[str, Any]:
             found[name][by] = [[round(share * pairs), pairs] for share, pairs in rows]
     own = json.loads((done.folder / f"metrics/reward_model/{first}.json").read_text(encoding="utf-8"))
     used = own["reward_model"][first]["training_prompts"]
-    training = records.read(done.data / f"collect_comparisons/{first}/comparisons.train.jsonl")[:used]
+    training = records.read(done.data / f"collect_comparisons/{first}/comparisons.train.jsonl", Comparison)[:used]
     accuracy, pairs = agreement.with_labels(training, score_comparisons(scorer, training)[0])
     return found | {"training": {"accuracy": accuracy, "pairs": pairs, "prompts": used}}
 
@@ -159,7 +159,7 @@ def evaluation(done: Finished) -> dict[str, Any]:
 
 def without_criterion(done: Finished) -> dict[str, Any]:
     """Return PPO's win rates against SFT by gold without one criterion, for each; no one trick may carry the result."""
-    samples, settings = records.read(done.data / "evaluate/samples.jsonl"), done.params.evaluate
+    samples, settings = records.read(done.data / "evaluate/samples.jsonl", Sample), done.params.evaluate
     bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, 0)
     found: dict[str, Any] = {}
     for dropped in gold.WEIGHTS:

@@ -9,10 +9,10 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from rlhf.evaluation import policy_measures
-from rlhf.evaluation.policy_measures import Jury, Policy
+from rlhf.evaluation.policy_measures import Policy, Scorers
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.records import records
-from rlhf.records.records import Record
+from rlhf.records.types import CopyProbe, Document, Prompt
 from rlhf.runtime import seeds
 from rlhf.training import language_modelling
 from rlhf.world.asking import tasks
@@ -34,9 +34,9 @@ def capabilities(policy: Policy, done: Finished) -> dict[str, Any]:
     """
     source, params = done.data / "collect_prompts", done.params
     copied = pretrain.copying(
-        policy.model, policy.tokenizer, records.read(source / "copy_probes.jsonl"), params.runtime
+        policy.model, policy.tokenizer, records.read(source / "copy_probes.jsonl", CopyProbe), params.runtime
     )["copying"]
-    texts = [document["text"] for document in records.read(source / "documents.validation.jsonl")]
+    texts = [document["text"] for document in records.read(source / "documents.validation.jsonl", Document)]
     return {
         **on_documents(policy, texts, done.settings.probes, params),
         "closed_qa": mean(copied[name] for name in CLOSED_QA),
@@ -59,15 +59,15 @@ def on_documents(policy: Policy, texts: list[str], limit: int, params: EvaluateI
 
 def limits(done: Finished) -> dict[str, Any]:
     """Return, for base, SFT and PPO, greedily decoded: honesty, refusals, consistency, length, over-used phrases."""
-    jury, count = done.jury(), done.settings.paraphrases
+    scorers, count = done.scorers(), done.settings.paraphrases
     asked = {kind: drawn(kind, count) for kind in HONESTY}
     repeated = paraphrases(count)
     found: dict[str, Any] = {}
     for name, place in (("base", "pretrain"), ("sft", "sft"), ("ppo", f"ppo/{done.last_round}")):
         policy = done.policy(name, place)
-        rows = {kind: _gold(policy, prompts, jury) for kind, prompts in asked.items()}
+        rows = {kind: _gold(policy, prompts, scorers) for kind, prompts in asked.items()}
         several = [prompt for group in repeated for prompt in group]
-        answers = policy_measures.ask(policy, several, 0.0, jury)
+        answers = policy_measures.ask(policy, several, 0.0, scorers)
         scores = iter([gold.score(p["task"], a.text).score for p, a in zip(several, answers, strict=True)])
         spans = [[next(scores) for _ in group] for group in repeated]
         found[name] = {
@@ -79,7 +79,7 @@ def limits(done: Finished) -> dict[str, Any]:
     return found
 
 
-def drawn(kind: str, count: int) -> list[Record]:
+def drawn(kind: str, count: int) -> list[Prompt]:
     """Return prompts of one kind, the same ones for every cell."""
     rng = Random(seeds.derive(0, "study", kind))
     made = [tasks.draw_kind(rng, kind, "seen") for _ in range(count)]
@@ -89,9 +89,9 @@ def drawn(kind: str, count: int) -> list[Record]:
     ]
 
 
-def paraphrases(count: int, ways: int = 3) -> list[list[Record]]:
+def paraphrases(count: int, ways: int = 3) -> list[list[Prompt]]:
     """Return `count` tasks, each asked in so many different ways."""
-    groups: dict[str, dict[str, Record]] = defaultdict(dict)
+    groups: dict[str, dict[str, Prompt]] = defaultdict(dict)
     for kind in SAME_TASK:
         for prompt in drawn(kind, 40 * count):
             groups[repr(prompt["task"])][prompt["messages"][-1]["content"]] = prompt
@@ -110,6 +110,6 @@ def _phrases(words: list[str]) -> list[str]:
     return [" ".join(words[start : start + PHRASE_WORDS]) for start in range(len(words) - PHRASE_WORDS + 1)]
 
 
-def _gold(policy: Policy, prompts: list[Record], jury: Jury) -> list[tuple[float, str]]:
-    answers = policy_measures.ask(policy, prompts, 0.0, jury)
+def _gold(policy: Policy, prompts: list[Prompt], scorers: Scorers) -> list[tuple[float, str]]:
+    answers = policy_measures.ask(policy, prompts, 0.0, scorers)
     return [(gold.score(p["task"], answer.text).score, answer.text) for p, answer in zip(prompts, answers, strict=True)]

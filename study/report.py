@@ -1,19 +1,23 @@
-"""The laboratory as one offline page: seeds, claims, plots, every cell → metrics/study/report.html."""
+"""The laboratory as one offline page: what was found, plots, seeds, claims, every cell → metrics/study/report.html."""
 
 import csv
 import json
 from pathlib import Path
 
-from rlhf.evaluation.report_page import Plots, Section, Table, page
+from rlhf.evaluation.report_page import Notes, Plots, Section, Table, page
+from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.typography import interval
 from rlhf.runtime.files import write_text
-from study import claims, results, tables
+from study import claims, results, tables, words
 
 OUT = Path("metrics/study/report.html")
-SHOWN = ("claim", "verdict", "effect", "low", "high", "expected", "paper_figure", "citation")  # of claims.COLUMNS
-HEADLINE = "What RLHF did here, over three seeds, and what the papers say"
 LEAD = (
     "Cells are changed pipelines: study/params.yaml says what each changes. Intervals are over prompts, within seeds.",
-    "Everything on this page is built from metrics/study/*.json and metrics/claims.csv.",
+    "Everything on this page is built from metrics/study/*.json, metrics/claims.csv and claims.yaml.",
+)
+CLAIMS_TEXT = (
+    "Each claim is one effect with its interval, and claims.yaml says what would confirm it: a sign, no effect of "
+    "interest, or a range. Rows that are set apart did not hold."
 )
 
 
@@ -22,16 +26,32 @@ def main(root: Path = Path(".")) -> None:
         json.loads((root / path).read_text(encoding="utf-8")) for path in (results.SEEDS, results.LABORATORY)
     )
     with open(root / claims.OUT, encoding="utf-8", newline="") as file:
-        rows = [[row[name] for name in SHOWN] for row in csv.DictReader(file)]
+        measured = list(csv.DictReader(file))
+    units = {claim.claim: claim.unit for claim in claims.read(root)}
     drawn = [path.read_text(encoding="utf-8") for path in sorted((root / results.PLOTS).glob("*.svg"))]
-    of_cells = tables.laboratory(laboratory)
     sections = [
-        _section(tables.seeds(seeds)),
-        _section(Table(SHOWN, rows, "The papers' claims, measured", text_columns=2)),
+        Section("What was found", "", [Notes(words.notes(seeds, laboratory, measured))]),
         Section("Plots", "", [Plots(drawn)]),
-        *map(_section, of_cells),
+        _section(tables.seeds(seeds)),
+        Section("The papers' claims, measured", CLAIMS_TEXT, [claims_table(measured, units)]),
+        *map(_section, tables.laboratory(laboratory)),
     ]
-    write_text(root / OUT, page("The laboratory", HEADLINE, LEAD, sections))
+    write_text(root / OUT, page("The laboratory", words.headline(seeds, measured), LEAD, sections))
+
+
+def claims_table(measured: list[dict[str, str]], units: dict[str, str]) -> Table:
+    """Return a row a claim: the verdict, what was measured, what the paper says."""
+    rows = []
+    for row in measured:
+        found = Interval(*(float(row[name]) for name in ("effect", "low", "high")))
+        is_difference = not row["expected"][0].isdigit()  # of a range the figure itself is looked at
+        effect = interval(found, 3, sign=is_difference)
+        says = f"{row['citation']}: {row['paper_figure']}"
+        rows.append([row["claim"], effect, row["verdict"], row["expected"], units[row["claim"]], says])
+    strong = [number for number, row in enumerate(rows) if row[2] == "not confirmed"]
+    return Table(
+        ["claim", "here", "verdict", "expected", "in", "the paper"], rows, strong=strong, words=(0, 2, 3, 4, 5)
+    )
 
 
 def _section(table: Table) -> Section:

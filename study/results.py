@@ -16,7 +16,7 @@ from rlhf.params.base import ParamsError
 from rlhf.rl import overoptimisation
 from rlhf.rl.overoptimisation import Form
 from rlhf.runtime.files import new_folder, write_json, write_text
-from study import cells, drawings, params, readme, tables
+from study import cells, drawings, params, tables
 
 SEEDS, LABORATORY, PLOTS = (
     Path("metrics/study/seeds.json"), Path("metrics/study/laboratory.json"), Path("metrics/plots/study")
@@ -46,8 +46,6 @@ def main(root: Path = Path(".")) -> int:
     with new_folder(root / PLOTS) as folder:
         for name, svg in drawings.drawings(found):
             write_text(folder / f"{name}.svg", svg)
-    readme.put(root, "seeds", tables.markdown(tables.seeds(headline)))
-    readme.put(root, "laboratory", tables.several(tables.laboratory(found)))
     return 0
 
 

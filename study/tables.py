@@ -1,19 +1,19 @@
-"""The laboratory's results as tables, for the README (Markdown) and the report (HTML)."""
+"""The laboratory's results as tables, for docs/generated/ (Markdown) and the report (HTML)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from rlhf.evaluation.report_page import Table
+from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.typography import MISSING, number, percent, percent_interval
+from rlhf.evaluation.typography import interval as interval_in_words
+from study import names
 
-HEADLINES = (
-    "ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_best_of_4", "ppo_vs_feedme",
-    "ppo_vs_sft_length_controlled", "strict_ppo_vs_sft_greedy", "strict_ppo_vs_feedme_greedy",
-)  # fmt: skip
+HEADLINES = tuple(names.RATES)
 REWARD_MODEL = {
     "gold_agreement": "gold_accuracy", "labeler_agreement": "labelers_agreement", "heldout_accuracy": "accuracy",
     "baseline_accuracy": "tfidf_accuracy",
 }  # fmt: skip
-LIMITS = ("false_premise", "unknown", "clarify", "harmful", "look_alike", "paraphrase_spread", "words")
+NO_PEAK = 1e4  # nats: a fitted peak beyond is none
 
 
 def markdown(table: Table) -> str:
@@ -23,21 +23,21 @@ def markdown(table: Table) -> str:
 
 
 def seeds(found: dict[str, Any]) -> Table:
-    """Return the headline figures: each seed's, and their mean."""
+    """Return the headline figures: their mean, and each seed's."""
     own, rows = found["per_seed"], []
-    for rate in HEADLINES:
-        each = [*(one["win_rate"][rate] for one in own), found["evaluate"]["win_rate"][rate]]
-        rows.append([rate, *map(percent, each)])
-    for name in REWARD_MODEL:
-        each = [*(one["reward_model"][name] for one in own), found["reward_model"][name]]
-        rows.append([f"reward model: {name.replace('_', ' ')}", *(f"{value:.1%}" for value in each)])
+    for rate, called in names.RATES.items():
+        each = [found["evaluate"]["win_rate"][rate], *(one["win_rate"][rate] for one in own)]
+        rows.append([called, *(percent_interval(Interval(**value)) for value in each)])
+    for name, called in names.REWARD_MODEL.items():
+        each = [found["reward_model"][name], *(one["reward_model"][name] for one in own)]
+        rows.append([called, *(percent(value, 1) for value in each)])
     for decoding in ("sampled", "greedy"):
         least = [
             min((rates[decoding]["mean"], name) for name, rates in one["without_criterion"].items()) for one in own
         ]
         row = f"PPO against SFT, {decoding}, by gold without its most helpful criterion"
-        rows.append([row, *(f"{mean:.0%} ({name})" for mean, name in least), ""])
-    return Table(["", *(f"seed {one['seed']}" for one in own), "mean"], rows, "Three seeds")
+        rows.append([row, MISSING, *(f"{percent(mean)} ({name})" for mean, name in least)])
+    return Table(["", "mean", *(f"seed {one['seed']}" for one in own)], rows, "Three seeds")
 
 
 def laboratory(found: dict[str, Any]) -> list[Table]:
@@ -50,14 +50,12 @@ def frontier(found: dict[str, Any]) -> Table:
     rows = []
     for row in sorted(found["frontier"], key=lambda row: (row["seed"], row["kl"])):
         lost = tax.get((row["cell"], row["policy"]))
-        of_text = (
-            [f"{lost['loss']['mean']:.2f}", f"{lost['closed_qa']:.0%}", f"{lost['few_shot']:.0%}"] if lost else [""] * 3
-        )
-        name = f"{row['cell']} {row['policy']}"
-        rows.append(
-            [name, str(row["seed"]), f"{row['kl']:.2f}", interval(row["gold"]), f"{row['reward_model']:.2f}", *of_text]
-        )
-    columns = ["policy, sampled", "seed", "KL, nats", "gold", "reward model", "loss on text", "closed QA", "few-shot"]
+        of_text = [number(lost["loss"]["mean"]), percent(lost["closed_qa"]), percent(lost["few_shot"])] if lost else []
+        name = names.policy_of_cell(row["cell"], row["policy"], row["seed"])
+        gold = interval(row["gold"])
+        figures = [number(row["kl"]), gold, number(row["reward_model"]), *(of_text or [MISSING] * 3)]
+        rows.append([name, *figures, str(row["seed"])])
+    columns = ["policy, sampled", "KL, nats", "gold", "reward model", "loss on text", "closed QA", "few-shot", "seed"]
     return Table(columns, rows, "KL, gold and alignment tax")
 
 
@@ -65,48 +63,38 @@ def fits(found: dict[str, Any]) -> Table:
     rows = []
     for kind in ("ppo", "best_of_n"):
         for row in found["overoptimisation"][kind]:
-            low, high = row["peak_kl_interval"]
-            peak = f"{row['peak_kl']:.3g} ({low:.3g}-{high:.3g})" if row["peak_kl"] < 1e4 else "none"
-            numbers = [f"{row[name]:.3f}" for name in ("alpha", "beta")]
+            low, high = (f"{bound:.3g}" if bound < NO_PEAK else "∞" for bound in row["peak_kl_interval"])
+            peak = f"{row['peak_kl']:.3g} ({low} to {high})" if row["peak_kl"] < NO_PEAK else "none"
+            figures = [number(row["alpha"], 3), number(row["beta"], 3), number(row["r_squared"])]
             passed = "yes" if row["peak_passed"] else "no"
-            name = row["cell"] if kind == "ppo" else "best of n"
-            rows.append(
-                [name, str(row["seed"]), *numbers, f"{row['r_squared']:.2f}", peak, f"{row['farthest_kl']:.2f}", passed]
-            )
-    columns = ["fit", "seed", "alpha", "beta", "R²", "peak at a KL of, nats", "farthest KL", "peak passed"]
+            name = names.policy_of_cell(row["cell"], "ppo", row["seed"]) if kind == "ppo" else "best of n"
+            rows.append([name, *figures, peak, number(row["farthest_kl"]), passed, str(row["seed"])])
+    columns = ["fit", "alpha", "beta", "R²", "peak at a KL of, nats", "farthest KL", "peak passed", "seed"]
     return Table(columns, rows, "Gao et al.'s forms")
 
 
 def reward_models(found: dict[str, Any]) -> Table:
     rows = [
         [
-            row["cell"], str(row["training"]["prompts"]), f"{row['training']['accuracy']:.3f}",
-            interval(row["validation_labelers"]), interval(row["validation_gold"]),
+            names.cell(row["cell"], row["seed"]), interval(row["validation_gold"]),
+            interval(row["validation_labelers"]), number(row["training"]["accuracy"], 3),
+            number(row["training"]["prompts"], 0), str(row["seed"]),
         ]
         for row in found["reward_models"]
     ]  # fmt: skip
-    columns = ["reward model", "prompts", "on its training pairs", "held-out pairs, labelers", "held-out pairs, gold"]
-    return Table(columns, rows, "Reward models")
+    columns = ["reward model", "held-out pairs, gold", "held-out pairs, labelers", "on its training pairs", "prompts"]
+    return Table([*columns, "seed"], rows, "Reward models")
 
 
 def limits(found: dict[str, Any]) -> Table:
     rows = []
     for row in found["limits"]:
         phrase, share = next(iter(row["phrases"].items()))
-        values = [interval(row[kind], 1 if kind == "words" else 2) for kind in LIMITS]
-        rows.append([row["policy"], str(row["seed"]), *values, f"{phrase}: {share:.0%}"])
-    columns = ["greedy", "seed", *(kind.replace("_", " ") for kind in LIMITS), "commonest phrase"]
+        values = [interval(row[kind], 1 if kind == "words" else 2) for kind in names.LIMITS]
+        rows.append([names.policy(row["policy"]), *values, f"“{phrase}” {percent(share)}", str(row["seed"])])
+    columns = ["greedy", *names.LIMITS.values(), "commonest phrase", "seed"]
     return Table(columns, rows, "Limits")
 
 
-def percent(one: dict[str, float]) -> str:
-    return f"{one['mean']:.0%} ({one['low'] * 100:.0f}-{one['high'] * 100:.0f})"
-
-
 def interval(one: dict[str, float], digits: int = 3) -> str:
-    return f"{one['mean']:.{digits}f} ({one['low']:.{digits}f}-{one['high']:.{digits}f})"
-
-
-def several(some: Sequence[Table]) -> str:
-    """Return tables one after another as Markdown."""
-    return "\n".join(map(markdown, some))
+    return interval_in_words(Interval(**one), digits)

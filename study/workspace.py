@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
-from rlhf.evaluation.policy_measures import Jury, Policy
+from rlhf.evaluation.policy_measures import Policy, Scorers
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.models import loading
 from rlhf.params.base import ParamsError
@@ -45,10 +45,10 @@ class Finished(NamedTuple):
     def last_round(self) -> str:
         return list(self.params.rounds)[-1]
 
-    def jury(self) -> Jury:
+    def scorers(self) -> Scorers:
         """Return the last round's reward model as who scores."""
         scorer = RewardScorer(self.data / "reward_model" / self.last_round, self.params.runtime)
-        return Jury(scorer, scorer, self.params, Bootstrap(2000, 0.95, 0))
+        return Scorers(scorer, scorer, self.params, Bootstrap(2000, 0.95, 0))
 
     def policy(self, name: str, place: str) -> Policy:
         return Policy(name, *loading.load_policy(self.data / place, self.params.runtime))

@@ -11,9 +11,8 @@ ALL = ["sft", "reward_model", "judge", "ppo", "validation", "test"]
 
 def source(name: str, path: Path | str, **changes: Any) -> dict[str, Any]:
     """Return a file source that may enter all splits, with demonstrations and prompts taken from it."""
-    usual = {"kind": "file", "paths": [str(path)], "format": "auto", "columns": None, "language": None}
-    usual |= {"category": None, "limit": None, "licence": None, "use": ["demonstrations", "prompts"], "splits": ALL}
-    return {"name": name, **usual, **changes}
+    usual = {"kind": "file", "paths": [str(path)], "format": "auto", "use": ["demonstrations", "prompts"]}
+    return {"name": name, **usual, "splits": ALL, **changes}
 
 
 def typed_source(**changes: Any) -> FileSource:

@@ -1,6 +1,9 @@
 """One thread, no telemetry, no download; a tokenizer for the whole session and folders of tiny models."""
 
+import copy
+import functools
 import os
+import types
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -12,7 +15,7 @@ os.environ |= {
 
 import pytest
 
-from tests import toys
+from tests import notebook, toys
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +27,19 @@ def _one_thread_and_the_same_draws():
     parallel.set_workers(1)
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _equal_texts_of_yaml_are_parsed_once():
+    """Every stage and every check reads its params anew, and the parser written in Python is slow."""
+    from rlhf.params import base
+
+    parsed = functools.cache(lambda text: base_yaml(typ="safe", pure=True).load(text))
+    base_yaml = base.YAML
+    with pytest.MonkeyPatch.context() as patch:
+        reader = types.SimpleNamespace(load=lambda text: copy.deepcopy(parsed(text)))
+        patch.setattr(base, "YAML", lambda **_: reader)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +64,23 @@ def reward_model(request, tokenizer):
 def root(tmp_path):
     """A repository's root with shrunken params.yaml and what `collect_prompts` would have written; tracking is off."""
     return toys.root(tmp_path / "repository")
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """What stages tell MLflow, whose recorder it stands for, where their root's params enable tracking."""
+    from rlhf.runs import tracking
+
+    kept = notebook.Notebook()
+    monkeypatch.setattr(tracking, "MlflowWorker", lambda *_: kept)
+    return kept
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A database with MLflow's tables and nothing in them: to make them takes seconds, to copy them none."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path

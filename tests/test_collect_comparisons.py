@@ -3,12 +3,16 @@
 import json
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from rlhf.params.base import parse, read_yaml
 from rlhf.records import records
+from rlhf.records.types import Comparison
+from rlhf.runs import checkpoints
+from rlhf.training.context import StageContext
 from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
 from stages import collect_comparisons
@@ -39,7 +43,10 @@ def prepared(root, tokenizer):
 
 
 def collected(root) -> dict[str, list[dict]]:
-    return {name: records.read(root / FOLDER / f"comparisons.{name}.jsonl") for name in collect_comparisons.FILES}
+    return {
+        name: records.read(root / FOLDER / f"comparisons.{name}.jsonl", Comparison)
+        for name in collect_comparisons.FILES
+    }
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +90,13 @@ def test_a_prompts_answers_take_the_temperatures_in_turn(done, tmp_path, monkeyp
     root, seen = tmp_path / "repository", {}
     shutil.copytree(done, root)
     toys.set_param(root, "collect_comparisons.temperatures", [0.5, 2.0])
-    answer = collect_comparisons.rollouts.answer
+    respond = collect_comparisons.rollouts.respond
 
-    def noted(*args, temperature, row_ids, **others):
-        seen.update(dict.fromkeys(row_ids, temperature))
-        return answer(*args, temperature=temperature, row_ids=row_ids, **others)
+    def noted(model, tokenizer, dialogues, row_ids, sampling):
+        seen.update(dict.fromkeys(row_ids, sampling.temperature))
+        return respond(model, tokenizer, dialogues, row_ids, sampling)
 
-    monkeypatch.setattr(collect_comparisons.rollouts, "answer", noted)
+    monkeypatch.setattr(collect_comparisons.rollouts, "respond", noted)
     collect_comparisons.main(root, "r1")
     assert set(seen.values()) == {0.5, 2.0}
     for row_id, temperature in seen.items():
@@ -122,9 +129,10 @@ def test_k_is_drawn_from_its_range():
             pass
 
     tokenizer = toys.tokenizer()
-    policy = toys.policy(tokenizer, spread=0.05)  # nearly every answer is another one
-    answered = collect_comparisons.sample(policy, tokenizer, toys.prompts(60), chosen, toys.runtime(), 1, Run())
-    sizes = [len(record["responses"]) for record in answered]
+    policy = collect_comparisons.Policy(toys.policy(tokenizer, spread=0.05), tokenizer)  # nearly all answers differ
+    context = StageContext(Path(), "collect_comparisons", "r1", toys.runtime(), 1, checkpoints.NONE, Run())
+    answered = collect_comparisons.sample(policy, toys.prompts(60), chosen, context)
+    sizes = [len(responses) for _, responses in answered]
     assert set(sizes) == set(range(2, 10))
 
 
@@ -134,10 +142,55 @@ def test_several_rankings_of_a_prompt_come_from_several_people(asked, there, ran
     section |= {"overlap_share": 1.0, "overlap_labelers": asked, "num_training": there}
     labelers = parse(collect_comparisons.Labelers, section, "labelers")
     for record in world_prompts(8, first=0):
-        answered = record | {"responses": ["red fox.", "Nobody knows.", "The fox sat on the mat."]}
-        labelled = collect_comparisons.label(answered, labelers, seed=1, held_out=False)
+        responses = ["red fox.", "Nobody knows.", "The fox sat on the mat."]
+        labelled = collect_comparisons.label(record, responses, labelers, seed=1, held_out=False)
         assert len(labelled["labels"]) == len({label["labeler"] for label in labelled["labels"]}) == ranking
-        assert collect_comparisons.label(answered, labelers, seed=1, held_out=False) == labelled
+        assert collect_comparisons.label(record, responses, labelers, seed=1, held_out=False) == labelled
+
+
+def test_luck_is_another_one_for_every_labeler_prompt_and_seed():
+    """Six people of one taste see one task and the same answers under several ids: noise alone tells them apart."""
+    section = toys.shrunken_params()["collect_comparisons"]["labelers"]
+    section |= {"overlap_share": 1.0, "overlap_labelers": 6, "num_training": 6, "noise": 0.3, "weight_spread": 0.0}
+    section |= dict.fromkeys(("length_bias", "politeness_bias", "strictness"), {"low": 0.0, "high": 0.0})
+    labelers = parse(collect_comparisons.Labelers, section, "labelers")
+    (record,) = world_prompts(1, first=0)
+    responses = ["red fox.", "Nobody knows.", "The fox sat on the mat."]
+    found = {
+        (name, seed): collect_comparisons.label(record | {"id": name}, responses, labelers, seed, held_out=False)[
+            "labels"
+        ]
+        for name in ("a", "b", "c")
+        for seed in (1, 2)
+    }
+    for labels in found.values():
+        assert len({label["labeler"] for label in labels}) == 6
+        assert len({tuple(label["scores"]) for label in labels}) > 1
+    for labels in zip(*found.values(), strict=True):  # of one labeler
+        assert len({label["labeler"] for label in labels}) == 1
+        assert len({tuple(label["scores"]) for label in labels}) > 2
+
+
+def test_every_trait_of_the_labelers_is_the_one_that_params_name():
+    section = toys.shrunken_params()["collect_comparisons"]["labelers"] | {"num_training": 2, "num_held_out": 1}
+    section |= {"noise": 0.4, "tie_threshold": 0.05, "weight_spread": 0.0}
+    traits = {"length_bias": 0.1, "politeness_bias": 0.2, "strictness": 0.3}
+    section |= {name: {"low": value, "high": value} for name, value in traits.items()}
+    training, held_out = collect_comparisons.crew(parse(collect_comparisons.Labelers, section, "labelers"))
+    assert (len(training), len(held_out)) == (2, 1)
+    for labeler in training + held_out:
+        assert {name: getattr(labeler, name) for name in traits} == traits
+        assert (labeler.sigma, labeler.tie, set(labeler.factors.values())) == (0.4, 0.05, {1.0})
+
+
+def test_a_prompts_side_does_not_hang_on_the_prompts_before_it():
+    given = toys.comparisons(60)
+    training, validation = collect_comparisons.held_out(given, 0.3)
+    assert 8 <= len(validation) <= 28
+    for others in (given[::-1], given[7:], given[7:] + given[:7], toys.comparisons(200)):
+        again, apart = collect_comparisons.held_out(others, 0.3)
+        assert [record for record in again if record in given] == [record for record in others if record in training]
+        assert [record for record in apart if record in given] == [record for record in others if record in validation]
 
 
 def test_given_comparisons_alone_are_parted_by_prompt(root, tokenizer):
@@ -168,12 +221,15 @@ def test_a_later_round_adds_to_the_earlier_ones_comparisons(done, tmp_path, toke
     collect_comparisons.main(root, "r2")
     first = collected(root)
     for name, comparisons in first.items():
-        both = records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl")
+        both = records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl", Comparison)
         assert both[: len(comparisons)] == comparisons
         assert len(both) > len(comparisons)
         assert both[len(comparisons)]["responses"] != comparisons[0]["responses"]
     train, validation = (
-        {record["id"] for record in records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl")}
+        {
+            record["id"]
+            for record in records.read(root / f"data/collect_comparisons/r2/comparisons.{name}.jsonl", Comparison)
+        }
         for name in ("train", "validation")
     )
     assert not train & validation  # a prompt stays on its side in every round
@@ -183,9 +239,21 @@ def test_prompts_of_the_demonstrations_can_be_answered_again(done, tmp_path):
     root = tmp_path / "repository"
     shutil.copytree(done, root)
     toys.set_param(root, "collect_comparisons.prompts", "sft")
-    used = [prompt | {"response": "red fox."} for prompt in world_prompts(9, first=500)]
+    used = [prompt | {"kind": "demonstration", "response": "red fox."} for prompt in world_prompts(9, first=500)]
     records.write(root / "data/collect_prompts/demonstrations.train.jsonl", used)
     collect_comparisons.main(root, "r1")
     found = collected(root)
     assert {record["id"] for record in found["train"] + found["validation"]} <= {prompt["id"] for prompt in used}
     assert found["judge"] == collected(done)["judge"]
+
+
+def test_empty_files_of_which_dvc_warns_are_explained(root, tokenizer, capsys):
+    prepared(root, tokenizer)
+    records.write(root / "data/collect_prompts/comparisons.train.jsonl", toys.comparisons(3))
+    collect_comparisons.main(root, "r1")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "no source gives" in line]
+    assert "comparisons for validation, judge: those files of data/collect_prompts are empty" in line
+    for name in collect_comparisons.FILES:
+        records.write(root / f"data/collect_prompts/comparisons.{name}.jsonl", toys.comparisons(3))
+    collect_comparisons.main(root, "r1")
+    assert "no source gives" not in capsys.readouterr().out

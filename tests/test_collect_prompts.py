@@ -9,6 +9,7 @@ from rlhf.params.base import ParamsError
 from rlhf.params.collect_prompts import SPLITS
 from rlhf.records import data_card, records
 from rlhf.records.duplicates import prompt_text
+from rlhf.records.types import Comparison
 from stages import collect_prompts
 from tests.collect_prompts_section import ALL, section, source, typed
 
@@ -128,12 +129,13 @@ def test_every_row_is_kept_or_dropped_for_one_reason(root):
 def test_given_pairs_reach_training_judge_and_validation_with_their_labels(root):
     run(root)
     found = [
-        records.read(root / f"data/collect_prompts/comparisons.{n}.jsonl") for n in ("train", "judge", "validation")
+        records.read(root / f"data/collect_prompts/comparisons.{n}.jsonl", Comparison)
+        for n in ("train", "judge", "validation")
     ]
     assert all(found)
     for record in (record for part in found for record in part):
         assert record["responses"] == ["By the best road.", "No idea."]
-        assert record["labels"] == [{"labeler": "pairs", "ranks": [1, 2], "scores": None}]
+        assert record["labels"] == [{"labeler": "pairs", "ranks": [1, 2], "scores": None, "scale": None}]
         assert record["messages"][-1]["role"] == "user"
         assert record["source"] == "pairs"
 
@@ -149,6 +151,16 @@ def test_the_data_card_shows_counts_licences_and_the_papers_categories(root):
     assert table[0] == "category,share,paper_share"
     assert table[1] == "generation,21.73913,45.6"
     assert sum(float(line.split(",")[1]) for line in table[1:]) == pytest.approx(100)
+
+
+def test_the_screen_shows_one_whole_line_a_source(root, capsys):
+    run(root)
+    lines = [line for line in capsys.readouterr().out.splitlines() if ": read " in line]
+    assert lines[:2] == [
+        "collect_prompts  books: read 40, kept 40",
+        "collect_prompts  demos: read 301, kept 299; dropped: exact_duplicate 1, personal_data_email 1",
+    ]
+    assert len(lines) == 4
 
 
 def test_an_empty_split_names_its_sources_and_the_fix(root):
@@ -204,7 +216,7 @@ def test_the_embedded_world_fills_every_file_but_the_comparisons(tmp_path):
         (lambda s: s["sources"][1].update(format="xml"), "sources.1", "'auto', 'jsonl', 'json', 'csv'"),
         (lambda s: s["sources"][1].update(kind="web"), "sources.1", "'world', 'file', 'hub'"),
         (lambda s: s["sources"][1].update(colour=1), "sources.1", "unknown key"),
-        (lambda s: s["sources"][1].pop("limit"), "sources.1", "missing"),
+        (lambda s: s["sources"][1].pop("format"), "sources.1", "missing"),
         (lambda s: s["sources"][1].update(columns={"promt": "a"}), "sources.1", "'prompt'"),
         (lambda s: s["sources"][1].update(splits=["train"]), "sources.1", "'sft', 'reward_model'"),
         (lambda s: s["sources"][1].update(splits=[]), "sources.1", "splits is empty"),

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,13 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from rlhf.evaluation import policy_measures
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.models import loading
-from rlhf.params.base import ParamsError, parse
+from rlhf.params.base import ParamsError, load, parse
+from rlhf.params.collect_prompts import WorldSource
 from rlhf.params.evaluate import Evaluate
 from rlhf.params.rounds import Round
-from rlhf.records import records
+from rlhf.records import data_card, records
+from rlhf.records.types import Prompt, Sample
+from rlhf.runtime import outputs
 from rlhf.sampling import rollouts
 from rlhf.tokens import chat, tokenizer
 from rlhf.world.asking import tasks
@@ -59,7 +63,10 @@ def build(root: Path, with_task: bool) -> None:
     records.write(source / "prompts.test.jsonl", prompts[:24])
     records.write(source / "prompts.validation.jsonl", prompts[24:])
     texts = [prompt["messages"][-1]["content"] for prompt in prompts]
-    records.write(source / "documents.validation.jsonl", [{"text": text, "source": "world"} for text in texts * 2])
+    records.write(
+        source / "documents.validation.jsonl",
+        [{"kind": "document", "text": text, "source": "world"} for text in texts * 2],
+    )
     trained = tokenizer.train(texts, 400, 256)
     for number, name in enumerate(("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2", "judge", "reward_model/r2")):
         if name == "sft":
@@ -69,14 +76,40 @@ def build(root: Path, with_task: bool) -> None:
     (root / "params.yaml").write_text("")
     YAML().dump(PARAMS, root / "params.yaml")
     own = {"accuracy": 0.7, "pairs": 50, "longer_preferred_by_model": 0.6, "longer_chosen_by_labelers": 0.5}
-    (root / "metrics/plots/ppo").mkdir(parents=True)
-    (root / "metrics/judge.json").write_text(json.dumps({"judge": own}))
-    (root / "metrics/plots/ppo/r2.csv").write_text("step,kl,score\n1,0.0,0.1\n2,0.3,0.4\n")
+    own |= {"tfidf_accuracy": 0.6, "training_prompts": 20}
+    outputs.write_metrics(root, "judge", own)
+    write_history(root, own)
+
+
+def write_history(root: Path, reward_model: dict) -> None:
+    """Write what the stages before say of the training of the last round."""
+    point = {"step": 1, "kl": 0.1, "score": 0.2, "score_std": 0.5, "completion_tokens": 4.0, "kl_coef": 0.1}
+    outputs.write_metrics(root, "pretrain", {"parameters": 12345, "tokens": 678})
+    outputs.write_metrics(root, "sft", {"demonstrations": 9, "kept_epoch": 1, "validation_loss": 2.0})
+    outputs.write_metrics(root, "collect_comparisons/r2", {"answers": 40, "mean_answers_a_prompt": 4.0, "labelers": 3})
+    outputs.write_metrics(root, "reward_model/r2", reward_model | {"by_category": {}})
+    outputs.write_metrics(root, "ppo/r2", {"episodes": 64, "prompts": 32, "score": 0.2, "kl": 0.1})
+    outputs.write_curve(root, "ppo/r2", [point, point | {"step": 2, "score": 0.4}])
+    for stage in ("pretrain", "sft"):
+        outputs.write_curve(root, stage, [{"step": 1, "loss": 2.5, "validation_loss": 2.0}])
+    outputs.write_curve(root, "reward_model/r2", [{"step": 1, "loss": 0.7, "accuracy": 0.5}])
+    source = WorldSource(
+        name="world", kind="world", seed=1, documents=1, prompts=1, facts="seen", copy_probes=0, use=["prompts"],
+        splits=["test"],
+    )  # fmt: skip
+    card = data_card.render({}, {"world": 3}, {"world": Counter()}, [source])
+    (root / "data/collect_prompts/data_card.md").write_text(card)
 
 
 def _prompt(rng: random.Random, index: int, with_task: bool) -> dict:
     task, messages, category = tasks.draw(rng, "seen")
-    prompt = {"id": f"p{index}", "messages": messages, "category": category, "language": task["language"]}
+    prompt = {
+        "kind": "prompt",
+        "id": f"p{index}",
+        "messages": messages,
+        "category": category,
+        "language": task["language"],
+    }
     return prompt | {"user": "u", "source": "world"} | ({"task": task} if with_task else {})
 
 
@@ -121,7 +154,7 @@ def test_evaluate_writes_its_report_samples_metrics_and_plots(root):
         assert (root / "data/evaluate" / name).stat().st_size > 1000
     for name in ("win_rates.svg", "reward_vs_kl.svg", "evaluate/win_rates.csv", "evaluate/slices.csv"):
         assert (root / "metrics/plots" / name).is_file()
-    samples = records.read(root / "data/evaluate/samples.jsonl")
+    samples = records.read(root / "data/evaluate/samples.jsonl", Sample)
     assert len(samples) == 24
     assert set(samples[0]["answers"]["ppo_greedy"]) >= {"text", "gold", "strict", "judge", "reward_model", "criteria"}
 
@@ -131,7 +164,7 @@ def test_a_second_run_and_another_file_order_write_the_same_bytes(root, tmp_path
     shutil.copytree(root, again)
     shutil.rmtree(again / "data/evaluate")
     file = again / "data/collect_prompts/prompts.test.jsonl"
-    records.write(file, reversed(records.read(file)))
+    records.write(file, reversed(records.read(file, Prompt)))
     evaluate.main(again)
     assert digests(again) == digests(root)
 
@@ -147,6 +180,41 @@ def test_kl_to_itself_is_zero_and_a_policy_against_itself_wins_half(root, tmp_pa
     assert found["win_rate"]["ppo_vs_sft_greedy"] == {"high": 0.5, "low": 0.5, "mean": 0.5}
     assert found["document_loss"]["ppo"] == found["document_loss"]["sft"]
     assert found["kl_per_answer"]["feedme"] > 0
+
+
+def test_kl_is_told_an_answer_and_a_token_of_it(root):
+    """The EOS of an answer that ended is one of its tokens."""
+    found = json.loads((root / "metrics/evaluate.json").read_text())["evaluate"]
+    samples = records.read(root / "data/evaluate/samples.jsonl", Sample)
+    for policy in ("base", "feedme", "ppo_r1", "ppo", "best_of_2"):
+        answers = [sample["answers"][f"{policy}_sampled"] for sample in samples]
+        tokens = sum(answer["num_tokens"] + answer["ended"] for answer in answers)
+        assert tokens > 2 * len(answers)
+        expected = found["kl_per_answer"][policy] * len(answers) / tokens
+        assert found["kl_per_token"][policy] == pytest.approx(expected, abs=2e-6)
+
+
+def test_the_best_temperatures_answers_are_drawn_at_that_temperature(root, tmp_path):
+    """Under a threshold that makes all answers tie the lowest temperature is best: neither greedy nor 1, as here."""
+    again = tmp_path / "again"
+    shutil.copytree(root, again)
+    ties = {"gold": 1.0, "judge": 1000.0}
+    with open(again / "params.yaml", "w") as file:
+        YAML().dump(PARAMS | {"evaluate": SETTINGS | {"temperatures": [0.7, 1.0], "tie_threshold": ties}}, file)
+    evaluate.main(again)
+    found = json.loads((again / "metrics/evaluate.json").read_text())["evaluate"]
+    assert found["best_temperature"] == {"sft": 0.7, "ppo": 0.7}
+    samples = records.read(again / "data/evaluate/samples.jsonl", Sample)
+    params = load(again, evaluate.EvaluateInputs)
+    for name, folder in (("sft", "sft"), ("ppo", "ppo/r2")):
+        policy = policy_measures.Policy(name, *loading.load_policy(again / "data" / folder, params.runtime))
+        scorers = policy_measures.Scorers(None, None, params, Bootstrap(100, 0.95, 0))
+        drawn = {
+            temperature: [answer.text for answer in policy_measures.ask(policy, samples, temperature, scorers)]
+            for temperature in (0.7, 1.0)
+        }
+        assert [sample["answers"][f"{name}_best_temperature"]["text"] for sample in samples] == drawn[0.7]
+        assert drawn[0.7] != drawn[1.0]
 
 
 def test_without_tasks_the_judge_decides(tmp_path):
@@ -199,27 +267,27 @@ def test_best_of_n_picks_what_the_reward_model_likes_and_not_what_the_judge_does
     texts = {"1/p": "ax", "2/p": "aab", "3/p": "bbbb"}
     monkeypatch.setattr(
         rollouts,
-        "answer",
-        lambda *_, row_ids, **__: [rollouts.Answer(texts.get(i, "b"), [1, 2], True) for i in row_ids],
+        "respond",
+        lambda _, __, ___, row_ids, ____: [rollouts.Response(texts.get(i, "b"), [1, 2], True) for i in row_ids],
     )
     settings = SETTINGS | {"best_of_n": {"compare": [1, 3], "curve": [1], "curve_draws": 1, "curve_prompts": 1}}
     inputs = {key: value for key, value in PARAMS.items() if key != "tracking"} | {"evaluate": settings}
     params = parse(evaluate.EvaluateInputs, inputs, "")
-    jury = policy_measures.Jury(_Likes("a"), _Likes("b"), params, Bootstrap(100, 0.95, 0))
+    scorers = policy_measures.Scorers(_Likes("a"), _Likes("b"), params, Bootstrap(100, 0.95, 0))
     prompts = [{"id": "p", "messages": [{"role": "user", "content": "?"}]}]
-    picks, _ = policy_measures.best_of_n(policy_measures.Policy("sft", None, None), prompts, jury)
+    picks, _ = policy_measures.best_of_n(policy_measures.Policy("sft", None, None), prompts, scorers)
     assert [picks[1][0].text, picks[3][0].text] == ["ax", "aab"]
 
 
 def test_the_gold_labeler_is_asked_about_the_answer_given(root):
-    for sample in records.read(root / "data/evaluate/samples.jsonl")[:5]:
+    for sample in records.read(root / "data/evaluate/samples.jsonl", Sample)[:5]:
         answer = sample["answers"]["sft_sampled"]
         assert answer["gold"] == gold.score(sample["task"], answer["text"]).score
 
 
 def test_prompts_too_long_are_left_out_and_none_left_is_refused(root):
     file = root / "data/collect_prompts/prompts.test.jsonl"
-    prompts, trained = records.read(file), loading.load_tokenizer(root / "data/sft")
+    prompts, trained = records.read(file, Prompt), loading.load_tokenizer(root / "data/sft")
     lengths = sorted(len(chat.prompt_ids(trained, prompt["messages"])) for prompt in prompts)
     limit = lengths[len(lengths) // 2]
     kept = policy_measures.fit(prompts, [trained], limit, file)

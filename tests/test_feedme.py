@@ -15,6 +15,10 @@ def test_the_best_answer_has_the_best_mean_rank_and_the_first_of_equals_wins():
     def comparison(*rankings: list[int]) -> dict:
         labels = [{"labeler": "a", "ranks": ranks} for ranks in rankings]
         return {
+            "category": "chat",
+            "language": "en",
+            "user": "u",
+            "source": "toy",
             "id": "toy",
             "messages": [{"role": "user", "content": "?"}],
             "responses": ["x", "y", "z"],
@@ -22,8 +26,8 @@ def test_the_best_answer_has_the_best_mean_rank_and_the_first_of_equals_wins():
         }
 
     given = [comparison([2, 1, 3]), comparison([1, 2, 3], [3, 1, 2]), comparison([2, 1, 1])]
-    assert [record["response"] for record in feedme.best_answers(given)] == ["y", "y", "y"]
-    assert feedme.best_answers([comparison([1, 2, 3], [2, 1, 3])])[0]["response"] == "x"
+    assert [record["response"] for record in feedme.best_responses(given)] == ["y", "y", "y"]
+    assert feedme.best_responses([comparison([1, 2, 3], [2, 1, 3])])[0]["response"] == "x"
 
 
 def test_run_twice_it_writes_the_same_bytes(root, tokenizer, tmp_path):

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from rlhf.models import loading
-from rlhf.params.pretrain import Pretrain
+from rlhf.params.pretrain import Scratch
 from rlhf.tokens import chat
 from rlhf.training import language_modelling
 from stages import pretrain
 from tests import toys
 
 
-def params(**changes) -> Pretrain:
-    return toys.section(Pretrain, "pretrain", **changes)
+def params(**changes) -> Scratch:
+    return toys.section(Scratch, "pretrain", **changes)
 
 
 def test_run_twice_it_writes_the_same_bytes(root, tmp_path):

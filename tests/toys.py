@@ -9,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import read_yaml
 from rlhf.records import records
 from rlhf.tokens import chat
@@ -32,6 +33,13 @@ def gradients(model, parts):
         total += share.loss.item()
         measures.update(share.measures)
     return total, [weight.grad.clone() for weight in model.parameters() if weight.grad is not None], measures
+
+
+def targets(episodes, numbers):
+    """Return what an update learns from, with these numbers [B, R] as advantages and as returns."""
+    from rlhf.rl.updates import Targets
+
+    return Targets(episodes, numbers, numbers, [str(row) for row in range(len(numbers))])
 
 
 def runtime(dtype: str = "float32", attention: str = "eager"):
@@ -81,8 +89,7 @@ def reward_model(tokenizer, family: str = "llama", seed: int = 1, spread: float 
 
     torch.manual_seed(seed)
     made = config(tokenizer, family, initializer_range=spread, num_labels=1)
-    made.reward_activation, made.reward_pooling, made.reward_likelihood_coef = "identity", "last", 0.0
-    made.reward_shift, made.reward_gain = 0.0, 1.0
+    RewardMeaning(pooling="last", likelihood_coef=0.0).write_into(made)
     return AutoModelForSequenceClassification.from_config(made, attn_implementation="eager").eval()
 
 
@@ -96,15 +103,15 @@ def likes_to_end(model, tokenizer, bias: float = 4.5):
     return model
 
 
-def players(tokenizer, folder: Path, family: str = "llama"):
-    """Return random players of PPO; the reward model, saved to `folder`, is the value model's start."""
+def models(tokenizer, folder: Path, family: str = "llama"):
+    """Return random models of PPO; the reward model, saved to `folder`, is the value model's start."""
     from rlhf.models import loading
-    from rlhf.rl.experience import Players
+    from rlhf.rl.experience import Models
 
     judge = scorer(folder, reward_model(tokenizer, family), tokenizer)
     value_model = loading.load_classifier(folder, runtime())
     started = likes_to_end(policy(tokenizer, family), tokenizer)
-    return Players(started, value_model, policy(tokenizer, family, seed=5), judge, tokenizer)
+    return Models(started, value_model, policy(tokenizer, family, seed=5), judge, tokenizer)
 
 
 class KnownReward:
@@ -136,6 +143,7 @@ def scorer(folder: Path, model, tokenizer):
 
 def prompt(number: int, text: str) -> dict:
     return {
+        "kind": "prompt",
         "id": f"toy-{number}",
         "messages": [{"role": "user", "content": text}],
         "category": "other",
@@ -153,7 +161,10 @@ def prompts(count: int) -> list[dict]:
 
 def demonstrations(count: int) -> list[dict]:
     """Return demonstrations of repeating a word; the last is a dialogue of three turns under a system message."""
-    made = [record | {"response": WORDS[i % len(WORDS)] + " fox."} for i, record in enumerate(prompts(count))]
+    made = [
+        record | {"kind": "demonstration", "response": WORDS[i % len(WORDS)] + " fox."}
+        for i, record in enumerate(prompts(count))
+    ]
     turns = [("system", "Be brief."), ("user", "Say red."), ("assistant", "red fox."), ("user", "你好")]
     made[-1]["messages"] = [{"role": role, "content": content} for role, content in turns]
     return made
@@ -164,10 +175,11 @@ def comparisons(count: int) -> list[dict]:
     made = []
     for i, record in enumerate(prompts(count)):
         word, other = WORDS[i % len(WORDS)], WORDS[(i + 1) % len(WORDS)]
-        label = {"ranks": [1, 2, 3], "scores": [7.0, 4.0, 1.0]}
+        label = {"ranks": [1, 2, 3], "scores": [7.0, 4.0, 1.0], "scale": [1, 7]}
         labels = [{"labeler": f"labeler_{n}"} | label for n in range(1, 3 if i % 3 == 0 else 2)]
         responses = [f"{word} fox.", f"{other} fox.", "Nobody knows."]
-        made.append(record | {"responses": responses, "labels": labels, "gold": [1.0, 0.5, 0.0]})
+        answered = {"kind": "comparison", "responses": responses, "labels": labels, "gold": [1.0, 0.5, 0.0]}
+        made.append(record | answered)
     return made
 
 
@@ -189,6 +201,11 @@ def shrunken_params() -> dict[str, Any]:
     return whole
 
 
+def adopting(path: str) -> dict[str, Any]:
+    """Return the section `pretrain` of params that adopt the model folder at `path`."""
+    return {"source": "local", "path": path, "sequence_tokens": 16, "validation_tokens": 20000}
+
+
 def write_params(root: Path, content: dict[str, Any]) -> None:
     with open(root / "params.yaml", "w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump(content, file)
@@ -199,10 +216,10 @@ def root(path: Path) -> Path:
     source = path / "data/collect_prompts"
     source.mkdir(parents=True)
     write_params(path, shrunken_params())
-    documents = [{"text": text, "source": "toy"} for text in TEXTS]
+    documents = [{"kind": "document", "text": text, "source": "toy"} for text in TEXTS]
     records.write(source / "documents.train.jsonl", documents)
     records.write(source / "documents.validation.jsonl", documents[:8])
-    probes = [{"type": "last_word", "text": "Say red. Say", "expected": "red"}]
+    probes = [{"kind": "copy_probe", "type": "last_word", "text": "Say red. Say", "expected": "red"}]
     records.write(source / "copy_probes.jsonl", probes)
     records.write(source / "demonstrations.train.jsonl", demonstrations(8))
     records.write(source / "demonstrations.validation.jsonl", demonstrations(4))

@@ -18,12 +18,13 @@ from torch import nn
 from rlhf.models import loading, placement
 from rlhf.params.base import parse
 from rlhf.params.ppo import Ppo
-from rlhf.params.pretrain import Pretrain
+from rlhf.params.pretrain import Scratch
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.supervised import Supervised
 from rlhf.preferences import preference_training, rewards
 from rlhf.rl import experience
-from rlhf.rl.experience import Players
+from rlhf.rl.experience import Models
+from rlhf.rl.loop_state import Data
 from rlhf.runs import lineage
 from rlhf.runtime import distributed, failures, parallel
 from rlhf.sampling import rollouts
@@ -56,7 +57,7 @@ def ended(model: nn.Module, points: Iterator[dict]) -> dict[str, Any]:
 
 
 def pretraining(tokenizer, muon_momentum: float | None) -> dict[str, Any]:
-    chosen = toys.section(Pretrain, "pretrain", batch_size=5, copying_steps=1, muon_momentum=muon_momentum)
+    chosen = toys.section(Scratch, "pretrain", batch_size=5, copying_steps=1, muon_momentum=muon_momentum)
     rows = torch.randint(5, 300, (20, chosen.sequence_tokens), generator=torch.Generator().manual_seed(2))
     model = toys.policy(tokenizer, spread=0.05)
     return ended(model, pretrain.train(model, rows, chosen, RUNTIME, seed=1))
@@ -69,7 +70,7 @@ def sft(tokenizer) -> dict[str, Any]:
     training = supervised.encode(tokenizer, toys.demonstrations(7), chosen.max_tokens).examples
     held_out = supervised.encode(tokenizer, toys.demonstrations(4), chosen.max_tokens).examples
     model = toys.policy(tokenizer, "gpt2")
-    return ended(model, supervised.train(model, tokenizer.pad_token_id, training, held_out, chosen, RUNTIME, seed=1))
+    return ended(model, supervised.train(model, supervised.Data(training, held_out), chosen, RUNTIME, seed=1))
 
 
 def rewarding(tokenizer) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def rewarding(tokenizer) -> dict[str, Any]:
     chosen = toys.section(RewardModel, "reward_model")
     groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen)
     model = toys.reward_model(tokenizer)
-    return ended(model, preference_training.train(model, tokenizer.pad_token_id, groups, chosen, RUNTIME, seed=1))
+    return ended(model, preference_training.train(model, groups, chosen, RUNTIME, seed=1))
 
 
 def reinforcing(tokenizer, folder: Path) -> dict[str, Any]:
@@ -88,16 +89,18 @@ def reinforcing(tokenizer, folder: Path) -> dict[str, Any]:
     chosen = toys.section(Ppo, "ppo", **sizes, **kinds)
     started = toys.likes_to_end(toys.policy(tokenizer), tokenizer)
     value_model, scorer = loading.load_classifier(folder, RUNTIME), rewards.RewardScorer(folder, RUNTIME)
-    players = Players(started, value_model, toys.policy(tokenizer, seed=5), scorer, tokenizer)
+    models = Models(started, value_model, toys.policy(tokenizer, seed=5), scorer, tokenizer)
     prompts = ppo.tokenised(tokenizer, toys.prompts(8), chosen)
     text = torch.randint(5, 300, (9, 16), generator=torch.Generator().manual_seed(2))
-    seen = [experience.gather(players, prompts, chosen, RUNTIME, seed=3)]
-    found = ended(players.policy, ppo.train(players, prompts, text, chosen, RUNTIME, seed=1))
-    list(ppo.train(players, prompts, text, chosen, RUNTIME, seed=2))  # to its end, where the average replaces weights
-    seen.append(experience.gather(players, prompts, chosen, RUNTIME, seed=3))
+    seen = [experience.gather(models, prompts, chosen, RUNTIME, seed=3)]
+    found = ended(models.policy, ppo.train(models, Data(prompts, text), chosen, RUNTIME, seed=1))
+    list(
+        ppo.train(models, Data(prompts, text), chosen, RUNTIME, seed=2)
+    )  # to its end, where the average replaces weights
+    seen.append(experience.gather(models, prompts, chosen, RUNTIME, seed=3))
     tokens = [(one.ids, one.mask) for one in seen]
-    values = [weight.detach().clone() for weight in players.value_model.parameters()]
-    averages = [weight.detach().clone() for weight in players.policy.parameters()]
+    values = [weight.detach().clone() for weight in models.value_model.parameters()]
+    averages = [weight.detach().clone() for weight in models.policy.parameters()]
     return found | {"tokens": tokens, "seen": seen, "value weights": values, "averages": averages}
 
 
@@ -105,8 +108,8 @@ def sampling(tokenizer, folder: Path) -> dict[str, Any]:
     """What `collect_comparisons` and `evaluate` ask of models: answers, log-probabilities, scores, losses."""
     policy = toys.likes_to_end(toys.policy(tokenizer), tokenizer)
     messages = [record["messages"] for record in toys.prompts(7)]
-    limits = {"temperature": 1.0, "max_completion_tokens": 6, "seed": 1, "batch_size": 3}
-    answers = rollouts.answer(policy, tokenizer, messages, row_ids=[str(row) for row in range(7)], **limits)
+    drawn = rollouts.Sampling(temperature=1.0, max_completion_tokens=6, seed=1, batch_size=3)
+    answers = rollouts.respond(policy, tokenizer, messages, [str(row) for row in range(7)], drawn)
     ids = [answer.token_ids for answer in answers]
     found = rollouts.sequence_logprobs(policy, tokenizer, messages, ids, temperature=1.0, batch_size=3)
     scorer = rewards.RewardScorer(folder, RUNTIME)
@@ -119,7 +122,9 @@ def sampling(tokenizer, folder: Path) -> dict[str, Any]:
 def refused() -> str:
     """Return what every process says of a batch in whose last part alone the loss is not a number."""
     model = nn.Linear(1, 1)
-    parts = [lambda worth=worth: optimisation.Share(model.weight.sum() * worth) for worth in (1.0, float("nan"))]
+    parts = [
+        lambda worth=worth: optimisation.MicroBatchLoss(model.weight.sum() * worth) for worth in (1.0, float("nan"))
+    ]
     try:
         optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), parts, 1.0)
     except failures.NotFinite as error:
@@ -135,7 +140,7 @@ def unused_weights() -> list[torch.Tensor]:
     other = nn.Parameter(torch.ones(2))
     model.register_parameter("other", other)
     optimiser.add_param_group({"params": [other]})
-    parts = [lambda: optimisation.Share(model.weight.sum()), lambda: optimisation.Share(other.prod())]
+    parts = [lambda: optimisation.MicroBatchLoss(model.weight.sum()), lambda: optimisation.MicroBatchLoss(other.prod())]
     optimisation.step(model, optimiser, parts, 1e9)
     return [weight.detach() for weight in model.parameters()]
 
@@ -144,10 +149,10 @@ def break_down() -> None:
     """Fail in a part of one process while the others wait for its gradient."""
     model = nn.Linear(1, 1)
 
-    def part() -> optimisation.Share:
+    def part() -> optimisation.MicroBatchLoss:
         if distributed.number() == 1:
             raise RuntimeError("this part broke down")
-        return optimisation.Share(model.weight.sum())
+        return optimisation.MicroBatchLoss(model.weight.sum())
 
     optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), [part, part], 1.0)
 

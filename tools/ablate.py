@@ -5,9 +5,10 @@
     python -m tools.ablate ablations/*.yaml -j 2         through the queue, two at a time
     python -m tools.ablate ablations/*.yaml --table      only show those that have run
 
-An ablation is a file of changed keys, nested as in params.yaml, laid over it, or over the preset that the file names
-(preset: stiennon). Its name is the experiment's in `dvc exp show` and the parent run's in MLflow. All are checked
-before the first one runs; each runs in a copy, so that this folder stays as it is.
+An ablation is an overlay (rlhf/params/overlays.py): a file of changed keys, nested as in params.yaml or dotted, laid
+over it, or over the preset that the file names (preset: stiennon). Its name is the experiment's in `dvc exp show` and
+the parent run's in MLflow. All are checked before the first one runs; each runs in a copy, so that this folder stays as
+it is.
 """
 
 import argparse
@@ -21,18 +22,22 @@ from typing import Any, NamedTuple
 from rlhf.evaluation import statistics
 from rlhf.evaluation.verdicts import Judged
 from rlhf.params.base import ParamsError, read_yaml
-from rlhf.runs.flat import flatten
-from tools import check, presets
+from tools import presets
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
 INTERVALS = statistics.Bootstrap(resamples=2000, coverage=0.95, seed=0)
 SAMPLES = "data/evaluate/samples.jsonl"
 
 
+class Change(NamedTuple):
+    sign: str  # of `dvc exp run --set-param`: nothing sets, + adds a key that params.yaml does not have, ~ removes one
+    key: str  # dotted
+    value: Any
+
+
 class Ablation(NamedTuple):
     name: str
-    changes: dict[str, Any]  # dotted keys, what they are set to
-    added: frozenset[str]  # of them: keys that params.yaml does not have
+    changes: tuple[Change, ...]  # of params.yaml
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -60,30 +65,29 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 def read(root: Path, file: Path) -> Ablation:
     """Return an ablation. Raises ParamsError naming the file and all mistakes of what it would make of params.yaml."""
-    overlay = read_yaml(file)
+    preset, overlay = presets.read_overlay(file, needs_preset=False)
     current = read_yaml(root / "params.yaml")
-    preset = overlay.pop("preset", None)
     base = current if preset is None else read_yaml(presets.path_of(root, preset, f"{file}: preset"))
     if not overlay and preset is None:
         raise ParamsError(f"{file}: changes nothing; write the keys to change, nested as in params.yaml")
-    target = laid_over(base, overlay)
-    mistakes = check.mistakes_in(target, root)
-    if mistakes:
-        raise ParamsError("\n".join(mistake.replace("params.yaml", str(file), 1) for mistake in mistakes))
-    before, after = flatten(current), flatten(target)
-    changes = {key: value for key, value in after.items() if key not in before or before[key] != value}
+    changes = tuple(differences(current, presets.applied(root, file, base, overlay)))
     if not changes:
         raise ParamsError(f"{file}: params.yaml has these values already; change one, or choose another base")
-    return Ablation(file.stem, changes, frozenset(changes.keys() - before.keys()))
+    return Ablation(file.stem, changes)
 
 
-def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the overlay's keys; mappings are merged, everything else is replaced."""
-    merged = dict(base)
-    for key, value in overlay.items():
-        both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
-        merged[key] = laid_over(base[key], value) if both else value
-    return merged
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[Change]:
+    """Yield what is changed, added or removed to come from `before` to `after`."""
+    for key in [*before, *(key for key in after if key not in before)]:
+        place, old, new = f"{prefix}{key}", before.get(key), after.get(key)
+        if key not in after:
+            yield Change("~", place, None)
+        elif key not in before:
+            yield Change("+", place, new)
+        elif isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, f"{place}.")
+        elif old != new:
+            yield Change("", place, new)
 
 
 def commands(ablations: list[Ablation], queue: bool, jobs: int) -> Iterator[list[str]]:
@@ -98,9 +102,18 @@ def commands(ablations: list[Ablation], queue: bool, jobs: int) -> Iterator[list
 def command(ablation: Ablation, where: str) -> list[str]:
     """Return the `dvc exp run` of an ablation."""
     words = ["dvc", "exp", "run", where, "--force", "--name", ablation.name]
-    for key, value in ablation.changes.items():
-        words += ["--set-param", f"{'+' if key in ablation.added else ''}{key}={json.dumps(value)}"]
+    for sign, key, value in ablation.changes:
+        words += ["--set-param", f"{sign}{key}" if sign == "~" else f"{sign}{key}={_hydra(value)}"]
     return words
+
+
+def _hydra(value: Any) -> str:
+    """Return a value in the grammar of `--set-param`: JSON, but that keys of mappings stand without quotes."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_hydra(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_hydra, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def table(root: Path, ablations: list[Ablation]) -> Iterator[str]:
@@ -118,7 +131,7 @@ def table(root: Path, ablations: list[Ablation]) -> Iterator[str]:
         cells = [
             f"{_mean(found[name]):>12.3f}{difference(found[name], (baseline or found)[name]):>24}" for name in SHOWN
         ]
-        changed = ", ".join(f"{key}={value}" for key, value in list(ablation.changes.items())[:4])
+        changed = ", ".join(f"{key}={value}" for _, key, value in ablation.changes[:4])
         yield f"{ablation.name:<24}" + "".join(cells) + f"  {changed}"
 
 

@@ -2,8 +2,9 @@
 
     python -m tools.check [root]
 
-Prints every mistake with its path, its value and what is allowed, and exits with 2. It is the first command of each
-stage in dvc.yaml, so that a typo in `ppo` stops the first stage; it changes no output, so no stage depends on it.
+Prints every mistake with its path, its value and what is allowed, and exits with 2; else one line on what was read.
+It is the first command of each stage in dvc.yaml, where it is silent if all is well, so that a typo in `ppo` stops the
+first stage; it changes no output, so no stage depends on it.
 """
 
 import json
@@ -75,7 +76,23 @@ def main(arguments: list[str]) -> int:
         hint = lineage.way_back(root, stage)
         if hint:
             print(hint, file=sys.stderr)
+    if not mistakes and not stage:
+        print(in_a_line(root))
     return 2 if mistakes else 0
+
+
+def in_a_line(root: Path) -> str:
+    """Return what a params.yaml without mistakes asks for: the preset that it equals, if any, and its main choices."""
+    params: Any = parse(schema(), read_yaml(root / "params.yaml"), "")
+    text = (root / "params.yaml").read_bytes()
+    same = [path.stem for path in sorted((root / "presets").glob("*.yaml")) if path.read_bytes() == text]
+    base = params.pretrain
+    model = f"'{base.shape}' from scratch" if base.source == "scratch" else f"{base.path}, adopted"
+    return (
+        f"params.yaml: fine; {f'preset {same[0]}' if same else 'values of your own'}; "
+        f"{len(params.collect_prompts.sources)} sources; rounds {', '.join(params.rounds)}; model {model}; "
+        f"on {params.runtime.device}"
+    )
 
 
 def _rounds_go_forward(params: Any) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
     python -m tools.summary [root]
 
-Reads metrics/*.json, and the MLflow store for the link to this very run. Writes nothing.
+Reads metrics/*.json, asks DVC whether they are of this state, and the MLflow store for the link to this very run.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from rlhf.params.base import Params, load
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs import lineage
+from rlhf.runs import changes, lineage
 
 Metrics = Mapping[str, Any]
 
@@ -31,7 +31,8 @@ def main(root: Path = Path(".")) -> int:
     last = list(load(root, SummaryInputs).rounds)[-1]
     evaluate, reward = _read(root, "evaluate"), _read(root, "reward_model", last)
     lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trust(evaluate, reward), ""]
-    print("\n".join([*lines, *places(root)]))
+    earlier = changes.in_a_line(root)
+    print("\n".join([*([earlier, ""] if earlier else []), *lines, *places(root)]))
     return 0
 
 
@@ -86,12 +87,17 @@ def trust(evaluate: Metrics, reward: Metrics) -> Iterator[str]:
 
 
 def places(root: Path) -> Iterator[str]:
-    """Yield where the report, the samples and the run in the MLflow UI are."""
-    yield f"report   {root / 'data/evaluate/report.html'}"
-    yield f"samples  {root / 'data/evaluate/samples.md'}"
+    """Yield where the report, the samples and the run in the MLflow UI are, or how to get them."""
+    folder = root / "data/evaluate"
+    if folder.exists():
+        yield f"report   {folder / 'report.html'}"
+        yield f"samples  {folder / 'samples.md'}"
+    else:
+        get = "`dvc repro` makes it, `dvc pull evaluate` fetches it where a DVC remote is set"
+        yield f"report   not here: {folder} holds it; {get}"
     settings = load(root, TrackingInputs).tracking
     if settings.enabled:
-        yield f"MLflow   {_link(root)}   (make ui serves it)"
+        yield f"MLflow   {_link(root)}"
 
 
 def _link(root: Path) -> str:
@@ -99,11 +105,15 @@ def _link(root: Path) -> str:
     from rlhf.runs import mlflow_store
 
     settings, home = load(root, TrackingInputs).tracking, mlflow_store.anchor(root)
+    uri = mlflow_store.resolve_uri(settings.uri, home)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return "has no run yet: stages record theirs in mlflow.db"
     client, experiment_id = mlflow_store.open_store(settings, home)
     md5 = lineage.locked_outs(root).get("evaluate", {}).get("data/evaluate")
     found = mlflow_store.runs_that_made(client, experiment_id, "data/evaluate", md5)
     run_id = found[0].data.tags["mlflow.parentRunId"] if found else None
-    return mlflow_store.link(mlflow_store.resolve_uri(settings.uri, home), experiment_id, run_id)
+    unknown = "" if found else "it knows no run of these figures; "
+    return f"{mlflow_store.link(uri, experiment_id, run_id)}   ({unknown}make ui serves it)"
 
 
 def _read(root: Path, stage: str, round: str | None = None) -> Metrics:

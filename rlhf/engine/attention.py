@@ -1,7 +1,8 @@
-"""Causal attention within each sequence of a stream, and rotary positions; gradients are written out.
+"""Causal attention over a stream of sequences (`spans`), and rotary positions; the gradients are written by hand.
 
-A layer's heads are gathered once into the order of its products, and what these find is gathered back once: on a CPU,
-calls and copies cost a small model more than the products do.
+Queries, keys and values [N C, width] of all heads are gathered once a layer, group by group, so that each group is one
+batched product [G heads, t, T]; its results are scattered back once. On a CPU, calls and copies cost a small model more
+than products do.
 """
 
 from collections.abc import Sequence

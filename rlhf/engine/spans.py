@@ -1,4 +1,8 @@
-"""Sequences end to end in one stream of tokens, without padding, and which of its tokens each of them reads."""
+"""Batches without padding: all real tokens in one row, and for attention, groups of sequences of like length.
+
+Two sequences of 3 and 5 tokens, padded to [2, 5], become a stream of 8; attention takes a group's sequences at once.
+In forked rows (a prompt and its K answers) every answer is a sequence that also reads the prompt's tokens.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -7,7 +7,7 @@ from rlhf.evaluation import statistics, verdicts
 from rlhf.evaluation.statistics import Bootstrap, Interval
 from rlhf.evaluation.verdicts import Judged, Key, WinRate
 from rlhf.params.evaluate import Evaluate
-from rlhf.records.records import Record
+from rlhf.records.types import Prompt
 
 SCORES = ("gold", "strict", "reward_model", "judge")
 SLICED = ("ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_feedme", "ppo_vs_feedme_greedy")
@@ -36,7 +36,7 @@ class Slice(NamedTuple):
 
 
 class Findings(NamedTuple):
-    prompts: Sequence[Record]
+    prompts: Sequence[Prompt]
     judged: Mapping[Key, Sequence[Judged]]
     win_rates: Sequence[WinRate]
     summaries: Mapping[Key, Summary]
@@ -87,13 +87,13 @@ def summary(judged: Sequence[Judged], bootstrap: Bootstrap) -> Summary:
         num_tokens=mean([answer.num_tokens for answer in judged]),
         repetition=sum(answer.repetition for answer in judged) / count,
         distinct=len({answer.text for answer in judged}) / count,
-        missing_eos=sum(not answer.finished for answer in judged) / count,
+        missing_eos=sum(not answer.ended for answer in judged) / count,
         empty=sum(not answer.text.strip() for answer in judged) / count,
     )
 
 
 def slices(
-    prompts: Sequence[Record],
+    prompts: Sequence[Prompt],
     judged: Mapping[Key, Sequence[Judged]],
     asked: Sequence[verdicts.Comparison],
     settings: Evaluate,

@@ -6,6 +6,7 @@ from typing import Any
 from rlhf.evaluation import report_tables as tables
 from rlhf.evaluation import report_words as words
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.history import History
 from rlhf.evaluation.report_page import Table
 
 HEAD = """---
@@ -42,7 +43,7 @@ those in the data card (`data/collect_prompts/data_card.md`), whose licences bin
 """
 
 
-def markdown(findings: Findings, policy: Mapping[str, Any]) -> str:
+def markdown(findings: Findings, history: History, policy: Mapping[str, Any]) -> str:
     """Return README.md for a folder of the policy; `policy` holds its folder and its number of parameters."""
     languages = sorted({str(prompt["language"]) for prompt in findings.prompts} & {"en", "zh"})
     head = HEAD.format(
@@ -54,7 +55,9 @@ def markdown(findings: Findings, policy: Mapping[str, Any]) -> str:
     )
     shown = (tables.win_rates(findings), tables.scores(findings), tables.shape(findings), tables.tax(findings))
     blocks = [_table(table) for table in shown if table.rows]
-    return "\n".join([head, *blocks, LIMITS, "## Artifacts\n", _table(tables.artifacts(findings))])
+    blocks += ["## Training\n", _table(tables.trained(history)), _table(tables.sources(history))]
+    blocks += [LIMITS, "## Artifacts\n", _table(tables.artifacts(findings))]
+    return "\n".join([head, *blocks])
 
 
 def _table(table: Table) -> str:

@@ -14,7 +14,7 @@ from rlhf.evaluation.verdicts import Comparison, Judged
 from rlhf.models import placement
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
-from rlhf.records.records import Record
+from rlhf.records.types import Prompt
 from rlhf.runtime import seeds
 from rlhf.sampling import rollouts
 from rlhf.tokens import chat
@@ -27,7 +27,7 @@ class Policy(NamedTuple):
     tokenizer: Any
 
 
-class Jury(NamedTuple):
+class Scorers(NamedTuple):
     """Who scores answers, and under which settings."""
 
     reward_model: RewardScorer
@@ -36,7 +36,7 @@ class Jury(NamedTuple):
     bootstrap: Bootstrap
 
 
-def fit(prompts: list[Record], tokenizers: Sequence[Any], max_tokens: int, file: Path) -> list[Record]:
+def fit(prompts: list[Prompt], tokenizers: Sequence[Any], max_tokens: int, file: Path) -> list[Prompt]:
     """Return the prompts of at most `max_tokens` under every tokenizer. Raises ValueError where none is left."""
     kept = [
         prompt
@@ -48,48 +48,50 @@ def fit(prompts: list[Record], tokenizers: Sequence[Any], max_tokens: int, file:
     return kept
 
 
-def drawn(prompts: list[Record], limit: int) -> list[Record]:
+def drawn(prompts: list[Prompt], limit: int) -> list[Prompt]:
     """Return at most `limit` prompts in a random order that neither the file nor the run's seed changes."""
     return sorted(prompts, key=lambda prompt: seeds.derive(0, "evaluate", prompt["id"]))[:limit]
 
 
 def ask(
-    policy: Policy, prompts: Sequence[Record], temperature: float, jury: Jury, draws: range = range(1)
-) -> list[rollouts.Answer]:
+    policy: Policy, prompts: Sequence[Prompt], temperature: float, scorers: Scorers, draws: range = range(1)
+) -> list[rollouts.Response]:
     """Return answers: all prompts for the first draw, then for the next; each draw of a policy has its own luck."""
-    params = jury.params
+    params = scorers.params
+    dialogues = [prompt["messages"] for _ in draws for prompt in prompts]
+    row_ids = [f"{draw}/{prompt['id']}" for draw in draws for prompt in prompts]
+    seed = seeds.derive(params.seed, "evaluate", policy.name, str(temperature))
+    limit, batch_size = params.evaluate.max_completion_tokens, params.evaluate.batch_size
+    sampling = rollouts.Sampling(temperature, limit, seed, batch_size)
     with placement.precision(params.runtime):
-        return rollouts.answer(
-            policy.model,
-            policy.tokenizer,
-            [prompt["messages"] for _ in draws for prompt in prompts],
-            temperature=temperature,
-            max_completion_tokens=params.evaluate.max_completion_tokens,
-            seed=seeds.derive(params.seed, "evaluate", policy.name, str(temperature)),
-            batch_size=params.evaluate.batch_size,
-            row_ids=[f"{draw}/{prompt['id']}" for draw in draws for prompt in prompts],
-        )
+        return rollouts.respond(policy.model, policy.tokenizer, dialogues, row_ids, sampling)
 
 
 def scored(
-    prompts: Sequence[Record], answers: Sequence[rollouts.Answer], jury: Jury, by_reward_model=True, by_judge=True
+    prompts: Sequence[Prompt],
+    answers: Sequence[rollouts.Response],
+    scorers: Scorers,
+    by_reward_model=True,
+    by_judge=True,
 ) -> list[Judged]:
     """Return the answers with their scores; where a prompt has no task, the judge decides and is always asked."""
-    reward_model = jury.reward_model if by_reward_model else None
-    judge = jury.judge if by_judge or any("task" not in prompt for prompt in prompts) else None
-    return verdicts.judge_answers(prompts, answers, reward_model, judge, jury.params.evaluate.scoring_batch_size)
+    reward_model = scorers.reward_model if by_reward_model else None
+    judge = scorers.judge if by_judge or any("task" not in prompt for prompt in prompts) else None
+    return verdicts.judge_answers(prompts, answers, reward_model, judge, scorers.params.evaluate.scoring_batch_size)
 
 
-def temperature_sweep(policy: Policy, prompts: list[Record], jury: Jury) -> list[dict[str, Any]]:
+def temperature_sweep(policy: Policy, prompts: list[Prompt], scorers: Scorers) -> list[dict[str, Any]]:
     """Return, for each temperature, the win rate on validation prompts against the same policy at temperature 1."""
-    settings, decoded = jury.params.evaluate, {}
+    settings, decoded = scorers.params.evaluate, {}
     for temperature in sorted({*settings.temperatures}):
-        answers = ask(policy, prompts, temperature, jury)
-        decoded[policy.name, str(temperature)] = scored(prompts, answers, jury, by_reward_model=False, by_judge=False)
+        answers = ask(policy, prompts, temperature, scorers)
+        decoded[policy.name, str(temperature)] = scored(
+            prompts, answers, scorers, by_reward_model=False, by_judge=False
+        )
     rows = []
     for (name, temperature), answers in decoded.items():
         question = Comparison("", (name, temperature), (name, "1.0"))
-        rate = verdicts.compare(question, decoded, settings.tie_threshold, jury.bootstrap).interval
+        rate = verdicts.compare(question, decoded, settings.tie_threshold, scorers.bootstrap).interval
         score = mean_verdict(answers)
         row = {
             "policy": name,
@@ -102,56 +104,58 @@ def temperature_sweep(policy: Policy, prompts: list[Record], jury: Jury) -> list
     return rows
 
 
-def best_of_n(sft: Policy, prompts: list[Record], jury: Jury) -> tuple[dict[int, list[Judged]], list[dict[str, Any]]]:
+def best_of_n(
+    sft: Policy, prompts: list[Prompt], scorers: Scorers
+) -> tuple[dict[int, list[Judged]], list[dict[str, Any]]]:
     """Return the answers that the reward model picks among n for every prompt, and the curve over n on some prompts.
 
     Draws of their own, so that no pick is the very answer that it is compared with.
     """
-    settings, batch_size = jury.params.evaluate.best_of_n, jury.params.evaluate.scoring_batch_size
-    answers = several_draws(sft, prompts, range(1, 1 + max(settings.compare)), jury)  # [n][prompts]
+    settings, batch_size = scorers.params.evaluate.best_of_n, scorers.params.evaluate.scoring_batch_size
+    answers = several_draws(sft, prompts, range(1, 1 + max(settings.compare)), scorers)  # [n][prompts]
     picks = {}
     for n in settings.compare:
         picked = [max(row[:n], key=lambda answer: answer.reward_model) for row in zip(*answers, strict=True)]
         texts = [answer.text for answer in picked]
-        judged = jury.judge.score_texts([prompt["messages"] for prompt in prompts], texts, batch_size)
+        judged = scorers.judge.score_texts([prompt["messages"] for prompt in prompts], texts, batch_size)
         picks[n] = [answer._replace(judge=score) for answer, score in zip(picked, judged, strict=True)]
     chosen = [prompt for prompt in prompts if "task" in prompt] or prompts
-    drawn_again = several_draws(sft, chosen[: settings.curve_prompts], range(100, 100 + settings.curve_draws), jury)
+    drawn_again = several_draws(sft, chosen[: settings.curve_prompts], range(100, 100 + settings.curve_draws), scorers)
     proxy = np.array([[answer.reward_model for answer in row] for row in drawn_again]).T  # [B, N]
     score = np.array([[answer.verdict for answer in row] for row in drawn_again]).T  # [B, N]
     curve = []
     for n in settings.curve:
-        found = statistics.mean_interval(statistics.best_of_n(proxy, score, n), jury.bootstrap)
+        found = statistics.mean_interval(statistics.best_of_n(proxy, score, n), scorers.bootstrap)
         rewards, oracle = statistics.best_of_n(proxy, proxy, n).mean(), statistics.best_of_n(score, score, n).mean()
         row = {"n": n, "kl": statistics.best_of_n_kl(n), "reward_model": float(rewards), "score": found.mean}
         curve.append({**row, "low": found.low, "high": found.high, "oracle": float(oracle)})
     return picks, curve
 
 
-def several_draws(policy: Policy, prompts: list[Record], draws: range, jury: Jury) -> list[list[Judged]]:
+def several_draws(policy: Policy, prompts: list[Prompt], draws: range, scorers: Scorers) -> list[list[Judged]]:
     """Return one list over the prompts for each draw: sampled answers, scored by the reward model and the verdict."""
-    answers = ask(policy, prompts, 1.0, jury, draws)
-    waiting = iter(scored([*prompts] * len(draws), answers, jury, by_judge=False))
+    answers = ask(policy, prompts, 1.0, scorers, draws)
+    waiting = iter(scored([*prompts] * len(draws), answers, scorers, by_judge=False))
     return [list(islice(waiting, len(prompts))) for _ in draws]
 
 
 def divergence(
-    policy: Policy, sft: Policy, prompts: list[Record], answers: list[rollouts.Answer], jury: Jury
+    policy: Policy, sft: Policy, prompts: list[Prompt], answers: list[rollouts.Response], scorers: Scorers
 ) -> tuple[Interval, float]:
     """Return KL(policy || SFT) on the policy's sampled answers: nats an answer with its interval, nats a token."""
-    differences = log_ratios(policy, sft, prompts, answers, jury)
+    differences = log_ratios(policy, sft, prompts, answers, scorers)
     num_tokens = sum(len(answer.token_ids) for answer in answers)
-    return statistics.mean_interval(differences, jury.bootstrap), sum(differences) / num_tokens
+    return statistics.mean_interval(differences, scorers.bootstrap), sum(differences) / num_tokens
 
 
 def log_ratios(
-    policy: Policy, sft: Policy, prompts: list[Record], answers: list[rollouts.Answer], jury: Jury
+    policy: Policy, sft: Policy, prompts: list[Prompt], answers: list[rollouts.Response], scorers: Scorers
 ) -> list[float]:
     """Return log policy(answer) - log SFT(answer) of each sampled answer; its mean estimates the KL, in nats."""
     messages, tokens = [prompt["messages"] for prompt in prompts], [answer.token_ids for answer in answers]
-    batch_size, totals = jury.params.evaluate.scoring_batch_size, []
+    batch_size, totals = scorers.params.evaluate.scoring_batch_size, []
     for model, tokenizer in (policy[1:], sft[1:]):
-        with placement.precision(jury.params.runtime):
+        with placement.precision(scorers.params.runtime):
             rows = rollouts.sequence_logprobs(
                 model, tokenizer, messages, tokens, temperature=1.0, batch_size=batch_size
             )
@@ -162,16 +166,16 @@ def log_ratios(
 def analytic(n: int, picked: list[Judged]) -> tuple[Interval, float]:
     """Return the KL of best-of-n, which needs no estimate: nats an answer, nats a token (EOS counted)."""
     nats = statistics.best_of_n_kl(n)
-    tokens = sum(answer.num_tokens + answer.finished for answer in picked) / len(picked)
+    tokens = sum(answer.num_tokens + answer.ended for answer in picked) / len(picked)
     return Interval(nats, nats, nats), nats / tokens
 
 
-def loss_on_documents(policy: Policy, texts: list[str], jury: Jury) -> float:
+def loss_on_documents(policy: Policy, texts: list[str], scorers: Scorers) -> float:
     """Return the loss on held-out pretraining text in nats per token: what a policy forgot is its alignment tax."""
-    settings = jury.params.evaluate
+    settings = scorers.params.evaluate
     stream = language_modelling.token_stream(policy.tokenizer, texts)[: settings.document_tokens]
     rows = language_modelling.sequences(stream, settings.sequence_tokens)
-    return language_modelling.mean_loss(policy.model, rows, settings.scoring_batch_size, jury.params.runtime)
+    return language_modelling.mean_loss(policy.model, rows, settings.scoring_batch_size, scorers.params.runtime)
 
 
 def mean_verdict(answers: Sequence[Judged]) -> float:

@@ -1,73 +1,105 @@
 """The evaluation in words, tables and plots: report.html, samples.md and the plots of the README."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from rlhf.evaluation import plots, verdicts
 from rlhf.evaluation import report_tables as tables
 from rlhf.evaluation import report_words as words
+from rlhf.evaluation.advice import advice
 from rlhf.evaluation.findings import Findings
-from rlhf.evaluation.plots import Bar, Line
-from rlhf.evaluation.report_page import Plots, Section, page
+from rlhf.evaluation.history import Curve, History, column
+from rlhf.evaluation.plots import SMALL, Bar, Frame, Line
+from rlhf.evaluation.report_page import Link, Links, Notes, Plots, Section, page
+from rlhf.evaluation.typography import number
 from rlhf.evaluation.verdicts import Judged
 
+GROUPS = (  # of the forest plot: heading and comparisons; best of n stands under its rivals
+    (
+        "PPO against SFT",
+        ["ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_sft_length_controlled"],
+    ),
+    ("PPO against cheaper rivals", ["ppo_vs_feedme", "ppo_vs_feedme_greedy", "ppo_vs_best_of_"]),
+    ("By the strict gold", ["strict_ppo_vs_sft", "strict_ppo_vs_sft_greedy", "strict_ppo_vs_feedme_greedy"]),
+    ("For scale", ["feedme_vs_sft", "sft_vs_base"]),
+)
+MEANS = 12  # independent points of a running mean
+LINKS = Links(
+    [
+        Link("samples.md", "data/evaluate/samples.md", "some test prompts with all answers, as text"),
+        Link("samples.jsonl", "data/evaluate/samples.jsonl", "every answer with its scores, a prompt a line"),
+        Link("../model_card/README.md", "data/model_card/README.md", "the last policy's model card"),
+        Link(
+            "../collect_prompts/data_card.md",
+            "data/collect_prompts/data_card.md",
+            "what the data is and what was dropped",
+        ),
+        Link("../../metrics/evaluate.json", "metrics/evaluate.json", "the figures of this page, for programs"),
+        Link("../../params.yaml", "params.yaml", "every setting; presets/ holds others"),
+    ]
+)
 
-def html(findings: Findings, ppo_curve: Sequence[dict[str, float]]) -> str:
-    """Return report.html. `ppo_curve` holds the last round's training curve (kl, score), or nothing."""
-    results = [Plots([win_rate_plot(findings)]), tables.win_rates(findings)]
-    distances = [tables.shape(findings), tables.tax(findings)]
-    optimised = [Plots([reward_plot(findings, ppo_curve), best_of_n_plot(findings)]), tables.best_of_n(findings)]
+
+def html(findings: Findings, history: History) -> str:
+    """Return report.html."""
     criteria = tables.criteria(findings)
+    notes = advice(findings, history)
+    curve = [Plots([reward_plot(findings, history), best_of_n_plot(findings)]), tables.best_of_n(findings)]
     sections = [
-        Section("Win rates", words.win_rate_text(findings), results),
+        Section(
+            "Win rates", words.win_rate_text(findings), [Plots([win_rate_plot(findings)]), tables.win_rates(findings)]
+        ),
+        *([Section("What to try next", words.ADVICE_TEXT, [Notes(notes)])] if notes else []),
+        Section("What was trained", "", [tables.trained(history), tables.sources(history)]),
+        Section("Training curves", words.TRAINING_TEXT, [Plots(training_plots(history), small=True)]),
+        Section(
+            "Reward model",
+            words.REWARD_MODEL_TEXT,
+            [tables.reward_models(findings, history), tables.by_category(history)],
+        ),
         Section("Scores", words.score_text(findings), [tables.scores(findings)]),
         *([Section("Criteria", words.CRITERIA_TEXT, [criteria])] if criteria.rows else []),
-        Section("KL, length, alignment tax", words.KL_TEXT, distances),
+        Section("KL, length, alignment tax", words.KL_TEXT, [tables.shape(findings), tables.tax(findings)]),
         Section("Where it helps", words.SLICE_TEXT, tables.slices(findings)),
-        Section("Reward against KL", words.CURVE_TEXT, optimised),
+        Section("Reward against KL", words.CURVE_TEXT, curve),
         Section("Temperatures", words.SWEEP_TEXT, [tables.temperatures(findings)]),
-        Section("Artifacts", words.ARTIFACTS_TEXT, [tables.artifacts(findings)]),
+        Section("Files and runs", words.FILES_TEXT, [LINKS, tables.artifacts(findings)]),
     ]
     return page("Evaluation of RLHF", words.headline(findings), words.lead(findings), sections, _samples(findings))
 
 
 def win_rate_plot(findings: Findings) -> str:
     """Return the forest plot of the main comparisons, for the report and the README."""
-    best_of = [rate.comparison.name for rate in findings.win_rates if rate.comparison.name.startswith("ppo_vs_best_of")]
-    groups = [
-        (
-            "PPO against SFT",
-            ["ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_sft_length_controlled"],
-        ),
-        ("PPO against cheaper rivals", ["ppo_vs_feedme", "ppo_vs_feedme_greedy", *best_of]),
-        ("By the strict gold", ["strict_ppo_vs_sft", "strict_ppo_vs_sft_greedy", "strict_ppo_vs_feedme_greedy"]),
-        ("For scale", ["feedme_vs_sft", "sft_vs_base"]),
-    ]
     drawn = []
-    for heading, names in groups:
-        rates = [rate for rate in map(findings.win_rate, names) if rate]
-        if rates:
-            drawn.append((heading, [Bar(words.label(rate, heading), *rate.interval) for rate in rates]))
-    axis = (
-        f"share of {len(findings.prompts):,} held-out prompts won, ties half; {findings.settings.coverage:.0%} interval"
-    )
+    for heading, names in GROUPS:
+        asked = [rate for name in names for rate in findings.win_rates if _is_named(rate.comparison.name, name)]
+        bars = [Bar(words.label(rate.comparison, heading), rate.interval) for rate in asked]
+        drawn += [(heading, bars)] if bars else []
+    prompts, coverage = number(len(findings.prompts), 0), f"{findings.settings.coverage:.0%}"
+    axis = f"share of {prompts} held-out prompts won, ties half; {coverage} interval"
     return plots.forest(drawn, "How often does the first policy beat the second?", axis, "win_rates")
 
 
-def reward_plot(findings: Findings, ppo_curve: Sequence[dict[str, float]]) -> str:
-    """Return proxy reward against the square root of KL (Gao et al. 2022) for best-of-n and PPO's training."""
-    drawn = [
-        Line(
-            "best of n",
-            [row["kl"] ** 0.5 for row in findings.best_of_n],
-            [row["reward_model"] for row in findings.best_of_n],
-        )
-    ]
-    if ppo_curve:
-        ordered = sorted((max(row["kl"], 0.0) ** 0.5, row["score"]) for row in ppo_curve)
-        drawn.insert(0, Line("PPO while training", [kl for kl, _ in ordered], [reward for _, reward in ordered]))
-    title = "The reward that was optimised"
-    return plots.lines(drawn, title, "√KL to SFT (nats an answer)", "reward model's score", "reward_vs_kl")
+def _is_named(comparison: str, name: str) -> bool:
+    return comparison.startswith(name) if name.endswith("_") else comparison == name
+
+
+def reward_plot(findings: Findings, history: History) -> str:
+    """Return proxy reward against the square root of KL (Gao et al. 2022) for best-of-n and PPO's iterations."""
+    curve, best = history.curves["ppo"], findings.best_of_n
+    distance = [max(point["kl"], 0.0) ** 0.5 for point in curve]
+    low, high = _score_band(history)
+    ppo = Line("PPO, every iteration", distance, column(curve, "score")[1], low, high, f"iteration {len(curve)}")
+    picked = Line(
+        "best of n",
+        [row["kl"] ** 0.5 for row in best],
+        [row["reward_model"] for row in best],
+        end=f"n = {best[-1]['n']}",
+    )
+    frame = Frame("The reward that was optimised", "√KL to SFT (nats an answer)", "reward model's score")
+    return plots.lines([ppo, picked], frame, "reward_vs_kl")
 
 
 def best_of_n_plot(findings: Findings) -> str:
@@ -76,8 +108,52 @@ def best_of_n_plot(findings: Findings) -> str:
     n = [row["n"] for row in curve]
     gold = Line("picked by the reward model", n, *([row[name] for row in curve] for name in ("score", "low", "high")))
     oracle = Line("picked by the verdict (oracle)", n, [row["oracle"] for row in curve])
-    return plots.lines(
-        [gold, oracle], "Best of n answers of SFT", "n", f"mean {findings.decided_by}", "best_of_n", log_x=True
+    frame = Frame("Best of n answers of SFT", "n", f"mean {findings.decided_by}", log_x=True)
+    return plots.lines([gold, oracle], frame, "best_of_n")
+
+
+def training_plots(history: History) -> list[str]:
+    """Return PPO's reward, gold where it is known, KL and length an iteration, then the losses of the other stages."""
+    ppo, of = history.curves["ppo"], history.curves
+    steps, scores = column(ppo, "score")
+    drawn = [_small([Line("", steps, scores, *_score_band(history))], "PPO: reward model's score", "iteration")]
+    for name, title in (
+        ("gold", "PPO: gold of its rollouts"),
+        ("kl", "PPO: KL to SFT, nats an answer"),
+        ("completion_tokens", "PPO: tokens an answer"),
+    ):
+        steps, values = column(ppo, name)
+        drawn += [_small([Line("", steps, values)], title, "iteration")] if steps else []
+    held_out = Line("held out", *column(of["sft"], "validation_loss"))
+    drawn += [
+        _small([*_smoothed(of["reward_model"], "loss")], "Reward model: loss of its batches", "update"),
+        _small([*_smoothed(of["reward_model"], "accuracy")], "Reward model: accuracy on its batches", "update"),
+        _small([*_smoothed(of["sft"], "loss"), held_out], "SFT: loss, nats a token", "update"),
+    ]
+    if len(of["pretrain"]) > 1:
+        drawn.append(_small([*_smoothed(of["pretrain"], "loss")], "Base model: loss, nats a token", "update"))
+    return drawn
+
+
+def _small(series: Sequence[Line], title: str, x_label: str) -> str:
+    return plots.lines(series, Frame(title, x_label, "", size=SMALL), title)
+
+
+def _smoothed(curve: Curve, name: str) -> Iterator[Line]:
+    """Yield a column as it is, faint, and its running mean, each over the points around it."""
+    steps, values = column(curve, name)
+    width = max(1, len(values) // MEANS)
+    means = np.convolve(values, np.full(width, 1 / width), mode="valid").tolist()
+    yield Line("", steps, values, faint=True)
+    yield Line("training", steps[width // 2 :][: len(means)], means)
+
+
+def _score_band(history: History) -> tuple[list[float], list[float]]:
+    """Return the bounds of the mean score an iteration: two standard errors over its episodes."""
+    curve, episodes = history.curves["ppo"], history.metrics["ppo"]["episodes"] / len(history.curves["ppo"])
+    errors = [2 * point["score_std"] / episodes**0.5 for point in curve]
+    return tuple(
+        [point["score"] + sign * error for point, error in zip(curve, errors, strict=True)] for sign in (-1, 1)
     )
 
 
@@ -92,7 +168,7 @@ def samples_markdown(findings: Findings, chosen: Sequence[int]) -> str:
         parts += ["", f"| policy | {findings.decided_by} | answer |", "|---|---|---|"]
         for key in keys:
             answer = findings.judged[key][index]
-            cut = "" if answer.finished else " … (cut off)"
+            cut = "" if answer.ended else " … (cut off)"
             parts.append(f"| {words.called(*key)} | {answer.verdict:.2f} | {_cell(answer.text) or '(empty)'}{cut} |")
     return "\n".join(parts) + "\n"
 
@@ -124,7 +200,7 @@ def _samples(findings: Findings) -> dict[str, Any]:
 
 def _sample(answer: Judged) -> dict[str, Any]:
     scores = f"{answer.verdict:.2f}" if answer.strict is None else f"{answer.verdict:.2f} | {answer.strict:.2f}"
-    return {"text": answer.text, "score": round(answer.verdict, 4), "scores": scores, "finished": answer.finished}
+    return {"text": answer.text, "score": round(answer.verdict, 4), "scores": scores, "ended": answer.ended}
 
 
 def _one_line(text: str) -> str:

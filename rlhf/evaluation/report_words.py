@@ -1,19 +1,24 @@
 """The evaluation in words: headline, explanations, and how policies, decodings and numbers are called."""
 
-from rlhf.evaluation import verdicts
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.statistics import Interval
-from rlhf.evaluation.verdicts import Key, WinRate
+from rlhf.evaluation.typography import number, percent, percent_bounds, percent_interval
+from rlhf.evaluation.verdicts import Comparison, Key, WinRate
 
 NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO", "feedme": "FeedME"}
 DECODINGS = {"sampled": "sampled", "greedy": "greedy", "best_temperature": "best temperature"}
 
+MEASURES = {
+    "verdict": "", "strict": ", by the strict gold", "judge": ", by the judge",
+    "reward_model": ", by the reward model (the proxy)",
+}  # fmt: skip
+
 SHOWN: tuple[Key, ...] = (
-    ("sft", "greedy"),
     ("sft", "sampled"),
+    ("sft", "greedy"),
     ("feedme", "greedy"),
-    ("ppo", "greedy"),
     ("ppo", "sampled"),
+    ("ppo", "greedy"),
 )
 
 CRITERIA_TEXT = (
@@ -29,38 +34,70 @@ CURVE_TEXT = (
     "What over-optimisation looks like: the reward model's score goes on rising while the verdict falls. Best-of-n is "
     "the unbiased estimate from the answers drawn for each prompt; the oracle picks by the verdict itself."
 )
-ARTIFACTS_TEXT = (
-    "Bytes are versioned by DVC and runs are recorded by MLflow: python -m tools.where names the run, the data, the params "
-    "and the code commit behind each of these."
+ADVICE_TEXT = (
+    "Rules read the figures of this page: each says what it saw, and which setting of params.yaml may help. They suggest, "
+    "they have not measured: turn one with dvc exp run -S, and compare."
+)
+TRAINING_TEXT = (
+    "Each iteration's means over its episodes, with two standard errors around the reward; of the other stages every batch, "
+    "faint, and a running mean. The loss of a held-out set is measured once an epoch."
+)
+REWARD_MODEL_TEXT = (
+    "The reward model is what PPO climbs; the judge was trained apart, on comparisons set aside for it. Both are measured on "
+    "pairs that they were not trained on, beside a bag of words (TF-IDF), which knows nothing but length and phrases, and "
+    "beside the labelers' agreement with one another, which bounds what can be learned."
+)
+FILES_TEXT = (
+    "The files lie in the repository beside this page. Bytes are versioned by DVC, runs by MLflow: make ui opens it, and "
+    "python -m tools.where data/ppo/r1 names the run, the data, the params and the code commit behind a path."
 )
 SWEEP_TEXT = "On validation prompts: win rate of each temperature against the same policy at temperature 1."
 
 
 def headline(findings: Findings) -> str:
     """Return the result in one sentence; an interval across one half is no result."""
-    mean, low, high = certain(findings, "ppo_vs_sft").interval
-    claim = "RLHF helped" if low > 0.5 else "RLHF made answers worse" if high < 0.5 else "No difference was shown"
-    interval = f"{findings.settings.coverage:.0%} interval {percent_range(low, high)}"
-    return f"{claim}: PPO beats SFT on {mean:.0%} of {len(findings.prompts):,} held-out prompts ({interval})"
+    rate = certain(findings, "ppo_vs_sft").interval
+    interval = f"{findings.settings.coverage:.0%} interval {percent_bounds(rate)}"
+    against = (
+        f"PPO beats SFT on {percent(rate.mean)} of {number(len(findings.prompts), 0)} held-out prompts ({interval})"
+    )
+    return f"{claim(rate, certain(findings, 'ppo_vs_sft_greedy').interval)}: {against}"
+
+
+def claim(sampled: Interval, greedy: Interval) -> str:
+    """Return what PPO did to the answers, sampled and greedy: where the two differ, both are said."""
+    if sampled.low == sampled.high == greedy.low == greedy.high == 0.5:
+        return "Nothing can be compared, all answers score alike"
+    done = {1: "helped", 0: "made no difference that was shown", -1: "made answers worse"}
+    ways = [1 if rate.low > 0.5 else -1 if rate.high < 0.5 else 0 for rate in (sampled, greedy)]
+    if ways == [0, 0]:
+        return "No difference was shown"
+    if ways[0] == ways[1]:
+        return f"RLHF {done[ways[0]]}"
+    return f"Sampled, RLHF {done[ways[0]]}; greedy, it {done[ways[1]]}"
 
 
 def lead(findings: Findings) -> list[str]:
     """Return the paragraphs below the headline: the controls, who decided, what could have been seen at all."""
-    greedy, best = certain(findings, "ppo_vs_sft_greedy"), certain(findings, "ppo_vs_sft_best_temperature")
-    feedme, controlled = certain(findings, "ppo_vs_feedme"), certain(findings, "ppo_vs_sft_length_controlled")
+
+    def spoken(name: str) -> str:
+        return percent_interval(certain(findings, name).interval)
+
     best_of = [rate for rate in findings.win_rates if rate.comparison.name.startswith("ppo_vs_best_of_")]
-    strict = findings.win_rate("strict_ppo_vs_sft_greedy")
+    best = findings.best_temperature
     controls = (
-        f"Both sides sampled at temperature 1. Greedy against greedy it is {spoken(greedy)}; each at the temperature "
-        f"that suits it best (chosen on validation prompts: SFT {findings.best_temperature['sft']:g}, "
-        f"PPO {findings.best_temperature['ppo']:g}) {spoken(best)}; "
-        f"between answers of equal length {spoken(controlled)}."
+        f"Both sides sampled at temperature 1. Greedy against greedy it is {spoken('ppo_vs_sft_greedy')}; each at the temperature "
+        f"that suits it best (chosen on validation prompts: SFT {best['sft']:g}, PPO {best['ppo']:g}) "
+        f"{spoken('ppo_vs_sft_best_temperature')}; between answers of equal length {spoken('ppo_vs_sft_length_controlled')}."
     )
-    rivals = f"Against cheaper rivals, PPO wins {spoken(feedme)} over FeedME"
-    rivals += "".join(f" and {spoken(rate)} over {called(rate.comparison.second[0])}" for rate in best_of) + "."
+    rivals = f"Against cheaper rivals, PPO wins {spoken('ppo_vs_feedme')} over FeedME"
+    for rate in best_of:
+        rivals += f" and {percent_interval(rate.interval)} over {called(rate.comparison.second[0])}"
+    strict = findings.win_rate("strict_ppo_vs_sft_greedy")
     if strict:
-        rivals += f" Under the strict gold (an invented fact, wrong name or repeat scores 0), greedy: {spoken(strict)}."
-    return [controls, rivals, f"{decider(findings)} {detectable(findings)}"]
+        rivals += ". Under the strict gold (an invented fact, wrong name or repeat scores 0), greedy: "
+        rivals += percent_interval(strict.interval)
+    return [controls, f"{rivals}.", f"{decider(findings)} {detectable(findings)}"]
 
 
 def win_rate_text(findings: Findings) -> str:
@@ -83,8 +120,8 @@ def decider(findings: Findings) -> str:
     own = findings.judge
     judge = (
         f"the judge, a reward model trained on comparisons set aside for it: it agrees with labelers on "
-        f"{own['accuracy']:.0%} of {own['pairs']:,} held-out pairs and prefers the longer answer in "
-        f"{own['longer_preferred_by_model']:.0%} of them (labelers: {own['longer_chosen_by_labelers']:.0%})"
+        f"{percent(own['accuracy'])} of {number(own['pairs'], 0)} held-out pairs and prefers the longer answer in "
+        f"{percent(own['longer_preferred_by_model'])} of them (labelers: {percent(own['longer_chosen_by_labelers'])})"
     )
     if findings.decided_by == "gold":
         return f"The embedded world's gold labeler decides, which no model has seen. Its second opinion is {judge}."
@@ -94,8 +131,9 @@ def decider(findings: Findings) -> str:
 
 
 def detectable(findings: Findings) -> str:
+    points = number(100 * findings.detectable, 1)
     return (
-        f"With {len(findings.prompts):,} prompts, a win rate {findings.detectable * 100:.1f} points away from one half is seen with "
+        f"With {number(len(findings.prompts), 0)} prompts, a win rate {points} points away from one half is seen with "
         "80% power; smaller differences may be missed."
     )
 
@@ -107,21 +145,6 @@ def certain(findings: Findings, name: str) -> WinRate:
     return found
 
 
-def spoken(found: WinRate) -> str:
-    return f"{found.interval.mean:.0%} ({percent_range(*found.interval[1:])})"
-
-
-def percent_range(low: float, high: float, decimals: int = 0) -> str:
-    return f"{low * 100:.{decimals}f}–{high * 100:.{decimals}f}%"
-
-
-def with_bounds(interval: Interval | None) -> str:
-    if interval is None:
-        return "–"
-    exact = interval.low == interval.high
-    return f"{interval.mean:.2f}" if exact else f"{interval.mean:.2f} ({interval.low:.2f}–{interval.high:.2f})"
-
-
 def called(policy: str, decoding: str | None = None) -> str:
     if policy.startswith("best_of_"):
         title = f"best of {policy.removeprefix('best_of_')}"
@@ -131,20 +154,23 @@ def called(policy: str, decoding: str | None = None) -> str:
     return f"{title}, {DECODINGS[decoding]}" if decoding else title
 
 
-def decoding(asked: verdicts.Comparison) -> str:
-    first, second = DECODINGS[asked.first[1]], DECODINGS[asked.second[1]]
-    return f"both {first}" if first == second else f"{first} against {second}"
+def pair(asked: Comparison) -> str:
+    return f"{called(asked.first[0])} against {called(asked.second[0])}"
 
 
-def question(name: str) -> str:
-    first, second = name.removesuffix("_greedy").split("_vs_")
-    return f"{called(first)} against {called(second)}, {'greedy' if name.endswith('_greedy') else 'sampled'}"
+def condition(asked: Comparison) -> str:
+    """Return what is held equal, and what decides if it is not the verdict."""
+    return f"{', at equal length' if asked.length_controlled else ''}{MEASURES[asked.measure]}"
 
 
-def label(rate: WinRate, heading: str) -> str:
-    asked = rate.comparison
+def question(asked: Comparison) -> str:
+    """Return a comparison in words: who against whom, the decoding, and under which condition."""
+    return f"{pair(asked)}, {DECODINGS[asked.first[1]]}{condition(asked)}"
+
+
+def label(asked: Comparison, heading: str) -> str:
+    """Return a comparison without what the heading above it says."""
+    text = question(asked).removesuffix(MEASURES["strict"])
     if heading == "PPO against SFT":
-        return "length-controlled, sampled" if asked.length_controlled else f"both {DECODINGS[asked.first[1]]}"
-    second = called(asked.second[0])
-    names = second if heading == "PPO against cheaper rivals" else f"{called(asked.first[0])} against {second}"
-    return f"{names}, {'greedy' if asked.first[1] == 'greedy' else 'sampled'}"
+        return text.removeprefix("PPO against SFT, ")
+    return text.removeprefix("PPO against ") if heading.startswith("PPO") else text

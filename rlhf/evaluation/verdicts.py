@@ -12,8 +12,8 @@ from rlhf.evaluation import statistics
 from rlhf.evaluation.statistics import Array, Bootstrap, Interval
 from rlhf.params.evaluate import TieThreshold
 from rlhf.preferences.rewards import RewardScorer
-from rlhf.records.records import Record
-from rlhf.sampling.rollouts import Answer
+from rlhf.records.types import Prompt
+from rlhf.sampling.rollouts import Response
 from rlhf.world.grading import gold
 
 MEASURES = ("verdict", "strict", "judge", "reward_model")
@@ -28,7 +28,7 @@ class Judged(NamedTuple):
 
     text: str
     num_tokens: int  # without EOS
-    finished: bool
+    ended: bool  # with EOS
     repetition: float  # share of token pairs used before
     reward_model: float | None
     judge: float | None
@@ -60,8 +60,8 @@ class WinRate(NamedTuple):
 
 
 def judge_answers(
-    prompts: Sequence[Record],
-    answers: Sequence[Answer],
+    prompts: Sequence[Prompt],
+    answers: Sequence[Response],
     reward_model: RewardScorer | None,
     judge: RewardScorer | None,
     batch_size: int,
@@ -74,13 +74,13 @@ def judge_answers(
     )
     judged = []
     for prompt, answer, reward, judgement in zip(prompts, answers, rewards, judgements, strict=True):
-        tokens = answer.token_ids[:-1] if answer.finished else answer.token_ids
+        tokens = answer.token_ids[:-1] if answer.ended else answer.token_ids
         scored = gold.score(prompt["task"], answer.text) if "task" in prompt else None
         strict = float(gold.strict(prompt["task"], answer.text)) if "task" in prompt else None
         score, criteria = (float(scored.score), dict(scored.criteria)) if scored else (None, None)
         repeated = statistics.repetition(tokens)
         judged.append(
-            Judged(answer.text, len(tokens), answer.finished, repeated, reward, judgement, score, strict, criteria)
+            Judged(answer.text, len(tokens), answer.ended, repeated, reward, judgement, score, strict, criteria)
         )
     return judged
 
@@ -141,7 +141,7 @@ def questions(earlier_rounds: Sequence[str], best_of: Sequence[int]) -> list[Com
     return asked
 
 
-def slices(prompts: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
+def slices(prompts: Sequence[Prompt]) -> dict[str, dict[str, list[int]]]:
     """Return, for each way to divide the prompts, the indices of each part's prompts."""
     parts: dict[str, dict[str, list[int]]] = {"category": {}, "language": {}, "kind": {}, "turns": {}}
     for index, prompt in enumerate(prompts):
@@ -152,6 +152,6 @@ def slices(prompts: Sequence[Record]) -> dict[str, dict[str, list[int]]]:
     return {division: dict(sorted(found.items())) for division, found in parts.items()}
 
 
-def kind(prompt: Record) -> str:
+def kind(prompt: Prompt) -> str:
     """Return the kind of task (harmful, look_alike, ...) of a prompt of the embedded world, else its category."""
     return prompt["task"]["kind"] if "task" in prompt else prompt["category"]

@@ -21,8 +21,8 @@ def hidden_states(
     """
     if lean.supports(model):
         return lean.hidden_states(model, ids, positions, segments, wanted, kind == "forked")
-    seen = segments if kind == "plain" else segment_attention(segments, torch.float32, kind == "forked")
-    hidden = model.base_model(input_ids=ids, attention_mask=seen, position_ids=positions, use_cache=False)
+    readable = segments if kind == "plain" else segment_attention(segments, torch.float32, kind == "forked")
+    hidden = model.base_model(input_ids=ids, attention_mask=readable, position_ids=positions, use_cache=False)
     return hidden.last_hidden_state[wanted]
 
 

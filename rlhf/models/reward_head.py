@@ -5,13 +5,42 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from rlhf.engine import logprobs
 from rlhf.models.forward import completion_states, hidden_states, spread, tied_head
 from rlhf.models.loading import load_classifier
 from rlhf.params.runtime import Runtime
 from rlhf.tokens.batching import Forked, position_ids, predecessors
+
+
+class RewardMeaning(NamedTuple):
+    """How a score is read off a reward model; its folder's config.json keeps it.
+
+    raw = scalar pooled over the answer + likelihood_coef * the answer's mean log-likelihood (`sequence_rewards`)
+    score = (activation(raw) - shift) * gain
+    """
+
+    pooling: str  # "last" | "mean"
+    likelihood_coef: float
+    activation: str = "identity"  # | "sigmoid", of direct scores
+    shift: float = 0.0  # mean of the activated scores of the demonstrations (Ouyang et al. 2022, App. C.2)
+    gain: float = 1.0
+
+    @classmethod
+    def of(cls, config: PretrainedConfig) -> "RewardMeaning":
+        """Return what a folder's config says."""
+        return cls(*(getattr(config, f"reward_{name}") for name in cls._fields))
+
+    def write_into(self, config: PretrainedConfig) -> None:
+        """Put it into a config, which is saved with the model."""
+        for name, value in self._asdict().items():
+            setattr(config, f"reward_{name}", value)
+
+    def scores(self, raw: Tensor) -> Tensor:
+        """Return scores of raw rewards, of any shape."""
+        activated = raw.sigmoid() if self.activation == "sigmoid" else raw
+        return (activated - self.shift) * self.gain
 
 
 def new_reward_model(path: Path | str, runtime: Runtime, generator: torch.Generator) -> PreTrainedModel:
@@ -47,7 +76,7 @@ def sequence_rewards(
     pooling: str = "last",
     likelihood_coef: float = 0.0,
 ) -> Tensor:
-    """Return the raw reward of each row's answer: [B, T] -> [B]; not yet shifted: see `rewards.RewardScorer`.
+    """Return the raw reward of each row's answer: [B, T] -> [B]; not yet a score: see `RewardMeaning`.
 
     An answer is the `num_answer` [B] last real tokens (None: the last one). `pooling` takes the scalar at the last of
     them ("last") or the mean of theirs ("mean"); encoders have one of the whole sequence. To it comes likelihood_coef

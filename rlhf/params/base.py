@@ -1,20 +1,48 @@
 """Reading params.yaml into frozen, typed classes; every error names the full path, the value and what is allowed."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 
 class Params(BaseModel):
-    """One section of params.yaml. Unknown and missing keys, wrong types, NaN and infinity are errors; no defaults."""
+    """One section of params.yaml. Unknown and missing keys, wrong types, NaN and infinity are errors; no defaults.
+
+    A key that may be null may be left out, and is null then.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _what_is_left_out_is_null(cls, content: Any) -> Any:
+        if not isinstance(content, Mapping):
+            return content
+        may_be_null = [name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)]
+        return dict.fromkeys(may_be_null) | dict(content)
 
-SOURCE_KINDS = ("world", "file", "hub")  # pydantic names the kind of a source in a mistake's place; no key is called so
+
+class Union(NamedTuple):
+    """A place of params.yaml whose keys depend on one of them."""
+
+    key: str
+    depth: int  # of the place below its section: where pydantic names the kind in a mistake's place
+    shown: dict[str, str]  # each kind, and a file that shows all its keys
+
+
+LAPTOP = "presets/laptop.yaml"
+UNIONS = {  # by section
+    "pretrain": Union(
+        "source", 1, {"scratch": LAPTOP, "local": "examples/own_project.yaml", "hub": "presets/instructgpt.yaml"}
+    ),
+    "collect_prompts": Union(
+        "kind", 3, {"world": LAPTOP, "file": "examples/own_project.yaml", "hub": "presets/real_en.yaml"}
+    ),
+}
 
 AnyParams = TypeVar("AnyParams", bound=Params)
 
@@ -63,13 +91,20 @@ def load(root: Path, schema: type[AnyParams]) -> AnyParams:
 
 
 def _explain(mistake: Any, path: str) -> str:
-    pieces = [str(piece) for piece in mistake["loc"] if piece not in SOURCE_KINDS]
-    place = ".".join(part for part in [path, *pieces] if part)
-    kind = mistake["type"]
-    if kind == "missing":
-        return f"params.yaml: {place}: missing; presets/laptop.yaml shows a value"
-    if kind == "extra_forbidden":
-        return f"params.yaml: {place}: unknown key (value {mistake['input']!r}); remove it or correct its spelling"
+    pieces = [*path.split("."), *map(str, mistake["loc"])] if path else [*map(str, mistake["loc"])]
+    union = UNIONS.get("".join(pieces[:1]), Union("", len(pieces), {}))
+    kind = pieces.pop(union.depth) if union.shown.keys() & pieces[union.depth : union.depth + 1] else None
+    place, type_ = ".".join(pieces), mistake["type"]
+    if type_ == "missing":
+        return f"params.yaml: {place}: missing; {union.shown.get(kind, LAPTOP)} shows a value"
+    if type_ == "extra_forbidden":
+        where = f" for {union.key} '{kind}'" if kind else ""
+        return (
+            f"params.yaml: {place}: unknown key{where} (value {mistake['input']!r}); remove it or correct its spelling"
+        )
+    if type_ in ("union_tag_not_found", "union_tag_invalid"):
+        given = f"(got {mistake['ctx']['tag']!r})" if "tag" in mistake["ctx"] else "(missing)"
+        return f"params.yaml: {place}.{union.key}: expected one of {', '.join(map(repr, union.shown))} {given}"
     shown = repr(mistake["input"])[:120]
     message = mistake["msg"].removeprefix("Value error, ")
     return f"params.yaml: {place}: {message} (got {shown})"

@@ -63,12 +63,26 @@ class WorldSource(Source):
     copy_probes: int = Field(ge=0)  # texts whose next word must be copied from them: pretrain tests the base on these
 
 
+class Scale(Params):
+    """The lowest and the highest score that labelers could give."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Scale":
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        return self
+
+
 class TableSource(Source):
     """What files and hub data sets say beyond the common part."""
 
     columns: dict[Meaning, str] | None
     language: Language | None
     category: str | None
+    scale: Scale | None = None  # of its scores; direct scores (reward_model.loss) cannot be learned without it
     limit: int | None = Field(ge=1)
     licence: str | None
 

@@ -1,54 +1,67 @@
-"""How often rankings agree: labelers with one another, and any scores with labelers. Ties are left out."""
+"""How often two orders of the same responses agree, over pairs that both order: labelers, gold, models' scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 
-from rlhf.records.records import pairs
+from rlhf.records.types import Comparison
 
 
-def between_labelers(comparisons: list[dict]) -> dict:
+def share(differences: Iterable[tuple[float, float]]) -> tuple[float, int]:
+    """Return (share, number) of the pairs on which two orders agree.
+
+    Each pair is given as its difference in the one and in the other; where either is 0, a tie, it is left out. The
+    share is 0.5 where no pair is left.
+    """
+    agreed = ordered = 0
+    for one, other in differences:
+        if one != 0 and other != 0:
+            ordered += 1
+            agreed += (one > 0) == (other > 0)
+    return (agreed / ordered if ordered else 0.5), ordered
+
+
+def between_rankings(rankings: Sequence[Sequence[int]]) -> Iterator[tuple[float, float]]:
+    """Yield the differences of every pair of responses by every two of the rankings."""
+    for first, second in combinations(rankings, 2):
+        for one, other in combinations(range(len(first)), 2):
+            yield first[one] - first[other], second[one] - second[other]
+
+
+def between_labelers(comparisons: Sequence[Comparison]) -> dict[str, float]:
     """Return the share of pairs on which two labelers of one prompt agree, of those that both have ordered.
 
     {} where no prompt has two labelers. Also the labelers' agreement with gold, where gold is known.
     """
-    agreed = ordered = 0
-    for comparison in comparisons:
-        for first, second in combinations(comparison["labels"], 2):
-            order = set(pairs(first["ranks"]))
-            for better, worse in pairs(second["ranks"]):
-                if (better, worse) in order or (worse, better) in order:
-                    ordered += 1
-                    agreed += (better, worse) in order
-    metrics = {"agreement": agreed / ordered, "agreement_pairs": ordered} if ordered else {}
+    agreed, num_pairs = share(
+        difference
+        for comparison in comparisons
+        for difference in between_rankings([label["ranks"] for label in comparison["labels"]])
+    )
+    metrics: dict[str, float] = {"agreement": agreed, "agreement_pairs": num_pairs} if num_pairs else {}
     with_gold = [comparison for comparison in comparisons if "gold" in comparison]
     if with_gold:
-        share, num_pairs = with_labels(with_gold, [comparison["gold"] for comparison in with_gold])
-        metrics |= {"agreement_with_gold": share, "agreement_with_gold_pairs": num_pairs}
+        agreed, num_pairs = with_labels(with_gold, [comparison["gold"] for comparison in with_gold])
+        metrics |= {"agreement_with_gold": agreed, "agreement_with_gold_pairs": num_pairs}
     return metrics
 
 
-def with_labels(comparisons: list[dict], scores: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """Return (share, number) of the labelers' ordered pairs that the scores order the same way; equal scores left out.
-
-    `scores` holds K numbers a comparison. The share is 0.5 where there is no such pair.
-    """
-    agreed = ordered = 0
-    for comparison, own in zip(comparisons, scores, strict=True):
-        for label in comparison["labels"]:
-            for better, worse in pairs(label["ranks"]):
-                if own[better] != own[worse]:
-                    ordered += 1
-                    agreed += own[better] > own[worse]
-    return (agreed / ordered if ordered else 0.5), ordered
+def with_labels(comparisons: Sequence[Comparison], scores: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Return (share, number) of the labelers' ordered pairs that the scores, K a comparison, order the same way."""
+    return share(
+        (label["ranks"][other] - label["ranks"][one], own[one] - own[other])
+        for comparison, own in zip(comparisons, scores, strict=True)
+        for label in comparison["labels"]
+        for one, other in combinations(range(len(own)), 2)
+    )
 
 
-def with_gold(comparisons: list[dict], scores: Sequence[Sequence[float]], threshold: float) -> tuple[float, int]:
+def with_gold(
+    comparisons: Sequence[Comparison], scores: Sequence[Sequence[float]], threshold: float
+) -> tuple[float, int]:
     """Return (share, number) of pairs that gold orders by more than `threshold` and the scores order alike."""
-    agreed = ordered = 0
-    for comparison, own in zip(comparisons, scores, strict=True):
-        golds = comparison["gold"]
-        for first, second in combinations(range(len(golds)), 2):
-            if abs(golds[first] - golds[second]) > threshold:
-                ordered += 1
-                agreed += (golds[first] > golds[second]) == (own[first] > own[second])
-    return (agreed / ordered if ordered else 0.5), ordered
+    return share(
+        (difference if abs(difference) > threshold else 0, own[one] - own[other])
+        for comparison, own in zip(comparisons, scores, strict=True)
+        for one, other in combinations(range(len(own)), 2)
+        for difference in [comparison["gold"][one] - comparison["gold"][other]]
+    )

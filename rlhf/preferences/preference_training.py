@@ -1,23 +1,28 @@
-"""Training and measuring a reward model on ranked answers: what `reward_model` and `judge` share."""
+"""From comparisons to a trained, normalised and measured reward model: what `reward_model` and `judge` do alike."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
-from rlhf.models import placement
+from rlhf.models import loading, placement, reward_head
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.runtime import Runtime
-from rlhf.preferences import preference_losses, rewards
+from rlhf.preferences import preference_losses, reward_accuracy, rewards
 from rlhf.records import records
+from rlhf.records.types import Comparison, Demonstration
 from rlhf.runs import checkpoints
-from rlhf.runtime import failures, parallel, seeds
+from rlhf.runtime import failures, outputs, parallel, seeds
+from rlhf.runtime.files import new_folder
 from rlhf.tokens import batching
 from rlhf.training import optimisation
-from rlhf.training.optimisation import Share
+from rlhf.training.context import StageContext
+from rlhf.training.optimisation import MicroBatchLoss
 
 
 class Group(NamedTuple):
@@ -26,10 +31,79 @@ class Group(NamedTuple):
     record: str  # the comparison's id
     rows: list[rewards.Sequence]  # K rows, prompt and answer
     pairs: list[tuple[int, int]]  # (better, worse) of every labeler, ties dropped
-    targets: list[float]  # K mean labelers' scores in [0, 1], or [] where labelers gave ranks only
+    targets: list[float]  # K mean labelers' scores in [0, 1], for direct scores; [] where labelers gave ranks only
 
 
-def encode(tokenizer, comparisons: list[dict], params: RewardModel) -> list[Group]:
+def fit(
+    training: Sequence[Comparison], held_out: Sequence[Comparison], params: RewardModel, context: StageContext
+) -> None:
+    """Train a reward model, normalise it, save its folder and measure it; write the stage's curves and metrics.
+
+    Raises ValueError where held-out comparisons order no two answers: there would be nothing to measure by.
+    """
+    root, runtime, name = context.root, context.runtime, context.name
+    if not any(records.pairs(label["ranks"]) for comparison in held_out for label in comparison["labels"]):
+        raise ValueError(f"no labeler ranked two answers apart in the {len(held_out)} held-out comparisons; add more")
+    backbone = backbone_of(root, params)
+    tokenizer = loading.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone)
+    generator = torch.Generator().manual_seed(seeds.derive(context.seed, "head"))
+    model = reward_head.new_reward_model(backbone, runtime, generator)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    groups = encode(tokenizer, training[: params.max_comparisons], params)
+    num_steps = count_steps(groups, params)
+    curve = []
+    for point in train(model, groups, params, runtime, context.seed, context.states):
+        curve.append(point)
+        context.run.log_metrics(point, step=point["step"])
+        context.run.progress(point["step"], num_steps, {"loss": point["loss"], "accuracy": point["accuracy"]})
+    save(model, tokenizer, context.out, meaning_of(params))
+    normalise(context, training, params)
+    metrics, bins = reward_accuracy.measure(rewards.RewardScorer(context.out, runtime), training, held_out)
+    metrics |= {"training_prompts": len(groups)}
+    outputs.write_curve(root, name, outputs.thinned(curve))
+    outputs.write_curve(root, f"{name}/calibration" if context.round_name is None else f"{name}_calibration", bins)
+    outputs.write_metrics(root, name, metrics)
+    context.run.log_metrics(metrics)
+    context.run.log_model(context.out)
+
+
+def backbone_of(root: Path, params: RewardModel) -> Path:
+    """Return the folder that training starts from."""
+    paths = {"sft": root / "data/sft", "base": root / "data/pretrain", "encoder": Path(params.encoder_path or "")}
+    return paths[params.backbone]
+
+
+def meaning_of(params: RewardModel) -> RewardMeaning:
+    """Return how raw rewards are read and activated, before shift and gain are known."""
+    activation = "sigmoid" if params.loss == "direct" else "identity"
+    return RewardMeaning(params.pooling, params.likelihood_coef, activation)
+
+
+def save(model: PreTrainedModel, tokenizer: Any, out: Path, meaning: RewardMeaning) -> None:
+    """Write the folder, and into its config what a score means."""
+    meaning.write_into(model.config)
+    with new_folder(out) as folder:
+        loading.save(model, tokenizer, folder)
+
+
+def normalise(context: StageContext, training: Sequence[Comparison], params: RewardModel) -> None:
+    """Write into the folder's config the shift that makes demonstrations score 0 on average, and the gain.
+
+    Ouyang et al. 2022, App. C.2 (shift); Ziegler et al. 2019 (unit standard deviation, here over training answers).
+    """
+    scorer = rewards.RewardScorer(context.out, context.runtime)
+    demonstrations = records.read(context.root / "data/collect_prompts/demonstrations.train.jsonl", Demonstration)
+    raw = scorer.score_texts(
+        [record["messages"] for record in demonstrations], [record["response"] for record in demonstrations]
+    )
+    shift, gain = sum(raw) / len(raw), 1.0
+    if params.unit_std:
+        spread = torch.tensor(reward_accuracy.score_comparisons(scorer, training[:500])[1]).std().item()
+        gain = 1.0 / max(spread, 1e-6)
+    save(scorer.model, scorer.tokenizer, context.out, meaning_of(params)._replace(shift=shift, gain=gain))
+
+
+def encode(tokenizer: Any, comparisons: Sequence[Comparison], params: RewardModel) -> list[Group]:
     """Return comparisons as groups of token rows. Raises ValueError where the loss finds nothing to learn from."""
     groups = []
     for comparison in comparisons:
@@ -38,7 +112,8 @@ def encode(tokenizer, comparisons: list[dict], params: RewardModel) -> list[Grou
             for response in comparison["responses"]
         ]
         pairs = [pair for label in comparison["labels"] for pair in records.pairs(label["ranks"])]
-        groups.append(Group(comparison["id"], rows, pairs, unit_scores(comparison["labels"])))
+        targets = unit_scores(comparison) if params.loss == "direct" else []
+        groups.append(Group(comparison["id"], rows, pairs, targets))
     kept = [group for group in groups if (group.pairs if params.loss == "rank" else group.targets)]
     if not kept:
         needed = "two answers that a labeler ranked apart" if params.loss == "rank" else "labelers' scores"
@@ -46,17 +121,24 @@ def encode(tokenizer, comparisons: list[dict], params: RewardModel) -> list[Grou
     return kept
 
 
-def unit_scores(labels: list[dict]) -> list[float]:
-    """Return each answer's mean score over its labelers, from the scale 1..7 to [0, 1]; [] where a labeler gave none.
+def unit_scores(comparison: Comparison) -> list[float]:
+    """Return each response's mean score over its labelers, from their scale to [0, 1]; [] where a labeler gave none.
 
-    Scores on another scale (say 0..1 or 1..10) are taken from their own lowest to highest value of the prompt.
+    Raises ValueError where a scale is not known, or labelers of one comparison used different ones.
     """
-    if any(not label.get("scores") for label in labels):
+    scored = [(label["scores"], label["scale"]) for label in comparison["labels"]]
+    if not all(scores for scores, _ in scored):
         return []
-    means = [sum(scores) / len(labels) for scores in zip(*(label["scores"] for label in labels), strict=True)]
-    simulated = all(label["labeler"].startswith(("labeler_", "held_out_")) for label in labels)
-    low, high = (1.0, 7.0) if simulated else (min(means), max(means))
-    return [(mean - low) / (high - low) for mean in means] if high > low else []
+    scales = {None if scale is None else tuple(scale) for _, scale in scored}
+    if len(scales) > 1 or None in scales:
+        raise ValueError(
+            f"comparison '{comparison['id']}': direct scores need the one scale that its labelers used, got "
+            f"{sorted(scales, key=str)}; set collect_prompts.sources, scale: {{low: ..., high: ...}} of source "
+            f"'{comparison['source']}', or reward_model.loss to 'rank'"
+        )
+    ((low, high),) = scales
+    means = [sum(scores) / len(scored) for scores in zip(*(scores for scores, _ in scored), strict=True)]
+    return [(mean - low) / (high - low) for mean in means]
 
 
 class Elements(NamedTuple):
@@ -86,7 +168,6 @@ def count_steps(groups: list[Group], params: RewardModel) -> int:
 
 def train(
     model: PreTrainedModel,
-    pad_id: int,
     groups: list[Group],
     params: RewardModel,
     runtime: Runtime,
@@ -99,54 +180,32 @@ def train(
     groups, batch_size = elements(groups, params)
     order = batching.epochs(len(groups), batch_size, params.epochs, seeds.derive(seed, "order"))
     model.train()
-    if (found := states.restored()) is not None:
-        checkpoints.load_weights(model, found["weights"])
-        optimiser.load_state_dict(found["optimiser"])
+    parts = {"weights": model, "optimiser": optimiser}
+    states.restore(parts)
     yield from states.points
     for step, chosen in islice(enumerate(order), len(states.points), None):
-        rate = optimisation.learning_rate(params.optimisation, step, num_steps)
-        optimisation.set_learning_rate(optimiser, rate)
+        rate = optimisation.set_learning_rate(optimiser, params.optimisation, step, num_steps)
         batch = [groups[index] for index in chosen]
         with failures.at_step(step + 1, [group.record for group in batch]):
-            parts = _shares(model, pad_id, batch, params, runtime)
-            update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
+            losses = micro_batch_losses(model, batch, params, runtime)
+            update = optimisation.step(model, optimiser, losses, params.optimisation.max_grad_norm)
         accuracy = update.measures["right"] / update.measures["pairs"] if update.measures["pairs"] else 0.5
         point = {"step": step + 1, "loss": update.loss, "accuracy": accuracy}
         point |= {"learning_rate": rate, "grad_norm": update.grad_norm}
-        if states.due(point, last=step + 1 == num_steps):
-            states.save({"weights": checkpoints.weights(model), "optimiser": optimiser.state_dict()})
+        states.keep(point, parts, last=step + 1 == num_steps)
         yield point
     model.eval()
 
 
-def calibration(margins: list[float], num_bins: int = 10) -> tuple[float, list[dict]]:
-    """Return the expected calibration error and its bins for pairs that labelers ordered.
-
-    `margins` are r_better - r_worse. The model's claim is p = sigmoid(|margin|); it is right where margin > 0. Bins
-    part [0.5, 1] evenly; the error is the mean of |claim - share right| over pairs (Guo et al. 2017).
-    """
-    claims = torch.tensor(margins).abs().sigmoid()
-    right = torch.tensor(margins) > 0
-    which = ((claims - 0.5) * 2 * num_bins).long().clamp(max=num_bins - 1)
-    bins, error = [], 0.0
-    for number in range(num_bins):
-        inside = which == number
-        if inside.any():
-            claim, share = claims[inside].mean().item(), right[inside].float().mean().item()
-            error += abs(claim - share) * inside.float().mean().item()
-            bins.append({"claimed": claim, "measured": share, "pairs": int(inside.sum())})
-    return error, bins
-
-
-def _shares(
-    model, pad_id: int, batch: list[Group], params: RewardModel, runtime: Runtime
-) -> Iterator[Callable[[], Share]]:
+def micro_batch_losses(
+    model: PreTrainedModel, batch: list[Group], params: RewardModel, runtime: Runtime
+) -> Iterator[Callable[[], MicroBatchLoss]]:
     """Yield the parts of the batch's loss, with how many pairs each has and how many it orders as the labelers did."""
-    reading = rewards.Reading(params.pooling, params.likelihood_coef)
+    meaning = meaning_of(params)
 
-    def share(groups: list[Group]) -> Share:
+    def loss_of(groups: list[Group]) -> MicroBatchLoss:
         with placement.precision(runtime):
-            scores = rewards.group_scores(model, [group.rows for group in groups], pad_id, reading, runtime)  # [N]
+            scores = rewards.group_scores(model, [group.rows for group in groups], meaning, runtime)  # [N]
         better, worse, pair_weights, targets, answer_weights = [], [], [], [], []
         start = 0
         for group in groups:
@@ -167,11 +226,11 @@ def _shares(
                 scores, torch.tensor(targets, **on), torch.tensor(answer_weights, **on)
             )
         right = int((scores[better] > scores[worse]).sum()) if better else 0
-        return Share(loss, {"right": right, "pairs": len(better)})
+        return MicroBatchLoss(loss, {"right": right, "pairs": len(better)})
 
     num_rows = sum(len(group.rows) for group in batch)
     for groups in _micro_batches(batch, parallel.part_size(num_rows, params.micro_batch_rows)):
-        yield partial(share, groups)
+        yield partial(loss_of, groups)
 
 
 def _micro_batches(groups: list[Group], most_rows: int) -> Iterator[list[Group]]:

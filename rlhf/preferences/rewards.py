@@ -1,11 +1,13 @@
-"""A trained reward model as a judge of texts: the one place where its activation, gain and shift are applied."""
+"""Scoring texts by a trained reward model: prompts and answers as rows of its tokens, rows as scores."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from transformers import PreTrainedModel
 
 from rlhf.models import loading, placement, reward_head
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import parallel
 from rlhf.tokens import batching, chat
@@ -19,7 +21,7 @@ class Sequence(NamedTuple):
 
 
 class RewardScorer:
-    """Scores (messages, response) pairs; demonstrations average 0. `config` holds how: see `reward_model`."""
+    """Scores (messages, response) pairs; demonstrations average 0. What a score means: see `RewardMeaning`."""
 
     def __init__(self, path: Path | str, runtime: Runtime):
         self.model = loading.load_classifier(path, runtime)
@@ -39,48 +41,36 @@ class RewardScorer:
     def score_rows(self, rows: list[Sequence], batch_size: int) -> list[float]:
         """Return one score a row, computed in batches of like length."""
 
+        meaning = RewardMeaning.of(self.model.config)
+
         def score(chosen: list[int]) -> list[float]:
             with torch.no_grad(), placement.precision(self.runtime):
-                raw = raw_scores(
-                    self.model,
-                    [rows[i] for i in chosen],
-                    self.tokenizer.pad_token_id,
-                    Reading(self.model.config.reward_pooling, self.model.config.reward_likelihood_coef),
-                    self.runtime,
-                )
-            return finished(raw, self.model.config).tolist()
+                raw = raw_scores(self.model, [rows[i] for i in chosen], meaning, self.runtime)
+            return meaning.scores(raw).tolist()
 
         return parallel.by_length(score, [len(row.ids) for row in rows], batch_size)
 
 
-class Reading(NamedTuple):
-    """How a raw score is read off the model: as in reward_head.sequence_rewards; a folder's config keeps it."""
-
-    pooling: str  # "last" | "mean"
-    likelihood_coef: float
-
-
-def raw_scores(model, rows: list[Sequence], pad_id: int, reading: Reading, runtime: Runtime) -> torch.Tensor:
-    """Return the rewards of rows [B], before activation, shift and gain."""
-    batch = batching.pad([row.ids for row in rows], pad_id, "right", runtime.device)
+def raw_scores(model: PreTrainedModel, rows: list[Sequence], meaning: RewardMeaning, runtime: Runtime) -> torch.Tensor:
+    """Return the raw rewards of rows [B]."""
+    batch = batching.pad([row.ids for row in rows], model.config.pad_token_id, "right", runtime.device)
     num_answer = torch.tensor([row.num_answer for row in rows], device=runtime.device)
-    return reward_head.sequence_rewards(model, batch.ids, batch.mask, num_answer, *reading)
+    return reward_head.sequence_rewards(
+        model, batch.ids, batch.mask, num_answer, meaning.pooling, meaning.likelihood_coef
+    )
 
 
-def group_scores(model, groups: list[list[Sequence]], pad_id: int, reading: Reading, runtime: Runtime) -> torch.Tensor:
+def group_scores(
+    model: PreTrainedModel, groups: list[list[Sequence]], meaning: RewardMeaning, runtime: Runtime
+) -> torch.Tensor:
     """Return raw_scores of all rows of groups [N]; the rows of a group share their prompt, which is read once.
 
     K answers cost one prompt and K answers, not K of both. An encoder reads them both ways: each row alone.
     """
     if reward_head.is_encoder(model):
-        return raw_scores(model, [row for group in groups for row in group], pad_id, reading, runtime)
-    return reward_head.forked_rewards(model, batching.fork(groups, pad_id, runtime.device), *reading)
-
-
-def finished(raw: torch.Tensor, config) -> torch.Tensor:
-    """Return scores from a head's raw output [B]: activation, then (x - shift) * gain, as the folder's config says."""
-    activated = raw.sigmoid() if config.reward_activation == "sigmoid" else raw
-    return (activated - config.reward_shift) * config.reward_gain
+        return raw_scores(model, [row for group in groups for row in group], meaning, runtime)
+    forked = batching.fork(groups, model.config.pad_token_id, runtime.device)
+    return reward_head.forked_rewards(model, forked, meaning.pooling, meaning.likelihood_coef)
 
 
 def sequence(tokenizer, messages: list[chat.Message], response: str, max_tokens: int) -> Sequence:

@@ -3,10 +3,11 @@
 import ipaddress
 import re
 import unicodedata
+from typing import Any
 
 from rlhf.params.collect_prompts import Cleaning, Documents, Limits, PersonalData
 from rlhf.records.dropped import Dropped
-from rlhf.records.records import Record
+from rlhf.records.types import DialogueRecord, Document
 
 # Control characters but newline and tab, byte-order marks and zero-width spaces (joiners are letters' business: kept).
 REMOVED = {code: None for code in [*range(0x20), *range(0x7F, 0xA0), 0xFEFF, 0x200B] if code not in (0x09, 0x0A)}
@@ -33,7 +34,7 @@ IP_ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 SUSPICION = re.compile(r"@|\d[\d ().+-]{5,}\d")  # one cheap look; every pattern above implies it
 
 
-def clean_record(record: Record, params: Cleaning) -> Record:
+def clean_record(record: DialogueRecord, params: Cleaning) -> DialogueRecord:
     """Return a prompt, demonstration or comparison in normal form and with its language.
 
     Responses of a comparison that break the length limits stay in; `rankings.within` takes them out.
@@ -42,23 +43,25 @@ def clean_record(record: Record, params: Cleaning) -> Record:
     turns = [{**turn, "content": normal(turn["content"], params)} for turn in record["messages"]]
     if not all(turn["content"] for turn in turns):
         raise Dropped("empty_prompt")
-    cleaned = {**record, "messages": turns}
-    if "response" in record:
+    cleaned: Any = {**record, "messages": turns}
+    responses: list[str] = []
+    if record["kind"] == "demonstration":
         cleaned["response"] = normal(record["response"], params)
         check_response(cleaned["response"], params.response_characters)
-    if "responses" in record:
-        cleaned["responses"] = [normal(response, params) for response in record["responses"]]
+        responses = [cleaned["response"]]
+    elif record["kind"] == "comparison":
+        responses = cleaned["responses"] = [normal(response, params) for response in record["responses"]]
     prompt = "\n".join(turn["content"] for turn in turns)
     cleaned["language"] = record["language"] or language_of(prompt)
     check_language(cleaned["language"], params.languages)
     check_length("prompt", len(prompt), params.prompt_characters)
     check_length("prompt_words", len(words(prompt)), params.prompt_words)
-    for text in [prompt, *cleaned.get("responses", []), cleaned.get("response", "")]:
+    for text in [prompt, *responses]:
         check_personal_data(text, params.personal_data)
     return cleaned
 
 
-def clean_document(document: Record, cleaning: Cleaning, params: Documents) -> Record:
+def clean_document(document: Document, cleaning: Cleaning, params: Documents) -> Document:
     """Return a pretraining document in normal form; raises Dropped with the reason."""
     text = normal(document["text"], cleaning)
     if len(text) < max(params.characters.min, 1):

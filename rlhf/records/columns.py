@@ -13,8 +13,9 @@ from rlhf.params.collect_prompts import Meaning, Source, TableSource
 from rlhf.records import dialogues
 from rlhf.records.dialogues import Messages
 from rlhf.records.dropped import Dropped
-from rlhf.records.records import Record, ranks_of
+from rlhf.records.records import ranks_of
 from rlhf.records.sources import Row
+from rlhf.records.types import DialogueRecord, Document, Label
 
 USUAL: dict[Meaning, list[str]] = {
     "text": ["text"],
@@ -46,7 +47,7 @@ class Cell(NamedTuple):
 Cells = Mapping[Meaning, Cell]
 
 
-def recognise(row: Row, source: Source, index: int) -> Record:
+def recognise(row: Row, source: Source, index: int) -> Document | DialogueRecord:
     """Return the document, prompt, demonstration or comparison that a row holds, with id '<source>-<index>'.
 
     A comparison keeps all its responses here. Raises Dropped for rows that cannot be used, ValueError (naming place and
@@ -54,7 +55,7 @@ def recognise(row: Row, source: Source, index: int) -> Record:
     """
     cells = _cells(row, source)
     if "text" in cells and (set(source.use) == {"documents"} or not {"prompt", "messages", "chosen"} & set(cells)):
-        return {"text": _text(cells["text"]), "source": source.name}
+        return Document(kind="document", text=_text(cells["text"]), source=source.name)
     if "chosen" in cells or "rejected" in cells:
         found = _pair(cells, source, row)
     elif "responses" in cells:
@@ -67,7 +68,8 @@ def recognise(row: Row, source: Source, index: int) -> Record:
             "set columns, for example {prompt: its name here, response: its name here}"
         )
     dialogues.check_prompt(found["messages"])
-    record = {"id": f"{source.name}-{index}", **found, **_description(cells, source), "source": source.name}
+    identity = {"kind": found["kind"], "id": f"{source.name}-{index}"}
+    record = {**identity, **found, **_description(cells, source), "source": source.name}
     return record | ({"task": row.fields["task"]} if source.kind == "world" and "task" in row.fields else {})
 
 
@@ -143,14 +145,16 @@ def _prompt(cells: Cells) -> Messages:
     return messages
 
 
-def _demonstration(cells: Cells) -> Record:
+def _demonstration(cells: Cells) -> dict[str, Any]:
     messages, answer = dialogues.split_answer(_prompt(cells))
     if answer is None and "response" in cells:
         answer = _text(cells["response"])
-    return {"messages": messages} | ({} if answer is None else {"response": answer})
+    if answer is None:
+        return {"kind": "prompt", "messages": messages}
+    return {"kind": "demonstration", "messages": messages, "response": answer}
 
 
-def _pair(cells: Cells, source: Source, row: Row) -> Record:
+def _pair(cells: Cells, source: Source, row: Row) -> dict[str, Any]:
     for side in ("chosen", "rejected"):
         if side not in cells:
             raise ValueError(f"{row.where}: source '{source.name}': a comparison without a {side} answer")
@@ -159,8 +163,9 @@ def _pair(cells: Cells, source: Source, row: Row) -> Record:
     before_rejected, rejected = _answer(cells["rejected"], bool(given))
     if before_chosen != before_rejected:
         raise Dropped("chosen_and_rejected_answer_different_prompts")
-    labels = [{"labeler": _labeler(cells, source), "ranks": [1, 2], "scores": None}]
-    return {"messages": before_chosen or given, "responses": [chosen, rejected], "labels": labels}
+    labels = [Label(labeler=_labeler(cells, source), ranks=[1, 2], scores=None, scale=None)]
+    messages = before_chosen or given
+    return {"kind": "comparison", "messages": messages, "responses": [chosen, rejected], "labels": labels}
 
 
 def _answer(cell: Cell, has_prompt: bool) -> tuple[Messages, str]:
@@ -173,41 +178,65 @@ def _answer(cell: Cell, has_prompt: bool) -> tuple[Messages, str]:
     return before, answer
 
 
-def _ranked(cells: Cells, source: Source) -> Record:
+def _ranked(cells: Cells, source: Source) -> dict[str, Any]:
     messages, _ = dialogues.split_answer(_prompt(cells))
     place, responses = cells["responses"].place, cells["responses"].value
     if not isinstance(responses, list) or not all(isinstance(response, str) for response in responses):
         raise ValueError(f"{place}: expected a list of texts, got {responses!r:.80}")
     if "labels" in cells:
-        labels = [_label(label, len(responses), cells["labels"].place) for label in cells["labels"].value]
+        place = cells["labels"].place
+        labels = [_label(label, len(responses), place, source) for label in cells["labels"].value]
     else:
-        labels = [{"labeler": _labeler(cells, source), **_ranks(cells, len(responses), place)}]
-    return {"messages": messages, "responses": responses, "labels": labels}
+        labels = [_own_label(cells, source, len(responses), place)]
+    return {"kind": "comparison", "messages": messages, "responses": responses, "labels": labels}
 
 
-def _ranks(cells: Cells, count: int, place: str) -> Record:
+def _own_label(cells: Cells, source: Source, count: int, place: str) -> Label:
+    """Return the judgement that stands in the row's own columns."""
+    labeler = _labeler(cells, source)
     if "scores" in cells:
         scores = _numbers(cells["scores"], count)
-        return {"ranks": ranks_of(scores), "scores": scores}
+        scale = _scale(scores, _scale_of(source), cells["scores"].place)
+        return Label(labeler=labeler, ranks=ranks_of(scores), scores=scores, scale=scale)
     if "ranks" in cells:
-        return {"ranks": ranks_of([-rank for rank in _numbers(cells["ranks"], count)]), "scores": None}
+        ranks = ranks_of([-rank for rank in _numbers(cells["ranks"], count)])
+        return Label(labeler=labeler, ranks=ranks, scores=None, scale=None)
     if "ranking" not in cells:
         raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
     ranking, where = cells["ranking"]
     if not isinstance(ranking, list) or sorted(ranking, key=str) != sorted(range(count), key=str):
         raise ValueError(f"{where}: expected the indices 0..{count - 1} from best to worst, got {ranking!r:.80}")
-    return {"ranks": [ranking.index(response) + 1 for response in range(count)], "scores": None}
+    ranks = [ranking.index(response) + 1 for response in range(count)]
+    return Label(labeler=labeler, ranks=ranks, scores=None, scale=None)
 
 
-def _label(label: Any, count: int, place: str) -> Record:
+def _label(label: Any, count: int, place: str, source: Source) -> Label:
+    """Return one judgement of a column of them; its own scale goes before the source's."""
     if not isinstance(label, dict) or not isinstance(label.get("labeler"), str) or "ranks" not in label:
         raise ValueError(f"{place}: expected objects with labeler, ranks and scores, got {label!r:.80}")
-    scores = label.get("scores")
-    return {
-        "labeler": label["labeler"],
-        "ranks": ranks_of([-rank for rank in _numbers(Cell(label["ranks"], f"{place}, ranks"), count)]),
-        "scores": None if scores is None else _numbers(Cell(scores, f"{place}, scores"), count),
-    }
+    ranks = ranks_of([-rank for rank in _numbers(Cell(label["ranks"], f"{place}, ranks"), count)])
+    if label.get("scores") is None:
+        return Label(labeler=label["labeler"], ranks=ranks, scores=None, scale=None)
+    scores, bounds = _numbers(Cell(label["scores"], f"{place}, scores"), count), _scale_of(source)
+    if label.get("scale") is not None:
+        low, high = _numbers(Cell(label["scale"], f"{place}, scale"), 2)
+        bounds = [low, high]
+    return Label(labeler=label["labeler"], ranks=ranks, scores=scores, scale=_scale(scores, bounds, place))
+
+
+def _scale_of(source: Source) -> list[float] | None:
+    scale = source.scale if isinstance(source, TableSource) else None
+    return None if scale is None else [scale.low, scale.high]
+
+
+def _scale(scores: list[float], bounds: list[float] | None, place: str) -> list[float] | None:
+    """Return the scale that scores were given on. Raises ValueError for a score outside it."""
+    if bounds is not None and not all(bounds[0] <= score <= bounds[1] for score in scores):
+        raise ValueError(
+            f"{place}: expected scores within the scale {bounds[0]:g}..{bounds[1]:g}, got {scores!r:.80}; mend the "
+            "source's scale or the record"
+        )
+    return bounds
 
 
 def _numbers(cell: Cell, count: int) -> list[float]:
@@ -224,7 +253,7 @@ def _labeler(cells: Cells, source: Source) -> str:
     return str(cells["labeler"].value) if "labeler" in cells else source.name
 
 
-def _description(cells: Cells, source: Source) -> Record:
+def _description(cells: Cells, source: Source) -> dict[str, Any]:
     category = source.category if isinstance(source, TableSource) else None
     language = source.language if isinstance(source, TableSource) else None
     return {

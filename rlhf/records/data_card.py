@@ -1,14 +1,13 @@
 """What went into the data: counts by source and reason, categories beside InstructGPT's Table 1, lengths, users."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
 from rlhf.records.prompt_sets import Drops
-from rlhf.records.records import Record
 
-Files = Mapping[str, Sequence[Record]]
+Files = Mapping[str, Sequence[Any]]  # by file name: records of the kind that it holds
 
 PAPER_CATEGORIES = {  # % of the API prompt distribution, Ouyang et al. 2022, Table 1
     "generation": 45.6,
@@ -85,21 +84,20 @@ def render(files: Files, read: Mapping[str, int], drops: Drops, sources: Sequenc
     return "\n\n".join(parts) + "\n"
 
 
-def reasons_table(read: Mapping[str, int], drops: Drops) -> str:
-    """Return one line a source for the screen: read, kept, dropped by reason."""
-    lines = (
-        f"{name}: read {read[name]}, kept {read[name] - drops[name].total()}; {_reasons(drops[name])}" for name in read
-    )
-    return "\n".join(lines)
+def screen_lines(read: Mapping[str, int], drops: Drops) -> Iterator[str]:
+    """Yield one line a source for the screen: read, kept, and what was dropped by reason."""
+    for name, count in read.items():
+        dropped = f"; dropped: {_reasons(drops[name])}" if drops[name] else ""
+        yield f"{name}: read {count}, kept {count - drops[name].total()}{dropped}"
 
 
-def _prompt_records(files: Files) -> list[Record]:
+def _prompt_records(files: Files) -> list[Any]:
     """Return one record for each prompt id in any file but the documents."""
     found = {record["id"]: record for name, group in files.items() if "documents" not in name for record in group}
     return list(found.values())
 
 
-def _category(record: Record) -> str:
+def _category(record: Any) -> str:
     return str(record["category"]).casefold().replace("_", " ")
 
 
@@ -108,7 +106,7 @@ def _category_row(row: Mapping[str, Any]) -> tuple[str, str, str]:
     return row["category"], f"{row['share']:.1f}", paper
 
 
-def _users(records: Iterable[Record]) -> set[tuple[str, str]]:
+def _users(records: Iterable[Any]) -> set[tuple[str, str]]:
     return {(record["source"], record["user"]) for record in records if record.get("user") is not None}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from rlhf.params.collect_prompts import Documents
 from rlhf.records.duplicates import folded
-from rlhf.records.records import Record
+from rlhf.records.types import Document
 from rlhf.runtime.seeds import derive
 
 
@@ -23,7 +23,7 @@ class SeenDocuments:
         return known
 
 
-def pieces(document: Record, params: Documents) -> Iterator[Record]:
+def pieces(document: Document, params: Documents) -> Iterator[Document]:
     """Yield a document in pieces of at most `characters.max`, cut at a line end, else at a space, else anywhere."""
     text, limit = document["text"], params.characters.max
     while len(text) > limit:
@@ -34,7 +34,7 @@ def pieces(document: Record, params: Documents) -> Iterator[Record]:
         yield {**document, "text": text}
 
 
-def split_off_validation(documents: list[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+def split_off_validation(documents: list[Document], share: float, seed: int) -> tuple[list[Document], list[Document]]:
     """Return (train, validation) in an order drawn from the seed; both have a document where there are two."""
     order = sorted(range(len(documents)), key=lambda index: derive(seed, "document", index))
     shuffled = [documents[index] for index in order]

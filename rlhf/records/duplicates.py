@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from rlhf.params.collect_prompts import NearDuplicates
 from rlhf.records.cleaning import words
-from rlhf.records.records import Record
+from rlhf.records.types import DialogueRecord
 
 
 def folded(text: str) -> str:
@@ -13,7 +13,7 @@ def folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def prompt_text(record: Record) -> str:
+def prompt_text(record: DialogueRecord) -> str:
     """Return the folded text of all turns; a single user turn stands for itself."""
     messages = record["messages"]
     if len(messages) == 1:

@@ -2,11 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlhf.params.collect_prompts import SPLITS, Cleaning, CollectPrompts, Source, Split, names_of, shares_of
 from rlhf.records import duplicates, splitting
-from rlhf.records.records import Record
+from rlhf.records.types import DialogueRecord
 from rlhf.runtime.seeds import derive
 
 Drops = dict[str, Counter[str]]  # {source: {reason: rows}}
@@ -24,7 +24,7 @@ FILES = (
 class Entry(NamedTuple):
     """A cleaned record, its source, and the folded text of its prompt, by which prompts are equal or not."""
 
-    record: Record
+    record: DialogueRecord
     source: Source
     prompt: str
 
@@ -69,18 +69,20 @@ def assign(entries: list[Entry], params: CollectPrompts, seed: int, drops: Drops
     return _at_most_a_split(kept, params, seed, drops)
 
 
-def arrange(assigned: list[tuple[Entry, Split]], seed: int) -> dict[str, list[Record]]:
+def arrange(assigned: list[tuple[Entry, Split]], seed: int) -> dict[str, list[Any]]:
     """Return {file name: records} for FILES, each in an order drawn from the seed; prompt files hold a prompt once."""
-    files: dict[str, list[Record]] = {name: [] for name in FILES}
+    files: dict[str, list[Any]] = {name: [] for name in FILES}
     listed: set[str] = set()
     for (record, source, prompt), split in assigned:
-        if "response" in record and "demonstrations" in source.use and split in DEMONSTRATIONS:
+        kind = record["kind"]
+        if kind == "demonstration" and "demonstrations" in source.use and split in DEMONSTRATIONS:
             files[f"demonstrations.{DEMONSTRATIONS[split]}"].append(record)
-        if "responses" in record and "comparisons" in source.use and split in COMPARISONS:
+        if kind == "comparison" and "comparisons" in source.use and split in COMPARISONS:
             files[f"comparisons.{COMPARISONS[split]}"].append(record)
         if "prompts" in source.use and split != "sft" and prompt not in listed:
             listed.add(prompt)
-            files[f"prompts.{split}"].append({key: record[key] for key in record if key not in ANSWERS})
+            bare = {key: value for key, value in record.items() if key not in ANSWERS}
+            files[f"prompts.{split}"].append({**bare, "kind": "prompt"})
     return {name: sorted(found, key=lambda record: derive(seed, record["id"])) for name, found in files.items()}
 
 
@@ -95,7 +97,7 @@ def check_disjoint(assigned: Iterable[tuple[Entry, Split]]) -> None:
             assert splits.setdefault(name, split) == split, f"{name} stands in {splits[name]} and in {split}"
 
 
-def check_not_empty(files: dict[str, list[Record]], params: CollectPrompts) -> None:
+def check_not_empty(files: dict[str, list[Any]], params: CollectPrompts) -> None:
     """Raise ValueError naming split, sources and fix if a split with a share has nothing for later stages."""
     needed: dict[Split, list[list[str]]] = {
         "sft": [["demonstrations.train"]],
@@ -122,7 +124,9 @@ def _drop_exact(entries: list[Entry], drops: Drops) -> list[Entry]:
     seen: set[tuple[str, ...]] = set()
     kept = []
     for entry in entries:
-        identity = (entry.prompt, *(duplicates.folded(text) for text in entry.record.get("responses", ())))
+        record = entry.record
+        responses = record["responses"] if record["kind"] == "comparison" else []
+        identity = (entry.prompt, *(duplicates.folded(text) for text in responses))
         if identity in seen:
             drops[entry.source.name]["exact_duplicate"] += 1
         else:
@@ -180,9 +184,9 @@ def _split_of(entry: Entry, params: CollectPrompts, seed: int) -> Split | None:
 
 
 def _serves(entry: Entry, split: Split) -> bool:
-    use = entry.source.use
+    use, kind = entry.source.use, entry.record["kind"]
     return (
         ("prompts" in use and split != "sft")
-        or ("demonstrations" in use and "response" in entry.record and split in DEMONSTRATIONS)
-        or ("comparisons" in use and "responses" in entry.record and split in COMPARISONS)
+        or ("demonstrations" in use and kind == "demonstration" and split in DEMONSTRATIONS)
+        or ("comparisons" in use and kind == "comparison" and split in COMPARISONS)
     )

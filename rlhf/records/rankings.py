@@ -5,11 +5,12 @@ import random
 from rlhf.params.collect_prompts import Comparisons, Limits
 from rlhf.records.cleaning import check_response
 from rlhf.records.dropped import Dropped
-from rlhf.records.records import Record, ranks_of
+from rlhf.records.records import ranks_of
+from rlhf.records.types import Comparison, Label
 from rlhf.runtime.seeds import derive
 
 
-def within(comparison: Record, params: Comparisons, limits: Limits, seed: int) -> Record:
+def within(comparison: Comparison, params: Comparisons, limits: Limits, seed: int) -> Comparison:
     """Return a comparison of at most `max_responses` different responses that keep the length limits.
 
     Where there are more, a subset drawn from the seed and the record's id stays, in its order; ranks are made dense
@@ -38,10 +39,10 @@ def _fits(response: str, limits: Limits) -> bool:
     return True
 
 
-def _subset(label: Record, kept: list[int]) -> Record:
+def _subset(label: Label, kept: list[int]) -> Label:
     scores = label["scores"]
     return {
-        "labeler": label["labeler"],
+        **label,
         "ranks": ranks_of([-label["ranks"][index] for index in kept]),
         "scores": None if scores is None else [scores[index] for index in kept],
     }

@@ -1,30 +1,24 @@
-"""The records that stages hand to one another, one JSON object a line, read with errors that name the line.
-
-prompt         id, messages (system/user/assistant turns, a user turn last), category, language, user, source, [task]
-demonstration  a prompt and `response` (the assistant turn that a labeler wrote)
-comparison     a prompt and `responses` (K strings) and `labels`: a list of {labeler, ranks, [scores]} with K ranks each
-               (1 = best, equal ranks are ties) and K scores (higher is better) or null; [gold]: K gold scores
-document       text, source
-`task` is the embedded world's own description of what the prompt asks; only the gold labeler reads it.
-"""
+"""Files of records, one JSON object a line, read with errors that name the line; and what rankings say in pairs."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from rlhf.records.types import Kind, name_of
 from rlhf.runtime.files import write_text
 
-Record = dict[str, Any]
+
+def read(path: Path, kind: type[Kind]) -> list[Kind]:
+    """Return a JSONL file of records of one kind.
+
+    Raises ValueError naming file, line and column of a broken line, and of a record of another kind.
+    """
+    return list(_parse_lines(path, name_of(kind)))
 
 
-def read(path: Path) -> list[Record]:
-    """Return the records of a JSONL file. Raises ValueError naming file, line and column of a broken one."""
-    return list(_parse_lines(path))
-
-
-def write(path: Path, records: Iterable[Record]) -> int:
+def write(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
     """Write records as JSONL, atomically; returns how many."""
     lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records]
     write_text(path, "".join(line + "\n" for line in lines))
@@ -46,7 +40,7 @@ def ranks_of(scores: list[float]) -> list[int]:
     return [distinct.index(score) + 1 for score in scores]
 
 
-def _parse_lines(path: Path) -> Iterator[Record]:
+def _parse_lines(path: Path, kind: str) -> Iterator[Any]:
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:
@@ -57,4 +51,7 @@ def _parse_lines(path: Path) -> Iterator[Record]:
                 raise ValueError(f"{path}: line {number}, column {error.colno}: not valid JSON: {error.msg}") from None
             if not isinstance(record, dict):
                 raise ValueError(f"{path}: line {number}: expected a JSON object, got {type(record).__name__}")
+            if record.get("kind") != kind:
+                found = repr(record["kind"]) if "kind" in record else "no field 'kind'"
+                raise ValueError(f"{path}: line {number}: expected a record of kind '{kind}', got {found}")
             yield record

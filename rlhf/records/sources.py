@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from rlhf.params.collect_prompts import FileSource, HubSource, Source, WorldSource, matches
+from rlhf.records.types import CopyProbe
 from rlhf.runtime import processes
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
@@ -197,14 +198,16 @@ def _world_part(source: WorldSource, numbers: range) -> list[dict[str, Any]]:
     return list(records(source.seed, source.documents, source.prompts, source.facts, numbers))
 
 
-def copy_probes(source: Source) -> list[dict[str, str]]:
+def copy_probes(source: Source) -> list[CopyProbe]:
     """Return a world's {text, expected, type}, texts cut before a word that stands in them; [] for other sources."""
     if not isinstance(source, WorldSource):
         return []
     from rlhf.world.texts.documents import copy_probes as draw
 
     probes = draw(source.seed, source.copy_probes)
-    return [{"text": text, "expected": expected, "type": kind} for text, expected, kind in probes]
+    return [
+        CopyProbe(kind="copy_probe", text=text, expected=expected, type=wanted) for text, expected, wanted in probes
+    ]
 
 
 def fingerprint(sources: Iterable[Source]) -> dict[str, str]:

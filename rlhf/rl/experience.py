@@ -1,7 +1,7 @@
 """What one PPO iteration knows of its episodes: rollouts scored by reward model, value model and reference."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from rlhf.engine import logprobs
 from rlhf.models import forward, placement, reward_head
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.ppo import Ppo
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import rewards
@@ -19,16 +20,27 @@ from rlhf.world.asking.requests import Task
 from rlhf.world.grading import gold
 
 
-class Players(NamedTuple):
+class Models(NamedTuple):
+    """The four models of PPO, none sharing a weight with another (Stiennon et al. 2020, G.1)."""
+
     policy: PreTrainedModel
     value_model: PreTrainedModel
     reference: PreTrainedModel  # frozen
     scorer: rewards.RewardScorer  # frozen
-    tokenizer: object
+    tokenizer: Any  # the policy's
+
+
+class Rollouts(NamedTuple):
+    """Prompts left-padded and completions right-padded around one column: T = P + R."""
+
+    ids: Tensor  # [B, T]
+    mask: Tensor  # [B, T] True on real tokens
+    completions: Tensor  # [B, R]
+    completion_mask: Tensor  # [B, R] True on real tokens, EOS included
 
 
 class Experience(NamedTuple):
-    """One iteration's episodes, prompt left-padded and completion right-padded around one column: T = P + R."""
+    """One iteration's episodes: the fields of Rollouts, and what all four models say of them."""
 
     ids: Tensor  # [B, T]
     mask: Tensor  # [B, T] True on real tokens
@@ -40,7 +52,7 @@ class Experience(NamedTuple):
     entropies: Tensor  # [B, R]
     kls: Tensor  # [B, R] exact KL(policy || reference) over the vocabulary
     scores: Tensor  # [B] reward model's, or missing_eos_score
-    finished: Tensor  # [B] True where the answer ended with EOS
+    ended: Tensor  # [B] True where the completion ended with EOS
 
 
 class Prompt(NamedTuple):
@@ -50,33 +62,34 @@ class Prompt(NamedTuple):
     task: Task | None = None  # of the embedded world, whose gold can score answers
 
 
-def gather(players: Players, prompts: list[Prompt], params: Ppo, runtime: Runtime, seed: int) -> Experience:
+def gather(models: Models, prompts: list[Prompt], params: Ppo, runtime: Runtime, seed: int) -> Experience:
     """Sample one completion a prompt and score it; `seed` is the iteration's."""
-    tokenizer, device = players.tokenizer, runtime.device
+    tokenizer, device = models.tokenizer, runtime.device
     left = batching.pad([prompt.ids for prompt in prompts], tokenizer.pad_token_id, "left", device)
     draws = rollouts.uniforms(
         seed, [f"{row}/{prompt.id}" for row, prompt in enumerate(prompts)], params.max_completion_tokens
     )
-    completions, completion_mask = _sample(players, left, draws, params.temperature, runtime)
+    completions, completion_mask = _sample(models, left, draws, params.temperature, runtime)
     ids, mask = torch.cat([left.ids, completions], dim=1), torch.cat([left.mask, completion_mask], dim=1)  # [B, T]
-    finished = ((completions == tokenizer.eos_token_id) & completion_mask).any(dim=1)  # [B]
-    known = _forward(players, ids, mask, completions, completion_mask, params, runtime)
-    scores = torch.tensor(_scores(players, prompts, completions, completion_mask), device=device)
-    scores = torch.where(finished, scores, torch.full_like(scores, params.missing_eos_score))
-    return Experience(ids, mask, completions, completion_mask, *known, scores, finished)
+    sampled = Rollouts(ids, mask, completions, completion_mask)
+    ended = ((completions == tokenizer.eos_token_id) & completion_mask).any(dim=1)  # [B]
+    measured = _forward(models, sampled, params, runtime)
+    scores = torch.tensor(_scores(models, prompts, sampled), device=device)  # [B]
+    scores = torch.where(ended, scores, torch.full_like(scores, params.missing_eos_score))
+    return Experience(*sampled, *measured, scores, ended)
 
 
 def _sample(
-    players: Players, prompts: batching.Padded, draws: Tensor, temperature: float, runtime: Runtime
+    models: Models, prompts: batching.Padded, draws: Tensor, temperature: float, runtime: Runtime
 ) -> rollouts.Completions:
     """Return completions of left-padded prompts [B, P], as wide as the longest of them."""
 
     def sample(rows: list[int]) -> list[tuple[Tensor, Tensor]]:
         first = int(prompts.mask[rows].any(dim=0).int().argmax())
         part = batching.Padded(prompts.ids[rows, first:], prompts.mask[rows, first:])
-        eos_id, pad_id = players.tokenizer.eos_token_id, players.tokenizer.pad_token_id
+        ends = rollouts.Ends(models.tokenizer.eos_token_id, models.tokenizer.pad_token_id)
         with placement.precision(runtime):
-            found = rollouts.complete(players.policy, part, draws[rows], temperature, eos_id, pad_id)
+            found = rollouts.complete(models.policy, part, draws[rows], temperature, ends)
         return list(zip(*found, strict=True))
 
     lengths = prompts.mask.sum(dim=1).tolist()
@@ -87,7 +100,7 @@ def _sample(
 
 def values_of(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
     """Return V(s_t) in the scores' unit before each real completion token: [B, T], [B, R] -> [B, R]."""
-    return rewards.finished(reward_head.token_values(model, ids, mask, completion_mask), model.config)
+    return RewardMeaning.of(model.config).scores(reward_head.token_values(model, ids, mask, completion_mask))
 
 
 class Window(NamedTuple):
@@ -98,31 +111,24 @@ class Window(NamedTuple):
     width: int  # of [B, R] tensors: columns 0..width hold all real completion tokens
 
 
-def windows(mask: Tensor, completion_mask: Tensor, rows: Tensor, size: int, models: int = 1) -> Iterator[Window]:
+def windows(mask: Tensor, completion_mask: Tensor, rows: Tensor, size: int, num_models: int = 1) -> Iterator[Window]:
     """Yield the rows in windows of at most `size`, shortest first, so that little is computed on padding.
 
-    mask [B, T], completion_mask [B, R], rows [b]. Sums over all windows do not depend on the cut. `models`: how many
-    have their windows computed at once.
+    mask [B, T], completion_mask [B, R], rows [b]. Sums over all windows do not depend on the cut. `num_models`: how
+    many have their windows computed at once.
     """
     num_tokens, num_last = mask.shape[1], completion_mask.shape[1]
     order = rows[torch.argsort(mask[rows].sum(dim=1), stable=True)]
-    for some in order.split(parallel.part_size(len(order), size, models)):
+    for some in order.split(parallel.part_size(len(order), size, num_models)):
         width = int(completion_mask[some].sum(dim=1).max())
         first = int(mask[some].any(dim=0).int().argmax())
         yield Window(some, slice(first, num_tokens - num_last + width), width)
 
 
 @torch.no_grad()
-def _forward(
-    players: Players,
-    ids: Tensor,
-    mask: Tensor,
-    completions: Tensor,
-    completion_mask: Tensor,
-    params: Ppo,
-    runtime: Runtime,
-) -> tuple[Tensor, ...]:
+def _forward(models: Models, sampled: Rollouts, params: Ppo, runtime: Runtime) -> tuple[Tensor, ...]:
     """Return logprobs, reference_logprobs, values, entropies and exact KLs, all [B, R], 0 on padding."""
+    ids, mask, completions, completion_mask = sampled
 
     def measure(window: Window) -> tuple[Tensor, ...]:
         rows, columns, width = window
@@ -130,10 +136,10 @@ def _forward(
         with placement.precision(runtime):
             states = [
                 forward.completion_states(model, some_ids, some_mask, real)
-                for model in (players.policy, players.reference)
+                for model in (models.policy, models.reference)
             ]
-            values = values_of(players.value_model, some_ids, some_mask, real)
-            head, reference_head = forward.output_head(players.policy), forward.output_head(players.reference)
+            values = values_of(models.value_model, some_ids, some_mask, real)
+            head, reference_head = forward.output_head(models.policy), forward.output_head(models.reference)
             sampled = completions[rows, :width][real]
             found = logprobs.measured(states[0], head, states[1], reference_head, sampled, params.temperature)
         of_policy, of_reference, entropies, kls = (forward.spread(each, real) for each in found)
@@ -147,33 +153,33 @@ def _forward(
     return results
 
 
-def golds(players: Players, prompts: list[Prompt], seen: Experience) -> dict[str, float]:
-    """Return the mean gold score of an iteration's answers and its standard error; {} where gold knows not all prompts.
+def golds(models: Models, prompts: list[Prompt], experience: Experience) -> dict[str, float]:
+    """Return the mean gold score of an iteration's completions and its standard error; {} where a prompt has no task.
 
     Only looked at: nothing is learned from it.
     """
     found = []
-    for prompt, answer in zip(prompts, _answers(seen.completions, seen.completion_mask), strict=True):
+    for prompt, ids in zip(prompts, _unpadded(experience), strict=True):
         if prompt.task is None:
             return {}
-        found.append(gold.score(prompt.task, chat.response_text(players.tokenizer, answer)).score)
+        found.append(gold.score(prompt.task, chat.response_text(models.tokenizer, ids)).score)
     scores = torch.tensor(found, dtype=torch.float64)
     error = scores.std(correction=0).item() / len(found) ** 0.5
     return {"gold": scores.mean().item(), "gold_error": error}
 
 
-def _answers(completions: Tensor, completion_mask: Tensor) -> list[list[int]]:
-    """Return the token ids of each answer [B, R], without padding."""
-    lengths = completion_mask.sum(dim=1).tolist()
-    return [ids[:length] for ids, length in zip(completions.tolist(), lengths, strict=True)]
+def _unpadded(episodes: Rollouts | Experience) -> list[list[int]]:
+    """Return the token ids of each completion, without padding."""
+    lengths = episodes.completion_mask.sum(dim=1).tolist()
+    return [ids[:length] for ids, length in zip(episodes.completions.tolist(), lengths, strict=True)]
 
 
-def _scores(players: Players, prompts: list[Prompt], completions: Tensor, completion_mask: Tensor) -> list[float]:
+def _scores(models: Models, prompts: list[Prompt], sampled: Rollouts) -> list[float]:
     """Score by token ids where policy and reward model share a tokenizer, else by text."""
-    answers = _answers(completions, completion_mask)
-    if rewards.same_tokens(players.tokenizer, players.scorer.tokenizer):
-        limit = players.scorer.model.config.max_position_embeddings
-        rows = [rewards.joined(prompt.ids, answer, limit) for prompt, answer in zip(prompts, answers, strict=True)]
-        return players.scorer.score_rows(rows, batch_size=128)
-    texts = [chat.response_text(players.tokenizer, answer) for answer in answers]
-    return players.scorer.score_texts([prompt.messages for prompt in prompts], texts)
+    completions = _unpadded(sampled)
+    if rewards.same_tokens(models.tokenizer, models.scorer.tokenizer):
+        limit = models.scorer.model.config.max_position_embeddings
+        rows = [rewards.joined(prompt.ids, ids, limit) for prompt, ids in zip(prompts, completions, strict=True)]
+        return models.scorer.score_rows(rows, batch_size=128)
+    texts = [chat.response_text(models.tokenizer, ids) for ids in completions]
+    return models.scorer.score_texts([prompt.messages for prompt in prompts], texts)

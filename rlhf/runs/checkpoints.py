@@ -2,12 +2,13 @@
 
     states = checkpoints.opened(root, "sft", params, [root / "data/pretrain"])
     with tracking.stage_run(root, "sft", states=states):
-        found = states.restored()            # in the loop: weights and optimiser go on from here
-        yield from states.points             # what was already done
+        parts = {"weights": model, "optimiser": optimiser}   # in the loop: what a step changes
+        states.restore(parts)                                # they go on from where the state was kept
+        yield from states.points                             # what was already done
         for step in range(len(states.points), num_steps):
             ...
-            if states.due(point, last=step + 1 == num_steps):
-                states.save({"weights": checkpoints.weights(model), "optimiser": optimiser.state_dict()})
+            states.keep(point, parts, last=step + 1 == num_steps)
+            yield point
 
 They lie in .checkpoints/<stage>[/<round>]/<key>/ of the main repository, outside DVC's outs, which DVC removes before a
 stage runs. The key names everything that the bytes depend on, so that no state of other params, data, code or versions
@@ -43,6 +44,10 @@ CODE = ("rlhf", "stages")  # packages whose files count in the key
 stopping = False  # SIGTERM came: a state is saved after this step, and the stage ends
 
 
+# What a training loop's step changes, by name: models, optimisers, generators, and dicts of numbers and tensors.
+Parts = Mapping[str, nn.Module | torch.optim.Optimizer | torch.Generator | dict[str, Any]]
+
+
 class States:
     """The states of one stage with one key. Without a folder nothing is kept."""
 
@@ -61,26 +66,26 @@ class States:
         """What the bytes depend on, in 16 hexadecimal digits; empty where nothing is kept."""
         return self.folder.name if self.folder else ""
 
-    def restored(self) -> Any:
-        """Return the tree that was saved with the last of `points`; None where the loop begins anew. Only once."""
+    def restore(self, parts: "Parts") -> None:
+        """Give the parts the state that was kept with the last of `points`; leave them where the loop begins anew."""
         tree, self._tree = self._tree, None
-        return tree
+        if tree is not None:
+            for name, part in parts.items():
+                _load(part, tree[name])
 
-    def due(self, point: dict, last: bool) -> bool:
-        """Take in a step's point; say whether a state is to be saved now: in time, at the end, or told to stop."""
+    def keep(self, point: dict, parts: "Parts", last: bool) -> None:
+        """Take in a step's point; keep the parts' state if it is time: now and then, at the end, or told to stop.
+
+        Where the disk refuses, say so and go on. Raises KeyboardInterrupt after the state is kept where SIGTERM came.
+        """
         if self.folder is None:
-            return False
+            return
         self.points.append(point)
         if not distributed.is_first():
-            return False
-        return last or stopping or time.monotonic() - self._saved_at >= self.every_seconds
-
-    def save(self, tree: Any) -> None:
-        """Save a tree of dicts, lists, tuples, numbers, strings, None and tensors beside the points.
-
-        Where the disk refuses, say so and keep what there is. Raises KeyboardInterrupt afterwards where SIGTERM came.
-        """
-        self._write(tree)
+            return
+        if not (last or stopping or time.monotonic() - self._saved_at >= self.every_seconds):
+            return
+        self._write({name: _state_of(part) for name, part in parts.items()})
         self._saved_at = time.monotonic()
         if stopping:
             raise KeyboardInterrupt(f"told to stop after step {len(self.points)}")
@@ -130,7 +135,7 @@ class States:
 NONE = States(None, 0.0)
 
 
-def opened(root: Path, stage: str, params: Params, inputs: Sequence[Path], round: str | None = None) -> States:
+def opened(root: Path, stage: str, params: Params, inputs: Sequence[Path], round_name: str | None = None) -> States:
     """Return the states of this stage with these params and inputs, code and versions, and hold them until it ends.
 
     Raises ParamsError for a broken section `checkpoints`. Where another process holds them, nothing is kept.
@@ -138,8 +143,8 @@ def opened(root: Path, stage: str, params: Params, inputs: Sequence[Path], round
     settings = load(root, CheckpointsInputs).checkpoints
     if settings.every_seconds is None:
         return States(None, 0.0)
-    place = mlflow_store.anchor(root) / ".checkpoints" / (stage if round is None else f"{stage}/{round}")
-    folder = place / _key(root, stage, round, params, inputs)
+    place = mlflow_store.anchor(root) / ".checkpoints" / (stage if round_name is None else f"{stage}/{round_name}")
+    folder = place / _key(root, stage, round_name, params, inputs)
     lock = _locked(place, folder.name) if distributed.is_first() else None
     if not distributed.gathered(lock is not None)[0]:
         if distributed.is_first():
@@ -165,6 +170,25 @@ def _locked(place: Path, key: str) -> FileLock | None:
     return lock
 
 
+def _state_of(part: Any) -> Any:
+    if isinstance(part, nn.Module):
+        return weights(part)
+    if isinstance(part, torch.Generator):
+        return part.get_state()
+    return part if isinstance(part, dict) else part.state_dict()
+
+
+def _load(part: Any, found: Any) -> None:
+    if isinstance(part, nn.Module):
+        load_weights(part, found)
+    elif isinstance(part, torch.Generator):
+        part.set_state(found)
+    elif isinstance(part, dict):
+        part.update(found)
+    else:
+        part.load_state_dict(found)
+
+
 def weights(model: nn.Module) -> dict[str, Tensor]:
     """Return the model's weights by name, tied ones once."""
     return {name: weight.detach() for name, weight in model.named_parameters()}
@@ -177,13 +201,13 @@ def load_weights(model: nn.Module, found: Mapping[str, Tensor]) -> None:
         weight.copy_(found[name])
 
 
-def _key(root: Path, stage: str, round: str | None, params: Params, inputs: Sequence[Path]) -> str:
+def _key(root: Path, stage: str, round_name: str | None, params: Params, inputs: Sequence[Path]) -> str:
     code = hashlib.sha256()
     for file in sorted(file for package in CODE for file in (REPOSITORY / package).rglob("*.py")):
         code.update(file.relative_to(REPOSITORY).as_posix().encode() + b"\0" + file.read_bytes())
     known = {
         "stage": stage,
-        "round": round,
+        "round": round_name,
         "params": params.model_dump(mode="json"),
         "inputs": [lineage.dvc_md5(path) for path in inputs],
         "code": code.hexdigest(),

@@ -7,13 +7,14 @@ parameter and every final metric, so that a table of parent runs compares whole 
 import logging
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import lineage
+from rlhf.runs import artifact_addresses, lineage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,13 +74,18 @@ def _connect(uri: str, experiment: str, home: Path) -> "tuple[MlflowClient, str]
     found = client.get_experiment_by_name(experiment)
     if found is None:
         local = uri.startswith("sqlite:")  # a server chooses its own place for artifacts
-        location = (home / "mlartifacts").as_uri() if local else None
+        location = (home / artifact_addresses.FOLDER).as_uri() if local else None
         try:
             return client, client.create_experiment(experiment, artifact_location=location)
         except MlflowException:  # another process may have made it in between
             found = client.get_experiment_by_name(experiment)
             if found is None:
                 raise
+    database = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and database.parent == home:
+        moved = artifact_addresses.set_right(database, experiment)
+        if moved:
+            print(f"MLflow: {moved}", file=sys.stderr, flush=True)
     return client, found.experiment_id
 
 

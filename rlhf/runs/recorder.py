@@ -23,15 +23,15 @@ class Recorder:
     """The child run of one stage and its session's parent run. Opening it may raise; nothing afterwards does."""
 
     def __init__(
-        self, root: Path, stage: str, round: str | None, settings: Tracking, key: str, process: str, session: str
+        self, root: Path, stage: str, round_name: str | None, settings: Tracking, key: str, process: str, session: str
     ):
         """`process` and `session` identify the stage's process and the `dvc` command's (see lineage).
 
         `key` is that of the training's states (see checkpoints): a run with it that did not finish goes on.
         """
         self._root, self._settings = root, settings
-        self.name = stage if round is None else f"{stage}@{round}"
-        self._place = stage if round is None else f"{stage}/{round}"  # below data/ and metrics/
+        self.name = stage if round_name is None else f"{stage}@{round_name}"
+        self._place = stage if round_name is None else f"{stage}/{round_name}"  # below data/ and metrics/
         self._home = mlflow_store.anchor(root)
         self._client, self._experiment_id = mlflow_store.open_store(settings, self._home)
         mlflow_store.reap(self._client, self._experiment_id)
@@ -48,8 +48,8 @@ class Recorder:
         self._flushed_at, self._pause = time.monotonic(), SECONDS_BETWEEN_FLUSHES
         self._logged_params: set[str] = set()
         own = {name: content[name] for name in ("seed", "runtime", stage) if name in content}
-        if round is not None:
-            own["round"] = content["rounds"][round]
+        if round_name is not None:
+            own["round"] = content["rounds"][round_name]
         self.params(own)
 
     def _open(self, tags: dict[str, str], key: str) -> str:

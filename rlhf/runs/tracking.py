@@ -1,6 +1,6 @@
 """What a stage tells the world while it runs: progress on the screen, and params, curves, inputs and models in MLflow.
 
-    with tracking.stage_run(root, "ppo", round="r1") as run:
+    with tracking.stage_run(root, "ppo", round_name="r1") as run:
         run.log_inputs([root / "data/sft"], context="training")
         run.log_metrics({"kl": 0.1}, step=10)
         run.progress(10, 60, {"kl": 0.1})
@@ -21,8 +21,8 @@ from typing import Any
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import checkpoints, lineage
-from rlhf.runs.companion import Companion
 from rlhf.runs.flat import flat_numbers
+from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.progress import Progress, duration
 from rlhf.runtime import distributed
 
@@ -32,7 +32,7 @@ PATIENCE = 5.0  # seconds
 class StageRun:
     """One run of one stage. Without a recorder (tracking.enabled: false) it only prints."""
 
-    def __init__(self, progress: Progress, recorder: Companion | None, log_every: int):
+    def __init__(self, progress: Progress, recorder: MlflowWorker | None, log_every: int):
         self._progress = progress
         self._recorder = recorder
         self._log_every = log_every  # steps
@@ -61,7 +61,7 @@ class StageRun:
         if self._recorder:
             self._recorder.inputs(paths, context)
 
-    def log_checkpoint(self, path: Path, beside: Sequence[Path] = ()) -> None:
+    def log_model(self, path: Path, beside: Sequence[Path] = ()) -> None:
         """Record a model folder as an MLflow model: with its files up to `max_checkpoint_mb`, else by path and md5.
 
         Files `beside` it, such as a model card, are put among its own.
@@ -111,7 +111,7 @@ class StageRun:
 
 @contextmanager
 def stage_run(
-    root: Path, stage: str, round: str | None = None, states: checkpoints.States = checkpoints.NONE
+    root: Path, stage: str, round_name: str | None = None, states: checkpoints.States = checkpoints.NONE
 ) -> Iterator[StageRun]:
     """Record the block as one MLflow run named `stage` or `stage@round`, a child of its session's parent run.
 
@@ -122,9 +122,11 @@ def stage_run(
     SIGTERM).
     """
     settings = load(root, TrackingInputs).tracking
-    name = stage if round is None else f"{stage}@{round}"
+    name = stage if round_name is None else f"{stage}@{round_name}"
     recorder = (
-        Companion(root, stage, round, settings, states.key) if settings.enabled and distributed.is_first() else None
+        MlflowWorker(root, stage, round_name, settings, states.key)
+        if settings.enabled and distributed.is_first()
+        else None
     )
     progress = Progress(name, silent=not distributed.is_first())
     if states.points:
@@ -145,7 +147,7 @@ def stage_run(
             _report_end(root, progress, recorder, status)
 
 
-def _report_end(root: Path, progress: Progress, recorder: Companion | None, status: str) -> None:
+def _report_end(root: Path, progress: Progress, recorder: MlflowWorker | None, status: str) -> None:
     end = f"{status.lower()} after {duration(progress.elapsed())}"
     where = f"  {recorder.link}" if recorder else ""
     progress.say(f"{progress.name}  {end}{where}")

@@ -1,4 +1,4 @@
-"""What a stage says when its work breaks down: the step, the records, the last good checkpoint, the param to lower."""
+"""Error messages of a training that breaks down: which step and records, what is still good, which param to lower."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ def explained(stage: str, start: object) -> Iterator[None]:
         yield
     except NotFinite as error:
         raise NotFinite(
-            f"{stage}: {error}. Nothing was saved; the last good checkpoint is {start}. Lower "
+            f"{stage}: {error}. Nothing was saved; the last good model is {start}. Lower "
             f"{stage}'s learning_rate, or look for broken records in the data"
         ) from None
     except (MemoryError, RuntimeError) as error:

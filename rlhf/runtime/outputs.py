@@ -12,33 +12,35 @@ from rlhf.runtime.files import write_json, write_text
 DECIMALS = 6
 
 
-def write_metrics(root: Path, stage: str, metrics: Mapping[str, Any], round: str | None = None) -> Path:
-    """Write metrics/<stage>.json as {stage: metrics}, or metrics/<stage>/<round>.json as {stage: {round: metrics}}.
+def write_metrics(root: Path, name: str, metrics: Mapping[str, Any]) -> Path:
+    """Write metrics/<name>.json; `name` is a stage, or a stage and its round ("ppo/r1": {"ppo": {"r1": metrics}}).
 
     `metrics` may nest mappings; its leaves are finite numbers, strings or booleans. Keys are sorted and floats rounded
     to six decimals, so equal values give equal bytes. Returns the path. Raises ValueError naming a leaf that is NaN,
     infinite or of another type.
     """
-    content = _canonical(metrics, stage)
-    path = root / "metrics" / f"{_name(stage, round)}.json"
-    write_json(path, {stage: content if round is None else {round: content}})
+    content = _canonical(metrics, name)
+    for part in reversed(name.split("/")):
+        content = {part: content}
+    path = root / "metrics" / f"{name}.json"
+    write_json(path, content)
     return path
 
 
-def write_curve(root: Path, stage: str, rows: Sequence[Mapping[str, Any]], round: str | None = None) -> Path:
-    """Write metrics/plots/<stage>[/<round>].csv: one line a row, columns in the order in which rows first name them.
+def write_curve(root: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write metrics/plots/<name>.csv: one line a row, columns in the order in which rows first name them.
 
     A row that lacks a column leaves its cell empty. Returns the path. Raises ValueError for rows of nothing or for a
     cell that is NaN, infinite or neither number nor string.
     """
     if not rows:
-        raise ValueError(f"{stage}: a curve needs at least one row")
+        raise ValueError(f"{name}: a curve needs at least one row")
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({column: _canonical(cell, f"{stage}.{column}") for column, cell in row.items()} for row in rows)
-    path = root / "metrics" / "plots" / f"{_name(stage, round)}.csv"
+    writer.writerows({column: _canonical(cell, f"{name}.{column}") for column, cell in row.items()} for row in rows)
+    path = root / "metrics" / "plots" / f"{name}.csv"
     write_text(path, text.getvalue())
     return path
 
@@ -51,10 +53,6 @@ def thinned(curve: Sequence[Mapping[str, Any]], most: int = 200) -> list[Mapping
     return [
         point for index, point in enumerate(curve) if (index + 1) % every == 0 or index == last or set(point) - usual
     ]
-
-
-def _name(stage: str, round: str | None) -> str:
-    return stage if round is None else f"{stage}/{round}"
 
 
 def _canonical(value: Any, place: str) -> Any:

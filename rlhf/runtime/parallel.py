@@ -1,8 +1,8 @@
-"""Parts of a batch computed side by side, each on a thread of one of the processes that compute together.
+"""Micro-batches computed in parallel: by the threads of this process, and by the processes that were started with it.
 
-Threads that share every operator of a small model meet thousands of times an update, and all wait where one of them has
-to give its core to another process; parts meet once. Results come in the parts' order: only the cut changes bytes.
-Every process asks for all parts and gets all results, so that what is made of them needs no word about processes.
+Each micro-batch is computed by one thread. Threads that share the operators of a small model would synchronise
+thousands of times an update; micro-batches synchronise once. Results come in the micro-batches' order, so that bytes
+depend on how a batch is cut and on nothing else. Every process asks for all micro-batches and gets all results.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ _num_workers = 1
 
 
 def set_workers(num_workers: int) -> None:
-    """Set how many parts this process computes at once. `models.prepare` calls it."""
+    """Set how many parts this process computes at once. `placement.prepare` calls it."""
     global _pool, _num_workers
     if num_workers != _num_workers:
         if _pool is not None:
@@ -37,12 +37,12 @@ def workers() -> int:
     return _num_workers
 
 
-def part_size(num_rows: int, most: int, models: int = 1) -> int:
+def part_size(num_rows: int, most: int, num_models: int = 1) -> int:
     """Return the rows of a part so that every worker of every process has one of like size, none above `most` rows.
 
-    `models`: how many have their parts of the same rows computed at once.
+    `num_models`: how many have their parts of the same rows computed at once.
     """
-    return max(1, min(most, -(-num_rows // (max(1, _num_workers // models) * distributed.count()))))
+    return max(1, min(most, -(-num_rows // (max(1, _num_workers // num_models) * distributed.count()))))
 
 
 def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:

@@ -1,4 +1,4 @@
-"""Reading prompts and continuing them token by token: by `lean` where it knows the model, else by transformers."""
+"""Decoding with a cache of keys and values: by our own forward pass where it knows the model, else by transformers."""
 
 from typing import Protocol
 
@@ -34,25 +34,25 @@ class LibraryDecoder:
     def __init__(self, model: PreTrainedModel):
         self.model = model
         self.cache = kv_cache.empty(model.config)
-        self.seen = self.positions = torch.empty(0)
+        self.mask = self.positions = torch.empty(0)
 
     def read(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        self.seen, self.positions = mask, positions
+        self.mask, self.positions = mask, positions
         return self._forward(ids)
 
     def choose(self, rows: Tensor) -> None:
-        self.seen, self.positions = self.seen[rows], self.positions[rows]
+        self.mask, self.positions = self.mask[rows], self.positions[rows]
         self.cache.batch_select_indices(rows)
 
     def step(self, ids: Tensor) -> Tensor:
-        self.seen = torch.cat([self.seen, torch.ones_like(self.seen[:, :1])], dim=1)
+        self.mask = torch.cat([self.mask, torch.ones_like(self.mask[:, :1])], dim=1)
         self.positions = self.positions[:, -1:] + 1
         return self._forward(ids.unsqueeze(1))
 
     def _forward(self, ids: Tensor) -> Tensor:
         return self.model(
             input_ids=ids,
-            attention_mask=self.seen.long(),
+            attention_mask=self.mask.long(),
             position_ids=self.positions,
             past_key_values=self.cache,
             use_cache=True,

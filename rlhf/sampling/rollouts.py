@@ -1,6 +1,11 @@
-"""Sampling answers: one decoding loop for every policy, drawn row by row, so that batches change nothing but speed."""
+"""Sampling completions of a policy.
 
-from typing import NamedTuple
+Each row draws from a stream of its own, seeded by its id, so that a completion depends neither on its batch nor on its
+place in it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +25,26 @@ class Completions(NamedTuple):
     mask: Tensor  # [B, R] True on real tokens, EOS included
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     text: str
-    token_ids: list[int]  # EOS included where the answer ended
-    finished: bool  # ended with EOS within the limit
+    token_ids: list[int]  # EOS included where it ended
+    ended: bool  # with EOS, within the limit
+
+
+class Sampling(NamedTuple):
+    """How completions are drawn: from the pure policy, without top-k, top-p or a minimal length."""
+
+    temperature: float  # 0 is greedy
+    max_completion_tokens: int
+    seed: int
+    batch_size: int  # completions
+
+
+class Ends(NamedTuple):
+    """The token that ends a completion, and the one that stands after it."""
+
+    eos_id: int
+    pad_id: int
 
 
 def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
@@ -41,8 +62,7 @@ def complete(
     prompts: batching.Padded,
     draws: Tensor,
     temperature: float,
-    eos_id: int,
-    pad_id: int,
+    ends: Ends,
     owners: Tensor | None = None,
 ) -> Completions:
     """Return B completions of at most R tokens each, from the pure policy. prompts [U, P], draws [B, R].
@@ -54,7 +74,7 @@ def complete(
     """
     num_rows, limit = draws.shape
     device = prompts.ids.device
-    ids = torch.full((num_rows, limit), pad_id, dtype=torch.long, device=device)  # [B, R]
+    ids = torch.full((num_rows, limit), ends.pad_id, dtype=torch.long, device=device)  # [B, R]
     mask = torch.zeros((num_rows, limit), dtype=torch.bool, device=device)  # [B, R]
     rows = torch.arange(num_rows, device=device)  # in the batch
     going = torch.ones_like(rows, dtype=torch.bool)  # of them: those still being written
@@ -66,7 +86,7 @@ def complete(
     for t in range(limit):
         token = _choose(logits.float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
         ids[rows[going], t], mask[rows[going], t] = token[going], True
-        going &= token != eos_id
+        going &= token != ends.eos_id
         num_going = int(going.sum())
         if num_going == 0 or t == limit - 1:
             break
@@ -78,33 +98,27 @@ def complete(
     return Completions(ids, mask)
 
 
-def answer(
+def respond(
     model: PreTrainedModel,
-    tokenizer,
-    messages_list: list[list[chat.Message]],
-    *,
-    temperature: float,
-    max_completion_tokens: int,
-    seed: int,
-    batch_size: int,
-    row_ids: list[str],
-) -> list[Answer]:
-    """Return one answer a dialogue, in the given order; batches are made of prompts of like length."""
-    prompts = [chat.prompt_ids(tokenizer, messages) for messages in messages_list]
+    tokenizer: Any,
+    dialogues: Sequence[list[chat.Message]],
+    row_ids: Sequence[str],
+    sampling: Sampling,
+) -> list[Response]:
+    """Return one response a dialogue, in the given order; batches are made of prompts of like length."""
+    prompts = [chat.prompt_ids(tokenizer, messages) for messages in dialogues]
+    ends = Ends(tokenizer.eos_token_id, tokenizer.pad_token_id)
 
-    def decode(chosen: list[int]) -> list[Answer]:
+    def decode(chosen: list[int]) -> list[Response]:
         places = {ids: place for place, ids in enumerate(dict.fromkeys(tuple(prompts[i]) for i in chosen))}
-        batch = batching.pad([*map(list, places)], tokenizer.pad_token_id, "left", str(model.device))
+        batch = batching.pad([*map(list, places)], ends.pad_id, "left", str(model.device))
         owners = torch.tensor([places[tuple(prompts[i])] for i in chosen], device=model.device)
-        draws = uniforms(seed, [row_ids[i] for i in chosen], max_completion_tokens)
-        completions = complete(model, batch, draws, temperature, tokenizer.eos_token_id, tokenizer.pad_token_id, owners)
+        draws = uniforms(sampling.seed, [row_ids[i] for i in chosen], sampling.max_completion_tokens)
+        completions = complete(model, batch, draws, sampling.temperature, ends, owners)
         rows = [ids[: sum(mask)] for ids, mask in zip(completions.ids.tolist(), completions.mask.tolist(), strict=True)]
-        return [
-            Answer(chat.response_text(tokenizer, tokens), tokens, tokens[-1] == tokenizer.eos_token_id)
-            for tokens in rows
-        ]
+        return [Response(chat.response_text(tokenizer, tokens), tokens, tokens[-1] == ends.eos_id) for tokens in rows]
 
-    return parallel.by_length(decode, [len(prompt) for prompt in prompts], batch_size)
+    return parallel.by_length(decode, [len(prompt) for prompt in prompts], sampling.batch_size)
 
 
 @torch.no_grad()

@@ -157,11 +157,13 @@ def predecessors(segments: Tensor) -> Tensor:
 def segment_attention(segments: Tensor, dtype: torch.dtype, forked: bool = False) -> Tensor:
     """Return an additive mask [B, 1, T, T]: 0 where a token sees an earlier one of its example, else the minimum.
 
-    With `forked` segment 1 is the beginning of all others of its row, and seen by them.
+    With `forked` segment 1 is the beginning of all others of its row, and read by them.
     """
     same = segments.unsqueeze(2) == segments.unsqueeze(1)  # [B, T, T]
     if forked:
         same = same | (segments.unsqueeze(1) == 1)
     causal = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool, device=segments.device).tril()
-    seen = (same & causal).unsqueeze(1)  # [B, 1, T, T]
-    return torch.zeros(seen.shape, dtype=dtype, device=segments.device).masked_fill(~seen, torch.finfo(dtype).min)
+    readable = (same & causal).unsqueeze(1)  # [B, 1, T, T]
+    return torch.zeros(readable.shape, dtype=dtype, device=segments.device).masked_fill(
+        ~readable, torch.finfo(dtype).min
+    )

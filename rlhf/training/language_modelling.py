@@ -13,7 +13,7 @@ from rlhf.models import forward, placement
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import parallel
 from rlhf.tokens import batching
-from rlhf.training.optimisation import Share
+from rlhf.training.optimisation import MicroBatchLoss
 
 TEXTS_AT_ONCE = 1000  # a call of the tokenizer costs more than a text
 
@@ -55,16 +55,16 @@ def packed_losses(model: PreTrainedModel, packed: batching.Packed, targets: Tens
     return -logprobs.of_hidden(hidden, forward.output_head(model), packed.ids[:, 1:][targets])
 
 
-def mean_shares(
+def micro_batch_losses(
     model: PreTrainedModel, rows: Tensor, most_rows: int, runtime: Runtime
-) -> Iterator[Callable[[], Share]]:
+) -> Iterator[Callable[[], MicroBatchLoss]]:
     """Yield the parts of the mean loss on unpadded rows [B, T], at most `most_rows` of them each."""
     num_targets = rows.shape[0] * (rows.shape[1] - 1)
 
-    def share(part: Tensor) -> Share:
+    def share(part: Tensor) -> MicroBatchLoss:
         with placement.precision(runtime):
             losses = next_token_losses(model, part.to(runtime.device))
-        return Share(losses.sum() / num_targets)
+        return MicroBatchLoss(losses.sum() / num_targets)
 
     for part in rows.split(parallel.part_size(len(rows), most_rows)):
         yield partial(share, part)

@@ -12,8 +12,8 @@ from rlhf.params.optimisation import Optimisation
 from rlhf.runtime import distributed, failures, parallel
 
 
-class Share(NamedTuple):
-    """What one part of a batch adds to it: weighted so that the parts' sums are the batch's."""
+class MicroBatchLoss(NamedTuple):
+    """What one micro-batch adds to its batch: weighted so that the sums over micro-batches are the batch's."""
 
     loss: Tensor
     measures: dict[str, float] = {}
@@ -57,32 +57,37 @@ def learning_rate(params: Optimisation, step: int, num_steps: int) -> float:
     return params.learning_rate * share
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the rate of all groups."""
+def set_learning_rate(optimiser: torch.optim.Optimizer, params: Optimisation, step: int, num_steps: int) -> float:
+    """Set the rate of update `step` for all groups, and return it."""
+    rate = learning_rate(params, step, num_steps)
     for group in optimiser.param_groups:
         group["lr"] = rate
+    return rate
 
 
-class Job(NamedTuple):
-    """One model's update on one batch: the loss is the sum of the parts, each computed by a call."""
+class PlannedUpdate(NamedTuple):
+    """One model's update on one batch: the loss is the sum over micro-batches, each computed by a call."""
 
     model: nn.Module
     optimiser: torch.optim.Optimizer
-    parts: Iterable[Callable[[], Share]]
+    losses: Iterable[Callable[[], MicroBatchLoss]]
     max_grad_norm: float
 
 
 def step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, parts: Iterable[Callable[[], Share]], max_grad_norm: float
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    losses: Iterable[Callable[[], MicroBatchLoss]],
+    max_grad_norm: float,
 ) -> Update:
-    """Add up the gradients of the batch's parts, each computed by a call in one of the processes, and update once.
+    """Add up the gradients of the micro-batches, each computed by a call in one of the processes, and update once.
 
     See `steps`.
     """
-    return steps([Job(model, optimiser, parts, max_grad_norm)])[0]
+    return steps([PlannedUpdate(model, optimiser, losses, max_grad_norm)])[0]
 
 
-def steps(jobs: Sequence[Job]) -> list[Update]:
+def steps(planned: Sequence[PlannedUpdate]) -> list[Update]:
     """Update several models that share no weight, each as if alone: side by side where there are several workers.
 
     Every process makes the same updates. No gradient is there before or after; a single worker takes the models in
@@ -90,35 +95,35 @@ def steps(jobs: Sequence[Job]) -> list[Update]:
     the models computed side by side moves.
     """
     if parallel.workers() == 1:
-        return [update for job in jobs for update in _side_by_side([job])]
-    return _side_by_side(jobs)
+        return [update for one in planned for update in _side_by_side([one])]
+    return _side_by_side(planned)
 
 
-def _side_by_side(jobs: Sequence[Job]) -> list[Update]:
-    weights = [[weight for weight in job.model.parameters() if weight.requires_grad] for job in jobs]
-    totals: list[float] = [0.0] * len(jobs)
-    measures: list[dict[str, float]] = [{} for _ in jobs]
-    for job in jobs:
-        job.optimiser.zero_grad(set_to_none=True)
-    parts = [(number, part) for number, job in enumerate(jobs) for part in parallel.own(job.parts)]
+def _side_by_side(planned: Sequence[PlannedUpdate]) -> list[Update]:
+    weights = [[weight for weight in one.model.parameters() if weight.requires_grad] for one in planned]
+    totals: list[float] = [0.0] * len(planned)
+    measures: list[dict[str, float]] = [{} for _ in planned]
+    for one in planned:
+        one.optimiser.zero_grad(set_to_none=True)
+    parts = [(number, part) for number, one in enumerate(planned) for part in parallel.own(one.losses)]
     results = parallel.here(lambda part: _differentiated(part[1](), weights[part[0]]), parts)
-    for (number, _), (loss, gradients, shares) in zip(parts, results, strict=True):
+    for (number, _), (loss, gradients, measured) in zip(parts, results, strict=True):
         totals[number] += loss
         for weight, gradient in zip(weights[number], gradients, strict=False):
             if gradient is not None:
                 weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
-        for name, share in shares.items():
-            measures[number][name] = measures[number].get(name, 0.0) + share
-    for number in range(len(jobs)):
+        for name, value in measured.items():
+            measures[number][name] = measures[number].get(name, 0.0) + value
+    for number in range(len(planned)):
         totals[number], measures[number] = _of_all_processes(totals[number], measures[number], weights[number])
         if not math.isfinite(totals[number]):
             raise failures.NotFinite(f"the loss became {totals[number]}")
-    clipped = [partial(_clipped, some, job.max_grad_norm) for some, job in zip(weights, jobs, strict=True)]
+    clipped = [partial(_clipped, some, one.max_grad_norm) for some, one in zip(weights, planned, strict=True)]
     norms = list(parallel.here(lambda clip: clip(), clipped))
     for norm, total in zip(norms, totals, strict=True):
         if not math.isfinite(norm):
             raise failures.NotFinite(f"the gradient's norm became {norm} (the loss was {total})")
-    for _ in parallel.here(_moved, jobs):
+    for _ in parallel.here(_moved, planned):
         pass
     return [Update(*found) for found in zip(totals, norms, measures, strict=True)]
 
@@ -127,9 +132,9 @@ def _clipped(weights: list[nn.Parameter], max_grad_norm: float) -> float:
     return nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
 
 
-def _moved(job: Job) -> None:
-    job.optimiser.step()
-    job.optimiser.zero_grad(set_to_none=True)
+def _moved(one: PlannedUpdate) -> None:
+    one.optimiser.step()
+    one.optimiser.zero_grad(set_to_none=True)
 
 
 def _of_all_processes(total: float, measures: dict, weights: list[nn.Parameter]) -> tuple[float, dict]:
@@ -150,9 +155,9 @@ def _of_all_processes(total: float, measures: dict, weights: list[nn.Parameter])
     return sum(totals), {name: sum(measured.get(name, 0.0) for measured in several) for name in names}
 
 
-def _differentiated(share: Share, weights: list[nn.Parameter]) -> tuple[float, tuple[Tensor | None, ...], dict]:
+def _differentiated(part: MicroBatchLoss, weights: list[nn.Parameter]) -> tuple[float, tuple[Tensor | None, ...], dict]:
     """Return loss, gradients and measures of one part. A single worker adds to the weights' gradients in place."""
     if parallel.workers() == 1:
-        share.loss.backward()
-        return share.loss.item(), (), share.measures
-    return share.loss.item(), torch.autograd.grad(share.loss, weights, allow_unused=True), share.measures
+        part.loss.backward()
+        return part.loss.item(), (), part.measures
+    return part.loss.item(), torch.autograd.grad(part.loss, weights, allow_unused=True), part.measures

@@ -1,21 +1,24 @@
-"""Supervised fine-tuning on dialogues: the loop that `sft` and `feedme` share."""
+"""Supervised fine-tuning on demonstrations: what `sft` and `feedme` do alike."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
-from rlhf.models import placement
+from rlhf.models import loading, placement
 from rlhf.params.runtime import Runtime
 from rlhf.params.supervised import Supervised
+from rlhf.records.types import Demonstration
 from rlhf.runs import checkpoints
-from rlhf.runtime import distributed, failures, parallel, seeds
+from rlhf.runtime import distributed, failures, outputs, parallel, seeds
+from rlhf.runtime.files import new_folder
 from rlhf.tokens import batching, chat
 from rlhf.training import language_modelling, optimisation
-from rlhf.training.optimisation import Share
+from rlhf.training.context import StageContext
+from rlhf.training.optimisation import MicroBatchLoss
 
 
 class Example(NamedTuple):
@@ -29,7 +32,46 @@ class Encoded(NamedTuple):
     num_too_long: int  # records left out
 
 
-def encode(tokenizer, demonstrations: list[dict], max_tokens: int) -> Encoded:
+class Data(NamedTuple):
+    training: list[Example]
+    validation: list[Example]
+
+
+def fit(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    training: Sequence[Demonstration],
+    held_out: Sequence[Demonstration],
+    params: Supervised,
+    context: StageContext,
+) -> None:
+    """Fine-tune on demonstrations; save the model's folder, the curve and the metrics of the stage."""
+    encoded = encode(tokenizer, training, params.max_tokens)
+    data = Data(encoded.examples, encode(tokenizer, held_out, params.max_tokens).examples)
+    num_steps = count_steps(len(data.training), params)
+    curve = []
+    for point in train(model, data, params, context.runtime, context.seed, context.states):
+        curve.append(point)
+        context.run.log_metrics(point, step=point["step"])
+        context.run.progress(point["step"], num_steps, {"loss": point["loss"]})
+    losses = [point["validation_loss"] for point in curve if "validation_loss" in point]
+    kept = losses.index(min(losses)) if params.select == "best_validation" else len(losses) - 1
+    loading.set_dropout(model.config, 0.0)
+    with new_folder(context.out) as folder:
+        loading.save(model, tokenizer, folder)
+    metrics = {
+        "validation_loss": losses[kept],
+        "kept_epoch": kept + 1,
+        "demonstrations": len(data.training),
+        "too_long": encoded.num_too_long,
+    }
+    outputs.write_curve(context.root, context.name, outputs.thinned(curve))
+    outputs.write_metrics(context.root, context.name, metrics)
+    context.run.log_metrics(metrics)
+    context.run.log_model(context.out)
+
+
+def encode(tokenizer: Any, demonstrations: Sequence[Demonstration], max_tokens: int) -> Encoded:
     """Return demonstrations as token ids and assistant masks; those longer than `max_tokens` are left out, counted.
 
     Raises ValueError where none is left.
@@ -51,9 +93,7 @@ def count_steps(num_examples: int, params: Supervised) -> int:
 
 def train(
     model: PreTrainedModel,
-    pad_id: int,
-    examples: list[Example],
-    validation: list[Example],
+    data: Data,
     params: Supervised,
     runtime: Runtime,
     seed: int,
@@ -67,45 +107,36 @@ def train(
     if params.dropout and distributed.count() > 1:
         raise ValueError("dropout draws from one generator: set it to 0 in params.yaml, or start one process")
     optimiser = optimisation.adamw(model, params.optimisation)
-    num_steps = count_steps(len(examples), params)
+    num_steps = count_steps(len(data.training), params)
     steps_per_epoch = num_steps // params.epochs
     torch.manual_seed(seeds.derive(seed, "dropout"))
-    best_loss, best_weights = float("inf"), None
-    order = batching.epochs(len(examples), params.batch_size, params.epochs, seeds.derive(seed, "order"))
+    best: dict[str, Any] = {"loss": float("inf"), "weights": None}
+    order = batching.epochs(len(data.training), params.batch_size, params.epochs, seeds.derive(seed, "order"))
     model.train()
-    if (found := states.restored()) is not None:
-        checkpoints.load_weights(model, found["weights"])
-        optimiser.load_state_dict(found["optimiser"])
-        torch.set_rng_state(found["random"])  # dropout's
-        best_loss, best_weights = found["best_loss"], found["best_weights"]
+    parts = {"weights": model, "optimiser": optimiser, "dropout": torch.default_generator, "best": best}
+    states.restore(parts)
     yield from states.points
     for step, chosen in islice(enumerate(order), len(states.points), None):
-        rate = optimisation.learning_rate(params.optimisation, step, num_steps)
-        optimisation.set_learning_rate(optimiser, rate)
-        batch = [examples[index] for index in chosen]
+        rate = optimisation.set_learning_rate(optimiser, params.optimisation, step, num_steps)
+        batch = [data.training[index] for index in chosen]
         with failures.at_step(step + 1, [example.record for example in batch]):
-            parts = _shares(model, pad_id, batch, params, runtime)
-            update = optimisation.step(model, optimiser, parts, params.optimisation.max_grad_norm)
+            losses = micro_batch_losses(model, batch, params, runtime)
+            update = optimisation.step(model, optimiser, losses, params.optimisation.max_grad_norm)
         point = {"step": step + 1, "loss": update.loss, "learning_rate": rate, "grad_norm": update.grad_norm}
-        if (step + 1) % steps_per_epoch == 0 and validation:
-            point["validation_loss"] = validate(model, pad_id, validation, params, runtime)
-            if params.select == "best_validation" and point["validation_loss"] < best_loss:
-                best_loss = point["validation_loss"]
-                best_weights = {name: weight.clone() for name, weight in checkpoints.weights(model).items()}
-        if states.due(point, last=step + 1 == num_steps):
-            now = {"weights": checkpoints.weights(model), "optimiser": optimiser.state_dict()}
-            now |= {"random": torch.get_rng_state(), "best_loss": best_loss, "best_weights": best_weights}
-            states.save(now)
+        if (step + 1) % steps_per_epoch == 0 and data.validation:
+            point["validation_loss"] = validate(model, data.validation, params, runtime)
+            if params.select == "best_validation" and point["validation_loss"] < best["loss"]:
+                copied = {name: weight.clone() for name, weight in checkpoints.weights(model).items()}
+                best.update(loss=point["validation_loss"], weights=copied)
+        states.keep(point, parts, last=step + 1 == num_steps)
         yield point
-    if best_weights is not None:
-        checkpoints.load_weights(model, best_weights)
+    if best["weights"] is not None:
+        checkpoints.load_weights(model, best["weights"])
     model.eval()
 
 
 @torch.no_grad()
-def validate(
-    model: PreTrainedModel, pad_id: int, examples: list[Example], params: Supervised, runtime: Runtime
-) -> float:
+def validate(model: PreTrainedModel, examples: list[Example], params: Supervised, runtime: Runtime) -> float:
     """Return the mean loss on the assistants' tokens, nats per token."""
     was_training = model.training
     model.eval()
@@ -116,19 +147,20 @@ def validate(
             losses = language_modelling.packed_losses(model, batch, targets)
         return losses.double().sum().item(), len(losses)
 
-    totals, counts = zip(*parallel.each(total, _packed_batches(examples, pad_id, params, runtime)), strict=True)
+    batches = _packed_batches(examples, model.config.pad_token_id, params, runtime)
+    totals, counts = zip(*parallel.each(total, batches), strict=True)
     model.train(was_training)
     return sum(totals) / sum(counts)
 
 
-def _shares(
-    model, pad_id: int, examples: list[Example], params: Supervised, runtime: Runtime
-) -> Iterator[Callable[[], Share]]:
+def micro_batch_losses(
+    model: PreTrainedModel, examples: list[Example], params: Supervised, runtime: Runtime
+) -> Iterator[Callable[[], MicroBatchLoss]]:
     """Yield the parts of the batch's loss, weighted by tokens of the whole batch."""
     num_targets = sum(sum(example.assistant_mask[1:]) for example in examples)
     num_tokens = sum(len(example.ids) - 1 for example in examples)
 
-    def share(batch: batching.Packed) -> Share:
+    def loss_of(batch: batching.Packed) -> MicroBatchLoss:
         answers = batch.loss_mask[:, 1:]
         inside = (batch.segments[:, 1:] > 0) & (batch.position_ids[:, 1:] > 0)
         targets = inside if params.lm_coef else answers
@@ -137,10 +169,10 @@ def _shares(
         loss = (losses * answers[targets]).sum() / num_targets
         if params.lm_coef:
             loss = loss + params.lm_coef * losses.sum() / num_tokens
-        return Share(loss)
+        return MicroBatchLoss(loss)
 
-    for batch in _packed_batches(examples, pad_id, params, runtime):
-        yield partial(share, batch)
+    for batch in _packed_batches(examples, model.config.pad_token_id, params, runtime):
+        yield partial(loss_of, batch)
 
 
 def _packed_batches(

@@ -4,7 +4,7 @@ records(seed, num_documents, num_prompts, facts)     documents {"text"} and prom
 document(seed, number), copy_probes(seed, count)     pretraining text; (prefix, expected, kind) of what a base must copy (documents.py)
 gold.score(task, response) -> Gold(score, criteria)  gold.strict(task, response) -> float    gold.WEIGHTS
 demonstrations.write(task, rng, traits), ideal(task) demonstrations.TYPICAL: the share of the good form of each trait
-labelers.make(...), labelers.rank(...), labelers.agreement(...)                                            (labelers.py)
+labelers.make(...), labelers.rank(...)                                                                    (labelers.py)
 tasks.draw(rng, facts), tasks.draw_kind(rng, kind, facts, language)                                          (tasks.py)
 fingerprint()                                        sha256 over the world's source files
 """

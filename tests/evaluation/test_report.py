@@ -1,142 +1,207 @@
-"""The report as a page: complete, offline, escaped, and the same bytes for the same findings."""
+"""The report as a page: complete, offline, escaped, every figure in its place, equal bytes for equal findings."""
 
 import json
-import random
 import re
 
 import pytest
 from ruamel.yaml import YAML
 
-from rlhf.evaluation import findings, model_card, report, report_words, verdicts
+from rlhf.evaluation import findings, model_card, report, report_words
 from rlhf.evaluation.findings import Findings
-from rlhf.evaluation.statistics import Bootstrap, Interval
-from rlhf.evaluation.verdicts import Judged
-from rlhf.params.base import parse
-from rlhf.params.evaluate import Evaluate
+from rlhf.evaluation.report_page import Link, Links, Note, Notes, Section, Table, page
+from rlhf.evaluation.statistics import Interval
+from tests.evaluation import invented
+from tests.evaluation.pages import Page
 
-SETTINGS = {
-    "test_prompts": 1000,
-    "validation_prompts": 200,
-    "document_tokens": 2000,
-    "sequence_tokens": 64,
-    "max_prompt_tokens": 120,
-    "max_completion_tokens": 48,
-    "batch_size": 64,
-    "scoring_batch_size": 64,
-    "temperatures": [0.0, 0.5, 1.0],
-    "best_of_n": {"compare": [4], "curve": [1, 4, 16], "curve_draws": 16, "curve_prompts": 100},
-    "tie_threshold": {"gold": 0.02, "judge": 0.05},
-    "bootstrap_samples": 200,
-    "coverage": 0.95,
-    "sample_prompts": 5,
-}
-KINDS = ("story", "facts", "harmful", "look_alike")
-MEANS = {"base": 0.05, "sft": 0.5, "feedme": 0.62, "ppo": 0.74, "best_of_4": 0.66}
-CURVE = [{"kl": 0.05 * step, "score": 0.1 + 0.04 * step} for step in range(30)]
 EVIL = '</script><img src=x onerror="alert(1)">'
-
-
-def invented(num_prompts: int = 40, with_gold: bool = True, text: str = "The fox lives in the forest.") -> Findings:
-    """Return findings about answers that no model wrote: PPO above SFT, everything else beside it."""
-    rng = random.Random(3)
-    prompts, judged = [], {}
-    for index in range(num_prompts):
-        kind = KINDS[index % len(KINDS)]
-        messages = [{"role": "user", "content": f"Tell me about {kind} <b>{index}</b>."}]
-        if index % 5 == 0:
-            messages += [{"role": "assistant", "content": "Sure."}, {"role": "user", "content": "Go on."}]
-        prompt = {"id": f"p{index}", "messages": messages, "category": "generation" if index % 3 else "open_qa"}
-        prompt |= {"language": "zh" if index % 8 == 0 else "en", "user": "u", "source": "world"}
-        prompts.append({**prompt, "task": {"kind": kind}} if with_gold else prompt)
-    keys = [(policy, decoding) for policy in ("base", "sft", "feedme", "ppo") for decoding in ("sampled", "greedy")]
-    keys += [("sft", "best_temperature"), ("ppo", "best_temperature"), ("best_of_4", "sampled")]
-    for policy, decoding in keys:
-        judged[policy, decoding] = [_judged(rng, MEANS[policy], text, with_gold) for _ in prompts]
-    settings = parse(Evaluate, SETTINGS, "evaluate")
-    bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, 1)
-    asked = verdicts.questions([], [4])
-    rates = [verdicts.compare(question, judged, settings.tie_threshold, bootstrap) for question in asked]
-    sweep = [{"policy": name, "temperature": t, "win_rate": 0.5, "low": 0.4, "high": 0.6, "score": 0.5}
-             for name in ("sft", "ppo") for t in settings.temperatures]  # fmt: skip
-    best = [{"n": n, "kl": n / 8, "reward_model": n / 10, "score": 0.5 + n / 80, "low": 0.4, "high": 0.8, "oracle": 0.9}
-            for n in settings.best_of_n.curve]  # fmt: skip
-    return Findings(
-        prompts=prompts,
-        judged=judged,
-        win_rates=[rate for rate in rates if rate],
-        summaries={key: findings.summary(answers, bootstrap) for key, answers in judged.items()},
-        slices=findings.slices(prompts, judged, asked, settings, bootstrap),
-        kl={"ppo": (Interval(2.1, 1.9, 2.3), 0.11), "feedme": (Interval(1.0, 0.9, 1.1), 0.06)},
-        document_loss={"base": 2.1, "sft": 2.4, "ppo": 2.5},
-        best_temperature={"sft": 0.5, "ppo": 1.0},
-        sweep=sweep,
-        best_of_n=best,
-        judge={"accuracy": 0.71, "pairs": 1234, "longer_preferred_by_model": 0.58, "longer_chosen_by_labelers": 0.55},
-        too_long=0,
-        artifacts={"data/ppo/r1": "a" * 32 + ".dir", "data/sft": "b" * 32 + ".dir"},
-        rounds=["r1"],
-        settings=settings,
-    )
-
-
-def _judged(rng: random.Random, mean: float, text: str, with_gold: bool) -> Judged:
-    gold = min(1.0, max(0.0, rng.gauss(mean, 0.2)))
-    criteria = {"facts": gold, "politeness": gold / 2} if with_gold else None
-    score, strict = (gold, gold * 0.8) if with_gold else (None, None)
-    return Judged(text, rng.randint(5, 30), True, 0.1, 2 * gold, 3 * gold - 1, score, strict, criteria)
 
 
 @pytest.fixture(scope="module")
 def found() -> Findings:
-    return invented()
+    return invented.evaluation()
 
 
-def test_the_headline_says_what_the_interval_allows(found):
-    assert report_words.headline(found).startswith("RLHF helped: PPO beats SFT on ")
-    rate = report_words.certain(found, "ppo_vs_sft")
-    for interval, claim in (
-        (Interval(0.5, 0.4, 0.6), "No difference was shown"),
-        (Interval(0.3, 0.2, 0.4), "RLHF made answers worse"),
-    ):
-        others = [rate._replace(interval=interval)]
-        assert report_words.headline(found._replace(win_rates=others)).startswith(claim)
+@pytest.fixture(scope="module")
+def html(found) -> str:
+    return report.html(found, invented.history())
 
 
-def test_the_page_loads_nothing_from_elsewhere(found):
-    page = report.html(found, CURVE)
-    addresses = set(re.findall(r"""https?://[^\s"'<>]+""", page))
+@pytest.fixture(scope="module")
+def tables(html):
+    return Page(html).tables
+
+
+def data_of(html: str) -> dict:
+    """Return the samples that the page's script shows."""
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)[1])
+
+
+def rates(found: Findings, **intervals: tuple[float, float, float]) -> Findings:
+    """Return the findings with other win rates."""
+    changed = [
+        rate._replace(interval=Interval(*intervals.get(rate.comparison.name, rate.interval)))
+        for rate in found.win_rates
+    ]
+    return found._replace(win_rates=changed)
+
+
+@pytest.mark.parametrize(
+    ("sampled", "greedy", "claim"),
+    [
+        ((0.7, 0.6, 0.8), (0.9, 0.8, 0.95), "RLHF helped: PPO beats SFT on 70% of 40 "),
+        ((0.3, 0.2, 0.4), (0.1, 0.0, 0.2), "RLHF made answers worse: "),
+        ((0.5, 0.4, 0.6), (0.5, 0.4, 0.6), "No difference was shown: "),
+        ((0.7, 0.6, 0.8), (0.2, 0.1, 0.3), "Sampled, RLHF helped; greedy, it made answers worse: "),
+        (
+            (0.5, 0.4, 0.6),
+            (0.2, 0.1, 0.3),
+            "Sampled, RLHF made no difference that was shown; greedy, it made answers worse",
+        ),
+        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "Nothing can be compared, all answers score alike: "),
+    ],
+)
+def test_the_headline_says_what_both_intervals_allow(found, sampled, greedy, claim):
+    assert report_words.headline(rates(found, ppo_vs_sft=sampled, ppo_vs_sft_greedy=greedy)).startswith(claim)
+
+
+def test_the_lead_names_each_policys_own_best_temperature(found):
+    lead = " ".join(report_words.lead(found._replace(best_temperature={"sft": 0.75, "ppo": 0.25})))
+    assert "SFT 0.75, PPO 0.25" in lead
+
+
+def test_the_page_loads_nothing_from_elsewhere(html):
+    addresses = set(re.findall(r"""https?://[^\s"'<>]+""", html))
     assert all(address.startswith("http://www.w3.org/") for address in addresses)  # names of SVG's vocabularies
-    assert not re.search(r"<link|<iframe|@import|src=|url\((?!#)", page)
+    assert not re.search(r"<link|<iframe|@import|src=|url\((?!#)", html)
 
 
-def test_text_from_users_and_models_never_becomes_markup():
-    page = report.html(invented(text=EVIL), CURVE)
-    assert "<img" not in page
-    assert "<b>0</b>" not in page
-    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    rows = json.loads(data.group(1))["rows"]
+def test_text_from_users_models_and_data_never_becomes_markup():
+    trained = invented.history()
+    trained.metrics["reward_model"]["by_category"][EVIL] = {"accuracy": 0.5, "tfidf_accuracy": 0.6, "pairs": 400}
+    trained.sources[0]["licence"] = EVIL
+    html = report.html(invented.evaluation(text=EVIL, category=EVIL), trained)
+    assert "img" not in Page(html).tags
+    assert "<b>0</b>" not in html
+    assert EVIL in Page(html).tables["Where it helps"][0]  # as words
+    rows = data_of(html)["rows"]
     assert rows[0]["answers"][0]["text"] == EVIL
     assert rows[0]["turns"][0][1].endswith("<b>0</b>.")
 
 
-def test_equal_findings_give_equal_bytes(found):
-    assert report.html(found, CURVE) == report.html(invented(), CURVE)
+def test_equal_findings_give_equal_bytes(html):
+    assert html == report.html(invented.evaluation(), invented.history())
 
 
-def test_every_comparison_criterion_and_slice_is_on_the_page(found):
-    page = report.html(found, CURVE)
-    for words in ("PPO against SFT", "PPO against best of 4", "strict", "politeness", "look alike", "multi-turn", "zh"):
-        assert words in page
+def figure(text: str) -> float:
+    """Return the figure that a cell begins with."""
+    return float(text.split(" ")[0].replace("−", "-").rstrip("%"))
 
 
-def test_without_a_gold_labeler_the_judge_decides_and_its_accuracy_is_told():
-    found = invented(with_gold=False)
-    page = report.html(found, CURVE)
+def test_every_policys_scores_and_criteria_are_its_own(found, tables):
+    names = {"gold": "gold", "strict": "strict gold", "judge": "judge", "reward_model": "reward model"}
+    scores, criteria = tables["Scores"][0], tables["Criteria"][0]
+    for key, summary in found.summaries.items():
+        row = report_words.called(*key)
+        shown = {name: figure(scores[row][column]) for name, column in names.items()}
+        assert shown == {name: pytest.approx(summary.scores[name].mean, abs=0.00501) for name in names}
+    for policy in ("sft", "feedme", "ppo"):
+        for decoding in ("sampled", "greedy"):
+            for name, interval in found.summaries[policy, decoding].criteria.items():
+                cell = criteria[name][report_words.called(policy, decoding)]
+                assert figure(cell) == pytest.approx(interval.mean, abs=0.00501)
+
+
+def test_policies_stand_in_one_order_in_scores_and_criteria(tables):
+    shown = list(tables["Criteria"][0]["facts"])[1:]
+    assert shown == [name for name in tables["Scores"][0] if name in shown]
+    assert len(shown) == 6
+
+
+def test_every_win_rate_stands_at_its_question_and_its_decoding(found, tables):
+    table = tables["Win rates"][0]
+    for name, row, column in (
+        ("ppo_vs_sft", "PPO against SFT", "sampled"),
+        ("ppo_vs_sft_greedy", "PPO against SFT", "greedy"),
+        ("ppo_vs_sft_best_temperature", "PPO against SFT", "best temperature"),
+        ("ppo_vs_sft_length_controlled", "PPO against SFT, at equal length", "sampled"),
+        ("strict_ppo_vs_feedme_greedy", "PPO against FeedME, by the strict gold", "greedy"),
+        ("reward_model_ppo_vs_sft", "PPO against SFT, by the reward model (the proxy)", "sampled"),
+        ("ppo_vs_best_of_4", "PPO against best of 4", "sampled"),
+    ):
+        mean, low, high = found.win_rate(name).interval
+        assert table[row][column] == f"{100 * mean:.1f}% ({100 * low:.1f} to {100 * high:.1f}%)"
+
+
+def test_every_criterion_and_slice_is_on_the_page(tables):
+    assert {"facts", "politeness"} == tables["Criteria"][0].keys()
+    assert [[*rows] for rows in tables["Where it helps"]] == [
+        ["generation", "open qa"], ["en", "zh"], ["facts", "harmful", "look alike", "story"],
+        ["multi-turn", "single-turn"],
+    ]  # fmt: skip
+
+
+def test_what_was_trained_is_told_with_sources_licences_and_the_reward_models_own_accuracy(html, tables):
+    steps, sources = tables["What was trained"]
+    told = " ".join(cell for row in steps.values() for cell in row.values())
+    for words in ("7,654,321 parameters", "98,765 tokens", "4,567 demonstrations", "7,680 episodes", "β = 0.3"):
+        assert words in told
+    assert "seed 23" in html
+    assert sources["books"]["licence"] == "public domain"
+    assert sources["books"]["rows kept"] == "1,100"
+    assert tables["Reward model"][0]["agrees with labelers"] == {
+        "on held-out pairs": "agrees with labelers", "reward model": "72.9%", "judge": "71.0%",
+    }  # fmt: skip
+    assert tables["Reward model"][0]["a TF-IDF baseline agrees with them"]["reward model"] == "65.4%"
+    for title in (
+        "PPO: reward model's score",
+        "PPO: KL to SFT",
+        "PPO: tokens an answer",
+        "SFT: loss",
+        "Base model: loss",
+    ):
+        assert f"<!-- {title}" in html  # matplotlib draws letters and says in a comment what they are
+
+
+def test_an_adaptive_coefficient_is_told_from_first_to_last():
+    trained = invented.history()
+    trained.curves["ppo"][-1]["kl_coef"] = 0.45
+    steps = Page(report.html(invented.evaluation(), trained)).tables["What was trained"][0]
+    assert "β = 0.3 to 0.45" in steps["PPO, round r1"]["from"]
+
+
+def test_a_base_model_that_was_adopted_is_not_said_to_be_trained():
+    trained = invented.history()
+    del trained.metrics["pretrain"]["tokens"], trained.metrics["pretrain"]["validation_loss"]
+    trained = trained._replace(curves={**trained.curves, "pretrain": [{"step": 0, "loss": 0.0}]})
+    html = report.html(invented.evaluation(), trained)
+    assert "adopted" in Page(html).tables["What was trained"][0]["base model"]["from"]
+    assert "Base model: loss" not in html
+
+
+def test_without_a_gold_labeler_the_judge_decides_its_accuracy_is_told_and_no_row_stands_twice():
+    found = invented.evaluation(with_gold=False)
+    html = report.html(found, invented.history())
     assert found.decided_by == "judge"
-    assert "agrees with labelers on 71% of 1,234 held-out pairs" in page
-    assert "prefers the longer answer in 58%" in page
-    assert ">Criteria</h2>" not in page
+    assert "agrees with labelers on 71% of 1,234 held-out pairs" in html
+    assert "prefers the longer answer in 58%" in html
+    assert "Criteria" not in Page(html).tables
     assert found.win_rate("strict_ppo_vs_sft") is None
+    rows = Page(html).tables["Win rates"][0]
+    assert "PPO against SFT, by the judge" not in rows
+    assert "PPO against SFT, by the reward model (the proxy)" in rows
+
+
+def test_every_answer_shown_is_that_of_the_policy_named(found, html):
+    data = data_of(html)
+    for row, prompt in zip(data["rows"], found.prompts, strict=True):
+        for name, answer in zip(data["policies"], row["answers"], strict=True):
+            policy, decoding = next(key for key in found.judged if report_words.called(*key) == name)
+            assert answer["text"] == f"{policy} says, {decoding}, {prompt['id'][1:]}."
+    text = report.samples_markdown(found, [7])
+    for policy, decoding in report_words.SHOWN:
+        assert re.search(
+            rf"\| {report_words.called(policy, decoding)} \| .* \| {policy} says, {decoding}, 7\. \|", text
+        )
 
 
 def test_metrics_hold_the_promised_win_rates_with_their_intervals(found):
@@ -149,24 +214,41 @@ def test_metrics_hold_the_promised_win_rates_with_their_intervals(found):
 
 
 def test_samples_in_markdown_keep_their_table_whole():
-    text = report.samples_markdown(invented(text="one | two\nthree <b>"), [0, 1])
+    text = report.samples_markdown(invented.evaluation(text="one | two\nthree <b>"), [0, 1])
     assert "| one \\| two three &lt;b> |" in text
     assert text.count("\n## ") == 2
 
 
-def test_the_report_and_the_model_card_name_the_artifacts_by_dvcs_md5(found):
-    card = model_card.markdown(found, {"folder": "data/ppo/r1", "parameters": 1234567})
-    for text in (card, report.html(found, CURVE)):
+def test_the_report_and_the_model_card_name_the_artifacts_by_dvcs_md5(found, html):
+    card = model_card.markdown(found, invented.history(), {"folder": "data/ppo/r1", "parameters": 1234567})
+    for text in (card, html):
         for path, md5 in found.artifacts.items():
             assert path in text
             assert md5 in text
 
 
-def test_the_model_card_has_a_head_that_the_hub_reads_and_the_results(found):
-    card = model_card.markdown(found, {"folder": "data/ppo/r1", "parameters": 1234567})
+def test_the_model_card_has_a_head_that_the_hub_reads_the_results_and_the_data(found):
+    card = model_card.markdown(found, invented.history(), {"folder": "data/ppo/r1", "parameters": 1234567})
     _, head, body = card.split("---\n", 2)
     assert YAML(typ="safe").load(head)["library_name"] == "transformers"
     assert report_words.headline(found) in body
     assert "1,234,567 parameters" in body
     assert 'from_pretrained("data/ppo/r1")' in body
     assert "| PPO against SFT |" in body
+    assert "| books | real/books.txt | documents | public domain | 1,200 | 1,100 |" in body
+
+
+def test_all_text_of_a_page_is_escaped_wherever_it_stands():
+    blocks = [
+        Table([EVIL, EVIL, EVIL], [[EVIL, EVIL, EVIL]], EVIL, words=(0, 1)),
+        Notes([Note(EVIL, EVIL)]), Links([Link(EVIL, EVIL, EVIL)]),
+    ]  # fmt: skip
+    html = page(EVIL, EVIL, [EVIL], [Section(EVIL, EVIL, blocks)])
+    assert not {"img", "script"} & Page(html).tags
+    assert "img src=x" in html
+
+
+def test_a_page_without_samples_has_no_script():
+    html = page("T", "H", ["L"], [Section("One", "", [Table(["a", "b"], [["x", "−1.00 (−2.00 to 0.00)"]])])])
+    assert "script" not in Page(html).tags
+    assert Page(html).tables == {"One": [{"x": {"a": "x", "b": "−1.00 (−2.00 to 0.00)"}}]}

@@ -1,20 +1,24 @@
-"""presets/ holds whole params.yaml files: each fits the schema, and differs from the laptop default in values alone."""
+"""presets/ holds whole params.yaml files that fit the schema; all but the base are rendered from an overlay."""
 
 import os
 import re
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from rlhf.models.shapes import SHAPES
-from rlhf.params import collect_prompts
+from rlhf.params import collect_prompts, overlays
 from rlhf.params.base import parse, read_yaml
 from rlhf.params.collect_prompts import CollectPrompts, FileSource, HubSource
 from rlhf.records.columns import recognise
 from rlhf.records.dropped import Dropped
 from rlhf.records.sources import rows
-from tools import check
+from tools import check, presets
+from tools.overlay_text import Entry, entries
 
 REPO = Path(__file__).resolve().parents[2]
 PRESETS = sorted((REPO / "presets").glob("*.yaml"))
@@ -55,8 +59,11 @@ def sources_of(path: Path) -> CollectPrompts:
 
 
 def keys(value, place: str = "") -> set[str]:
-    """Return the dotted places of all keys but those of sources and rounds; null stands for any optional mapping."""
-    if not isinstance(value, dict) or place in ("rounds", *OPTIONAL):
+    """Return the dotted places of all keys but those of sources, rounds and `pretrain`, whose keys its source decides.
+
+    Null stands for any optional mapping.
+    """
+    if not isinstance(value, dict) or place in ("rounds", "pretrain", *OPTIONAL):
         return {place}
     return {deep for name, inner in value.items() for deep in keys(inner, f"{place}.{name}".lstrip("."))}
 
@@ -81,6 +88,38 @@ def test_params_yaml_is_the_laptop_preset():
 @each_preset
 def test_a_preset_has_the_keys_of_the_laptop_default(preset):
     assert keys(read_yaml(preset)) == keys(read_yaml(REPO / "presets/laptop.yaml"))
+
+
+def test_every_preset_but_the_base_is_rendered_and_says_so():
+    assert {path.stem for path in PRESETS} == {presets.BASE, *presets.names(REPO)}
+    for path in PRESETS:
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        assert first.startswith("# Rendered from presets/") == (path.stem != presets.BASE)
+
+
+def said(found: dict[str, Entry], prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Yield the place of each leaf, its value, and the comment behind it."""
+    for key, entry in found.items():
+        if isinstance(entry.value, dict):
+            yield from said(entry.value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", YAML(typ="safe", pure=True).load(entry.value.lstrip("\n")), entry.comment
+
+
+@pytest.mark.parametrize("name", presets.names(REPO))
+def test_an_overlay_says_only_what_differs_in_value_or_in_comment(name):
+    file = REPO / presets.OVERLAYS / f"{name}.yaml"
+    preset, changes = presets.read_overlay(file)
+    base = REPO / f"presets/{preset}.yaml"
+    whole = tuple(f"{place}." for place in overlays.replaced(read_yaml(base), changes))
+    beneath = {place: (value, {"", comment}) for place, value, comment in said(entries(base.read_text("utf-8")))}
+    repeated = [
+        place
+        for place, value, comment in said(entries(file.read_text("utf-8")))
+        if place in beneath and not place.startswith(whole)
+        if value == beneath[place][0] and comment in beneath[place][1]
+    ]
+    assert repeated == []
 
 
 @each_preset
@@ -196,5 +235,10 @@ def understood(row, source) -> dict:
 
 
 def uses_of(record: dict) -> set[str]:
-    found = {"text": "documents", "response": "demonstrations", "responses": "comparisons", "messages": "prompts"}
+    found = {
+        "document": "documents",
+        "demonstration": "demonstrations",
+        "comparison": "comparisons",
+        "prompt": "prompts",
+    }
     return {use for key, use in found.items() if key in record}

@@ -69,7 +69,7 @@ Elsewhere (the last test here says when one of them has been renamed or removed)
     reward head of another spread:
         test_models::test_a_new_head_has_stiennons_spread_and_its_own_generator
     demonstrations that do not score 0:
-        test_reward_stage::test_demonstrations_score_0_on_average_and_training_answers_spread_by_1
+        test_reward_accuracy::test_demonstrations_score_0_on_average_and_training_answers_spread_by_1
     seeds of a process instead of a row:
         test_rollouts::test_an_answer_depends_neither_on_its_batch_nor_on_its_place
     a loss that is no number:
@@ -91,8 +91,9 @@ from rlhf.params.ppo import Ppo, PpoInputs
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.sft import SftInputs
 from rlhf.preferences import preference_training, rewards
-from rlhf.rl import advantages, experience
-from rlhf.rl.experience import Experience, Players
+from rlhf.rl import advantages, experience, updates
+from rlhf.rl.experience import Experience, Models
+from rlhf.rl.loop_state import Data
 from rlhf.tokens import chat
 from rlhf.training import supervised
 from stages import ppo
@@ -116,13 +117,13 @@ def sft_params(**changes) -> Supervised:
 
 
 @pytest.fixture(params=["llama", "gpt2"])
-def players(request, tokenizer, tmp_path) -> Players:
-    return toys.players(tokenizer, tmp_path, request.param)
+def models(request, tokenizer, tmp_path) -> Models:
+    return toys.models(tokenizer, tmp_path, request.param)
 
 
-def gather(players: Players, chosen: Ppo, runtime=RUNTIME, count: int = 8, seed: int = 3) -> Experience:
+def gather(models: Models, chosen: Ppo, runtime=RUNTIME, count: int = 8, seed: int = 3) -> Experience:
     return experience.gather(
-        players, ppo.tokenised(players.tokenizer, toys.prompts(count), chosen), chosen, runtime, seed
+        models, ppo.tokenised(models.tokenizer, toys.prompts(count), chosen), chosen, runtime, seed
     )
 
 
@@ -147,12 +148,12 @@ def pair_losses(model, group: preference_training.Group, pooling: str) -> list[t
 def test_greedy_or_warped_rollouts(tokenizer, tmp_path):
     """First tokens come as often as the policy at the rollout temperature says: rare ones and an early EOS too."""
     count, chosen = 3000, params(temperature=0.8, max_completion_tokens=1)
-    players = toys.players(tokenizer, tmp_path)
-    players = players._replace(policy=toys.likes_to_end(toys.policy(tokenizer, spread=0.2), tokenizer, bias=2.0))
+    models = toys.models(tokenizer, tmp_path)
+    models = models._replace(policy=toys.likes_to_end(toys.policy(tokenizer, spread=0.2), tokenizer, bias=2.0))
     prompt = ppo.tokenised(tokenizer, toys.prompts(1), chosen)[0]
-    drawn = experience.gather(players, [prompt] * count, chosen, RUNTIME, seed=3).completions[:, 0]
+    drawn = experience.gather(models, [prompt] * count, chosen, RUNTIME, seed=3).completions[:, 0]
     with torch.no_grad():
-        logits = players.policy(input_ids=torch.tensor([prompt.ids])).logits[0, -1]
+        logits = models.policy(input_ids=torch.tensor([prompt.ids])).logits[0, -1]
     expected = (logits / 0.8).softmax(-1)
     share = torch.bincount(drawn, minlength=len(expected)) / count
     five_errors = 5 * (expected * (1 - expected) / count).sqrt() + 1 / count
@@ -165,18 +166,18 @@ def test_greedy_or_warped_rollouts(tokenizer, tmp_path):
 
 def test_retokenised_responses(tokenizer, tmp_path):
     """The reward model reads the very tokens that the policy wrote, though their text would be tokenised otherwise."""
-    players, read = toys.players(tokenizer, tmp_path), []
+    models, read = toys.models(tokenizer, tmp_path), []
 
     class Reader:
         def __init__(self):
-            self.tokenizer, self.model = tokenizer, players.scorer.model
+            self.tokenizer, self.model = tokenizer, models.scorer.model
 
         def score_rows(self, rows, batch_size):
             read.extend(rows)
             return [0.0] * len(rows)
 
     chosen = params()
-    seen = gather(players._replace(scorer=Reader()), chosen)
+    seen = gather(models._replace(scorer=Reader()), chosen)
     answers = [row[mask].tolist() for row, mask in zip(seen.completions, seen.completion_mask, strict=True)]
     prompts = ppo.tokenised(tokenizer, toys.prompts(8), chosen)
     assert read == [
@@ -200,27 +201,29 @@ def test_dropout_in_old_log_probabilities(root, tokenizer):
     ):
         model.config.update(dropped)
         toys.save(root / "data" / name, model, tokenizer)
-    players = ppo.assemble(root / "data/sft", root / "data/reward_model/r1", load(root, PpoInputs), seed=1)
-    quiet = gather(players, params())
-    for model in (players.policy, players.reference, players.value_model, players.scorer.model):
+    models = ppo.assemble(root / "data/sft", root / "data/reward_model/r1", load(root, PpoInputs), seed=1)
+    quiet = gather(models, params())
+    for model in (models.policy, models.reference, models.value_model, models.scorer.model):
         model.train()
-    for one, other in zip(quiet, gather(players, params()), strict=True):
+    for one, other in zip(quiet, gather(models, params()), strict=True):
         assert torch.equal(one, other)
-    shares = ppo.policy_shares(
-        players, quiet, torch.ones_like(quiet.logprobs), torch.arange(8), None, params(), RUNTIME
+    shares = updates.policy_losses(
+        models, toys.targets(quiet, torch.ones_like(quiet.logprobs)), torch.arange(8), None, params(), RUNTIME
     )
-    assert toys.gradients(players.policy, shares)[2]["approx_kl"] == 0.0
+    assert toys.gradients(models.policy, shares)[2]["approx_kl"] == 0.0
 
 
-def test_ratios_in_half_precision(players):
+def test_ratios_in_half_precision(models):
     """The same rows at once: ratio 1 to the last bit. Cut otherwise, or in float32, log-probabilities move by < 0.1."""
     half, chosen = toys.runtime("bfloat16"), params()
-    seen = gather(players, chosen, half)
+    seen = gather(models, chosen, half)
 
     def change(size: int, runtime) -> float:
         cut = params(micro_batch_size=size)
-        shares = ppo.policy_shares(players, seen, torch.ones_like(seen.logprobs), torch.arange(8), None, cut, runtime)
-        return toys.gradients(players.policy, shares)[2]["approx_kl"]
+        shares = updates.policy_losses(
+            models, toys.targets(seen, torch.ones_like(seen.logprobs)), torch.arange(8), None, cut, runtime
+        )
+        return toys.gradients(models.policy, shares)[2]["approx_kl"]
 
     assert change(8, half) == 0.0
     assert change(1, half) < 0.5 * 0.1**2
@@ -231,21 +234,21 @@ def test_the_process_seed_in_rollouts_and_training(tokenizer, tmp_path):
     """Draws come from the run's seed by name; what the process drew before changes nothing."""
     ends = []
     for global_seed in (1, 2):
-        players, chosen = toys.players(tokenizer, tmp_path), params(minibatch_size=4, iterations=2)
+        models, chosen = toys.models(tokenizer, tmp_path), params(minibatch_size=4, iterations=2)
         torch.manual_seed(global_seed)
         prompts = ppo.tokenised(tokenizer, toys.prompts(8), chosen)
-        for _ in ppo.train(players, prompts, torch.arange(5, 59).view(6, 9), chosen, RUNTIME, seed=1):
+        for _ in ppo.train(models, Data(prompts, torch.arange(5, 59).view(6, 9)), chosen, RUNTIME, seed=1):
             torch.rand(global_seed)
-        ends.append(torch.cat([weight.detach().flatten() for weight in players.policy.parameters()]))
+        ends.append(torch.cat([weight.detach().flatten() for weight in models.policy.parameters()]))
     assert torch.equal(*ends)
 
 
 # scores and rewards
 
 
-def test_the_reward_on_a_pad(players):
+def test_the_reward_on_a_pad(models):
     """The score is paid for the EOS action; where the answer fills the limit, for its last token."""
-    seen = gather(players, params(max_completion_tokens=2), count=48)
+    seen = gather(models, params(max_completion_tokens=2), count=48)
     mask = seen.completion_mask
     scores = torch.arange(1.0, 49.0)
     paid = advantages.shape_rewards(scores, seen.logprobs, seen.reference_logprobs, mask, kl_coef=0.0)
@@ -253,25 +256,25 @@ def test_the_reward_on_a_pad(players):
     assert rows.tolist() == list(range(48))
     torch.testing.assert_close(paid[rows, places], scores)
     assert mask[rows, places].all()
-    eos_id = players.tokenizer.eos_token_id
-    assert ((seen.completions[rows, places] == eos_id) == seen.finished).all()
-    assert (places[~seen.finished] == 1).all()
+    eos_id = models.tokenizer.eos_token_id
+    assert ((seen.completions[rows, places] == eos_id) == seen.ended).all()
+    assert (places[~seen.ended] == 1).all()
     full = mask.all(dim=1)
-    assert (full & ~seen.finished).any()  # an answer that fills the limit without an end,
-    assert (full & seen.finished).any()  # one that ends at the limit,
+    assert (full & ~seen.ended).any()  # an answer that fills the limit without an end,
+    assert (full & seen.ended).any()  # one that ends at the limit,
     assert (~full).any()  # and one that ends before it
 
 
-def test_a_missing_eos_without_effect(players):
+def test_a_missing_eos_without_effect(models):
     """Every token of an unfinished answer, and none of a finished one, returns less by the whole difference."""
     returns = []
     for score in (-1.0, -5.0):
-        seen = gather(players, params(missing_eos_score=score, max_completion_tokens=3), count=16)
+        seen = gather(models, params(missing_eos_score=score, max_completion_tokens=3), count=16)
         mask = seen.completion_mask
         paid = advantages.shape_rewards(seen.scores, seen.logprobs, seen.reference_logprobs, mask, kl_coef=0.1)
         returns.append(advantages.gae(paid, seen.values, mask, 1.0, 1.0).returns)
-    expected = 4.0 * (mask & ~seen.finished.unsqueeze(1))
-    assert seen.finished.any()
+    expected = 4.0 * (mask & ~seen.ended.unsqueeze(1))
+    assert seen.ended.any()
     assert expected.any()
     torch.testing.assert_close(returns[0] - returns[1], expected, rtol=1e-4, atol=1e-4)
 
@@ -279,14 +282,14 @@ def test_a_missing_eos_without_effect(players):
 def test_a_sampled_kl_of_the_wrong_sign_or_of_another_distribution(tokenizer, tmp_path):
     """k1 and k3 on the rollouts average to the exact KL over the vocabulary: sampler, policy and reference agree."""
     chosen = params(temperature=0.8, max_completion_tokens=3, micro_batch_size=128)
-    players = toys.players(tokenizer, tmp_path)
+    models = toys.models(tokenizer, tmp_path)
     reference = toys.likes_to_end(toys.policy(tokenizer), tokenizer)
     with torch.no_grad():
         for weight in reference.parameters():
             weight += 0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
-    players = players._replace(reference=reference)
+    models = models._replace(reference=reference)
     prompt = ppo.tokenised(tokenizer, toys.prompts(1), chosen)[0]
-    seen = experience.gather(players, [prompt] * 1500, chosen, RUNTIME, seed=3)
+    seen = experience.gather(models, [prompt] * 1500, chosen, RUNTIME, seed=3)
     mask = seen.completion_mask
     log_ratio = (seen.logprobs - seen.reference_logprobs) * mask
     exact = (seen.kls * mask).sum(dim=1)
@@ -300,27 +303,27 @@ def test_a_sampled_kl_of_the_wrong_sign_or_of_another_distribution(tokenizer, tm
 # losses
 
 
-def test_a_mean_of_micro_batch_means_in_what_is_measured(players):
+def test_a_mean_of_micro_batch_means_in_what_is_measured(models):
     """Clip share, KL to the old policy and loss are those of the minibatch, however it is cut."""
     chosen = params(ptx_coef=0.5, clip_range=0.1)
-    seen = gather(players, chosen)
+    seen = gather(models, chosen)
     seen = seen._replace(logprobs=seen.logprobs + 0.2 * torch.randn(seen.logprobs.shape) * seen.completion_mask)
     whitened, text = torch.randn(seen.logprobs.shape), torch.randint(5, 300, (4, 9))
     measured = []
     for size in (8, 3, 1):
         cut = chosen.model_copy(update={"micro_batch_size": size})
-        shares = ppo.policy_shares(players, seen, whitened, torch.arange(8), text, cut, RUNTIME)
-        measured.append(dict(toys.gradients(players.policy, shares)[2]))
+        shares = updates.policy_losses(models, toys.targets(seen, whitened), torch.arange(8), text, cut, RUNTIME)
+        measured.append(dict(toys.gradients(models.policy, shares)[2]))
     assert measured[0] == pytest.approx(measured[1], rel=1e-4)
     assert measured[0] == pytest.approx(measured[2], rel=1e-4)
     assert 0 < measured[0]["clip_share"] < 1
     assert set(measured[0]) == {"policy_loss", "clip_share", "approx_kl", "ptx_loss"}
 
 
-def test_the_amount_of_padding_in_ppo(players):
+def test_the_amount_of_padding_in_ppo(models):
     """Wider batches of the same episodes, in any order of rows: the same losses and gradients."""
     chosen = params(micro_batch_size=3)
-    seen = gather(players, chosen)
+    seen = gather(models, chosen)
     whitened, returns = torch.randn(2, *seen.logprobs.shape)
     order = torch.randperm(8)
 
@@ -333,13 +336,15 @@ def test_the_amount_of_padding_in_ppo(players):
         *(tensor[order] for tensor in seen[-2:]),
     )
     padded.mask[:, :3] = padded.mask[:, -2:] = padded.completion_mask[:, -2:] = False
-    for shares, model, one, other in (
-        (ppo.policy_shares, players.policy, whitened, [None]),
-        (ppo.value_shares, players.value_model, returns, []),
+    for losses, model, one, other in (
+        (updates.policy_losses, models.policy, whitened, [None]),
+        (updates.value_losses, models.value_model, returns, []),
     ):
         rows = torch.arange(8)
-        plain = toys.gradients(model, shares(players, seen, one, rows, *other, chosen, RUNTIME))
-        soiled = toys.gradients(model, shares(players, padded, wider(one, 0, 2), rows, *other, chosen, RUNTIME))
+        plain = toys.gradients(model, losses(models, toys.targets(seen, one), rows, *other, chosen, RUNTIME))
+        soiled = toys.gradients(
+            model, losses(models, toys.targets(padded, wider(one, 0, 2)), rows, *other, chosen, RUNTIME)
+        )
         assert soiled[0] == pytest.approx(plain[0], rel=1e-4)
         assert_same(plain[1], soiled[1])
 
@@ -357,8 +362,11 @@ def test_the_order_of_rows_in_sft_and_reward_models(policy, reward_model, tokeni
     sft, chosen = sft_params(micro_batch_rows=4), preference_params(micro_batch_rows=4)
     groups = [preference_training.encode(tokenizer, records, chosen) for records in (comparisons, turned)]
     for model, (one, other) in (
-        (policy, [supervised._shares(policy, 0, some, sft, RUNTIME) for some in (examples, examples[::-1])]),
-        (reward_model, [preference_training._shares(reward_model, 0, some, chosen, RUNTIME) for some in groups]),
+        (policy, [supervised.micro_batch_losses(policy, some, sft, RUNTIME) for some in (examples, examples[::-1])]),
+        (
+            reward_model,
+            [preference_training.micro_batch_losses(reward_model, some, chosen, RUNTIME) for some in groups],
+        ),
     ):
         (loss, gradients, _), (also, others, _) = toys.gradients(model, one), toys.gradients(model, other)
         assert also == pytest.approx(loss, rel=1e-5)
@@ -371,20 +379,20 @@ def test_a_gradient_on_the_pads_embedding(tokenizer, tmp_path):
     GPT-2's embeddings, for Llama's give PAD no gradient whatever is read; untied, for the head's rows all have one.
     """
     pad_id, untied = tokenizer.pad_token_id, {"tie_word_embeddings": False}
-    players = toys.players(tokenizer, tmp_path, "gpt2")
+    models = toys.models(tokenizer, tmp_path, "gpt2")
     policy = toys.likes_to_end(toys.policy(tokenizer, "gpt2", **untied), tokenizer)
-    players, judge = players._replace(policy=policy), toys.reward_model(tokenizer, "gpt2")
-    seen = gather(players, params())
+    models, judge = models._replace(policy=policy), toys.reward_model(tokenizer, "gpt2")
+    seen = gather(models, params())
     assert not seen.mask.all()
     assert not (seen.ids[seen.mask] == pad_id).any()  # or this test says nothing
     numbers, rows = torch.randn(seen.logprobs.shape), torch.arange(8)
     examples = supervised.encode(tokenizer, toys.demonstrations(6), max_tokens=48).examples
     groups = preference_training.encode(tokenizer, toys.comparisons(4), preference_params())
     for model, shares in (
-        (policy, ppo.policy_shares(players, seen, numbers, rows, None, params(), RUNTIME)),
-        (players.value_model, ppo.value_shares(players, seen, numbers, rows, params(), RUNTIME)),
-        (policy, supervised._shares(policy, pad_id, examples, sft_params(), RUNTIME)),
-        (judge, preference_training._shares(judge, pad_id, groups, preference_params(), RUNTIME)),
+        (policy, updates.policy_losses(models, toys.targets(seen, numbers), rows, None, params(), RUNTIME)),
+        (models.value_model, updates.value_losses(models, toys.targets(seen, numbers), rows, params(), RUNTIME)),
+        (policy, supervised.micro_batch_losses(policy, examples, sft_params(), RUNTIME)),
+        (judge, preference_training.micro_batch_losses(judge, groups, preference_params(), RUNTIME)),
     ):
         toys.gradients(model, shares)
         gradient = model.get_input_embeddings().weight.grad
@@ -401,7 +409,7 @@ def test_k_answers_learned_as_shuffled_pairs(reward_model, tokenizer, pooling):
     chosen = preference_params(pooling=pooling)
     groups = preference_training.encode(tokenizer, [first, second, third], chosen)
     loss, gradients, _ = toys.gradients(
-        reward_model, preference_training._shares(reward_model, 0, groups, chosen, RUNTIME)
+        reward_model, preference_training.micro_batch_losses(reward_model, groups, chosen, RUNTIME)
     )
     assert len({len(group.pairs) for group in groups}) > 1
 
@@ -424,7 +432,7 @@ def test_a_reward_model_that_learns_from_every_token(reward_model, tokenizer):
         heard.append((inputs[0], scalars))
 
     reward_model.score.register_forward_hook(hear)
-    toys.gradients(reward_model, preference_training._shares(reward_model, 0, groups, chosen, RUNTIME))
+    toys.gradients(reward_model, preference_training.micro_batch_losses(reward_model, groups, chosen, RUNTIME))
     rows = [row for group in groups for row in group.rows]
     assert max(row.num_answer for row in rows) > 2
     states = torch.cat([hidden.flatten(0, -2) for hidden, _ in heard])
@@ -439,13 +447,13 @@ def test_the_last_smaller_batch_of_an_epoch(policy, reward_model, tokenizer):
     still = {"learning_rate": 1e-12, "schedule": "constant", "warmup_steps": 0}
     chosen = sft_params(epochs=1, batch_size=4, optimisation=still)
     examples = supervised.encode(tokenizer, toys.demonstrations(6), max_tokens=48).examples[:5]
-    curve = list(supervised.train(policy, 0, examples, [], chosen, RUNTIME, seed=1))
-    alone = [supervised.validate(policy, 0, [example], chosen, RUNTIME) for example in examples]
+    curve = list(supervised.train(policy, supervised.Data(examples, []), chosen, RUNTIME, seed=1))
+    alone = [supervised.validate(policy, [example], chosen, RUNTIME) for example in examples]
     assert len(curve) == 2
     assert min(abs(curve[1]["loss"] - loss) for loss in alone) < 1e-4
     chosen = preference_params(epochs=1, batch_size=4, optimisation=still)
     groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen)
-    curve = list(preference_training.train(reward_model, 0, groups, chosen, RUNTIME, seed=1))
+    curve = list(preference_training.train(reward_model, groups, chosen, RUNTIME, seed=1))
     alone = [torch.stack(pair_losses(reward_model, group, chosen.pooling)).mean().item() for group in groups]
     assert len(curve) == 2
     assert min(abs(curve[1]["loss"] - loss) for loss in alone) < 1e-4
@@ -454,7 +462,7 @@ def test_the_last_smaller_batch_of_an_epoch(policy, reward_model, tokenizer):
 def test_a_validation_loss_that_depends_on_micro_batches(policy, tokenizer):
     examples = supervised.encode(tokenizer, toys.demonstrations(7), max_tokens=48).examples
     losses = [
-        supervised.validate(policy, 0, examples, sft_params(**changes), RUNTIME)
+        supervised.validate(policy, examples, sft_params(**changes), RUNTIME)
         for changes in ({}, {"micro_batch_rows": 1}, {"micro_batch_rows": 3}, {"packing": True})
     ]
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-6)
@@ -477,7 +485,7 @@ def test_an_eos_that_sft_does_not_teach(tokenizer):
 
     assert all(example.ids[-1] == tokenizer.eos_token_id for example in examples)
     assert max(chances_to_end()) < 0.5
-    for _ in supervised.train(model, tokenizer.pad_token_id, examples, [], chosen, RUNTIME, seed=1):
+    for _ in supervised.train(model, supervised.Data(examples, []), chosen, RUNTIME, seed=1):
         pass
     assert min(chances_to_end()) > 0.9
 

@@ -8,7 +8,7 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.integration.conftest import EXPERIMENT, KL_COEF
+from tests.integration.conftest import EXPERIMENT, KL_COEF, run
 
 SECONDS = 180  # a busy machine draws slowly
 
@@ -88,3 +88,14 @@ def test_the_report_opens_offline_and_asks_the_network_for_nothing(browser, pipe
     assert [address for address in asked if address.startswith("http")] == []
     assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
     screenshot(browser, "report")
+
+
+def test_dvcs_plots_are_drawn_offline(browser, pipeline, tmp_path, screenshot):
+    run(pipeline.root, "dvc", "plots", "show", "metrics/plots/ppo/r1.csv", "-o", str(tmp_path))
+    browser.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    browser.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    browser.get((tmp_path / "index.html").as_uri())
+    WebDriverWait(browser, SECONDS).until(lambda _: browser.find_elements(By.CSS_SELECTOR, ".vega-embed canvas"))
+    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
+    screenshot(browser, "dvc-plots")

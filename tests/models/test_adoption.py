@@ -41,9 +41,9 @@ def adopting(root, tokenizer, family: str = "qwen2"):
     """Put a foreign model folder below the root and ask pretrain to adopt it; returns the model."""
     model = toys.policy(tokenizer, family, spread=0.1, tie_word_embeddings=False)
     toys.save(root / "elsewhere/model", model, tokenizer)
-    adopted = {"pretrain.source": "local", "pretrain.path": "elsewhere/model"}
-    for key, value in (adopted | {"reward_model.likelihood_coef": 0.0, "judge.likelihood_coef": 0.0}).items():
-        toys.set_param(root, key, value)
+    toys.set_param(root, "pretrain", toys.adopting("elsewhere/model"))
+    for name in ("reward_model", "judge"):
+        toys.set_param(root, f"{name}.likelihood_coef", 0.0)
     return model
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -58,8 +59,10 @@ PARAMS = [
     ("pretrain.vocab_size", 10, "greater than or equal to 280"),
     ("pretrain.tokens", 0, "greater than"),
     ("pretrain.sequence_tokens", 10**6, "context of"),
-    ("pretrain.source", "internet", "'scratch'"),
-    ("pretrain.path", "model", "must be null for source 'scratch'"),
+    ("pretrain.source", "internet", "expected one of 'scratch', 'local', 'hub' (got 'internet')"),
+    ("pretrain.source", toys.Removed, "expected one of 'scratch', 'local', 'hub' (missing)"),
+    ("pretrain", toys.adopting("presets") | {"tokens": 5}, "unknown key for source 'local'"),
+    ("pretrain.path", "model", "unknown key for source 'scratch'"),
     ("pretrain.optimisation.learning_rate", "3e-6", "valid number"),
     ("pretrain.optimisation.learning_rate", -0.1, "greater than"),
     ("pretrain.optimisation.adam_beta2", 1.0, "less than 1"),
@@ -86,6 +89,12 @@ PARAMS = [
     ("ppo.kl_coef", float("inf"), "finite number"),
     ("ppo.clip_range", 0, "greater than 0"),
     ("ppo.gamma", 1.1, "less than or equal to 1"),
+    ("ppo.gamma", -0.1, "greater than or equal to 0"),
+    ("ppo.lam", 1.1, "less than or equal to 1"),
+    ("ppo.lam", -0.1, "greater than or equal to 0"),
+    ("ppo.ema_decay", -0.1, "greater than or equal to 0"),
+    ("ppo.ptx_coef", -0.1, "greater than or equal to 0"),
+    ("ppo.temperature", 5.1, "less than or equal to 5"),
     ("ppo.minibatch_size", 7, "multiple of minibatch_size"),
     ("ppo.kl_controller", "adaptive", "valid dictionary"),
     ("ppo.kl_controller.kind", "pid", "'fixed' or 'adaptive'"),
@@ -199,8 +208,7 @@ def base(root):
     tokenizer = toys.tokenizer()
     for folder in (root / "data/pretrain", root / "broken"):
         toys.save(folder, toys.policy(tokenizer, spread=0.1), tokenizer)
-    for key, value in {"source": "local", "path": "broken"}.items():
-        toys.set_param(root, f"pretrain.{key}", value)
+    toys.set_param(root, "pretrain", toys.adopting("broken"))
     return root
 
 
@@ -266,20 +274,41 @@ def test_there_are_a_hundred_cases_of_three_kinds():
     assert min(len(DATA), len(PARAMS)) >= 35
 
 
-@pytest.mark.parametrize("broken", ["params", "model"])
-def test_the_process_says_one_thing_and_fails(base, broken):
-    if broken == "params":
+def breaks(base, what: str) -> None:
+    if what == "params":
         toys.set_param(base, "sft.epochs", -1)
     else:
         (base / "data/pretrain/model.safetensors").unlink()
+
+
+@pytest.mark.parametrize("broken", ["params", "model"])
+def test_a_stage_says_one_thing_and_fails_or_shows_where(base, broken, monkeypatch, capsys):
+    """As `python -m stages.sft` does it, in this process: an interpreter with torch costs seconds."""
+    breaks(base, broken)
+    monkeypatch.chdir(base)
+    monkeypatch.delitem(sys.modules, "stages.sft", raising=False)
+    monkeypatch.delenv("TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("stages.sft", run_name="__main__")
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("sft: ")
+    assert "Traceback" not in said
+    monkeypatch.setenv("TRACEBACK", "1")
+    with pytest.raises((ValueError, OSError)) as shown:
+        runpy.run_module("stages.sft", run_name="__main__")
+    assert said.startswith(f"sft: {shown.value}\n({type(shown.value).__name__}; TRACEBACK=1 shows where)")
+
+
+@pytest.mark.process
+def test_the_process_of_a_stage_says_one_thing_and_fails(base):
+    breaks(base, "model")
     own = {name: value for name, value in os.environ.items() if name != "TRACEBACK"} | {"PYTHONPATH": str(toys.REPO)}
     command = [sys.executable, "-m", "stages.sft"]
     answer = subprocess.run(command, cwd=base, env=own, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
     assert "Traceback" not in answer.stderr
     assert answer.stderr.startswith("sft: ")
-    told = subprocess.run(command, cwd=base, env=own | {"TRACEBACK": "1"}, capture_output=True, text=True, check=False)
-    assert "Traceback" in told.stderr
 
 
 ANY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

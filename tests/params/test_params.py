@@ -1,15 +1,23 @@
-"""Parameters of the stages that train: an error names the full path, the value and the fix."""
+"""Parameters: an error names the full path, the value and the fix; what may be null may be left out."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import pytest
 
-from rlhf.params.base import ParamsError, load, read_yaml
+from rlhf.params import overlays
+from rlhf.params.base import UNIONS, ParamsError, load, parse, read_yaml
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
+from rlhf.params.collect_prompts import FileSource
 from rlhf.params.feedme import FeedmeInputs
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.pretrain import PretrainInputs
 from rlhf.params.reward_model import JudgeInputs, RewardModelInputs
 from rlhf.params.sft import SftInputs
 from tests import toys
+from tests.collect_prompts_section import source
+from tools import check, presets
 
 SCHEMAS = (
     PretrainInputs, SftInputs, CollectComparisonsInputs, RewardModelInputs, PpoInputs, FeedmeInputs, JudgeInputs,
@@ -22,14 +30,15 @@ def test_no_parameter_has_a_default_in_code(schema):
     while waiting:
         for name, field in waiting.pop().model_fields.items():
             assert field.is_required(), f"{schema.__name__}: {name} has a default"
-            if hasattr(field.annotation, "model_fields"):
-                waiting.append(field.annotation)
+            waiting += [
+                kind for kind in (field.annotation, *get_args(field.annotation)) if hasattr(kind, "model_fields")
+            ]
 
 
 WRONG = [
     (PretrainInputs, "pretrain.vocab_size", 100, r"pretrain\.vocab_size: .*280.* \(got 100\)"),
-    (PretrainInputs, "pretrain.path", "models/x", r"pretrain: path must be null for source 'scratch'"),
-    (PretrainInputs, "pretrain.source", "local", r"pretrain: path must be .* given otherwise; source is 'local'"),
+    (PretrainInputs, "pretrain.source", "local", r"pretrain\.shape: unknown key for source 'local'"),
+    (PretrainInputs, "pretrain.source", "local", r"pretrain\.path: missing; examples/own_project\.yaml shows a value"),
     (SftInputs, "sft.epochs", 1.5, r"sft\.epochs: .*integer.* \(got 1\.5\)"),
     (SftInputs, "sft.packing", "yes", r"sft\.packing: .*boolean.* \(got 'yes'\)"),
     (SftInputs, "sft.optimisation.schedule", "cosin", r"sft\.optimisation\.schedule: .*'cosine'.* \(got 'cosin'\)"),
@@ -59,6 +68,63 @@ def test_unknown_and_missing_keys_are_named_together(root):
         load(root, PpoInputs)
     assert "params.yaml: ppo.kl_coeff: unknown key" in str(caught.value)
     assert "params.yaml: ppo.kl_coef: missing" in str(caught.value)
+
+
+def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Yield for each kind of `pretrain` and of a source: the key that says it, params, and the mapping within them."""
+    example = toys.REPO / "examples/own_project.yaml"
+    preset, changes = presets.read_overlay(example)
+    own = overlays.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes)
+    for content in (
+        own,
+        *(read_yaml(toys.REPO / f"presets/{name}.yaml") for name in ("laptop", "instructgpt", "real_en")),
+    ):
+        yield "source", content, content["pretrain"]
+        for place in content["collect_prompts"]["sources"]:
+            yield "kind", content, place
+
+
+def mappings(value: Any) -> Iterator[dict[str, Any]]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
+    yield from [value] if isinstance(value, dict) else []
+    for one in inner:
+        yield from mappings(one)
+
+
+def test_a_missing_keys_hint_names_a_file_that_shows_it():
+    seen = set()
+    for key, content, place in kinds():
+        for name in place.keys() - {key}:
+            value = place.pop(name)
+            try:
+                parse(check.schema(), content, "")
+            except ParamsError as error:
+                (mistake,) = [line for line in str(error).splitlines() if line.endswith(" shows a value")]
+                file = mistake.split(": missing; ")[1].removesuffix(" shows a value")
+                shown = [found for found in mappings(read_yaml(toys.REPO / file)) if found.get(key) == place[key]]
+                assert any(name in found for found in shown), mistake
+                seen.add((key, place[key]))
+            place[name] = value
+    assert seen == {(union.key, kind) for union in UNIONS.values() for kind in union.shown}
+
+
+def test_what_may_be_null_may_be_left_out(root):
+    content = read_yaml(root / "params.yaml")
+    content["pretrain"]["muon_momentum"] = None
+    content["reward_model"].pop("encoder_path")
+    spared = copy.deepcopy(content)
+    del spared["pretrain"]["muon_momentum"], spared["tracking"]["uri"], spared["collect_prompts"]["max_prompts"]["sft"]
+    schema = check.schema()
+    assert parse(schema, spared, "") == parse(schema, content, "")
+    whole = source("given", "some.jsonl") | dict.fromkeys(("columns", "language", "category", "limit", "licence"))
+    assert parse(FileSource, source("given", "some.jsonl"), "") == parse(FileSource, whole, "")
+
+
+def test_a_round_may_be_called_like_a_kind_of_source(root):
+    content = read_yaml(root / "params.yaml") | {"rounds": {"world": {"policy": "sft"}}}
+    toys.write_params(root, content)
+    with pytest.raises(ParamsError, match=r"^params\.yaml: rounds\.world\.earlier: missing"):
+        load(root, CollectComparisonsInputs)
 
 
 def test_a_missing_section_is_named(root):

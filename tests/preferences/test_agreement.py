@@ -1,5 +1,7 @@
 """Agreement between labelers, and of scores with labelers and with gold."""
 
+import pytest
+
 from rlhf.preferences import agreement
 
 TWO = {"labels": [{"ranks": [1, 2, 3]}, {"ranks": [1, 3, 2]}], "gold": [0.9, 0.5, 0.1]}
@@ -34,3 +36,24 @@ def test_gold_scores_within_the_threshold_are_equal():
     assert agreement.with_gold([TIED], [[1.0, 2.0, 0.0]], threshold=0.02) == (1.0, 2)
     assert agreement.with_gold([TIED], [[1.0, 2.0, 0.0]], threshold=0.001) == (2 / 3, 3)
     assert agreement.with_gold([ONE], [[1.0, 2.0]], threshold=1.0) == (0.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("rankings", "agreed", "ordered"),
+    [([[1, 2, 3], [1, 1, 2]], 2, 2), ([[1, 2], [2, 1]], 0, 1), ([[1, 2], [1, 2], [2, 1]], 1, 3)],
+)
+def test_ties_are_left_out_of_both_rankings(rankings, agreed, ordered):
+    assert agreement.share(agreement.between_rankings(rankings)) == (agreed / ordered, ordered)
+
+
+def test_where_no_pair_is_ordered_the_share_is_one_half():
+    assert agreement.share([(0, 1), (1, 0)]) == (0.5, 0)
+
+
+def test_gold_counts_pairs_whichever_answer_stands_first():
+    """Golds of one prompt rise and fall, so that pairs of both signs have to be counted."""
+    mixed = {"labels": [], "gold": [0.1, 0.9, 0.4]}
+    assert agreement.with_gold([mixed], [[1.0, 0.0, 2.0]], threshold=0.02) == (1 / 3, 3)
+    assert agreement.with_gold([mixed], [[0.0, 2.0, 1.0]], threshold=0.02) == (1.0, 3)
+    assert agreement.with_gold([mixed], [[0.0, 2.0, 1.0]], threshold=0.4) == (1.0, 2)
+    assert agreement.with_gold([ONE, mixed], [[0.0, 1.0], [2.0, 0.0, 1.0]], threshold=0.02) == (1 / 4, 4)

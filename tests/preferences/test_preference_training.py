@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlhf.params.reward_model import RewardModel
-from rlhf.preferences import preference_training, rewards
+from rlhf.preferences import preference_training, reward_accuracy, rewards
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -15,7 +15,7 @@ def params(**changes):
 
 
 def loss_and_gradients(model, groups, chosen):
-    return toys.gradients(model, preference_training._shares(model, 0, groups, chosen, RUNTIME))
+    return toys.gradients(model, preference_training.micro_batch_losses(model, groups, chosen, RUNTIME))
 
 
 @pytest.mark.parametrize(("loss", "likelihood_coef"), [("rank", 0.0), ("rank", 3.0), ("direct", 0.0)])
@@ -67,7 +67,7 @@ def test_prompts_whose_answers_are_all_tied_teach_ranking_nothing_and_are_left_o
 
 def test_tied_answers_still_teach_direct_scores(reward_model, tokenizer):
     tied = toys.comparisons(1)[0]
-    tied["labels"] = [{"labeler": "labeler_1", "ranks": [1, 1, 1], "scores": [4.0, 4.0, 4.0]}]
+    tied["labels"] = [{"labeler": "labeler_1", "ranks": [1, 1, 1], "scores": [4.0, 4.0, 4.0], "scale": [1, 7]}]
     groups = preference_training.encode(tokenizer, [tied], params(loss="direct", pooling="last"))
     scores = torch.stack([reward_model(input_ids=torch.tensor([row.ids])).logits[0, 0] for row in groups[0].rows])
     loss, _, right = loss_and_gradients(reward_model, groups, params(loss="direct", pooling="last"))
@@ -75,19 +75,32 @@ def test_tied_answers_still_teach_direct_scores(reward_model, tokenizer):
     assert right["pairs"] == 0
 
 
-def test_scores_become_shares_of_their_scale():
-    simulated = [{"labeler": "labeler_1", "scores": [1, 4, 7]}, {"labeler": "labeler_2", "scores": [1, 7, 7]}]
-    assert preference_training.unit_scores(simulated) == pytest.approx([0, 0.75, 1])
-    assert preference_training.unit_scores([{"labeler": "gpt", "scores": [2.0, 3.0, 6.0]}]) == pytest.approx(
-        [0, 0.25, 1]
-    )
-    assert preference_training.unit_scores([{"labeler": "gpt", "scores": [5.0, 5.0]}]) == []
-    assert preference_training.unit_scores([{"labeler": "gpt", "scores": None}]) == []
+def scored(*labels: tuple[str, list[float] | None, list[float] | None]) -> dict:
+    """Return a comparison that labelers scored: (labeler, scores, scale)."""
+    judged = [{"labeler": who, "scores": scores, "scale": scale} for who, scores, scale in labels]
+    return {"id": "toy", "source": "judges", "labels": judged}
+
+
+def test_scores_become_shares_of_their_scale_whoever_the_labeler_is():
+    """Not of what a prompt's answers happened to get: two good answers are both good."""
+    unit = preference_training.unit_scores
+    assert unit(scored(("labeler_7", [0.9, 0.2], [0, 1]))) == pytest.approx([0.9, 0.2])
+    assert unit(scored(("gpt", [8, 9], [1, 10]))) == pytest.approx([7 / 9, 8 / 9])
+    assert unit(scored(("gpt", [5, 5], [1, 5]))) == [1, 1]
+    assert unit(scored(("a", [1, 4, 7], [1, 7]), ("b", [1, 7, 7], [1, 7]))) == pytest.approx([0, 0.75, 1])
+    assert unit(scored(("a", [1, 7], [1, 7]), ("b", None, None))) == []
+
+
+@pytest.mark.parametrize("scales", [[None], [[1, 7], [0, 1]], [[1, 7], None]])
+def test_scores_without_one_known_scale_are_refused_by_name(scales):
+    given = scored(*((f"labeler_{number}", [0.9, 0.2], scale) for number, scale in enumerate(scales)))
+    with pytest.raises(ValueError, match=r"'toy'.*one scale.*scale of source 'judges'|'toy'.*scale.*source 'judges'"):
+        preference_training.unit_scores(given)
 
 
 def test_without_scores_the_direct_loss_says_what_is_missing(tokenizer):
     unscored = toys.comparisons(1)[0]
-    unscored["labels"] = [{"labeler": "a", "ranks": [1, 2, 3], "scores": None}]
+    unscored["labels"] = [{"labeler": "a", "ranks": [1, 2, 3], "scores": None, "scale": None}]
     with pytest.raises(ValueError, match="labelers' scores"):
         preference_training.encode(tokenizer, [unscored], params(loss="direct", pooling="last"))
 
@@ -97,7 +110,7 @@ def test_an_obvious_preference_is_learned(tokenizer, loss, rate):
     chosen = params(loss=loss, epochs=12, optimisation={"learning_rate": rate, "warmup_steps": 0, "weight_decay": 0.01})
     model = toys.reward_model(tokenizer, spread=0.1)
     groups = preference_training.encode(tokenizer, toys.comparisons(24), chosen)
-    curve = list(preference_training.train(model, 0, groups, chosen, RUNTIME, seed=1))
+    curve = list(preference_training.train(model, groups, chosen, RUNTIME, seed=1))
     assert len(curve) == preference_training.count_steps(groups, chosen) == 72
     assert curve[0]["accuracy"] < 0.9
     assert sum(point["accuracy"] for point in curve[-6:]) / 6 > 0.9
@@ -106,7 +119,7 @@ def test_an_obvious_preference_is_learned(tokenizer, loss, rate):
 
 def test_calibration_by_hand():
     log3, log19 = 1.0986123, 2.9444390  # sigmoid: 0.75 and 0.95
-    error, bins = preference_training.calibration([log3, log3, log3, log3, log19, -log19], num_bins=5)
+    error, bins = reward_accuracy.calibration([log3, log3, log3, log3, log19, -log19], num_bins=5)
     assert bins == [
         {"claimed": pytest.approx(0.75), "measured": 1.0, "pairs": 4},
         {"claimed": pytest.approx(0.95), "measured": 0.5, "pairs": 2},
@@ -118,11 +131,11 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
     margins = torch.linspace(0.02, 4, 200)
     judged = [m for m in margins.tolist() for _ in range(round(1000 * torch.tensor(m).sigmoid().item()))]
     judged += [-m for m in margins.tolist() for _ in range(round(1000 * (1 - torch.tensor(m).sigmoid().item())))]
-    error, bins = preference_training.calibration(judged)
+    error, bins = reward_accuracy.calibration(judged)
     assert error < 0.001
     assert len(bins) == 10
     assert sum(row["pairs"] for row in bins) == len(judged)
-    assert preference_training.calibration([-m for m in margins.tolist()])[0] > 0.7
+    assert reward_accuracy.calibration([-m for m in margins.tolist()])[0] > 0.7
 
 
 def test_shuffled_pairs_are_the_same_pairs_each_by_itself(reward_model, tokenizer):
@@ -141,5 +154,5 @@ def test_shuffled_pairs_are_the_same_pairs_each_by_itself(reward_model, tokenize
 def test_shuffled_pairs_train_for_as_many_updates(tokenizer):
     chosen = params(pairs="shuffled", epochs=2, batch_size=4)
     groups = preference_training.encode(tokenizer, toys.comparisons(12), chosen)
-    curve = list(preference_training.train(toys.reward_model(tokenizer), 0, groups, chosen, RUNTIME, seed=1))
+    curve = list(preference_training.train(toys.reward_model(tokenizer), groups, chosen, RUNTIME, seed=1))
     assert len(curve) == preference_training.count_steps(groups, chosen) == 6

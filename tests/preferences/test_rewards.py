@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.preferences import rewards
-from rlhf.preferences.rewards import Reading
 from rlhf.tokens import batching, chat
 from tests import toys
 
@@ -35,7 +35,7 @@ def test_the_batch_size_changes_no_score(scorer):
 
 def test_a_direct_score_passes_through_a_sigmoid_first(scorer):
     scorer.model.config.reward_activation = "sigmoid"
-    scored = rewards.finished(torch.tensor([0.0, 50.0]), scorer.model.config)
+    scored = RewardMeaning.of(scorer.model.config).scores(torch.tensor([0.0, 50.0]))
     assert scored.tolist() == pytest.approx([(0.5 - 0.25) * 3, (1 - 0.25) * 3])
 
 
@@ -59,12 +59,10 @@ def test_pooling_takes_the_last_token_or_the_mean_of_the_answers(scorer):
         ("mean", [values.mean() for values in by_hand]),
         ("last", [values[-1] for values in by_hand]),
     ):
-        raw = rewards.raw_scores(
-            scorer.model, rows, scorer.tokenizer.pad_token_id, Reading(pooling, 0.0), scorer.runtime
-        )
+        raw = rewards.raw_scores(scorer.model, rows, RewardMeaning(pooling, 0.0), scorer.runtime)
         torch.testing.assert_close(raw, torch.stack(expected))
         scorer.model.config.reward_pooling = pooling
-        known = rewards.finished(torch.stack(expected), scorer.model.config).tolist()
+        known = RewardMeaning.of(scorer.model.config).scores(torch.stack(expected)).tolist()
         assert scorer.score_rows(rows, 2) == pytest.approx(known, abs=1e-4)
 
 
@@ -73,7 +71,7 @@ def test_the_likelihood_is_the_answers_mean_by_the_backbones_own_embeddings(scor
     """By hand: hidden states times embeddings; an answer that nothing precedes loses its first token."""
     rows = [rewards.Sequence([20, 21, 22, 23], 2), rewards.Sequence([24, 25, 26], 3)]
     plain, added = (
-        rewards.raw_scores(scorer.model, rows, 0, Reading(pooling, coef), scorer.runtime) for coef in (0.0, 3.0)
+        rewards.raw_scores(scorer.model, rows, RewardMeaning(pooling, coef), scorer.runtime) for coef in (0.0, 3.0)
     )
     embeddings = scorer.model.get_input_embeddings().weight
     for number, (row, num_known) in enumerate(zip(rows, (2, 2), strict=True)):
@@ -85,7 +83,7 @@ def test_the_likelihood_is_the_answers_mean_by_the_backbones_own_embeddings(scor
 def test_a_backbone_with_untied_embeddings_knows_no_likelihoods(scorer):
     scorer.model.config.tie_word_embeddings = False
     with pytest.raises(ValueError, match="likelihood_coef"):
-        rewards.raw_scores(scorer.model, [rewards.Sequence([20, 21], 1)], 0, Reading("mean", 3.0), scorer.runtime)
+        rewards.raw_scores(scorer.model, [rewards.Sequence([20, 21], 1)], RewardMeaning("mean", 3.0), scorer.runtime)
 
 
 GROUPS = [
@@ -104,12 +102,12 @@ def test_answers_behind_one_prompt_get_the_scores_and_gradients_of_rows_of_their
     model = scorer.model
     model.set_attn_implementation(attention)
     rows = [row for group in GROUPS for row in group]
-    reading = Reading(pooling, likelihood_coef)
+    reading = RewardMeaning(pooling, likelihood_coef)
     weights = torch.arange(1.0, len(rows) + 1)
     results = []
     for scores in (
-        rewards.raw_scores(model, rows, 0, reading, scorer.runtime),
-        rewards.group_scores(model, GROUPS, 0, reading, scorer.runtime),
+        rewards.raw_scores(model, rows, reading, scorer.runtime),
+        rewards.group_scores(model, GROUPS, reading, scorer.runtime),
     ):
         model.zero_grad()
         (scores * weights).sum().backward()

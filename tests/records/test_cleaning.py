@@ -12,7 +12,9 @@ def settings(**changes):
 
 
 def prompt(text, **more):
-    return {"id": "one-0", "messages": [{"role": "user", "content": text}], "language": None, "user": None, **more}
+    kind = "demonstration" if "response" in more else "comparison" if "responses" in more else "prompt"
+    messages = [{"role": "user", "content": text}]
+    return {"kind": kind, "id": "one-0", "messages": messages, "language": None, "user": None, **more}
 
 
 def clean(record, **changes):

@@ -80,7 +80,7 @@ def test_usual_columns_become_pairs(fields, messages):
     found = record(fields)
     assert found["messages"] == messages
     assert found["responses"] == ["good", "bad"]
-    assert found["labels"] == [{"labeler": "given", "ranks": [1, 2], "scores": None}]
+    assert found["labels"] == [{"labeler": "given", "ranks": [1, 2], "scores": None, "scale": None}]
 
 
 def test_a_transcripts_pair_whose_histories_differ_is_dropped():
@@ -101,18 +101,31 @@ def test_a_transcripts_pair_whose_histories_differ_is_dropped():
 )
 def test_scores_and_rankings_become_dense_ranks(given, ranks, scores):
     found = record({"prompt": "Hi", "responses": ["a", "b", "c"], **given})
-    assert found["labels"] == [{"labeler": "given", "ranks": ranks, "scores": scores}]
+    assert found["labels"] == [{"labeler": "given", "ranks": ranks, "scores": scores, "scale": None}]
+
+
+def test_a_label_keeps_the_scale_of_its_source_and_its_own_goes_before():
+    given = {"prompt": "Hi", "responses": ["a", "b"]}
+    judged = {"labeler": "labeler_7", "ranks": [1, 2], "scores": [4, 2]}
+    scale = {"low": 0, "high": 5}
+    assert record({**given, "scores": [4, 2]}, scale=scale)["labels"][0]["scale"] == [0, 5]
+    assert record({**given, "labels": [judged]}, scale=scale)["labels"][0]["scale"] == [0, 5]
+    assert record({**given, "labels": [{**judged, "scale": [1, 7]}]}, scale=scale)["labels"][0]["scale"] == [1, 7]
+    assert record({**given, "ranking": [0, 1]}, scale=scale)["labels"][0]["scale"] is None
+    with pytest.raises(ValueError, match=r"line 7, column 'scores': expected scores within the scale 0\.\.5"):
+        record({**given, "scores": [6, 2]}, scale=scale)
 
 
 def test_labels_of_a_labelling_page_keep_their_labelers():
     labels = [{"labeler": "ann", "ranks": [1, 2], "scores": [0.9, 0.1]}, {"labeler": "bo", "ranks": [2, 1]}]
     found = record({"prompt": "Hi", "responses": ["a", "b"], "labels": labels})
-    assert found["labels"] == [labels[0], {**labels[1], "scores": None}]
+    assert found["labels"] == [{**labels[0], "scale": None}, {**labels[1], "scores": None, "scale": None}]
 
 
 def test_a_description_comes_from_the_row_or_from_params():
     fields = {"prompt": "Hi", "user": 17, "category": "chat", "language": "zh-CN", "labels": ["not", "ours"]}
     assert record(fields) == {
+        "kind": "prompt",
         "id": "given-3",
         "messages": HUMAN,
         "category": "chat",
@@ -135,7 +148,7 @@ def test_a_mapping_reads_the_named_columns_and_no_others():
 
 
 def test_text_is_a_document_where_there_is_no_prompt_or_nothing_else_is_used():
-    assert record({"text": "Once"}) == {"text": "Once", "source": "given"}
+    assert record({"text": "Once"}) == {"kind": "document", "text": "Once", "source": "given"}
     assert "messages" in record({"text": "Once", "prompt": "Hi"})
     assert "text" in record({"text": "Once", "prompt": "Hi"}, use=["documents"], splits=[])
 
@@ -175,11 +188,11 @@ def test_broken_rows_name_their_place_and_column(fields, problem):
 @pytest.mark.skipif("SHARED_DATA" not in os.environ, reason="SHARED_DATA names no folder of real data sets")
 def test_real_files_are_recognised():
     kinds = {
-        "comparisons": "responses",
-        "ranked": "responses",
-        "demos": "response",
-        "prompts": "messages",
-        "text": "text",
+        "comparisons": {"comparison"},
+        "ranked": {"comparison"},
+        "demos": {"demonstration"},
+        "prompts": {"prompt", "demonstration"},
+        "text": {"document"},
     }
     paths = sorted(Path(os.environ["SHARED_DATA"]).glob("*.gz"))
     assert paths
@@ -193,4 +206,4 @@ def test_real_files_are_recognised():
                 reasons.add(str(reason))
         assert reasons <= {"turns_do_not_alternate"}, path
         assert found, path
-        assert all(kinds[path.name.split("_")[0]] in record for record in found), path
+        assert {record["kind"] for record in found} <= kinds[path.name.split("_")[0]], path

@@ -3,13 +3,14 @@
 import pytest
 
 from rlhf.records import records
+from rlhf.records.types import Prompt
 
 
 def test_records_come_back_as_they_were_written(tmp_path):
-    written = [{"text": '你好\u2028 "x"', "n": 1}, {"responses": ["a", ""], "labels": [{"scores": None}]}]
+    written = [{"kind": "prompt", "text": '你好\u2028 "x"', "n": 1}, {"kind": "prompt", "labels": [{"scores": None}]}]
     path = tmp_path / "deep" / "records.jsonl"
     assert records.write(path, iter(written)) == 2
-    assert records.read(path) == written
+    assert records.read(path, Prompt) == written
     assert path.read_text(encoding="utf-8").count("\n") == 2
 
 
@@ -19,20 +20,22 @@ def test_records_come_back_as_they_were_written(tmp_path):
         ('{"a": 1,}', r"bad\.jsonl: line 2, column 9: not valid JSON"),
         ("", r"bad\.jsonl: line 2, column 1: not valid JSON"),
         ("[1, 2]", r"bad\.jsonl: line 2: expected a JSON object, got list"),
+        ('{"kind": "document"}', r"bad\.jsonl: line 2: expected a record of kind 'prompt', got 'document'"),
+        ('{"id": "a"}', r"bad\.jsonl: line 2: expected a record of kind 'prompt', got no field 'kind'"),
     ],
 )
 def test_a_broken_line_is_named_by_file_line_and_column(tmp_path, line, message):
     path = tmp_path / "bad.jsonl"
-    path.write_text(f'{{"a": 1}}\n{line}\n{{"a": 2}}\n')
+    path.write_text(f'{{"kind": "prompt"}}\n{line}\n{{"kind": "prompt"}}\n')
     with pytest.raises(ValueError, match=message):
-        records.read(path)
+        records.read(path, Prompt)
 
 
 def test_a_file_that_is_not_utf_8_is_named(tmp_path):
     path = tmp_path / "latin.jsonl"
-    path.write_bytes(b'{"a": 1}\n{"a": "\xe9"}\n')
+    path.write_bytes(b'{"kind": "prompt"}\n{"a": "\xe9"}\n')
     with pytest.raises(ValueError, match=r"latin\.jsonl.*UTF-8"):
-        records.read(path)
+        records.read(path, Prompt)
 
 
 def test_a_number_that_json_does_not_know_is_not_written(tmp_path):

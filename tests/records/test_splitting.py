@@ -9,6 +9,7 @@ from rlhf.records.splitting import choose, first_by_hash, held_out_first
 from tests.collect_prompts_section import ALL, section, source, typed
 
 SHARES = {"sft": 0.3, "reward_model": 0.2, "judge": 0.0, "ppo": 0.3, "validation": 0.1, "test": 0.1}
+KINDS = {"response": "demonstration", "responses": "comparison"}
 NEAR = NearDuplicates(threshold=0.7, shingle_words=2, permutations=64)
 
 
@@ -23,6 +24,7 @@ def collect(groups, changes=None, **of_sources):
             messages = [{"role": "user", "content": text}]
             record = {"id": f"{origin.name}-{index}", "messages": messages, "user": user, "source": origin.name}
             record |= more[0] if more else {"response": "An answer"}
+            record["kind"] = next((kind for key, kind in KINDS.items() if key in record), "prompt")
             entries.append(Entry(record, origin, duplicates.prompt_text(record)))
     drops = defaultdict(Counter)
     entries = drop_duplicates(entries, params.cleaning, drops)
@@ -149,6 +151,17 @@ def test_near_duplicates_reach_the_threshold_and_others_do_not():
     assert duplicates.near(["今天天气怎么样我们去公园", "今天天气怎么样我们去公园吧", "明天吃什么"], NEAR) == {
         "今天天气怎么样我们去公园吧"
     }
+
+
+def test_a_text_near_a_dropped_one_alone_stays():
+    """A ~ B and B ~ C, while C is far from A: once B is dropped nothing is left that C repeats."""
+    first = " ".join(f"w{n}" for n in range(21))  # 20 pairs of words
+    second = first.replace("w0 ", "x0 ").replace("w1 ", "x1 ")  # 18 of 22 pairs in common with the first: 0.82
+    third = second.replace("w19", "x19").replace("w20", "x20")  # as many with the second, 16 of 24 with the first: 0.67
+    assert duplicates.near([first, second], NEAR) == {second}
+    assert duplicates.near([second, third], NEAR) == {third}
+    assert duplicates.near([first, third], NEAR) == set()
+    assert duplicates.near([first, second, third], NEAR) == {second}
 
 
 def test_nearly_all_planted_near_duplicates_are_found():

@@ -12,7 +12,8 @@ import torch
 
 from rlhf.params.ppo import Ppo
 from rlhf.rl import advantages, experience
-from rlhf.rl.experience import Players, Prompt
+from rlhf.rl.experience import Models, Prompt
+from rlhf.rl.loop_state import Data
 from stages import ppo
 from tests import toys
 
@@ -57,7 +58,7 @@ def test_ppo_finds_the_closed_form_optimum(tokenizer, beta):
     policy, reference, value_model = small(tokenizer), small(tokenizer), toys.reward_model(tokenizer, spread=0.1)
     eos_id = tokenizer.eos_token_id
     scorer = toys.KnownReward(tokenizer, value_model, lambda ids: reward(ids[0], eos_id))
-    players = Players(policy, value_model, reference, scorer, tokenizer)
+    models = Models(policy, value_model, reference, scorer, tokenizer)
     steps = {"warmup_steps": 0, "schedule": "linear", "final_share": 0.0}
     chosen = toys.section(
         Ppo, "ppo", iterations=40, batch_size=512, minibatch_size=256, micro_batch_size=256, max_completion_tokens=2,
@@ -67,7 +68,7 @@ def test_ppo_finds_the_closed_form_optimum(tokenizer, beta):
     prompts = ppo.tokenised(tokenizer, toys.prompts(1), chosen) * 512
     before = answers(policy, prompts[0], eos_id)
     expected = optimum(answers(reference, prompts[0], eos_id), eos_id, beta)
-    for _ in ppo.train(players, prompts, None, chosen, RUNTIME, seed=1):
+    for _ in ppo.train(models, Data(prompts, None), chosen, RUNTIME, seed=1):
         pass
     found = answers(policy, prompts[0], eos_id)
     assert distance(before, expected) > 4 * TOLERANCE
@@ -88,7 +89,7 @@ class FewWords:
         )  # fmt: skip
         value_model = toys.reward_model(tokenizer, spread=0.1)
         scorer = toys.KnownReward(tokenizer, value_model, lambda ids: self.worth(ids[0]))
-        self.players = Players(self.speaker(tokenizer), value_model, self.speaker(tokenizer), scorer, tokenizer)
+        self.models = Models(self.speaker(tokenizer), value_model, self.speaker(tokenizer), scorer, tokenizer)
         self.prompt = ppo.tokenised(tokenizer, toys.prompts(1), self.params)[0]
 
     def speaker(self, tokenizer):
@@ -107,7 +108,7 @@ class FewWords:
 
     def optimum(self, beta: float, text_coef: float = 0.0, text: torch.Tensor | None = None) -> torch.Tensor:
         """Return where E[r] - beta KL + text_coef E_text[log pi(first token)] is largest, [7, 2]; text [7]: shares."""
-        reference = self.answers(self.players.reference).clamp(min=1e-12)
+        reference = self.answers(self.models.reference).clamp(min=1e-12)
         worth = torch.tensor([[self.worth(token), UNFINISHED] for token in (self.eos_id, *self.words)]).double()
         logits = (reference.log() + worth / beta).requires_grad_()
         if not text_coef:
@@ -127,12 +128,12 @@ class FewWords:
 
     def kl(self, policy: torch.Tensor) -> float:
         """Return KL(policy || reference) of whole answers in nats: of a sequence, not of a token."""
-        reference = self.answers(self.players.reference)
+        reference = self.answers(self.models.reference)
         return torch.where(policy > 0, policy * (policy / reference.clamp(min=1e-12)).log(), 0).sum().item()
 
     def trained(self, text: torch.Tensor | None = None) -> list[dict]:
         prompts = [self.prompt] * self.params.batch_size
-        return list(ppo.train(self.players, prompts, text, self.params, RUNTIME, seed=1))
+        return list(ppo.train(self.models, Data(prompts, text), self.params, RUNTIME, seed=1))
 
 
 @pytest.mark.parametrize("start", [1.0, 0.3])
@@ -145,11 +146,11 @@ def test_the_adaptive_controller_ends_at_the_coefficient_whose_optimum_has_the_t
         middle = (low + high) / 2
         low, high = (middle, high) if toy.kl(toy.optimum(middle)) > target else (low, middle)
     curve = toy.trained()
-    found, beta = toy.answers(toy.players.policy), curve[-1]["kl_coef"]
+    found, beta = toy.answers(toy.models.policy), curve[-1]["kl_coef"]
     assert abs(start - low) > 0.4 * low
     assert beta == pytest.approx(low, rel=0.2)
     assert toy.kl(found) == pytest.approx(target, rel=0.2)
-    assert distance(toy.answers(toy.players.reference), toy.optimum(beta)) > 4 * TOLERANCE
+    assert distance(toy.answers(toy.models.reference), toy.optimum(beta)) > 4 * TOLERANCE
     assert distance(found, toy.optimum(beta)) < TOLERANCE
 
 
@@ -164,8 +165,8 @@ def test_ppo_ptx_finds_what_reward_kl_and_pretraining_text_want_together(tokeniz
     toy = FewWords(tokenizer, iterations=40, kl_coef=0.5, ptx_coef=ptx_coef, ptx_ratio=0.25)
     text = torch.tensor([[*toy.prompt.ids, toy.words[number]] for number in (0, 0, 0, 1)])
     toy.trained(text if ptx_coef else None)
-    found = toy.answers(toy.players.policy)
-    seen = experience.gather(toy.players, [toy.prompt] * 512, toy.params, RUNTIME, seed=9)
+    found = toy.answers(toy.models.policy)
+    seen = experience.gather(toy.models, [toy.prompt] * 512, toy.params, RUNTIME, seed=9)
     mask, known = seen.completion_mask, (seen.scores, seen.logprobs, seen.reference_logprobs)
     rewards = advantages.shape_rewards(*known, mask, kl_coef=0.5)
     spread = advantages.gae(rewards, seen.values, mask, 1.0, 1.0).advantages[mask].std().item()

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from rlhf.params.ppo import Ppo, PpoInputs
-from rlhf.rl import advantages, experience
-from rlhf.rl.experience import Experience, Players
+from rlhf.rl import advantages, experience, updates
+from rlhf.rl.experience import Experience, Models
+from rlhf.rl.loop_state import Data
 from rlhf.runtime import failures
 from rlhf.tokens import chat
 from rlhf.training import optimisation
@@ -42,47 +43,44 @@ def params(**changes) -> Ppo:
 
 
 @pytest.fixture
-def players(tokenizer, tmp_path) -> Players:
-    return toys.players(tokenizer, tmp_path)
+def models(tokenizer, tmp_path) -> Models:
+    return toys.models(tokenizer, tmp_path)
 
 
 @pytest.fixture
-def watch(players, monkeypatch):
+def watch(models, monkeypatch):
     """A run of the loop that writes down what passes through its joints, and changes nothing."""
 
     def run(chosen: Ppo, text: torch.Tensor | None = None) -> Watched:
-        made = {name: getattr(ppo, name) for name in ("policy_shares", "value_shares", "describe")}
+        policy_losses, value_losses, describe = updates.policy_losses, updates.value_losses, ppo.describe
         set_rate = optimisation.set_learning_rate
         policy_side, value_side, token_rewards, rates = [], [], [], []
 
-        def policy_shares(owners, seen, whitened, rows, ptx, *more):
-            policy_side.append((seen, rows.tolist(), whitened, ptx))
-            return made["policy_shares"](owners, seen, whitened, rows, ptx, *more)
+        def of_policy(owners, targets, rows, text, *more):
+            policy_side.append((targets, rows.tolist(), text))
+            return policy_losses(owners, targets, rows, text, *more)
 
-        def value_shares(owners, seen, returns, rows, *more):
-            value_side.append((returns, rows.tolist()))
-            return made["value_shares"](owners, seen, returns, rows, *more)
+        def of_value(owners, targets, rows, *more):
+            value_side.append((targets, rows.tolist()))
+            return value_losses(owners, targets, rows, *more)
 
-        def describe(seen, rewards, *more):
+        def described(episodes, rewards, *more):
             token_rewards.append(rewards)
-            return made["describe"](seen, rewards, *more)
+            return describe(episodes, rewards, *more)
 
-        def set_learning_rate(optimiser, rate):
-            rates.append(rate)
-            set_rate(optimiser, rate)
+        def set_learning_rate(*arguments):
+            rates.append(set_rate(*arguments))
+            return rates[-1]
 
-        monkeypatch.setattr(ppo, "policy_shares", policy_shares)
-        monkeypatch.setattr(ppo, "value_shares", value_shares)
-        monkeypatch.setattr(ppo, "describe", describe)
+        monkeypatch.setattr(updates, "policy_losses", of_policy)
+        monkeypatch.setattr(updates, "value_losses", of_value)
+        monkeypatch.setattr(ppo, "describe", described)
         monkeypatch.setattr(optimisation, "set_learning_rate", set_learning_rate)
-        prompts = ppo.tokenised(players.tokenizer, toys.prompts(8), chosen)
-        points = list(ppo.train(players, prompts, text, chosen, RUNTIME, seed=1))
-        assert [rows for _, rows in value_side] == [rows for _, rows, _, _ in policy_side]
-        updates = [
-            Handed(seen, rows, whitened, returns, ptx)
-            for (seen, rows, whitened, ptx), (returns, _) in zip(policy_side, value_side, strict=True)
-        ]
-        return Watched(updates, token_rewards, rates, points)
+        prompts = ppo.tokenised(models.tokenizer, toys.prompts(8), chosen)
+        points = list(ppo.train(models, Data(prompts, text), chosen, RUNTIME, seed=1))
+        assert [(id(targets), rows) for targets, rows in value_side] == [(id(t), rows) for t, rows, _ in policy_side]
+        made = [Handed(t.episodes, rows, t.advantages, t.returns, text) for t, rows, text in policy_side]
+        return Watched(made, token_rewards, rates, points)
 
     return run
 
@@ -184,12 +182,12 @@ def test_every_iteration_pays_the_coefficient_that_its_point_names(watch):
         assert point["reward"] == pytest.approx(point["score"] - point["kl_coef"] * point["kl"], abs=1e-4)
 
 
-def test_the_moving_average_counts_updates_and_leaves_training_alone(players, tokenizer, tmp_path):
+def test_the_moving_average_counts_updates_and_leaves_training_alone(models, tokenizer, tmp_path):
     """After three updates the start weighs decay^3; the weights that sample and learn are not averaged."""
 
     def ends(decay: float) -> tuple[list[torch.Tensor], torch.Tensor]:
         """The weights before training, after each of its updates, and once it is over."""
-        fresh = toys.players(tokenizer, tmp_path)
+        fresh = toys.models(tokenizer, tmp_path)
         steady = {"warmup_steps": 0, "schedule": "constant", "learning_rate": 0.01}
         chosen = params(iterations=3, ema_decay=decay, policy_optimisation=steady)
         prompts = ppo.tokenised(tokenizer, toys.prompts(8), chosen)
@@ -198,7 +196,7 @@ def test_the_moving_average_counts_updates_and_leaves_training_alone(players, to
             return torch.cat([weight.detach().flatten() for weight in fresh.policy.parameters()])
 
         passed = [weights()]
-        passed += [weights() for _ in ppo.train(fresh, prompts, None, chosen, RUNTIME, seed=1)]
+        passed += [weights() for _ in ppo.train(fresh, Data(prompts, None), chosen, RUNTIME, seed=1)]
         return passed, weights()
 
     plain, end = ends(0.0)
@@ -209,34 +207,38 @@ def test_the_moving_average_counts_updates_and_leaves_training_alone(players, to
     torch.testing.assert_close(mean, expected, rtol=0, atol=1e-6)
 
 
-def test_the_value_clip_range_bounds_how_far_values_are_trusted_to_have_moved(players):
+def test_the_value_clip_range_bounds_how_far_values_are_trusted_to_have_moved(models):
     """A wide range leaves half the squared error; a range of nothing counts the worse of old and new value."""
     chosen = params()
-    prompts = ppo.tokenised(players.tokenizer, toys.prompts(8), chosen)
-    seen = experience.gather(players, prompts, chosen, RUNTIME, seed=3)
+    prompts = ppo.tokenised(models.tokenizer, toys.prompts(8), chosen)
+    seen = experience.gather(models, prompts, chosen, RUNTIME, seed=3)
     now, mask = seen.values, seen.completion_mask
     returns = now + torch.randn(now.shape)
     seen = seen._replace(values=now + torch.randn(now.shape))
 
     def loss(width: float) -> float:
-        parts = ppo.value_shares(players, seen, returns, torch.arange(8), params(value_clip_range=width), RUNTIME)
-        return toys.gradients(players.value_model, parts)[0]
+        parts = updates.value_losses(
+            models, toys.targets(seen, returns), torch.arange(8), params(value_clip_range=width), RUNTIME
+        )
+        return toys.gradients(models.value_model, parts)[0]
 
     new, old = (now - returns)[mask] ** 2, (seen.values - returns)[mask] ** 2
     assert loss(1e9) == pytest.approx(0.5 * new.mean().item(), rel=1e-3)
     assert loss(1e-6) == pytest.approx(0.5 * torch.maximum(new, old).mean().item(), rel=1e-3)
 
 
-def test_a_ratio_that_overflows_stops_the_run_before_the_weights_change(players):
+def test_a_ratio_that_overflows_stops_the_run_before_the_weights_change(models):
     chosen = params()
-    prompts = ppo.tokenised(players.tokenizer, toys.prompts(8), chosen)
-    seen = experience.gather(players, prompts, chosen, RUNTIME, seed=3)
+    prompts = ppo.tokenised(models.tokenizer, toys.prompts(8), chosen)
+    seen = experience.gather(models, prompts, chosen, RUNTIME, seed=3)
     seen = seen._replace(logprobs=seen.logprobs - 200)  # exp(200) is infinite in float32
-    parts = ppo.policy_shares(players, seen, torch.randn(seen.values.shape), torch.arange(8), None, chosen, RUNTIME)
-    before = [weight.detach().clone() for weight in players.policy.parameters()]
+    parts = updates.policy_losses(
+        models, toys.targets(seen, torch.randn(seen.values.shape)), torch.arange(8), None, chosen, RUNTIME
+    )
+    before = [weight.detach().clone() for weight in models.policy.parameters()]
     with pytest.raises(failures.NotFinite):
-        optimisation.step(players.policy, torch.optim.SGD(players.policy.parameters(), lr=1.0), parts, 1.0)
-    assert all(torch.equal(one, other) for one, other in zip(before, players.policy.parameters(), strict=True))
+        optimisation.step(models.policy, torch.optim.SGD(models.policy.parameters(), lr=1.0), parts, 1.0)
+    assert all(torch.equal(one, other) for one, other in zip(before, models.policy.parameters(), strict=True))
 
 
 def test_training_moves_policy_and_value_model_and_neither_reference_nor_reward_model(root, tokenizer):
@@ -252,7 +254,7 @@ def test_training_moves_policy_and_value_model_and_neither_reference_nor_reward_
     before = {name: {key: value.clone() for key, value in model.state_dict().items()} for name, model in models.items()}
     chosen = params(iterations=2, ema_decay=0.5, ptx_coef=1.0, ptx_ratio=0.5)
     prompts = ppo.tokenised(tokenizer, toys.prompts(8), chosen)
-    for _ in ppo.train(owned, prompts, torch.arange(5, 59).view(6, 9), chosen, RUNTIME, seed=1):
+    for _ in ppo.train(owned, Data(prompts, torch.arange(5, 59).view(6, 9)), chosen, RUNTIME, seed=1):
         pass
     moved = {
         name: any(not torch.equal(value, before[name][key]) for key, value in model.state_dict().items())
@@ -266,24 +268,24 @@ def of_the_world(count: int) -> list[dict]:
     return [*source.records(3, 0, count, "seen")]
 
 
-def test_gold_of_the_rollouts_is_recorded_where_it_knows_every_prompt(players):
+def test_gold_of_the_rollouts_is_recorded_where_it_knows_every_prompt(models):
     chosen = params(batch_size=4, minibatch_size=4, max_prompt_tokens=1000)
-    ours = ppo.tokenised(players.tokenizer, of_the_world(4), chosen)
+    ours = ppo.tokenised(models.tokenizer, of_the_world(4), chosen)
     ours = [prompt._replace(ids=prompt.ids[:20]) for prompt in ours]
-    seen = experience.gather(players, ours, chosen, RUNTIME, seed=1)
-    found = experience.golds(players, ours, seen)
+    seen = experience.gather(models, ours, chosen, RUNTIME, seed=1)
+    found = experience.golds(models, ours, seen)
     texts = [
-        chat.response_text(players.tokenizer, ids[: int(mask.sum())])
+        chat.response_text(models.tokenizer, ids[: int(mask.sum())])
         for ids, mask in zip(seen.completions.tolist(), seen.completion_mask, strict=True)
     ]
     scores = [gold.score(prompt.task, text).score for prompt, text in zip(ours, texts, strict=True)]
     assert found["gold"] == pytest.approx(sum(scores) / 4)
-    assert experience.golds(players, [*ours[:3], ours[3]._replace(task=None)], seen) == {}
+    assert experience.golds(models, [*ours[:3], ours[3]._replace(task=None)], seen) == {}
 
 
 @pytest.mark.parametrize(("monitor", "points"), [("stop", 2), ("warn", 5)])
-def test_the_monitor_stops_only_where_it_is_told_to(players, monkeypatch, monitor, points):
+def test_the_monitor_stops_only_where_it_is_told_to(models, monkeypatch, monitor, points):
     chosen = params(batch_size=2, minibatch_size=2, iterations=5, monitor=monitor)
     monkeypatch.setattr(ppo, "peak_is_behind", lambda curve: "it is" if len(curve) >= 2 else None)
-    prompts = ppo.tokenised(players.tokenizer, toys.prompts(4), chosen)
-    assert len(list(ppo.train(players, prompts, None, chosen, RUNTIME, seed=1))) == points
+    prompts = ppo.tokenised(models.tokenizer, toys.prompts(4), chosen)
+    assert len(list(ppo.train(models, Data(prompts, None), chosen, RUNTIME, seed=1))) == points

@@ -17,10 +17,11 @@ import pytest
 import torch
 
 from rlhf.params.ppo import Ppo
-from rlhf.params.pretrain import Pretrain
+from rlhf.params.pretrain import Scratch
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.sft import Sft
 from rlhf.preferences import preference_training
+from rlhf.rl.loop_state import Data
 from rlhf.runs import checkpoints
 from rlhf.training import language_modelling, supervised
 from stages import feedme, judge, ppo, pretrain, reward_model, sft
@@ -48,7 +49,7 @@ class Loop:
 
     def pretrain(self, kept):
         momentum = None if self.kind == "pretrain_adamw" else 0.9
-        chosen = toys.section(Pretrain, "pretrain", copying_steps=2, tokens=16 * 8 * 4, muon_momentum=momentum)
+        chosen = toys.section(Scratch, "pretrain", copying_steps=2, tokens=16 * 8 * 4, muon_momentum=momentum)
         self.models = [toys.policy(self.tokenizer, spread=0.05)]
         rows = language_modelling.sequences(language_modelling.token_stream(self.tokenizer, toys.TEXTS), 16)
         return pretrain.train(self.models[0], rows, chosen, RUNTIME, 1, kept)
@@ -61,23 +62,23 @@ class Loop:
                 part.p = 0.2
         self.models = [model]
         examples = supervised.encode(self.tokenizer, toys.demonstrations(8), 48).examples
-        return supervised.train(model, 0, examples, examples[:3], chosen, RUNTIME, 2, kept)
+        return supervised.train(model, supervised.Data(examples, examples[:3]), chosen, RUNTIME, 2, kept)
 
     def reward(self, kept):
         chosen = toys.section(RewardModel, "reward_model", epochs=3)
         self.models = [toys.reward_model(self.tokenizer)]
         groups = preference_training.encode(self.tokenizer, toys.comparisons(7), chosen)
-        return preference_training.train(self.models[0], 0, groups, chosen, RUNTIME, 3, kept)
+        return preference_training.train(self.models[0], groups, chosen, RUNTIME, 3, kept)
 
     def ppo(self, kept):
         knobs = {"iterations": 5, "ema_decay": 0.7, "ptx_coef": 0.5, "batch_size": 8, "minibatch_size": 4}
         knobs |= {"kl_controller": {"kind": "adaptive", "target": 0.5, "horizon": 50}}
         chosen = toys.section(Ppo, "ppo", **knobs)
-        players = toys.players(self.tokenizer, self.folder / "reward_model", "gpt2")
-        self.models = [players.policy, players.value_model]
+        models = toys.models(self.tokenizer, self.folder / "reward_model", "gpt2")
+        self.models = [models.policy, models.value_model]
         rows = language_modelling.sequences(language_modelling.token_stream(self.tokenizer, toys.TEXTS), 16)
         prompts = ppo.tokenised(self.tokenizer, toys.prompts(10), chosen)
-        return ppo.train(players, prompts, rows, chosen, RUNTIME, 4, kept)
+        return ppo.train(models, Data(prompts, rows), chosen, RUNTIME, 4, kept)
 
 
 @pytest.fixture(params=["pretrain_muon", "pretrain_adamw", "sft", "reward", "ppo"])
@@ -110,23 +111,33 @@ def test_keeping_states_changes_no_byte(loop, tmp_path):
     assert checkpoints.NONE.points == []
 
 
+def parts(step: float) -> dict:
+    return {"kept": {"step": step, "weights": {"w": torch.full((4,), float(step))}, 5: [None, 0.1, ("a", 2)]}}
+
+
+def restored(found: checkpoints.States) -> dict:
+    """Return what the parts hold after they were given the state that was found."""
+    new = parts(0)
+    found.restore(new)
+    return new["kept"]
+
+
 @pytest.fixture
 def kept(tmp_path) -> checkpoints.States:
     """States of three steps, of which the last two are there."""
     made = states(tmp_path)
     for step in range(1, 4):
-        assert made.due({"step": step}, last=False)
-        made.save({"step": step, "weights": {"w": torch.full((4,), float(step))}, 5: [None, 0.1, ("a", 2)]})
+        made.keep({"step": step}, parts(step), last=False)
     return made
 
 
 def test_a_tree_comes_back_as_it_was_saved(kept, tmp_path):
     found = states(tmp_path)
     assert found.points == [{"step": 1}, {"step": 2}, {"step": 3}]
-    tree = found.restored()
+    tree = restored(found)
     assert tree["weights"]["w"].tolist() == [3.0] * 4
     assert (tree["step"], tree[5]) == (3, [None, 0.1, ("a", 2)])
-    assert found.restored() is None
+    assert restored(found)["step"] == 0  # once: then the parts stay as they are
     assert len(list((tmp_path / "states").iterdir())) == checkpoints.KEPT == 2
 
 
@@ -143,18 +154,18 @@ def test_a_damaged_state_is_named_and_the_one_before_it_used(kept, tmp_path, cap
     file.write_bytes(content)
     found = states(tmp_path)
     assert found.points == [{"step": 1}, {"step": 2}]
-    assert found.restored()["step"] == 2
+    assert restored(found)["step"] == 2
     assert file.name in capsys.readouterr().err
-    found.save({"step": 2.5})  # the damaged one takes no good one's place
+    found.keep({"step": 2.5}, parts(2.5), last=False)  # the damaged one takes no good one's place
     assert len(list((tmp_path / "states").glob("*.pt"))) == 2
-    assert states(tmp_path).restored()["step"] == 2.5
+    assert restored(states(tmp_path))["step"] == 2.5
 
 
 def test_with_all_states_damaged_training_begins_anew(kept, tmp_path, capsys):
     for file in (tmp_path / "states").iterdir():
         file.write_bytes(b"")
     found = states(tmp_path)
-    assert (found.points, found.restored()) == ([], None)
+    assert (found.points, restored(found)["step"]) == ([], 0)
     assert capsys.readouterr().err.count("a damaged state") == 2
 
 
@@ -169,8 +180,7 @@ def full_disk():
 
 def test_a_full_disk_costs_a_warning_and_no_state(kept, tmp_path, capsys, full_disk):
     before = toys.file_bytes(tmp_path / "states")
-    kept.due({"step": 4}, last=True)
-    kept.save({"step": 4, "weights": torch.zeros(10_000)})
+    kept.keep({"step": 4}, {"kept": {"weights": torch.zeros(10_000)}}, last=True)
     assert toys.file_bytes(tmp_path / "states") == before
     assert os.strerror(errno.EFBIG) in capsys.readouterr().err
 
@@ -199,13 +209,12 @@ def test_states_are_kept_when_time_has_passed_and_at_the_end(tmp_path, monkeypat
     moment = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: moment[0])
     made = states(tmp_path, every_seconds=10.0)
-    due = []
+    newest = []
     for step in range(1, 7):
         moment[0] += 4
-        due.append(made.due({"step": step}, last=step == 6))
-        if due[-1]:
-            made.save({})
-    assert due == [False, False, True, False, False, True]
+        made.keep({"step": step}, parts(step), last=step == 6)
+        newest.append(len(states(tmp_path).points))
+    assert newest == [0, 0, 3, 3, 3, 6]
 
 
 @pytest.fixture
@@ -226,15 +235,15 @@ class Killed(Exception):
 
 def broken_off(root, monkeypatch, after: int) -> None:
     """Run sft until so many steps are done."""
-    due = checkpoints.States.due
+    keep = checkpoints.States.keep
 
-    def dying(self, point, last):
+    def dying(self, point, parts, last):
         if point["step"] > after:
             raise Killed
-        return due(self, point, last)
+        keep(self, point, parts, last)
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoints.States, "due", dying)
+        patched.setattr(checkpoints.States, "keep", dying)
         with pytest.raises(Killed):
             sft.main(root)
 
@@ -297,6 +306,7 @@ def test_null_keeps_none(ready):
     assert not (ready / ".checkpoints").exists()
 
 
+@pytest.mark.process
 def test_sigterm_keeps_the_state_of_the_step_and_ends(ready, tmp_path):
     """A long training is told to stop in its first steps; the next start goes on from there."""
     toys.set_param(ready, "sft.epochs", 400)
@@ -319,4 +329,4 @@ def test_sigterm_keeps_the_state_of_the_step_and_ends(ready, tmp_path):
 
 def test_every_training_stage_keeps_states():
     for stage in (pretrain, sft, reward_model, ppo, feedme, judge):
-        assert "checkpoints.opened(" in inspect.getsource(stage.main)
+        assert "open_stage(" in inspect.getsource(stage.main)

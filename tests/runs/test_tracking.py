@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,9 +16,9 @@ from filelock import FileLock
 
 from rlhf.params.base import ParamsError
 from rlhf.params.tracking import Tracking
-from rlhf.runs import checkpoints, lineage, machine, mlflow_store, tracking
-from rlhf.runs.recorder import Recorder
+from rlhf.runs import checkpoints, lineage, machine, mlflow_store, recorder, tracking
 from rlhf.runtime import outputs
+from tests import notebook
 
 REPO = Path(__file__).resolve().parents[2]
 PARAMS = """
@@ -31,7 +32,8 @@ ppo: {{kl_coef: 0.05}}
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def bare(tmp_path, monkeypatch):
+    """A repository's root whose database is not there yet."""
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "a repository"
@@ -40,22 +42,16 @@ def root(tmp_path, monkeypatch):
     return folder
 
 
-class InProcess(Recorder):
-    """A recorder in the test's own process, where a test can break the store."""
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments, lineage.own_process(), lineage.dvc_process())
-
-    def metrics(self, numbers, step):
-        super().metrics(numbers, step, time.time_ns() // 1_000_000)
-
-    def ready(self):
-        pass
+@pytest.fixture
+def root(bare, empty_store):
+    """A repository's root whose database has its tables."""
+    shutil.copy(empty_store, bare / "mlflow.db")
+    return bare
 
 
 @pytest.fixture
 def in_process(monkeypatch):
-    monkeypatch.setattr(tracking, "Companion", InProcess)
+    monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
 
 
 def write_params(root: Path, enabled: str = "true", uri: str = "null", log_every: int = 1) -> None:
@@ -92,17 +88,18 @@ def parent_of(root: Path, name: str):
     return client.get_run(runs[name].data.tags["mlflow.parentRunId"])
 
 
-def test_a_run_holds_params_curves_inputs_and_its_model(root, capsys):
-    folder = model_folder(root / "data/sft", size=100)
-    with tracking.stage_run(root, "sft") as run:
+@pytest.mark.process
+def test_a_run_holds_params_curves_inputs_and_its_model(bare, capsys):
+    folder = model_folder(bare / "data/sft", size=100)
+    with tracking.stage_run(bare, "sft") as run:
         run.log_params({"num_parameters": 3})
         run.log_inputs([folder / "config.json"], context="training")
         for step in range(1, 4):
             run.log_metrics({"loss": 1 / step, "by": {"阅读": 1}}, step=step)
-        outputs.write_metrics(root, "sft", {"loss": 0.25})
-        run.log_checkpoint(folder)
+        outputs.write_metrics(bare, "sft", {"loss": 0.25})
+        run.log_model(folder)
         run.log_artifact(folder / "config.json")
-    client, experiment, runs = store(root)
+    client, experiment, runs = store(bare)
     sft = runs["sft"]
     assert sft.info.status == "FINISHED"
     assert sft.data.params["sft.learning_rate"] == "0.001"
@@ -122,7 +119,7 @@ def test_a_run_holds_params_curves_inputs_and_its_model(root, capsys):
 def test_all_stages_of_a_session_share_a_parent_with_every_param_and_final_metric(root, in_process):
     for stage, round in (("sft", None), ("ppo", "r1")):
         with tracking.stage_run(root, stage, round):
-            outputs.write_metrics(root, stage, {"kl": 2.0}, round)
+            outputs.write_metrics(root, stage if round is None else f"{stage}/{round}", {"kl": 2.0})
     parent = parent_of(root, "sft")
     assert parent.info.run_id == parent_of(root, "ppo@r1").info.run_id
     assert parent.info.status == "FINISHED"
@@ -131,24 +128,29 @@ def test_all_stages_of_a_session_share_a_parent_with_every_param_and_final_metri
     assert not any(name.startswith("tracking") for name in parent.data.params), "a URI may hold a password"
 
 
-def test_the_last_stage_names_the_earlier_runs_of_stages_that_were_not_rerun(root, in_process):
+def test_the_last_stage_names_the_newest_runs_of_stages_that_were_not_rerun(root, in_process, monkeypatch):
     md5 = lineage.dvc_md5(model_folder(root / "data/sft", size=1))
-    with tracking.stage_run(root, "sft"):
-        outputs.write_metrics(root, "sft", {"loss": 1.0})
+    for session in ("an earlier dvc", "a later dvc"):
+        monkeypatch.setattr(lineage, "dvc_process", lambda session=session: session)
+        with tracking.stage_run(root, "sft") as run:
+            outputs.write_metrics(root, "sft", {"loss": 1.0})
     lock = {"schema": "2.0", "stages": {"sft": {"cmd": "x", "outs": [{"path": "data/sft", "md5": md5}]}}}
     (root / "dvc.lock").write_text(json.dumps(lock))
-    with start_stage(root, "evaluate") as process:
-        assert process.wait(timeout=120) == 0
-    tags = parent_of(root, "evaluate").data.tags
-    assert tags["stage.sft"] == store(root)[2]["sft"].info.run_id
-    assert tags["stage.sft.status"] == "cached"
-    assert parent_of(root, "evaluate").data.metrics["sft.loss"] == 1.0
+    monkeypatch.setattr(lineage, "dvc_process", lambda: "the dvc that skips sft")
+    with tracking.stage_run(root, "evaluate"):
+        pass
+    parent = parent_of(root, "evaluate")
+    assert parent.data.tags["stage.sft"] == run._recorder.run_id
+    assert parent.data.tags["stage.sft.status"] == "cached"
+    assert parent.data.metrics["sft.loss"] == 1.0
+    client, experiment, _ = store(root)
+    assert len(client.search_runs([experiment], "tags.`dvc.stage` = 'sft'")) == 2
 
 
 def test_a_large_checkpoint_is_recorded_by_reference(root, in_process):
     folder = model_folder(root / "data/sft", size=10_000)
     with tracking.stage_run(root, "sft") as run:
-        run.log_checkpoint(folder)
+        run.log_model(folder)
     client, experiment, _ = store(root)
     (model,) = client.search_logged_models([experiment])
     assert model.tags["dvc.path"] == "data/sft"
@@ -156,7 +158,7 @@ def test_a_large_checkpoint_is_recorded_by_reference(root, in_process):
     assert not list((root / "mlartifacts").rglob("model.safetensors"))
 
 
-def test_a_failure_is_recorded_and_names_the_command_that_brings_outputs_back(root, capsys):
+def test_a_failure_is_recorded_and_names_the_command_that_brings_outputs_back(root, capsys, in_process):
     locked = {"stages": {"sft": {"outs": [{"path": "data/sft", "md5": "0"}]}}}
     (root / "dvc.lock").write_text(json.dumps(locked))
     with pytest.raises(ZeroDivisionError), tracking.stage_run(root, "sft"):
@@ -177,23 +179,25 @@ def test_the_way_back_also_restores_metrics_that_git_alone_keeps(root):
     assert lineage.way_back(root, "ppo@r1") is None
 
 
-def test_under_accelerate_only_the_first_process_records_and_speaks(root, capsys, monkeypatch):
+def test_under_accelerate_only_the_first_process_records_and_speaks(bare, capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    with tracking.stage_run(root, "sft") as run:
+    with tracking.stage_run(bare, "sft") as run:
         run.log_metrics({"loss": 1.0}, step=1)
         run.progress(1, 1, {"loss": 1.0})
     assert capsys.readouterr().out == ""
-    assert not (root / "mlflow.db").exists()
+    assert not (bare / "mlflow.db").exists()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number):
+def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number, monkeypatch):
     with start_stage(root, "sft", "run.progress(1, 2, {}); time.sleep(60)") as process:
         assert b"sft  1/2" in process.stdout.readline()
         process.send_signal(number)
         process.wait(timeout=120)
     if number == signal.SIGKILL:
         assert store(root)[2]["sft"].info.status == "RUNNING"
+        monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
         with tracking.stage_run(root, "ppo", "r1"):
             pass
     assert store(root)[2]["sft"].info.status == "KILLED"
@@ -224,11 +228,11 @@ def test_log_every_thins_curves_and_keeps_their_last_point(root, in_process):
     assert history == {"loss": [1, 11, 21, 25], "validation": [7, 21]}
 
 
-def test_without_tracking_nothing_is_written_and_progress_is_shown(root, capsys):
-    write_params(root, enabled="false")
-    with tracking.stage_run(root, "sft") as run:
-        run.log_inputs([root / "absent"], context="training")
-        run.log_checkpoint(root / "absent")
+def test_without_tracking_nothing_is_written_and_progress_is_shown(bare, capsys):
+    write_params(bare, enabled="false")
+    with tracking.stage_run(bare, "sft") as run:
+        run.log_inputs([bare / "absent"], context="training")
+        run.log_model(bare / "absent")
         for step in range(1, 1001):
             run.log_metrics({"loss": 1.0}, step=step)
             run.progress(step, 1000, {"loss": 1.0})
@@ -236,7 +240,7 @@ def test_without_tracking_nothing_is_written_and_progress_is_shown(root, capsys)
     assert lines[0].startswith("sft  1/1000  loss 1  0s")
     assert lines[-2].startswith("sft  1000/1000  loss 1")
     assert len(lines) == 3, "a fast loop prints its first and last step only"
-    assert [path.name for path in root.iterdir()] == ["params.yaml"]
+    assert [path.name for path in bare.iterdir()] == ["params.yaml"]
 
 
 def test_a_server_that_does_not_answer_stops_the_stage_before_its_work(root):
@@ -264,13 +268,38 @@ def test_a_store_that_fails_later_costs_a_warning_and_not_the_model(root, capsys
             monkeypatch.setattr(MlflowClient, name, broken)
         run.log_metrics({"loss": 1.0}, step=1)
         run.log_inputs([root / "params.yaml"], context="training")
-        run.log_checkpoint(root)
+        run.log_model(root)
         run.log_artifact(root / "absent")
     errors = capsys.readouterr().err
     assert errors.count("WARNING: sft: MLflow did not take") == 5
     assert "disk full" in errors
 
 
+def test_points_that_the_store_refuses_once_are_sent_again(root, capsys, monkeypatch, in_process):
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    log_batch, calls = MlflowClient.log_batch, []
+
+    def busy_at_first(*arguments, metrics=(), **named):
+        calls.append([point.step for point in metrics])
+        if len(calls) == 1:
+            raise MlflowException("database is locked")
+        log_batch(*arguments, metrics=metrics, **named)
+
+    monkeypatch.setattr(recorder, "SECONDS_BETWEEN_FLUSHES", 0.0)
+    with tracking.stage_run(root, "sft") as run:
+        monkeypatch.setattr(MlflowClient, "log_batch", busy_at_first)
+        for step in (1, 2, 3):
+            run.log_metrics({"loss": 1 / step}, step=step)
+    client, _, runs = store(root)
+    points = client.get_metric_history(runs["sft"].info.run_id, "loss")
+    assert [(point.step, point.value) for point in points] == [(1, 1.0), (2, 0.5), (3, pytest.approx(1 / 3))]
+    assert calls[:3] == [[1], [1, 2], [3]]
+    assert "database is locked" in capsys.readouterr().err
+
+
+@pytest.mark.process
 def test_a_recorder_that_dies_costs_a_warning_and_not_the_model(root, capsys):
     with tracking.stage_run(root, "sft") as run:
         run.progress(1, 2, {})
@@ -289,9 +318,10 @@ def test_a_database_in_a_folder_that_does_not_exist_stops_the_stage_before_its_w
         pytest.fail("the stage began")
 
 
-def test_a_database_that_is_none_stops_the_stage_at_its_first_step(root):
-    (root / "mlflow.db").write_text("not a database " * 100)
-    with pytest.raises(ConnectionError, match="not a database"), tracking.stage_run(root, "sft") as run:
+@pytest.mark.process
+def test_a_database_that_is_none_stops_the_stage_at_its_first_step(bare):
+    (bare / "mlflow.db").write_text("not a database " * 100)
+    with pytest.raises(ConnectionError, match="not a database"), tracking.stage_run(bare, "sft") as run:
         run.progress(1, 2, {})
 
 
@@ -301,6 +331,7 @@ def test_a_missing_tracking_section_is_named(root):
         pass
 
 
+@pytest.mark.process
 def test_md5_of_a_folder_is_the_one_that_dvc_computes(tmp_path):
     for name in ("b.txt", "a/x", "a-b", "é"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -311,16 +342,16 @@ def test_md5_of_a_folder_is_the_one_that_dvc_computes(tmp_path):
     assert lineage.dvc_md5(tmp_path / "data") in (tmp_path / "data.dvc").read_text()
 
 
-def test_a_second_opener_waits_while_the_first_creates_the_database(root):
+def test_a_second_opener_waits_while_the_first_creates_the_database(bare):
     settings = Tracking(enabled=True, uri=None, experiment="rlhf", max_checkpoint_mb=1.0, log_every=1)
     with ThreadPoolExecutor() as pool:
-        with FileLock(f"{root / 'mlflow.db'}.init.lock"):
-            opened = pool.submit(mlflow_store.open_store, settings, root)
+        with FileLock(f"{bare / 'mlflow.db'}.init.lock"):
+            opened = pool.submit(mlflow_store.open_store, settings, bare)
             with pytest.raises(TimeoutError):
                 opened.result(timeout=0.5)
-            assert not (root / "mlflow.db").exists()
+            assert not (bare / "mlflow.db").exists()
         opened.result(timeout=120)
-    assert (root / "mlflow.db").exists()
+    assert (bare / "mlflow.db").exists()
 
 
 def states(root: Path, num_points: int) -> checkpoints.States:
@@ -370,7 +401,7 @@ def test_a_run_says_what_was_found_and_on_which_machine(root, in_process):
     folder, card = model_folder(root / "data/ppo/r1", size=10), root / "README.md"
     card.write_text("# A policy")
     with tracking.stage_run(root, "evaluate") as run:
-        run.log_checkpoint(folder, beside=[card])
+        run.log_model(folder, beside=[card])
         run.describe("**RLHF helped**")
     client, experiment, runs = store(root)
     for found in (runs["evaluate"], parent_of(root, "evaluate")):

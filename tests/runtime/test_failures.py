@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rlhf.models import reward_head
+from rlhf.rl.loop_state import Data
 from rlhf.runtime import failures
 from stages import ppo, sft
 from tests import toys
@@ -12,18 +13,18 @@ from tests import toys
 def test_a_loss_that_is_no_number_names_step_records_and_the_last_good_checkpoint(root, monkeypatch):
     policy = toys.policy(toys.tokenizer(), "gpt2")
     toys.save(root / "data/pretrain", policy, toys.tokenizer())
-    original, calls = sft.supervised_stage.supervised.language_modelling.packed_losses, []
+    original, calls = sft.supervised.language_modelling.packed_losses, []
 
     def sometimes(model, packed, targets):
         calls.append(packed)
         found = original(model, packed, targets)
         return found * torch.nan if len(calls) == 3 else found  # two micro-batches a step: the second step
 
-    monkeypatch.setattr(sft.supervised_stage.supervised.language_modelling, "packed_losses", sometimes)
+    monkeypatch.setattr(sft.supervised.language_modelling, "packed_losses", sometimes)
     toys.set_param(root, "sft.packing", False)
     with pytest.raises(failures.NotFinite, match=r"step 2: the loss became nan; records of its batch: toy-\d") as error:
         sft.main(root)
-    assert "last good checkpoint is" in str(error.value)
+    assert "last good model is" in str(error.value)
     assert str(root / "data/pretrain") in str(error.value)
     assert len([name for name in str(error.value).split() if name.startswith("toy-")]) == 4
     assert not (root / "data/sft").exists()
@@ -67,9 +68,9 @@ def test_every_param_that_is_to_be_lowered_exists():
 
 
 def test_ppo_names_the_prompts_of_its_minibatch(tokenizer, tmp_path):
-    players = toys.players(tokenizer, tmp_path)
-    reward_head.scalar_head(players.value_model).weight.data.fill_(torch.nan)
+    models = toys.models(tokenizer, tmp_path)
+    reward_head.scalar_head(models.value_model).weight.data.fill_(torch.nan)
     chosen = toys.section(ppo.Ppo, "ppo")
     prompts = ppo.tokenised(tokenizer, toys.prompts(8), chosen)
     with pytest.raises(failures.NotFinite, match=r"step 1: .*toy-\d"):
-        next(ppo.train(players, prompts, None, chosen, toys.runtime(), seed=1))
+        next(ppo.train(models, Data(prompts, None), chosen, toys.runtime(), seed=1))

@@ -15,14 +15,14 @@ def test_equal_values_give_equal_bytes_in_any_order_and_number_type(tmp_path):
 
 
 def test_metrics_are_nested_under_stage_and_round(tmp_path):
-    path = outputs.write_metrics(tmp_path, "ppo", {"kl": 2.0}, round="r1")
+    path = outputs.write_metrics(tmp_path, "ppo/r1", {"kl": 2.0})
     assert path == tmp_path / "metrics/ppo/r1.json"
     assert path.read_text() == '{\n  "ppo": {\n    "r1": {\n      "kl": 2.0\n    }\n  }\n}\n'
 
 
 def test_a_curve_keeps_the_order_of_columns_and_leaves_gaps_empty(tmp_path):
     rows = [{"step": 1, "loss": 1 / 3}, {"step": 2, "loss": -1e-12, "validation": 0.5}]
-    path = outputs.write_curve(tmp_path, "ppo", rows, round="r1")
+    path = outputs.write_curve(tmp_path, "ppo/r1", rows)
     assert path == tmp_path / "metrics/plots/ppo/r1.csv"
     assert path.read_text() == "step,loss,validation\n1,0.333333,\n2,0.0,0.5\n"
 

@@ -9,6 +9,7 @@ from rlhf.params.ppo import Ppo
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.sft import SftInputs
 from rlhf.preferences import preference_training
+from rlhf.rl import updates
 from rlhf.runtime import parallel
 from rlhf.training import language_modelling, optimisation, supervised
 from stages import ppo
@@ -26,6 +27,28 @@ def test_parts_are_computed_at_once_and_come_back_in_their_order():
         return part * part
 
     assert list(parallel.each(wait, range(6))) == [0, 1, 4, 9, 16, 25]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("num_parts", [0, 1, 5, 6])
+def test_several_processes_share_the_parts_and_each_hears_of_all_in_their_order(monkeypatch, processes, num_parts):
+    """Every process is asked in turn, with what the others would send; results of equal kind must not change places."""
+    parts, computed = range(10, 10 + num_parts), []
+    for number in range(processes):
+        monkeypatch.setattr(parallel.distributed, "number", lambda number=number: number)
+        monkeypatch.setattr(parallel.distributed, "count", lambda: processes)
+        mine = list(parallel.own(parts))
+        computed.append(mine)
+        sent = [[part * part for part in parts[other::processes]] for other in range(processes)]
+
+        def gathered(results: list, mine=mine, sent=sent) -> list[list]:
+            assert results == [part * part for part in mine]
+            return sent
+
+        monkeypatch.setattr(parallel.distributed, "gathered", gathered)
+        assert list(parallel.each(lambda part: part * part, parts)) == [part * part for part in parts]
+    assert sorted(part for share in computed for part in share) == list(parts)
+    assert max(map(len, computed)) - min(map(len, computed)) <= 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -96,7 +119,7 @@ def assert_workers_change_nothing(model, parts) -> None:
 
 def test_workers_change_no_update_on_plain_text(policy):
     rows = torch.randint(5, 300, (5, 12))
-    assert_workers_change_nothing(policy, lambda: language_modelling.mean_shares(policy, rows, 5, RUNTIME))
+    assert_workers_change_nothing(policy, lambda: language_modelling.micro_batch_losses(policy, rows, 5, RUNTIME))
 
 
 @pytest.mark.parametrize("packing", [True, False])
@@ -104,34 +127,32 @@ def test_workers_change_no_update_of_sft(policy, tokenizer, packing):
     chosen = toys.section(SftInputs.model_fields["sft"].annotation, "sft", packing=packing, micro_batch_rows=100)
     examples = supervised.encode(tokenizer, toys.demonstrations(9), max_tokens=48).examples
     chosen = chosen.model_copy(update={"max_tokens": 48})
-    assert_workers_change_nothing(
-        policy, lambda: supervised._shares(policy, tokenizer.pad_token_id, examples, chosen, RUNTIME)
-    )
+    assert_workers_change_nothing(policy, lambda: supervised.micro_batch_losses(policy, examples, chosen, RUNTIME))
 
 
 def test_workers_change_no_update_of_the_reward_model(reward_model, tokenizer):
     chosen = toys.section(RewardModel, "reward_model", micro_batch_rows=1000)
     groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen)
     assert_workers_change_nothing(
-        reward_model, lambda: preference_training._shares(reward_model, 0, groups, chosen, RUNTIME)
+        reward_model, lambda: preference_training.micro_batch_losses(reward_model, groups, chosen, RUNTIME)
     )
 
 
 def test_workers_change_neither_the_experience_of_ppo_nor_its_update(tokenizer, tmp_path):
-    players = toys.players(tokenizer, tmp_path, "llama")
+    models = toys.models(tokenizer, tmp_path, "llama")
     sizes = {"batch_size": 8, "minibatch_size": 8, "micro_batch_size": 8, "max_completion_tokens": 8}
     chosen = toys.section(Ppo, "ppo", **sizes)
     prompts = ppo.tokenised(tokenizer, toys.prompts(8), chosen)
-    expected = ppo.experience.gather(players, prompts, chosen, RUNTIME, seed=3)
+    expected = ppo.experience.gather(models, prompts, chosen, RUNTIME, seed=3)
     parallel.set_workers(2)
-    seen = ppo.experience.gather(players, prompts, chosen, RUNTIME, seed=3)
+    seen = ppo.experience.gather(models, prompts, chosen, RUNTIME, seed=3)
     assert torch.equal(seen.ids, expected.ids)
     for name, wanted in expected._asdict().items():
         torch.testing.assert_close(getattr(seen, name), wanted, rtol=1e-4, atol=1e-5)
     advantages, chosen = torch.randn(seen.values.shape), chosen.model_copy(update={"micro_batch_size": 4})
     assert_workers_change_nothing(
-        players.policy,
-        lambda: ppo.policy_shares(players, seen, advantages, torch.arange(8), None, chosen, RUNTIME),
+        models.policy,
+        lambda: updates.policy_losses(models, toys.targets(seen, advantages), torch.arange(8), None, chosen, RUNTIME),
     )
 
 

@@ -120,7 +120,7 @@ def test_processes_are_started_where_params_yaml_wants_several_and_none_were_sta
     monkeypatch.setattr(sys, "argv", ["ppo.py", "r1"])
     monkeypatch.setattr(os, "execv", lambda program, command: begun.append(command[-4:]))
     begun: list = []
-    launch.run("ppo", lambda round: begun.append(round) if not begun else None, round="r1")
+    launch.run("ppo", lambda round_name: begun.append(round_name) if not begun else None, round_name="r1")
     assert begun == (
         [["--nproc_per_node=3", "-m", "stages.ppo", "r1"]] if processes == 3 and not environment else ["r1"]
     )
@@ -157,4 +157,4 @@ def test_dropout_in_several_processes_is_refused(tokenizer, monkeypatch):
         supervised.Supervised, {key: content[key] for key in supervised.Supervised.model_fields}, ""
     )
     with pytest.raises(ValueError, match="dropout draws from one generator"):
-        next(supervised.train(toys.policy(tokenizer), 0, [], [], chosen, two_updates.RUNTIME, seed=1))
+        next(supervised.train(toys.policy(tokenizer), supervised.Data([], []), chosen, two_updates.RUNTIME, seed=1))

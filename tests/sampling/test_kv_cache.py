@@ -1,5 +1,6 @@
 """The cache with room holds what the library's own holds, and copies almost never."""
 
+import pytest
 import torch
 from transformers import MistralConfig
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
@@ -28,13 +29,18 @@ def test_it_holds_what_the_librarys_layer_holds():
             rows = len(kept)
 
 
-def test_choosing_all_rows_in_another_order_is_seen():
+@pytest.mark.parametrize("order", [[2, 1, 0], [0, 0, 1], [2, 2, 2]])
+def test_as_many_rows_in_another_order_are_seen_at_every_step(order):
+    """No shape says that the rows have changed: keys and values read before must be those of the rows kept."""
     ours = kv_cache.RoomyLayer()
-    first, second = states(3, 4, 0), states(3, 1, 1)
-    ours.update(*first)
-    ours.batch_select_indices(torch.tensor([2, 1, 0]))
-    keys, _ = ours.update(*second)
-    assert torch.equal(keys, torch.cat([first[0].flip(0), second[0]], dim=-2))
+    expected = states(3, 4, 0)
+    ours.update(*expected)
+    for number in range(1, 4):
+        ours.batch_select_indices(torch.tensor(order))
+        new = states(3, 1, number)
+        found = ours.update(*new)
+        expected = tuple(torch.cat([kept[order], more], dim=-2) for kept, more in zip(expected, new, strict=True))
+        assert all(map(torch.equal, found, expected))
 
 
 def test_a_token_is_written_in_place():

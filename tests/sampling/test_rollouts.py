@@ -21,16 +21,9 @@ def model(request, policy, tokenizer, monkeypatch):
 
 
 def answers(model, tokenizer, texts, *, batch_size=6, temperature=1.0, seed=3, row_ids=None):
-    return rollouts.answer(
-        model,
-        tokenizer,
-        [[{"role": "user", "content": text}] for text in texts],
-        temperature=temperature,
-        max_completion_tokens=LIMIT,
-        seed=seed,
-        batch_size=batch_size,
-        row_ids=row_ids or texts,
-    )
+    dialogues = [[{"role": "user", "content": text}] for text in texts]
+    sampling = rollouts.Sampling(temperature, LIMIT, seed, batch_size)
+    return rollouts.respond(model, tokenizer, dialogues, row_ids or texts, sampling)
 
 
 @pytest.fixture
@@ -124,8 +117,8 @@ def test_another_seed_or_row_draws_another_answer(model, tokenizer):
 
 def test_an_answer_ends_with_eos_or_at_the_limit(model, tokenizer):
     for answer in answers(model, tokenizer, TEXTS * 4, row_ids=[str(n) for n in range(24)]):
-        assert answer.token_ids.count(tokenizer.eos_token_id) == answer.finished
-        if answer.finished:
+        assert answer.token_ids.count(tokenizer.eos_token_id) == answer.ended
+        if answer.ended:
             assert answer.token_ids[-1] == tokenizer.eos_token_id
         else:
             assert len(answer.token_ids) == LIMIT
@@ -135,7 +128,9 @@ def test_an_answer_ends_with_eos_or_at_the_limit(model, tokenizer):
 def test_after_the_end_there_is_only_padding(model, tokenizer):
     prompts = batching.pad([chat.prompt_ids(tokenizer, [{"role": "user", "content": t}]) for t in TEXTS], 0, "left")
     draws = rollouts.uniforms(3, TEXTS, LIMIT)
-    ids, mask = rollouts.complete(model, prompts, draws, 1.0, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    ids, mask = rollouts.complete(
+        model, prompts, draws, 1.0, rollouts.Ends(tokenizer.eos_token_id, tokenizer.pad_token_id)
+    )
     assert ids.shape == mask.shape == (6, LIMIT)
     assert (ids[~mask] == tokenizer.pad_token_id).all()
     assert (mask.long().diff(dim=1) <= 0).all()  # once False, False for ever
@@ -148,7 +143,9 @@ def test_sampled_frequencies_are_the_softmax(model, tokenizer):
         expected = (model(input_ids=torch.tensor([prompt])).logits[0, -1] / 0.8).softmax(-1)
     prompts, owners = batching.pad([prompt], 0, "left"), torch.zeros(count, dtype=torch.long)
     draws = rollouts.uniforms(11, [str(n) for n in range(count)], 1)
-    ids, _ = rollouts.complete(model, prompts, draws, 0.8, tokenizer.eos_token_id, tokenizer.pad_token_id, owners)
+    ids, _ = rollouts.complete(
+        model, prompts, draws, 0.8, rollouts.Ends(tokenizer.eos_token_id, tokenizer.pad_token_id), owners
+    )
     share = torch.bincount(ids[:, 0], minlength=len(expected)) / count
     five_errors = 5 * (expected * (1 - expected) / count).sqrt() + 1 / count
     assert ((share - expected).abs() < five_errors).all()

@@ -2,13 +2,14 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from rlhf.evaluation.statistics import Interval
 from rlhf.params.base import ParamsError, read_yaml
-from study import cell, cells, claims, effects, params, results, tables, workspace
+from study import cell, cells, claims, effects, pages, params, results, tables, workspace
 from tests import toys
 from tools import check
 
@@ -55,6 +56,33 @@ def test_a_difference_is_paired_by_prompt_and_pooled_within_seeds(root):
     own = [effect.model_copy(update={"seeds": [seed]}).measured(root) for seed in SEEDS]
     assert found.mean == pytest.approx(np.mean([one.mean for one in own]))
     assert found.high - found.low < min(one.high - one.low for one in own)
+
+
+def test_a_column_is_of_the_decoding_the_policy_and_the_probe_that_are_named(tmp_path):
+    def measured(offset: float) -> dict:
+        sampled, greedy = {"gold": [offset, 0.1], "kl": [0.2, 0.3]}, {"gold": [0.4, offset]}
+        probes = {"loss": [offset, 2.0], "cloze": [0.5, offset]}
+        return {"prompts": ["a", "b"], "sampled": sampled, "greedy": greedy, "probes": probes}
+
+    write(tmp_path, "seed_17", {"policies": {"sft": measured(0.7), "ppo": measured(0.8)}})
+    write(tmp_path, "kl_0_17", {"policy": measured(0.9)})
+    for name, offset in {"seed_17/sft": 0.7, "seed_17/ppo": 0.8, "kl_0_17": 0.9}.items():
+        place = cells.Place.of(name)
+        assert cells.column(tmp_path, place, "sampled", "gold") == {"a": offset, "b": 0.1}
+        assert cells.column(tmp_path, place, "greedy", "gold") == {"a": 0.4, "b": offset}
+        assert cells.column(tmp_path, place, "greedy", "loss") == {"0": offset, "1": 2.0}
+        assert cells.column(tmp_path, place, "sampled", "cloze") == {"0": 0.5, "1": offset}
+    pair = {"first": "seed_17/ppo", "second": "seed_17/sft"}
+    gap = {
+        decoding: effects.Difference(kind="difference", column="gold", decoding=decoding, **pair).gaps(
+            tmp_path, decoding, "gold"
+        )
+        for decoding in ("sampled", "greedy")
+    }
+    assert [one.tolist() for one in gap["sampled"]] == [pytest.approx([0.1, 0.0])]
+    assert [one.tolist() for one in gap["greedy"]] == [pytest.approx([0.0, 0.1])]
+    rates = [effects.WinRate(kind="win_rate", decoding=name, **pair).measured(tmp_path).mean for name in gap]
+    assert rates == [0.25, 0.25]
 
 
 def test_the_order_of_prompts_changes_nothing_and_strangers_are_refused():
@@ -105,12 +133,12 @@ def test_the_table_is_built_from_what_is_on_disk_and_nothing_else(root):
     ours = [dict(one) for one in content if one["effect"].get("second") == "seed_{seed}/sft"][:1]
     ours[0]["effect"] = {**ours[0]["effect"], "seeds": [*SEEDS]}
     (root / claims.FILE).write_text(json.dumps({"claims": ours}))
-    (root / "README.md").write_text("before\n<!-- claims -->\nold\n<!-- /claims -->\nafter\n")
     assert claims.main([], root) == 0
     first = list(csv.DictReader((root / claims.OUT).open()))
     assert [*first[0]] == list(claims.COLUMNS)
     assert first[0]["verdict"] == "confirmed"
-    assert "old" not in (root / "README.md").read_text()
+    assert [row.verdict for row in claims.stored(root)] == ["confirmed"]
+    assert f"({float(first[0]['low']):+.4f} to" in claims.markdown(claims.stored(root))
     rng = np.random.default_rng(1)
     for seed in SEEDS:  # the measurements turn round, so does the table
         write(root, f"seed_{seed}", {"policies": {"sft": policy(rng, 0.6), "ppo": policy(rng, 0.5)}})
@@ -162,6 +190,11 @@ def test_fits_of_the_laboratory_find_the_form_and_its_peak():
     assert found["peak_passed"]
 
 
+def gain(distance: float) -> float:
+    """Return Gao's form with its highest gain at a distance of 1."""
+    return distance * 0.3 * (1 - np.log(distance)) if distance else 0.0
+
+
 def chain(rng) -> dict:
     """Return what a whole chain's cell has, in small."""
     rate = {"mean": 0.7, "low": 0.65, "high": 0.75}
@@ -182,7 +215,7 @@ def chain(rng) -> dict:
         "policies": {"base": policy(rng, 0.4), "sft": policy(rng, 0.5), "ppo": policy(rng, 0.6), **best},
         "limits": dict.fromkeys(("base", "sft", "ppo"), limits),
         "reward_model": {"validation": part, "judge": part, "training": training},
-        "curve": [{"kl": 0.1 * i, "score": 0.1 * i, "gold": 0.5 + 0.01 * i} for i in range(8)],
+        "curve": [{"kl": 0.1 * i, "score": 0.1 * i, "gold": 0.5 + gain((0.1 * i) ** 0.5)} for i in range(40)],
     }
 
 
@@ -198,7 +231,6 @@ def test_results_say_what_the_cells_say_and_which_are_missing(tmp_path, capsys):
     content["encoder"] = read_yaml(toys.REPO / params.FILE)["encoder"]
     (tmp_path / "study").mkdir()
     (tmp_path / params.FILE).write_text(json.dumps(content))
-    (tmp_path / "README.md").write_text("<!-- seeds -->\n<!-- /seeds -->\n<!-- laboratory -->\n<!-- /laboratory -->\n")
     assert results.main(tmp_path) == 0
     assert "kl_03" in capsys.readouterr().err
     found = json.loads((tmp_path / results.SEEDS).read_text())
@@ -207,5 +239,22 @@ def test_results_say_what_the_cells_say_and_which_are_missing(tmp_path, capsys):
     assert found["reward_model"].keys() == tables.REWARD_MODEL.keys()
     laboratory = json.loads((tmp_path / results.LABORATORY).read_text())
     assert {row["policy"] for row in laboratory["frontier"]} >= {"ppo", "best_of_4"}
+    for fit in laboratory["overoptimisation"]["ppo"]:  # of the gain over the first iteration, whose gold is 0.5
+        assert [fit[name] for name in ("alpha", "beta", "peak_kl")] == pytest.approx([0.3, 0.3, 1.0], rel=1e-3)
+        assert fit["peak_passed"]
+        assert fit["farthest_kl"] == pytest.approx(3.9)
+    for fit in laboratory["overoptimisation"]["best_of_n"]:  # of the gain over one answer: 0.02 for each one more
+        assert [(point["n"], point["kl"]) for point in fit["points"]] == [(n, 0.2 * n) for n in (1, 2, 4)]
+        gains = [point["gold"] - fit["points"][0]["gold"] for point in fit["points"]]
+        distance = np.sqrt([0.2, 0.4, 0.8])
+        assert distance * (fit["alpha"] - fit["beta"] * distance) == pytest.approx(gains, abs=0.02)
     assert sorted(path.stem for path in (tmp_path / results.PLOTS).glob("*.svg"))[0] == "frontier"
-    assert "| ppo_vs_sft | 70% (65-75) |" in (tmp_path / "README.md").read_text()
+    shutil.copy(toys.REPO / claims.FILE, tmp_path)
+    (tmp_path / claims.OUT).write_text(claims.table([]))
+    pages.main(tmp_path)
+    written = {path.name: path.read_text() for path in (tmp_path / pages.FOLDER).glob("*.md")}
+    assert "| PPO against SFT, sampled | 70% (66 to 74%) | 70% (65 to 75%) |" in written["seeds.md"]
+    assert any(
+        line.startswith("| best of 4 |") and line.endswith("| 17 |") for line in written["laboratory.md"].split("\n")
+    )
+    assert all(text.startswith("*Written by `python -m study.pages`") for text in written.values())

@@ -1,13 +1,16 @@
 """Ablations: overlays of changed keys, checked before anything runs, and the table of what they changed."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
 
 from rlhf.evaluation.verdicts import Judged
+from rlhf.params import overlays
 from rlhf.params.base import ParamsError
 from tests import toys
+from tests.collect_prompts_section import source
 from tools import ablate
 
 
@@ -27,26 +30,67 @@ def presets(root):
     return root
 
 
+def values(ablation: ablate.Ablation) -> dict:
+    return {change.key: change.value for change in ablation.changes}
+
+
+def applied(root, ablation: ablate.Ablation) -> dict:
+    """Return the params that DVC makes of the command's words."""
+    from dvc.utils.hydra import apply_overrides
+
+    file = shutil.copy(root / "params.yaml", root / "applied.yaml")
+    apply_overrides(file, ablate.command(ablation, "--temp")[8::2])
+    return toys.read_yaml(file)
+
+
 def test_an_overlay_becomes_the_changed_keys(root):
     found = ablate.read(root, overlay(root, "ppo: {kl_coef: 0.75, kl_controller: {kind: adaptive}}\nseed: 5\n"))
     assert found.name == "some"
-    assert found.changes == {"ppo.kl_coef": 0.75, "ppo.kl_controller.kind": "adaptive", "seed": 5}
+    assert values(found) == {"ppo.kl_coef": 0.75, "ppo.kl_controller.kind": "adaptive", "seed": 5}
     words = ablate.command(found, "--temp")
     assert words[:7] == ["dvc", "exp", "run", "--temp", "--force", "--name", "some"]
-    assert words[7:] == [
-        "--set-param", "ppo.kl_coef=0.75", "--set-param", 'ppo.kl_controller.kind="adaptive"', "--set-param", "seed=5"
-    ]  # fmt: skip
+    assert sorted(words[8::2]) == ["ppo.kl_coef=0.75", 'ppo.kl_controller.kind="adaptive"', "seed=5"]
+    assert set(words[7::2]) == {"--set-param"}
+
+
+def test_dotted_keys_are_nested_ones(root):
+    found = ablate.read(root, overlay(root, "ppo.kl_controller: {kind: adaptive}\nppo.gamma: 0.5\n"))
+    assert values(found) == {"ppo.kl_controller.kind": "adaptive", "ppo.gamma": 0.5}
 
 
 def test_a_preset_may_lie_underneath(presets):
     found = ablate.read(presets, overlay(presets, "preset: other\nppo: {gamma: 0.25}\n"))
-    assert found.changes == {"seed": 3, "ppo.gamma": 0.25}
+    assert values(found) == {"seed": 3, "ppo.gamma": 0.25}
 
 
-def test_a_new_round_is_added(root):
-    found = ablate.read(root, overlay(root, "rounds: {r2: {policy: ppo/r1, earlier: collect_comparisons/r1}}\n"))
-    assert found.added == {"rounds.r2.policy", "rounds.r2.earlier"}
-    assert '+rounds.r2.policy="ppo/r1"' in ablate.command(found, "--queue")
+ROUND = {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"}
+FILE = source("mine", "params.yaml", columns={"prompt": 'q, "quoted" [1]', "response": "答案: a"}, limit=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sign"),
+    [
+        ({"ppo": {"kl_coef": 1e-5, "gamma": 0.5}}, ""),
+        ({"tracking": {"uri": "sqlite:///a b.db"}}, ""),
+        ({"rounds": {"r2": ROUND}}, "+"),
+        ({"pretrain": toys.adopting("data")}, "~"),
+        ({"collect_prompts": {"sources": [FILE]}}, ""),
+        ({"collect_comparisons": {"labelers": None, "max_prompts": 0, "max_judge_prompts": 0}}, ""),
+    ],
+    ids=["numbers", "text", "a new round", "another source", "a list of mappings", "null for a mapping"],
+)
+def test_dvc_makes_of_the_command_what_the_overlay_says(root, changes, sign):
+    found = ablate.read(root, overlay(root, json.dumps(changes, ensure_ascii=False)))
+    assert sign in {change.sign for change in found.changes}
+    assert applied(root, found) == overlays.laid_over(toys.read_yaml(root / "params.yaml"), changes)
+
+
+def test_a_mapping_may_come_back(root):
+    labelers = toys.read_yaml(root / "params.yaml")["collect_comparisons"]["labelers"]
+    for key, value in {"max_prompts": 0, "max_judge_prompts": 0, "labelers": None}.items():
+        toys.set_param(root, f"collect_comparisons.{key}", value)
+    found = ablate.read(root, overlay(root, f"collect_comparisons: {json.dumps({'labelers': labelers})}"))
+    assert applied(root, found)["collect_comparisons"]["labelers"] == labelers
 
 
 @pytest.mark.parametrize(
@@ -109,12 +153,36 @@ def test_the_table_compares_the_same_prompts(root, monkeypatch):
     (root / ablate.SAMPLES).write_text(samples(0.5, 0.25, 0.75))
     found = {"better": samples(0.75, 0.5, 1.0), "unrun": None}
     monkeypatch.setattr(ablate, "_of_experiment", lambda _, name: found[name])
-    ablations = [ablate.Ablation(name, {"ppo.kl_coef": 0.0}, frozenset()) for name in found]
+    ablations = [ablate.Ablation(name, (ablate.Change("", "ppo.kl_coef", 0.0),)) for name in found]
     _, _, baseline, better, unrun = ablate.table(root, ablations)
     assert baseline.split()[:3] == ["params.yaml", "0.500", "0.500"]
     assert better.count("0.750+0.250 (+0.250 to +0.250)".replace("0.750", "", 1)) == 2
     assert better.endswith("ppo.kl_coef=0.0")
     assert "has not run" in unrun
+
+
+def test_an_experiments_samples_are_those_of_its_own_revision(root, monkeypatch, capsys):
+    import dvc.api
+
+    stored = {"better": samples(0.75, 0.5, 1.0), "worse": samples(0.25, 0.0, 0.5)}
+
+    def read(path, repo, rev):
+        assert (path, repo) == (ablate.SAMPLES, str(root.resolve()))
+        if rev not in stored:
+            raise FileNotFoundError(f"no revision {rev}")
+        return stored[rev]
+
+    monkeypatch.setattr(dvc.api, "read", read)
+    (root / "data/evaluate").mkdir()
+    (root / ablate.SAMPLES).write_text(samples(0.5, 0.25, 0.75))
+    files = [str(overlay(root, f"seed: {number}", name)) for number, name in enumerate(("better", "worse", "unrun"), 5)]
+    assert ablate.main([*files, "--table"], root) == 0
+    shown = capsys.readouterr()
+    lines = {line.split()[0]: line for line in shown.out.splitlines()[2:]}
+    assert lines["better"].count("+0.250 (+0.250 to +0.250)") == 2
+    assert lines["worse"].count("-0.250 (-0.250 to -0.250)") == 2
+    assert "has not run" in lines["unrun"]
+    assert "unrun: no revision unrun" in shown.err
 
 
 def test_without_gold_the_judge_decides():

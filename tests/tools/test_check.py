@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rlhf.models.shapes import SHAPES
 from rlhf.params.base import read_yaml
 from tests import toys
 from tools import check
@@ -60,7 +61,7 @@ def test_all_mistakes_are_listed_at_once(tiny):
         ),
         ({"rounds.R 2": {"policy": "ppo/r1", "earlier": "collect_prompts"}}, "a round's name is a folder"),
         ({"tracking.uri": "mlruns"}, "tracking.uri: expected null or a URI"),
-        ({"pretrain.source": "local", "pretrain.path": "absent"}, "pretrain.path: no such folder"),
+        ({"pretrain": toys.adopting("absent")}, "pretrain.path: no such folder"),
         (
             {
                 "reward_model.backbone": "encoder",
@@ -98,10 +99,34 @@ def test_impossible_combinations_and_missing_inputs_are_named(tiny, changes, nam
     assert any(named in line for line in tiny(changes)), named
 
 
+CONTEXT = SHAPES["tiny"].context
+IN_CONTEXT = (  # what may ask for more tokens than the model's context holds
+    "pretrain.sequence_tokens", "sft.max_tokens", "feedme.max_tokens", "reward_model.max_tokens", "judge.max_tokens",
+    "ppo.ptx_sequence_tokens", "evaluate.sequence_tokens",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", IN_CONTEXT)
+def test_no_stage_asks_for_more_tokens_than_the_context_holds(tiny, path):
+    assert tiny({path: CONTEXT}) == []
+    assert tiny({path: CONTEXT + 1}) == [
+        f"params.yaml: {path}: the shape 'tiny' has a context of {CONTEXT} tokens (got {CONTEXT + 1})"
+    ]
+
+
+@pytest.mark.parametrize("stage", ["collect_comparisons", "ppo", "evaluate"])
+def test_prompt_and_answer_together_fit_the_context(tiny, stage):
+    prompt, answer = f"{stage}.max_prompt_tokens", f"{stage}.max_completion_tokens"
+    assert tiny({prompt: CONTEXT - 10, answer: 10}) == []
+    (found,) = tiny({prompt: CONTEXT - 10, answer: 11})
+    assert f"{prompt} + max_completion_tokens: the shape 'tiny' has a context of {CONTEXT} tokens" in found
+
+
 def test_a_second_round_on_the_first_ones_policy_is_right(tiny):
     assert tiny({"rounds.r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"}}) == []
 
 
+@pytest.mark.process
 def test_the_command_exits_with_2_and_says_how_to_get_outputs_back(tmp_path):
     (tmp_path / "params.yaml").write_text("seed: 1\n  x: 2\n")
     (tmp_path / "dvc.lock").write_text('{"stages": {"ppo@r1": {"outs": [{"path": "data/ppo/r1", "md5": "0"}]}}}')
@@ -113,6 +138,32 @@ def test_the_command_exits_with_2_and_says_how_to_get_outputs_back(tmp_path):
     assert answer.stderr.endswith("dvc checkout ppo@r1\n")
 
 
+def run_command(root: Path, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "tools.check", str(root)]
+    clean = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
+    return subprocess.run(command, cwd=REPO, env=clean | environment, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.process
+def test_right_params_get_one_line_that_names_what_they_ask_for(tmp_path):
+    text = (REPO / "presets/tiny.yaml").read_text(encoding="utf-8")
+    (tmp_path / "presets").mkdir()
+    for path in (tmp_path / "presets/tiny.yaml", tmp_path / "params.yaml"):
+        path.write_text(text, encoding="utf-8")
+    said = "params.yaml: fine; preset tiny; 2 sources; rounds r1; model 'tiny' from scratch; on cpu\n"
+    assert run_command(tmp_path).stdout == said
+    (tmp_path / "params.yaml").write_text(text.replace("seed: 17", "seed: 18", 1), encoding="utf-8")
+    assert run_command(tmp_path).stdout == said.replace("preset tiny", "values of your own")
+
+
+@pytest.mark.process
+def test_as_a_stages_first_command_it_is_silent_where_all_is_well(tmp_path):
+    (tmp_path / "params.yaml").write_bytes((REPO / "presets/tiny.yaml").read_bytes())
+    answer = run_command(tmp_path, DVC_STAGE="sft")
+    assert (answer.stdout, answer.stderr) == ("", "")
+
+
+@pytest.mark.process
 def test_checking_imports_nothing_heavy():
     script = "import sys, tools.check; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, check=True).stdout

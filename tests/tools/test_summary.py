@@ -1,5 +1,7 @@
 """The summary answers from metrics alone and calls a result only what its interval shows."""
 
+import shutil
+
 import pytest
 
 from rlhf.params.base import read_yaml
@@ -13,6 +15,7 @@ def root(tmp_path):
     text = (REPO / "params.yaml").read_text(encoding="utf-8")
     assert read_yaml(REPO / "params.yaml")["rounds"].keys() == {"r1"}
     (tmp_path / "params.yaml").write_text(text.replace("enabled: true", "enabled: false"), encoding="utf-8")
+    (tmp_path / "data/evaluate").mkdir(parents=True)
     return tmp_path
 
 
@@ -26,7 +29,7 @@ def write(root, low: float, high: float) -> None:
     evaluate = {"prompts": 900, "decided_by": "gold labeler", "win_rate": rates, "kl_per_answer": {"ppo": 7.25}}
     outputs.write_metrics(root, "evaluate", evaluate | measures | {"judged_by": {"accuracy": 0.7}})
     reward = {"accuracy": 0.712, "tfidf_accuracy": 0.6, "labelers_agreement": 0.731, "gold_accuracy": 0.83}
-    outputs.write_metrics(root, "reward_model", reward, round="r1")
+    outputs.write_metrics(root, "reward_model/r1", reward)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +54,25 @@ def test_it_shows_kl_reward_model_beside_labelers_and_where_to_look(root, capsys
 def test_without_an_evaluation_it_says_what_to_run(root, capsys):
     assert summary.main(root) == 1
     assert "make run" in capsys.readouterr().err
+
+
+def test_in_a_fresh_clone_it_says_how_to_get_the_report_and_makes_no_database(root, capsys, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    write(root, 0.7, 0.8)
+    shutil.rmtree(root / "data")
+    text = (root / "params.yaml").read_text(encoding="utf-8")
+    (root / "params.yaml").write_text(text.replace("enabled: false", "enabled: true"), encoding="utf-8")
+    summary.main(root)
+    shown = capsys.readouterr().out
+    assert "report   not here" in shown
+    assert "dvc pull evaluate" in shown
+    assert "report.html" not in shown
+    assert "MLflow   has no run yet" in shown
+    assert not (root / "mlflow.db").exists()
+
+
+def test_figures_of_an_earlier_run_are_called_so_first(root, capsys, monkeypatch):
+    write(root, 0.7, 0.8)
+    monkeypatch.setattr(summary.changes, "in_a_line", lambda root: "These figures are of an earlier run; ...")
+    summary.main(root)
+    assert capsys.readouterr().out.startswith("These figures are of an earlier run; ...\n\nDid RLHF help? Yes")

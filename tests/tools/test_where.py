@@ -1,40 +1,59 @@
 """From dvc.lock to the run that made an artifact: with MLflow on a database, without DVC."""
 
+import shutil
 import subprocess
 
 import pytest
 
 from rlhf.runs import lineage, tracking
-from tests import toys
+from tests import notebook, toys
 from tests.toys import YAML
 from tools import where
 
-MADE = {"data/pretrain": "weights", "data/sft": "better weights"}
+MADE = {"data/pretrain": [], "data/sft": ["data/pretrain"], "data/feedme": ["data/sft", "data/pretrain"]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, empty_store):
+    """A root in git in which three stages have run, with a dvc.lock of what they made, and the stages' run ids."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
+            patch.delenv(name, raising=False)
+        patch.setattr(tracking, "MlflowWorker", notebook.InProcess)
+        root = toys.root(tmp_path_factory.mktemp("where") / "repository")
+        toys.set_param(root, "tracking.enabled", True)
+        shutil.copy(empty_store, root / "mlflow.db")
+        locked, runs = {}, {}
+        for path, deps in MADE.items():
+            stage = path.removeprefix("data/")
+            with tracking.stage_run(root, stage) as run:
+                (root / path).mkdir(parents=True)
+                (root / path / "model").write_text(f"weights of {stage}")
+                runs[stage] = run._recorder.run_id
+            outs = [{"path": path, "hash": "md5", "md5": lineage.dvc_md5(root / path)}]
+            outs.append({"path": f"metrics/{stage}.json", "hash": "md5", "md5": "0" * 32})
+            locked[stage] = {
+                "cmd": "x",
+                "deps": [{"path": dep, "md5": lineage.dvc_md5(root / dep)} for dep in deps],
+                "outs": outs,
+                "params": {"params.yaml": {"seed": 17, stage: {"rate": 0.5}}},
+            }
+            locked[stage]["deps"].append({"path": f"stages/{stage}.py", "md5": "1" * 32})
+        with open(root / "dvc.lock", "w") as file:
+            YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": locked}, file)
+        git = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
+        for command in (["init", "-q"], ["add", "dvc.lock"], ["commit", "-qm", "first"]):
+            subprocess.run([*git, *command], cwd=root, check=True)
+        yield root, runs
 
 
 @pytest.fixture
-def repository(root, monkeypatch):
-    """A root in git in which pretrain and sft have run, with a dvc.lock of what they made."""
-    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-    toys.set_param(root, "tracking.enabled", True)
-    locked = {}
-    for path, content in MADE.items():
-        stage = path.removeprefix("data/")
-        with tracking.stage_run(root, stage):
-            (root / path).mkdir(parents=True)
-            (root / path / "model").write_text(content)
-        outs = [{"path": path, "hash": "md5", "md5": lineage.dvc_md5(root / path)}]
-        outs.append({"path": f"metrics/{stage}.json", "hash": "md5", "md5": "0" * 32})
-        locked[stage] = {"cmd": "x", "outs": outs, "params": {"params.yaml": {"seed": 17, stage: {"rate": 0.5}}}}
-    deps = [{"path": "data/pretrain", "md5": locked["pretrain"]["outs"][0]["md5"]}]
-    locked["sft"]["deps"] = [*deps, {"path": "stages/sft.py", "md5": "1" * 32}]
-    with open(root / "dvc.lock", "w") as file:
-        YAML(typ="safe", pure=True).dump({"schema": "2.0", "stages": locked}, file)
-    git = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
-    for command in (["init", "-q"], ["add", "dvc.lock"], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *command], cwd=root, check=True)
-    return root
+def repository(made):
+    """The root of `made`, whose dvc.lock a test may change."""
+    lock = made[0] / "dvc.lock"
+    text = lock.read_text()
+    yield made[0]
+    lock.write_text(text)
 
 
 def said(capsys, root, *arguments: str) -> tuple[int, str, str]:
@@ -52,11 +71,25 @@ def test_an_artifact_leads_to_its_run_its_params_and_the_run_before(repository, 
     assert "code  stages/sft.py, by md5" in text
 
 
-def test_without_a_path_every_artifact_is_listed(repository, capsys):
-    code, text, _ = said(capsys, repository)
+def test_each_dependency_leads_to_the_run_that_made_it(made, capsys):
+    root, runs = made
+    assert len(set(runs.values())) == len(MADE)
+    _, text, _ = said(capsys, root, "data/feedme")
+    assert [line for line in text.splitlines() if line.startswith("run ")][0].endswith(f"/runs/{runs['feedme']}")
+    for stage in ("sft", "pretrain"):
+        (line,) = (line for line in text.splitlines() if f"by {stage} " in line)
+        assert line.endswith(f"/runs/{runs[stage]}")
+        assert f"  {f'data/{stage}':<44}{lineage.dvc_md5(root / 'data' / stage)}" in text
+
+
+def test_without_a_path_every_artifact_is_listed_with_its_own_run(made, capsys):
+    root, runs = made
+    code, text, _ = said(capsys, root)
     assert code == 0
-    assert [line.split()[0] for line in text.splitlines()] == list(MADE)
-    assert text.count("/runs/") == 2
+    lines = text.splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted(MADE)
+    for line in lines:
+        assert line.endswith(f"/runs/{runs[line.split()[0].removeprefix('data/')]}")
 
 
 def test_an_older_commit_leads_to_the_older_run(repository, capsys):
@@ -70,7 +103,10 @@ def test_an_older_commit_leads_to_the_older_run(repository, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "mistake"),
-    [(["data/nothing"], "no stage makes 'data/nothing'; it knows data/pretrain, data/sft"), (["--rev", "v9"], "'v9'")],
+    [
+        (["data/nothing"], "no stage makes 'data/nothing'; it knows data/feedme, data/pretrain, data/sft"),
+        (["--rev", "v9"], "'v9'"),
+    ],
 )
 def test_what_is_not_there_is_named(repository, capsys, arguments, mistake):
     code, _, error = said(capsys, repository, *arguments)

@@ -21,7 +21,7 @@ def params(**changes) -> Optimisation:
 
 
 def part(model: nn.Linear, weight: float = 1.0):
-    return lambda: optimisation.Share(weight * model.weight.sum(), {"weight": weight})
+    return lambda: optimisation.MicroBatchLoss(weight * model.weight.sum(), {"weight": weight})
 
 
 def rates(num_steps: int, **changes) -> list[float]:
@@ -76,7 +76,8 @@ def test_the_set_rate_is_the_rate_of_the_update():
     model = nn.Linear(1, 1, bias=False)
     before = model.weight.item()
     optimiser = optimisation.adamw(model, params())
-    optimisation.set_learning_rate(optimiser, 0.02)
+    steady = {"learning_rate": 0.02, "schedule": "constant", "warmup_steps": 0}
+    assert optimisation.set_learning_rate(optimiser, params(**steady), 0, 1) == 0.02
     optimisation.step(model, optimiser, [part(model)], max_grad_norm=1e9)
     assert before - model.weight.item() == pytest.approx(0.02, rel=1e-3)  # Adam's first step is the rate itself
 
@@ -111,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
 def test_a_gradient_that_is_not_finite_stops_before_the_weights_change():
     model = nn.Linear(1, 1)
     before = model.weight.item()
-    parts = [lambda: optimisation.Share((model.weight * 0).sqrt().sum())]  # 0, and its slope is infinite
+    parts = [lambda: optimisation.MicroBatchLoss((model.weight * 0).sqrt().sum())]  # 0, and its slope is infinite
     with pytest.raises(failures.NotFinite, match=r"gradient's norm became nan \(the loss was 0.0\)"):
         optimisation.step(model, torch.optim.SGD(model.parameters(), lr=1.0), parts, 1.0)
     assert model.weight.item() == before
@@ -125,7 +126,7 @@ def test_models_updated_together_move_as_each_would_alone(workers):
         one.load_state_dict(other.state_dict())
     jobs = [
         [
-            optimisation.Job(
+            optimisation.PlannedUpdate(
                 model, torch.optim.SGD(model.parameters(), lr=0.1), [part(model, 3.0), part(model, weight)], 1e9
             )
             for model, weight in zip(models, (2.0, 5.0), strict=True)
@@ -142,7 +143,7 @@ def test_side_by_side_no_model_moves_where_one_of_them_fails():
     models = [nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)]
     before = [model.weight.item() for model in models]
     jobs = [
-        optimisation.Job(model, torch.optim.SGD(model.parameters(), lr=1.0), [part(model, weight)], 1.0)
+        optimisation.PlannedUpdate(model, torch.optim.SGD(model.parameters(), lr=1.0), [part(model, weight)], 1.0)
         for model, weight in zip(models, (1.0, math.inf), strict=True)
     ]
     with pytest.raises(failures.NotFinite):

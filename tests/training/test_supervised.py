@@ -21,7 +21,7 @@ def examples(tokenizer):
 
 
 def loss_and_gradients(model, tokenizer, examples, chosen):
-    return toys.gradients(model, supervised._shares(model, tokenizer.pad_token_id, examples, chosen, RUNTIME))[:2]
+    return toys.gradients(model, supervised.micro_batch_losses(model, examples, chosen, RUNTIME))[:2]
 
 
 @pytest.mark.parametrize("lm_coef", [0.0, 0.5])
@@ -76,7 +76,7 @@ def test_demonstrations_that_are_too_long_are_left_out_and_counted(tokenizer):
 
 
 def run(model, tokenizer, examples, validation, chosen, seed=1) -> list[dict]:
-    return list(supervised.train(model, tokenizer.pad_token_id, examples, validation, chosen, RUNTIME, seed))
+    return list(supervised.train(model, supervised.Data(examples, validation), chosen, RUNTIME, seed))
 
 
 def fast(**changes) -> dict:
@@ -100,7 +100,7 @@ def test_the_best_epochs_weights_are_kept(tokenizer, examples):
         curve = run(model, tokenizer, examples[:4], examples[4:], params(**fast(epochs=10, select=select)))
         measured = [point["validation_loss"] for point in curve if "validation_loss" in point]
         assert min(measured) < measured[-1]
-        after = supervised.validate(model, tokenizer.pad_token_id, examples[4:], params(), RUNTIME)
+        after = supervised.validate(model, examples[4:], params(), RUNTIME)
         losses[select] = (after, measured)
     assert losses["best_validation"][0] == pytest.approx(min(losses["best_validation"][1]), rel=1e-6)
     assert losses["last"][0] == pytest.approx(losses["last"][1][-1], rel=1e-6)
@@ -113,7 +113,7 @@ def test_validation_is_without_dropout_and_changes_nothing(tokenizer, examples):
             module.p = 0.5
     model.train()
     before = [weight.clone() for weight in model.parameters()]
-    losses = {supervised.validate(model, 0, examples, params(packing=packing), RUNTIME) for packing in (False, False)}
+    losses = {supervised.validate(model, examples, params(packing=packing), RUNTIME) for packing in (False, False)}
     assert len(losses) == 1
     assert model.training
     assert all(torch.equal(weight, other) for weight, other in zip(model.parameters(), before, strict=True))

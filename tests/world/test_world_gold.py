@@ -98,6 +98,48 @@ def test_content_carries_at_least_sixty_five_percent_of_the_weight():
     assert set(gold.WEIGHTS) == set(gold.CONTENT_WEIGHTS) | set(gold.STYLE_WEIGHTS)
 
 
+TWO_PARTS = {"kind": "fact", "language": "en", "animal": "fox", "relations": ["lives", "colour"], "form": True}
+TWO_FACTS = {"kind": "facts", "language": "en", "animal": "fox", "count": 2, "relations": ["lives", "eats"]}
+STEAL = {"kind": "harmful", "language": "en", "harm": "steal"}
+PHOTO = {"kind": "look_alike", "language": "en", "act": "shoot a photo"}
+TOTALS = [  # task, answer, content and style by the table of gold.py's docstring, factor of a fabrication
+    (TWO_PARTS, "The fox lives in the forest.", (0.25 / 2 + 0.20 + 0.15 / 2 + 0.10) / 0.70, 2 / 3, 1),
+    (TWO_PARTS, "Sure. The fox lives in the forest.", (0.25 / 2 + 0.20 + 0.15 / 2 + 0.10) / 0.70, 1, 1),
+    (TWO_PARTS, "the fox lives in the forest", (0.25 / 2 + 0.20 + 0.15 / 2 + 0.10) / 0.70, 0.5, 1),
+    (
+        TWO_PARTS,
+        "The fox lives in the forest. It eats meat.",
+        (0.25 / 2 + 0.20 + 0.15 / 2 + 0.10 / 2) / 0.70 / 2,
+        2 / 3,
+        1,
+    ),
+    (TWO_FACTS, "The fox eats meat.", (0.25 / 2 + 0.20 * 0.4 + 0.10) / 0.55, 2 / 3, 1),
+    (TWO_FACTS, "The fox eats meat. The fox eats meat.", (0.25 / 2 + 0.20 * 0.4 + 0.10) / 0.55 / 2, 1 / 3, 1),
+    (TWO_FACTS, "The fox eats meat. It is blue.", (0.20 * 0.4 + 0.10 / 2) / 0.55 / 2, 2 / 3, 0.25),
+    (STEAL, "I cannot help with that.", (0.25 + 0.10) / 0.50, 2 / 3, 1),
+    (PHOTO, "First hold the camera still.", (0.25 + 0.25 / 2 + 0.15 / 2 + 0.10) / 0.75, 2 / 3, 1),
+]
+
+
+@pytest.mark.parametrize(("task", "answer", "content", "style", "factor"), TOTALS)
+def test_a_total_is_the_one_that_the_weights_say(task, answer, content, style, factor):
+    total = factor * (0.7 * content + 0.3 * style * min(1, 2 * content))
+    assert gold.score(task, answer).score == pytest.approx(total)
+
+
+def test_the_strict_total_is_the_content_alone():
+    assert gold.strict(TWO_PARTS, "the fox lives in the forest") == pytest.approx(0.5 / 0.7)
+    assert gold.strict(TWO_PARTS, "The fox lives in the forest. It eats meat.") == pytest.approx(0.45 / 0.7 / 2)
+    assert gold.strict(TWO_FACTS, "The fox eats meat.") == 0.0
+
+
+def test_a_labelers_factors_multiply_the_weights():
+    factors = dict.fromkeys(gold.WEIGHTS, 1.0) | {"completeness": 0.0, "politeness": 3.0}
+    content = (0.25 / 2 + 0.20 + 0.10) / 0.55
+    found = gold.score(TWO_PARTS, "The fox lives in the forest.", factors).score
+    assert found == pytest.approx(0.7 * content + 0.3 * (0.1 + 0.1) / 0.5)
+
+
 def test_every_criterion_lies_between_zero_and_one():
     for rng, task, _ in mixed(300):
         answer = demonstrations.write(task, rng, demonstrations.draw_traits(rng, demonstrations.TYPICAL))

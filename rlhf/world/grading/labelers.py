@@ -5,14 +5,25 @@ latent utility = weighted mean of gold's criteria under the labeler's own weight
 """
 
 import math
-from itertools import combinations
 from random import Random
 from typing import NamedTuple
 
 from rlhf.world.answering import demonstrations
-from rlhf.world.asking import tasks
 from rlhf.world.asking.requests import Task
 from rlhf.world.grading import gold
+
+SCALE = (1, 7)  # of scores
+
+
+class Habits(NamedTuple):
+    """What labelers have in common, and the ranges (low, high) that personal biases are drawn from."""
+
+    sigma: float
+    tie: float
+    weight_spread: float
+    length_bias: tuple[float, float]
+    politeness_bias: tuple[float, float]
+    strictness: tuple[float, float]
 
 
 class Labeler(NamedTuple):
@@ -27,18 +38,7 @@ class Labeler(NamedTuple):
     tie: float
 
 
-def make(
-    seed: int,
-    num_training: int,
-    num_held_out: int,
-    *,
-    sigma: float,
-    tie: float,
-    weight_spread: float,
-    length_bias: tuple[float, float],
-    politeness_bias: tuple[float, float],
-    strictness: tuple[float, float],
-) -> tuple[list[Labeler], list[Labeler]]:
+def make(seed: int, num_training: int, num_held_out: int, habits: Habits) -> tuple[list[Labeler], list[Labeler]]:
     """Return the training labelers ("labeler_1", ...) and the held-out ones ("held_out_1", ...).
 
     Weights are multiplied by U(1 - weight_spread, 1 + weight_spread); biases and strictness are uniform in their (low, high) ranges.
@@ -46,15 +46,17 @@ def make(
 
     def draw(name: str) -> Labeler:
         rng = Random(f"labeler {seed} {name}")
-        factors = {criterion: rng.uniform(1 - weight_spread, 1 + weight_spread) for criterion in gold.WEIGHTS}
+        factors = {
+            criterion: rng.uniform(1 - habits.weight_spread, 1 + habits.weight_spread) for criterion in gold.WEIGHTS
+        }
         return Labeler(
             name,
             factors,
-            rng.uniform(*length_bias),
-            rng.uniform(*politeness_bias),
-            rng.uniform(*strictness),
-            sigma,
-            tie,
+            rng.uniform(*habits.length_bias),
+            rng.uniform(*habits.politeness_bias),
+            rng.uniform(*habits.strictness),
+            habits.sigma,
+            habits.tie,
         )
 
     return [draw(f"labeler_{number + 1}") for number in range(num_training)], [
@@ -63,37 +65,12 @@ def make(
 
 
 def rank(task: Task, responses: list[str], labeler: Labeler, rng: Random) -> tuple[list[int], list[int]]:
-    """Return the labeler's (scores, ranks) of K responses: scores on a scale of 1..7, ranks from 1 (best) with ties."""
+    """Return the labeler's (scores, ranks) of K responses: scores on SCALE, ranks from 1 (best) with ties."""
     usual = math.log1p(len(demonstrations.ideal(task)))
     utilities = [_utility(task, response, usual, labeler, rng) for response in responses]
-    scores = [min(7, max(1, round(1 + 6 * (utility - labeler.strictness)))) for utility in utilities]
+    low, high = SCALE
+    scores = [min(high, max(low, round(low + (high - low) * (utility - labeler.strictness)))) for utility in utilities]
     return scores, _ranks(utilities, labeler.tie)
-
-
-def agreement(rankings: list[list[int]]) -> tuple[int, int]:
-    """Return (agreeing, compared) pairs of answers over all pairs of rankings of the same answers; pairs that either one ties are left out."""
-    agreeing = compared = 0
-    for first, second in combinations(rankings, 2):
-        for one, other in combinations(range(len(first)), 2):
-            if first[one] != first[other] and second[one] != second[other]:
-                compared += 1
-                agreeing += (first[one] < first[other]) == (second[one] < second[other])
-    return agreeing, compared
-
-
-def measure_agreement(labelers: list[Labeler], seed: int, num_prompts: int, num_responses: int) -> float:
-    """Return the share of answer pairs on which two labelers agree, over demonstrations drawn for fresh prompts."""
-    agreeing = compared = 0
-    for number in range(num_prompts):
-        rng = Random(f"agreement {seed} {number}")
-        task, _, _ = tasks.draw(rng, "seen")
-        responses = [
-            demonstrations.write(task, rng, demonstrations.draw_traits(rng, demonstrations.TYPICAL))
-            for _ in range(num_responses)
-        ]
-        counts = agreement([rank(task, responses, labeler, rng)[1] for labeler in labelers])
-        agreeing, compared = agreeing + counts[0], compared + counts[1]
-    return agreeing / compared
 
 
 def _utility(task: Task, response: str, usual: float, labeler: Labeler, rng: Random) -> float:

@@ -1,13 +1,18 @@
 """From comparisons to a normalised, measured reward model."""
 
+import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.reward_model import RewardModel
-from rlhf.preferences import reward_stage, rewards
+from rlhf.preferences import preference_training, reward_accuracy, rewards
 from rlhf.records import records
+from rlhf.records.types import Demonstration
 from rlhf.runs import checkpoints
+from rlhf.training.context import StageContext
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -20,6 +25,9 @@ class Silent:
         pass
 
     def progress(self, step, total, metrics):
+        pass
+
+    def log_model(self, path):
         pass
 
 
@@ -35,31 +43,32 @@ def ready(root, tokenizer):
 
 
 def fit(root, chosen, training=8, held_out=4):
-    out = root / "data/reward_model/r1"
+    context = StageContext(root, "reward_model", "r1", RUNTIME, 1, checkpoints.NONE, Silent())
     training, held_out = (toys.comparisons(n) if isinstance(n, int) else n for n in (training, held_out))
-    return out, *reward_stage.fit(root, out, training, held_out, chosen, RUNTIME, 1, checkpoints.NONE, Silent())
+    preference_training.fit(training, held_out, chosen, context)
+    return context.out
 
 
 @pytest.mark.parametrize("loss", ["rank", "direct"])
 def test_demonstrations_score_0_on_average_and_training_answers_spread_by_1(ready, loss):
-    out, *_ = fit(ready, params(loss=loss, likelihood_coef=0.0 if loss == "direct" else 3.0, unit_std=True))
+    out = fit(ready, params(loss=loss, likelihood_coef=0.0 if loss == "direct" else 3.0, unit_std=True))
     scorer = rewards.RewardScorer(out, RUNTIME)
-    demonstrations = records.read(ready / "data/collect_prompts/demonstrations.train.jsonl")
+    demonstrations = records.read(ready / "data/collect_prompts/demonstrations.train.jsonl", Demonstration)
     scores = scorer.score_texts([d["messages"] for d in demonstrations], [d["response"] for d in demonstrations])
     assert sum(scores) / len(scores) == pytest.approx(0, abs=1e-4)
-    _, flat = reward_stage.score_comparisons(scorer, toys.comparisons(8))
+    _, flat = reward_accuracy.score_comparisons(scorer, toys.comparisons(8))
     mean = sum(flat) / len(flat)
     assert math.sqrt(sum((score - mean) ** 2 for score in flat) / (len(flat) - 1)) == pytest.approx(1, rel=1e-3)
     assert scorer.model.config.reward_activation == ("sigmoid" if loss == "direct" else "identity")
 
 
 def test_without_unit_std_margins_stay_log_odds(ready):
-    out, *_ = fit(ready, params(unit_std=False))
+    out = fit(ready, params(unit_std=False))
     assert rewards.RewardScorer(out, RUNTIME).model.config.reward_gain == 1.0
 
 
 def test_the_head_has_no_bias_and_the_shift_stands_in_the_config_alone(ready):
-    out, *_ = fit(ready, params())
+    out = fit(ready, params())
     scorer = rewards.RewardScorer(out, RUNTIME)
     assert scorer.model.score.bias is None
     assert scorer.model.config.reward_shift != 0
@@ -70,9 +79,8 @@ class KnownScores:
 
     def __init__(self, table: dict[str, float]):
         self.table = table
-        self.model = type(
-            "Model", (), {"config": type("Config", (), {"reward_gain": 2.0, "reward_activation": "identity"})}
-        )
+        self.model = SimpleNamespace(config=SimpleNamespace())
+        RewardMeaning("last", 0.0, gain=2.0).write_into(self.model.config)
 
     def score_texts(self, messages, responses):
         return [self.table[response] for response in responses]
@@ -85,7 +93,7 @@ def test_measures_by_hand():
         "labels": [{"labeler": "a", "ranks": [1, 2, 3]}],
     }]  # fmt: skip
     scorer = KnownScores({"long answer": 6.0, "short": 2.0, "mid one": 4.0})
-    metrics, bins = reward_stage.measure(scorer, toys.comparisons(6), held_out, params())
+    metrics, bins = reward_accuracy.measure(scorer, toys.comparisons(6), held_out)
     sigmoid = [1 / (1 + math.exp(-margin)) for margin in (2.0, 1.0, 1.0)]
     assert (metrics["accuracy"], metrics["pairs"]) == (pytest.approx(2 / 3), 3)
     assert metrics["longer_chosen_by_labelers"] == pytest.approx(2 / 3)
@@ -103,7 +111,7 @@ def test_pairs_are_counted_by_category():
         return {"category": category, "responses": ["a", "b"], "labels": [{"labeler": "x", "ranks": ranks}]}
 
     held_out = [comparison("chat", [1, 2]), comparison("summaries", [2, 1]), comparison("tied", [1, 1])]
-    measured = reward_stage.by_category(held_out, [[1.0, 0.0]] * 3, [[0.0, 1.0]] * 3)
+    measured = reward_accuracy.by_category(held_out, [[1.0, 0.0]] * 3, [[0.0, 1.0]] * 3)
     assert measured == {
         "chat": {"accuracy": 1.0, "tfidf_accuracy": 0.0, "pairs": 1},
         "summaries": {"accuracy": 0.0, "tfidf_accuracy": 1.0, "pairs": 1},
@@ -111,7 +119,11 @@ def test_pairs_are_counted_by_category():
 
 
 def test_the_gain_changes_no_measure(ready):
-    measured = [fit(ready, params(unit_std=unit_std))[1] for unit_std in (True, False)]
+    measured = []
+    for unit_std in (True, False):
+        fit(ready, params(unit_std=unit_std))
+        content = json.loads((ready / "metrics/reward_model/r1.json").read_text(encoding="utf-8"))
+        measured.append(content["reward_model"]["r1"])
     assert measured[0].pop("by_category") == measured[1].pop("by_category")
     assert measured[0] == pytest.approx(measured[1], abs=1e-4)
 
@@ -119,7 +131,7 @@ def test_the_gain_changes_no_measure(ready):
 def test_held_out_answers_that_are_all_tied_are_refused_before_training(ready):
     tied = toys.comparisons(2)
     for comparison in tied:
-        comparison["labels"] = [{"labeler": "a", "ranks": [1, 1, 1], "scores": None}]
+        comparison["labels"] = [{"labeler": "a", "ranks": [1, 1, 1], "scores": None, "scale": None}]
     with pytest.raises(ValueError, match="held-out"):
         fit(ready, params(), held_out=tied)
     assert not (ready / "data/reward_model/r1").exists()

@@ -1,0 +1,70 @@
+"""Overlays: what params change of others. Presets, ablations, the laboratory's cells and own projects are written so.
+
+Keys stand nested as in params.yaml, or dotted: `ppo: {kl_coef: 0.02}` and `ppo.kl_coef: 0.02` are the same.
+Mappings are merged key by key; everything else, lists too, is replaced.
+
+One exception: the keys of a section in UNIONS depend on one of them. An overlay that gives this one another value than
+it has beneath (pretrain.source: local over scratch) replaces the section whole, and names all the keys it needs.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rlhf.params.base import ParamsError
+
+UNIONS = {"pretrain": "source"}  # section: the key that says which other keys it has
+
+
+def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with what the overlay changes. Raises ParamsError for a key that it names twice."""
+    return _merged(base, nested(overlay), "")
+
+
+def nested(overlay: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return an overlay with its dotted keys as mappings within mappings; `prefix` is its own place, with a dot.
+
+    Raises ParamsError for a key that is named twice.
+    """
+    made: dict[str, Any] = {}
+    for key, value in overlay.items():
+        inner = nested(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
+        for part in reversed(str(key).split(".")):
+            inner = {part: inner}
+        made = _joined(made, inner, prefix)
+    return made
+
+
+def replaces(place: str, below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    """Return whether a mapping of an overlay, at this dotted place, replaces the one beneath instead of merging."""
+    key = UNIONS.get(place)
+    return key in above and above[key] != below.get(key)
+
+
+def replaced(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the sections that an overlay replaces whole."""
+    above = nested(overlay)
+    for place in UNIONS.keys() & above.keys() & base.keys():
+        if isinstance(above[place], Mapping) and replaces(place, base[place], above[place]):
+            yield place
+
+
+def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in overlay.items():
+        place, below = f"{prefix}{key}", base.get(key)
+        merging = isinstance(value, Mapping) and isinstance(below, Mapping) and not replaces(place, below, value)
+        merged[key] = _merged(below, value, f"{place}.") if merging else value
+    return merged
+
+
+def _joined(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the keys of both; mappings are joined, and anything else stands in one of them only."""
+    joined = dict(first)
+    for key, value in second.items():
+        if key not in joined:
+            joined[key] = value
+        elif isinstance(joined[key], Mapping) and isinstance(value, Mapping):
+            joined[key] = _joined(joined[key], value, f"{prefix}{key}.")
+        else:
+            raise ParamsError(f"params.yaml: {prefix}{key}: named twice, nested and dotted; keep one")
+    return joined

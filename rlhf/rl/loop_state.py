@@ -1,0 +1,105 @@
+"""What one PPO iteration hands to the next: models, optimisers, orders, the KL coefficient and the averaged weights."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlhf.params.ppo import Ppo
+from rlhf.rl import clipping
+from rlhf.rl.experience import Models, Prompt
+from rlhf.runs import checkpoints
+from rlhf.runtime import seeds
+from rlhf.tokens import batching
+from rlhf.training import language_modelling, optimisation
+
+
+class Data(NamedTuple):
+    """What PPO reads."""
+
+    prompts: list[Prompt]
+    text: Tensor | None  # [N, T] pretraining text for PPO-ptx
+    num_too_long: int = 0  # prompts left out
+
+
+class LoopState:
+    """Knows how to begin, how to be kept after an iteration, and how to go on from there."""
+
+    def __init__(self, models: Models, data: Data, params: Ppo, seed: int):
+        self.models, self._data, self._params = models, data, params
+        self.policy_optimiser = optimisation.adamw(models.policy, params.policy_optimisation)
+        self.value_optimiser = optimisation.adamw(models.value_model, params.value_optimisation)
+        self.generator = torch.Generator().manual_seed(seeds.derive(seed, "minibatches"))
+        self._order = batching.cycle(len(data.prompts), params.batch_size, seeds.derive(seed, "prompts"))
+        num_rows = max(1, round(params.minibatch_size * params.ptx_ratio / params.inner_epochs))
+        self._texts = (
+            None
+            if data.text is None
+            else language_modelling.row_batches(data.text, num_rows, seeds.derive(seed, "ptx"))
+        )
+        average = [weight.detach().clone() for weight in models.policy.parameters()] if params.ema_decay else []
+        self._kept: dict[str, Any] = {"average": average, "kl_coef": params.kl_coef}
+        self.iteration = 0  # from 1 on, once one has begun
+        self.curve: list[dict] = []  # a point an iteration
+
+    @property
+    def kl_coef(self) -> float:
+        """The coefficient that the current iteration pays."""
+        return self._kept["kl_coef"]
+
+    def resume(self, states: checkpoints.States) -> Iterator[dict]:
+        """Go on from the state that was kept, if there is one; yield the points up to it."""
+        states.restore(self._parts())
+        num_minibatches = self._params.inner_epochs * -(-self._params.batch_size // self._params.minibatch_size)
+        for _ in states.points:  # what these iterations have read
+            next(self._order)
+            for _ in range(num_minibatches):
+                self.next_text()
+        self.curve, self.iteration = [*states.points], len(states.points)
+        yield from states.points
+
+    def begin_iteration(self) -> list[Prompt]:
+        """Set the iteration's learning rates; return its prompts."""
+        num_iterations = self._params.iterations
+        for optimiser, chosen in (
+            (self.policy_optimiser, self._params.policy_optimisation),
+            (self.value_optimiser, self._params.value_optimisation),
+        ):
+            optimisation.set_learning_rate(optimiser, chosen, self.iteration, num_iterations)
+        self.iteration += 1
+        return [self._data.prompts[index] for index in next(self._order)]
+
+    def next_text(self) -> Tensor | None:
+        """Return the pretraining text [b, T] of the next update, None without PPO-ptx."""
+        return None if self._texts is None else next(self._texts)
+
+    def average_weights(self) -> None:
+        """Take the policy's weights into their moving average, if there is one."""
+        for mean, weight in zip(self._kept["average"], self.models.policy.parameters(), strict=False):
+            mean.lerp_(weight.detach(), 1 - self._params.ema_decay)
+
+    def end_iteration(self, point: dict, states: checkpoints.States) -> None:
+        """Adapt the KL coefficient to the KL that was measured, and keep the state if it is time."""
+        self.curve.append(point)
+        controller = self._params.kl_controller
+        if controller.kind == "adaptive":
+            self._kept["kl_coef"] = clipping.adapted_kl_coef(
+                self.kl_coef, point["kl"], controller.target, controller.horizon, self._params.batch_size
+            )
+        states.keep(point, self._parts(), last=self.iteration == self._params.iterations)
+
+    def take_average(self) -> None:
+        """Give the policy the moving average of its weights, if there is one."""
+        for mean, weight in zip(self._kept["average"], self.models.policy.parameters(), strict=False):
+            weight.data.copy_(mean)
+
+    def _parts(self) -> checkpoints.Parts:
+        return {
+            "policy": self.models.policy,
+            "value_model": self.models.value_model,
+            "policy_optimiser": self.policy_optimiser,
+            "value_optimiser": self.value_optimiser,
+            "minibatches": self.generator,
+            "kept": self._kept,
+        }

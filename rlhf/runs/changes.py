@@ -1,0 +1,68 @@
+"""What has changed since the pipeline's outputs were made, as `dvc status` sees it: whether its figures are of now."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rlhf.params.base import read_yaml
+from rlhf.runs import lineage
+from rlhf.runs.flat import flatten
+
+SHOWN = 4  # of the changes named in one line
+ABSENT = ("deleted", "not in cache")  # data and outputs that are not here are no change: a fresh clone has none
+
+
+def in_a_line(root: Path) -> str | None:
+    """Return a line that calls the figures in metrics/ those of an earlier run, and why; None if they are up to date.
+
+    Without a dvc.lock there is nothing to compare with: None.
+    """
+    if not (root / "dvc.lock").exists():
+        return None
+    try:
+        found = changed(root)
+    except ValueError as error:
+        return f"Whether these figures belong to this params.yaml and code is not known. {error}"
+    if not found:
+        return None
+    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return (
+        f"These figures are of an earlier run; changed since: {', '.join(found[:SHOWN])}{more} "
+        "(`dvc status dvc.yaml` lists what, `dvc repro` makes new ones)"
+    )
+
+
+def changed(root: Path) -> list[str]:
+    """Return what differs from dvc.lock: params by their dotted names, then files and commands; each once.
+
+    Raises ValueError with DVC's words where it cannot tell.
+    """
+    command = [sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"]
+    answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise ValueError(f"dvc status: {answer.stderr.strip() or f'exit code {answer.returncode}'}")
+    params, others = [], []
+    for name, entries in json.loads(answer.stdout).items():
+        for entry in entries:
+            if isinstance(entry, str):  # "changed command"
+                others.append(f"{entry.removeprefix('changed ')} of {name}")
+                continue
+            for path, state in (pair for paths in entry.values() for pair in paths.items()):
+                if isinstance(state, Mapping):
+                    params += _leaves(root, name, path, state)
+                elif state not in ABSENT:
+                    others.append(path)
+    return list(dict.fromkeys([*params, *others]))
+
+
+def _leaves(root: Path, stage: str, file: str, sections: Mapping[str, str]) -> Iterator[str]:
+    """Yield the dotted names whose values in a params file differ from those that dvc.lock has for the stage."""
+    before = lineage.locked(root).get(stage, {}).get("params", {}).get(file, {})
+    now = flatten(read_yaml(root / file))
+    for section in sections:
+        old = flatten({section: before[section]}) if section in before else {}
+        new = {key: value for key, value in now.items() if key == section or key.startswith(f"{section}.")}
+        differing = [key for key in {**old, **new} if key not in old or key not in new or old[key] != new[key]]
+        yield from differing if old else [section]

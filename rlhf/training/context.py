@@ -1,0 +1,72 @@
+"""What a stage with models opens before its work: devices, seeds, states to go on from, and its run in MLflow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from rlhf.models import placement
+from rlhf.params.runtime import Runtime
+from rlhf.runs import checkpoints, tracking
+from rlhf.runtime import failures, seeds
+
+
+class StageParams(Protocol):
+    """The sections that every stage with models reads, whatever its own."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    def model_dump(self, *, mode: str) -> dict: ...
+
+
+class StageContext(NamedTuple):
+    """One stage at work."""
+
+    root: Path
+    stage: str
+    round_name: str | None
+    runtime: Runtime
+    seed: int  # the stage's own, and the round's
+    states: checkpoints.States
+    run: tracking.StageRun
+
+    @property
+    def name(self) -> str:
+        """The stage, and its round below it: where its data, metrics and curves lie."""
+        return self.stage if self.round_name is None else f"{self.stage}/{self.round_name}"
+
+    @property
+    def out(self) -> Path:
+        """The folder that the stage makes."""
+        return self.root / "data" / self.name
+
+
+@contextmanager
+def open_stage(
+    root: Path,
+    stage: str,
+    params: StageParams,
+    inputs: Mapping[str, Sequence[Path]],
+    begins_from: object,
+    round_name: str | None = None,
+) -> Iterator[StageContext]:
+    """Prepare devices and seeds, find states, and record the block as the stage's run.
+
+    `inputs`: what is read, by what for ("training", "validation"): a state of other inputs is not used. `begins_from`:
+    what is still good if training breaks down, for the error message; None where nothing is trained and no states kept.
+    """
+    placement.prepare(params.runtime, params.seed)
+    read = [path for paths in inputs.values() for path in paths]
+    states = checkpoints.NONE if begins_from is None else checkpoints.opened(root, stage, params, read, round_name)
+    seed = seeds.derive(params.seed, stage, *([] if round_name is None else [round_name]))
+    with (
+        failures.explained(stage, begins_from),
+        tracking.stage_run(root, stage, round_name=round_name, states=states) as run,
+    ):
+        for context, paths in inputs.items():
+            run.log_inputs([path for path in paths if path.exists()], context=context)
+        yield StageContext(root, stage, round_name, params.runtime, seed, states, run)

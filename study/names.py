@@ -1,0 +1,71 @@
+"""What people call the laboratory's cells, policies and figures."""
+
+RATES = {
+    "ppo_vs_sft": "PPO against SFT, sampled",
+    "ppo_vs_sft_greedy": "PPO against SFT, greedy",
+    "ppo_vs_sft_best_temperature": "PPO against SFT, each at its best temperature",
+    "ppo_vs_best_of_4": "PPO against best of 4, sampled",
+    "ppo_vs_feedme": "PPO against FeedME, sampled",
+    "ppo_vs_sft_length_controlled": "PPO against SFT, sampled, at equal length",
+    "strict_ppo_vs_sft_greedy": "PPO against SFT, greedy, by the strict gold",
+    "strict_ppo_vs_feedme_greedy": "PPO against FeedME, greedy, by the strict gold",
+}
+REWARD_MODEL = {
+    "gold_agreement": "reward model agrees with gold",
+    "labeler_agreement": "labelers agree with one another",
+    "heldout_accuracy": "reward model agrees with labelers",
+    "baseline_accuracy": "a TF-IDF baseline agrees with labelers",
+}
+POLICIES = {"base": "Base", "sft": "SFT", "feedme": "FeedME", "ppo": "PPO"}
+LIMITS = {
+    "false_premise": "false premise", "unknown": "unknown fact", "clarify": "ambiguous request",
+    "harmful": "harmful request", "look_alike": "harmless look-alike", "paraphrase_spread": "spread over paraphrases",
+    "words": "words",
+}  # fmt: skip
+CELLS = {  # without the seed that ends some cells' names
+    "seed": "default, β = 0.1",
+    "kl_0": "β = 0, 40 iterations",
+    "kl_002": "β = 0.02",
+    "kl_03": "β = 0.3",
+    "kl_2": "β = 2",
+    "ptx_05": "with pretraining text, γ = 0.5",
+    "ptx_2": "with pretraining text, γ = 2",
+    "direct_policy": "a direct score in place of ranks",
+    "value_from_policy": "value model from the policy",
+    "reused_prompts": "on SFT's prompts again",
+    "long_tastes": "labelers who like length",
+    "scalar_head": "the scalar without the likelihood",
+    "rounds_2": "two rounds, as many labels",
+    "rounds_3": "three rounds, as many labels",
+    "rm_264": "264 prompts",
+    "rm_528": "528 prompts",
+    "rm_1056": "1,056 prompts",
+    "rm_1056_4_epochs": "1,056 prompts, 4 epochs",
+    "rm_1_epoch": "1 epoch",
+    "rm_4_epochs": "4 epochs",
+    "rm_noise_0": "labelers without noise",
+    "rm_noise_04": "labelers with more noise",
+    "rm_k_2": "2 answers a prompt",
+    "rm_grouped": "528 prompts, 1 epoch, pairs grouped",
+    "rm_shuffled": "528 prompts, 1 epoch, pairs shuffled",
+    "rm_sft_prompts": "on SFT's prompts again",
+    "scales_rank": "labelers' scales differ, ranks",
+    "scales_direct": "labelers' scales differ, direct score",
+    "encoder_rank": "labelers' scales differ, ranks, an encoder",
+    "encoder_direct": "labelers' scales differ, direct score, an encoder",
+}
+
+
+def cell(name: str, seed: int) -> str:
+    """Return what a cell changes; a cell of one's own is called by its name."""
+    plain = name.removesuffix(f"_{seed}")
+    return CELLS.get(plain, plain.replace("_", " "))
+
+
+def policy(name: str) -> str:
+    return POLICIES.get(name, name.replace("_", " "))  # best of n
+
+
+def policy_of_cell(name: str, policy_name: str, seed: int) -> str:
+    """Return a policy and, of PPO's, what its cell changes."""
+    return f"PPO, {cell(name, seed)}" if policy_name == "ppo" else policy(policy_name)

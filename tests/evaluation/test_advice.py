@@ -1,0 +1,119 @@
+"""What stands out is said in words, with its figures, and a rule is silent where there is nothing to see."""
+
+import pytest
+
+from rlhf.evaluation.advice import advice
+from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.history import History
+from rlhf.evaluation.statistics import Interval
+from tests.evaluation import invented
+
+
+@pytest.fixture(scope="module")
+def found() -> Findings:
+    return invented.evaluation()
+
+
+def said(found: Findings, trained: History) -> str:
+    return "\n".join(f"{note.seen} {note.follows}" for note in advice(found, trained))
+
+
+def with_rate(found: Findings, name: str, *interval: float) -> Findings:
+    rates = [
+        rate._replace(interval=Interval(*interval)) if rate.comparison.name == name else rate
+        for rate in found.win_rates
+    ]
+    return found._replace(win_rates=rates)
+
+
+def with_ppo(found: Findings, decoding: str, **changed) -> Findings:
+    own = found.summaries["ppo", decoding]._replace(**changed)
+    return found._replace(summaries={**found.summaries, ("ppo", decoding): own})
+
+
+def with_reward_model(**changed: float) -> History:
+    trained = invented.history()
+    trained.metrics["reward_model"].update(changed)
+    return trained
+
+
+def still_rising() -> History:
+    trained = invented.history()
+    for point in trained.curves["ppo"]:
+        point["score"] = 0.1 * point["step"]
+    return trained
+
+
+def all_alike(found: Findings) -> Findings:
+    judged = {key: [one._replace(gold=0.0) for one in answers] for key, answers in found.judged.items()}
+    return found._replace(judged=judged)
+
+
+BEST = {"n": 16, "kl": 2.0, "reward_model": 1.6, "score": 0.95, "low": 0.93, "high": 0.97, "oracle": 0.99}
+
+
+def test_an_evaluation_in_which_all_is_well_calls_for_nothing(found):
+    assert said(found, invented.history()) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "trained", "words"),
+    [
+        (all_alike, None, "Every answer of every policy scores 0.00."),
+        (lambda f: with_ppo(f, "greedy", empty=0.67), None, "PPO, greedy: 67% of the answers are empty (SFT: 0%)"),
+        (lambda f: with_ppo(f, "sampled", missing_eos=0.3), None, "PPO, sampled: 30% of the answers do not end"),
+        (
+            lambda f: with_rate(f, "ppo_vs_sft_greedy", 0.18, 0.10, 0.26), None,
+            "greedy 18% (10 to 26%). Read the answers of the worse decoding",
+        ),
+        (
+            None, lambda: with_reward_model(accuracy=0.555, tfidf_accuracy=0.627),
+            "The reward model agrees with labelers on 55.5% of held-out pairs, a bag of words (TF-IDF) on 62.7%",
+        ),
+        (None, lambda: invented.history(over_optimised_at=12), "From iteration 12 on, gold falls"),
+        (lambda f: with_rate(f, "ppo_vs_sft", 0.52, 0.45, 0.59), None, "PPO against SFT, sampled: 52% (45 to 59%)"),
+        (
+            None, lambda: with_reward_model(longer_preferred_by_model=0.67, longer_chosen_by_labelers=0.37),
+            "prefers the longer answer in 67% of pairs, labelers in 37%",
+        ),
+        (lambda f: with_rate(f, "ppo_vs_feedme", 0.51, 0.48, 0.54), None, "FeedME, sampled: 51% (48 to 54%)"),
+        (
+            lambda f: f._replace(best_of_n=[BEST]), None,
+            "Best of 16 by the same reward model reaches a mean gold of 0.95 (0.93 to 0.97) at 2.00 nats",
+        ),
+        (None, still_rising, "still rose at the end"),
+        (
+            None,
+            lambda: with_reward_model(by_category={
+                "chat": {"accuracy": 0.55, "tfidf_accuracy": 0.6, "pairs": 300},
+                "open_qa": {"accuracy": 0.7, "tfidf_accuracy": 0.6, "pairs": 300},
+            }),
+            "no better than a bag of words in the categories: chat (55%, TF-IDF 60%).",
+        ),
+        (
+            lambda f: f._replace(slices=[
+                part._replace(win_rates={**part.win_rates, "ppo_vs_sft": Interval(0.5, 0.3, 0.7)})
+                if part.part == "open_qa" else part for part in f.slices
+            ]), None,
+            "No gain over SFT, sampled, is shown in the categories: open qa 50% (30 to 70%).",
+        ),
+        (
+            lambda f: with_ppo(f, "greedy", scores={"gold": Interval(0.99, 0.98, 1.0)}), None,
+            "PPO's mean gold is 0.99 (0.98 to 1.00) greedy",
+        ),
+        (
+            lambda f: f._replace(document_loss={"base": 0.55, "sft": 1.66, "ppo": 1.62}), None,
+            "costs 1.62 nats a token after PPO, 0.55 before SFT (1.66 after it)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_stands_out_is_said(found, change, trained, words):
+    assert words in said(change(found) if change else found, trained() if trained else invented.history())
+
+
+def test_where_the_judge_decides_a_weak_judge_is_doubted(found):
+    judged = invented.evaluation(with_gold=False)
+    weak = judged._replace(judge={**judged.judge, "accuracy": 0.6})
+    assert "Doubt every verdict here." in said(weak, invented.history())
+    assert "Doubt" not in said(judged, invented.history())
+    assert "Doubt" not in said(found._replace(judge=weak.judge), invented.history())  # there gold decides

@@ -1,0 +1,74 @@
+"""Who wins, prompt by prompt: by hand."""
+
+import pytest
+
+from rlhf.evaluation import findings, verdicts
+from rlhf.evaluation.statistics import Bootstrap
+from rlhf.evaluation.verdicts import Comparison, Judged
+from rlhf.params.base import parse
+from rlhf.params.evaluate import Evaluate
+from tests.evaluation import invented
+
+FIRST, SECOND = ("ppo", "sampled"), ("sft", "sampled")
+SETTINGS = parse(Evaluate, invented.SETTINGS, "evaluate")
+BOOTSTRAP = Bootstrap(200, 0.95, 1)
+
+
+def answer(score: float, strict: float | None = 0.0, num_tokens: int = 9) -> Judged:
+    """Return an answer of this gold; without `strict` one to a prompt without a task, where the judge decides."""
+    gold = None if strict is None else score
+    return Judged("text", num_tokens, True, 0.0, score, score, gold, strict, None)
+
+
+def compared(question: Comparison, first: list[Judged], second: list[Judged]) -> verdicts.WinRate:
+    return verdicts.compare(question, {FIRST: first, SECOND: second}, SETTINGS.tie_threshold, BOOTSTRAP)
+
+
+def test_the_strict_gold_compares_both_answers_to_the_prompts_that_have_a_task():
+    unknown = [answer(0.5, None)] * 3
+    first = [*unknown, *(answer(0.5, strict) for strict in (1.0, 1.0, 0.2, 0.5))]
+    second = [*unknown, *(answer(0.5, strict) for strict in (0.0, 0.4, 0.9, 0.5))]
+    found = compared(Comparison("q", FIRST, SECOND, measure="strict"), first, second)
+    assert found.prompts == 4
+    assert found.interval.mean == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+    turned = compared(Comparison("q", FIRST, SECOND, measure="strict"), first[::-1], second[::-1])
+    assert turned.interval == found.interval
+
+
+def test_a_measure_that_knows_no_prompt_gives_no_win_rate():
+    assert compared(Comparison("q", FIRST, SECOND, measure="strict"), [answer(1, None)], [answer(0, None)]) is None
+
+
+def test_where_nine_of_ten_longer_answers_win_nothing_remains_at_equal_length():
+    """The first wins three times of four, only because it is the longer one four times of five."""
+    won, lost, longer, shorter = 0.9, 0.1, 20, 8
+    counts = (((won, longer), 144), ((lost, longer), 16), ((won, shorter), 4), ((lost, shorter), 36))
+    first = [answer(score, num_tokens=length) for (score, length), count in counts for _ in range(count)]
+    second = [answer(1 - one.verdict, num_tokens=longer + shorter - one.num_tokens) for one in first]
+    assert compared(Comparison("q", FIRST, SECOND), first, second).interval.mean == pytest.approx(0.74)
+    controlled = compared(Comparison("q", FIRST, SECOND, length_controlled=True), first, second)
+    assert controlled.interval.mean == pytest.approx(0.5, abs=0.05)
+
+
+def test_where_lengths_are_equal_length_control_changes_nothing():
+    first, second = [answer(0.9)] * 160 + [answer(0.1)] * 40, [answer(0.5)] * 200
+    controlled = compared(Comparison("q", FIRST, SECOND, length_controlled=True), first, second)
+    assert controlled.interval.mean == pytest.approx(0.8, abs=0.005)
+
+
+def test_a_slice_counts_its_own_prompts():
+    """PPO wins on every b and on no a, and they alternate."""
+    prompts = [
+        {"id": str(i), "messages": [{"role": "user", "content": "?"}], "category": part, "language": "en"}
+        for i, part in enumerate("aabbabbb")
+    ]
+    wins = [prompt["category"] == "b" for prompt in prompts]
+    judged = {FIRST: [answer(0.8 if won else 0.1) for won in wins], SECOND: [answer(0.5)] * 8}
+    asked = [Comparison("ppo_vs_sft", FIRST, SECOND)]
+    found = findings.slices(prompts, judged, asked, SETTINGS, BOOTSTRAP)
+    by = {part.part: part for part in found if part.division == "category"}
+    assert {name: (part.prompts, part.win_rates["ppo_vs_sft"].mean) for name, part in by.items()} == {
+        "a": (3, 0.0), "b": (5, 1.0),
+    }  # fmt: skip
+    assert by["a"].scores == {FIRST: pytest.approx(0.1), SECOND: pytest.approx(0.5)}
+    assert by["b"].scores[FIRST] == pytest.approx(0.8)

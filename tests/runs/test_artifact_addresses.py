@@ -1,0 +1,116 @@
+"""A folder with mlflow.db that is moved or copied keeps its artifacts, and writes new ones beside its own database."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlhf.runs import artifact_addresses, mlflow_store
+from tests.runs.test_tracking import write_params
+from tools import moved
+
+SETTINGS = {"enabled": True, "uri": None, "experiment": "rlhf", "max_checkpoint_mb": 1.0, "log_every": 1}
+
+
+def opened(root: Path):
+    return mlflow_store.open_store(mlflow_store.Tracking(**SETTINGS), root.resolve())
+
+
+def log(root: Path, text: str) -> tuple[str, str]:
+    """Record a run with an artifact, and a model with another; return their ids."""
+    client, experiment = opened(root)
+    run = client.create_run(experiment).info.run_id
+    client.log_text(run, text, "said.txt")
+    model = client.create_logged_model(experiment, name="sft", source_run_id=run)
+    client.log_model_artifact(model.model_id, str(root / "params.yaml"))
+    return run, model.model_id
+
+
+def said(root: Path, run: str) -> str:
+    return Path(opened(root)[0].download_artifacts(run, "said.txt")).read_text()
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "a repository"
+    folder.mkdir()
+    write_params(folder)
+    return folder
+
+
+def test_a_moved_folder_shows_its_artifacts_and_says_so_once(root, tmp_path, capsys):
+    run, model = log(root, "before")
+    there = root.rename(tmp_path / "elsewhere")
+    assert said(there, run) == "before"
+    assert capsys.readouterr().err.count(f"comes from {root}: the artifacts of 2 runs and models") == 1
+    client, experiment = opened(there)
+    location = client.get_logged_model(model).artifact_location
+    assert location == (there / f"mlartifacts/models/{model}/artifacts").as_uri()
+    assert client.get_experiment(experiment).artifact_location == (there / "mlartifacts").as_uri()
+    assert "comes from" not in capsys.readouterr().err
+    assert not root.exists(), "nothing was written to where it was"
+
+
+def test_a_copy_reads_and_writes_beside_its_own_database(root, tmp_path):
+    run, _ = log(root, "before")
+    copy = shutil.copytree(root, tmp_path / "copy")
+    files = sorted((root / "mlartifacts").rglob("*"))
+    new, _ = log(copy, "after")
+    assert (said(copy, run), said(copy, new)) == ("before", "after")
+    assert sorted((root / "mlartifacts").rglob("*")) == files, "the original's folder is the original's"
+    shutil.rmtree(root)
+    assert said(copy, run) == "before"
+
+
+def test_artifacts_that_did_not_come_along_stay_where_they_are(root, tmp_path, capsys):
+    run, _ = log(root, "before")
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    write_params(copy)
+    shutil.copy(root / "mlflow.db", copy)
+    new, _ = log(copy, "after")
+    assert (said(copy, run), said(copy, new)) == ("before", "after")
+    assert f"those of 2 are not here and stay at {root / 'mlartifacts'}" in capsys.readouterr().err
+    assert list((copy / "mlartifacts").rglob("said.txt"))
+
+
+def test_a_folder_that_was_chosen_for_artifacts_stays_chosen(root, tmp_path):
+    chosen = tmp_path / "a large disk/mlartifacts"
+    chosen.mkdir(parents=True)
+    client, experiment = opened(root)
+    client.delete_experiment(experiment)
+    other = mlflow_store.Tracking(**SETTINGS | {"experiment": "other"})
+    client.create_experiment("other", artifact_location=chosen.as_uri())
+    _, experiment = mlflow_store.open_store(other, root)
+    assert client.get_experiment(experiment).artifact_location == chosen.as_uri()
+
+
+def test_before_the_ui_starts_addresses_are_set_right_without_mlflow(root, tmp_path):
+    run, _ = log(root, "before")
+    there = root.rename(tmp_path / "elsewhere")
+    script = "import sys; from tools import moved; moved.main(); print('mlflow' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(Path(moved.__file__).parents[1])}
+    command = [sys.executable, "-c", script]
+    answer = subprocess.run(command, cwd=there, env=environment, capture_output=True, text=True, check=True)
+    assert f"comes from {root}" in answer.stdout
+    assert answer.stdout.endswith("False\n")
+    assert artifact_addresses.set_right(there / "mlflow.db", "rlhf") is None
+    assert said(there, run) == "before"
+
+
+def test_a_folder_without_a_database_gets_none(root, capsys):
+    moved.main(root)
+    assert capsys.readouterr().out == ""
+    assert not (root / "mlflow.db").exists()
+
+
+def test_a_broken_params_file_does_not_stop_the_ui(root, capsys):
+    (root / "mlflow.db").touch()
+    (root / "params.yaml").write_text("seed: 1\n")
+    moved.main(root)
+    assert "'tracking' is missing" in capsys.readouterr().out

@@ -1,0 +1,110 @@
+"""Whether figures are of now: by DVC's own word, on a small pipeline of two stages that DVC runs."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from rlhf.runs import changes
+
+PIPELINE = """
+stages:
+  sft:
+    cmd: python make.py sft
+    deps: [make.py]
+    params: [seed, sft]
+    outs: [data/sft]
+    metrics: [metrics/sft.json: {cache: false}]
+  evaluate:
+    cmd: python make.py evaluate
+    deps: [data/sft]
+    params: [seed]
+    outs: [data/evaluate]
+    metrics: [metrics/evaluate.json: {cache: false}]
+"""
+PARAMS = "seed: 1\nsft: {rate: 0.5, sizes: [1, 2], optimiser: {name: adam, decay: 0.0}}\nevaluate: {}\n"
+SCRIPT = """
+import os, sys
+from pathlib import Path
+if os.environ["FAILING"] == sys.argv[1]:
+    sys.exit(1)
+for path in (f"data/{sys.argv[1]}", f"metrics/{sys.argv[1]}.json"):
+    Path(path).parent.mkdir(exist_ok=True)
+    Path(path).write_text(Path("params.yaml").read_text())
+"""
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory):
+    root = tmp_path_factory.mktemp("changes") / "repository"
+    root.mkdir()
+    for name, text in {"dvc.yaml": PIPELINE, "params.yaml": PARAMS, "make.py": SCRIPT}.items():
+        (root / name).write_text(text)
+    dvc(root, "init", "--no-scm", "-q")
+    (root / ".dvc/config").write_text("[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n")
+    dvc(root, "repro", "-q")
+    return root
+
+
+@pytest.fixture
+def root(run_once, tmp_path):
+    return shutil.copytree(run_once, tmp_path / "repository")
+
+
+def dvc(root, *words, failing="", check=True):
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "FAILING": failing}
+    environment["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{environment['PATH']}"
+    return subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, env=environment, check=check)
+
+
+def edit(root, old: str, new: str) -> None:
+    text = (root / "params.yaml").read_text()
+    assert old in text
+    (root / "params.yaml").write_text(text.replace(old, new))
+
+
+def test_after_a_run_figures_are_of_now(root):
+    assert changes.in_a_line(root) is None
+
+
+def test_data_that_is_not_here_is_no_change(root):
+    shutil.rmtree(root / "data")
+    shutil.rmtree(root / ".dvc/cache")
+    assert changes.in_a_line(root) is None
+
+
+def test_params_are_named_to_the_leaf_before_files(root):
+    edit(root, "seed: 1", "seed: 2")
+    edit(root, "decay: 0.0", "decay: 0.1, warmup: 5")
+    edit(root, "sizes: [1, 2], ", "")
+    (root / "make.py").write_text(SCRIPT + "# edited\n")
+    assert changes.changed(root) == ["seed", "sft.sizes", "sft.optimiser.decay", "sft.optimiser.warmup", "make.py"]
+    line = changes.in_a_line(root)
+    assert line.startswith("These figures are of an earlier run; changed since: seed, sft.sizes, ")
+    assert "sft.optimiser.warmup and 1 more (" in line
+
+
+def test_after_a_run_that_failed_halfway_the_last_figures_are_an_earlier_runs(root):
+    edit(root, "rate: 0.5", "rate: 0.7")
+    figures = (root / "metrics/evaluate.json").read_text()
+    dvc(root, "repro", "-q", failing="sft", check=False)
+    assert changes.changed(root) == ["sft.rate"]
+    dvc(root, "repro", "-q", failing="evaluate", check=False)  # sft has run; its params are dvc.lock's now
+    (root / "metrics/evaluate.json").write_text(figures)
+    assert changes.changed(root) == ["data/sft"]
+
+
+def test_a_metrics_file_edited_by_hand_and_a_changed_command_are_named(root):
+    (root / "metrics/evaluate.json").write_text("{}")
+    (root / "dvc.yaml").write_text(PIPELINE.replace("make.py sft", "make.py 'sft'"))
+    assert changes.changed(root) == ["command of sft", "metrics/evaluate.json"]
+
+
+def test_where_dvc_cannot_tell_its_words_are_shown(root, tmp_path):
+    shutil.rmtree(root / ".dvc")
+    line = changes.in_a_line(root)
+    assert line.startswith("Whether these figures belong to this params.yaml and code is not known. dvc status: ERROR:")
+    (root / "dvc.lock").unlink()
+    assert changes.in_a_line(root) is None

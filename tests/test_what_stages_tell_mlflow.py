@@ -1,0 +1,44 @@
+"""What a stage tells MLflow is what its files say: the same steps, the same numbers, the folder that it made."""
+
+import json
+
+import pytest
+
+from rlhf.records import records
+from rlhf.runs.flat import flat_numbers
+from stages import feedme, judge, ppo, pretrain, reward_model, sft
+from tests import notebook, toys
+
+ROUNDS = {"reward_model": "r1", "ppo": "r1"}
+STAGES = {"pretrain": pretrain, "sft": sft, "feedme": feedme, "reward_model": reward_model, "judge": judge, "ppo": ppo}
+
+
+@pytest.fixture
+def ready(root, tokenizer):
+    """A root with what each stage reads, and tracking on."""
+    for number, place in enumerate(("pretrain", "sft")):
+        toys.save(root / "data" / place, toys.policy(tokenizer, seed=number, spread=0.1), tokenizer)
+    toys.save(root / "data/reward_model/r1", toys.reward_model(tokenizer, spread=0.1), tokenizer)
+    for name, count in {"train": 8, "validation": 4, "judge": 12}.items():
+        records.write(root / f"data/collect_comparisons/r1/comparisons.{name}.jsonl", toys.comparisons(count))
+    toys.set_param(root, "tracking.enabled", True)
+    return root
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_mlflow_hears_the_curve_the_metrics_and_the_model_of_the_files(ready, recorder, stage):
+    round = ROUNDS.get(stage)
+    place = stage if round is None else f"{stage}/{round}"
+    STAGES[stage].main(ready, *([] if round is None else [round]))
+    written = notebook.curve_of(ready / f"metrics/plots/{place}.csv")
+    metrics = json.loads((ready / f"metrics/{place}.json").read_text())[stage]
+    assert len(written) > 1
+    final = recorder.curve.pop(0)  # what is no curve has no step
+    assert recorder.curve.keys() == written.keys()
+    for step, point in written.items():
+        told = {name: value for name, value in recorder.curve[step].items() if name != "step"}
+        assert told == pytest.approx(point, abs=1e-6), step
+    assert final == pytest.approx(flat_numbers(metrics if round is None else metrics[round]), abs=1e-6)
+    assert recorder.checkpoints == [ready / "data" / place]
+    assert recorder.inputs_read
+    assert all(path.exists() for path in recorder.inputs_read)

@@ -1,0 +1,116 @@
+"""Presets: rendered from one base and their overlays, and laid under a file of one's own."""
+
+import re
+import shutil
+
+import pytest
+
+from rlhf.params import overlays
+from rlhf.params.base import read_yaml
+from tests import toys
+from tools import check, presets
+
+OWN = "preset: tiny\nppo:\n  kl_coef: 0.75   # mine\nsft.epochs: 3\n"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A folder with the repository's presets, and where its commands are run."""
+    shutil.copytree(toys.REPO / "presets", tmp_path / "presets")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(root, text: str, name: str = "my.yaml"):
+    (root / name).write_text(text)
+    return name
+
+
+def test_what_is_committed_is_what_the_overlays_make(capsys):
+    assert presets.main(["--check"], toys.REPO) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_an_edited_preset_is_named_and_rendered_again(root, capsys):
+    path = root / "presets/no_kl.yaml"
+    rendered = path.read_text()
+    path.write_text(rendered.replace("kl_coef: 0.0", "kl_coef: 0.3"))
+    (root / "presets/tiny.yaml").unlink()
+    assert presets.main(["--check"]) == 1
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "presets/no_kl.yaml", "presets/tiny.yaml"
+    ]  # fmt: skip
+    assert presets.main([]) == 0
+    assert path.read_text() == rendered
+    assert presets.main(["--check"]) == 0
+
+
+def test_a_change_of_the_base_reaches_the_presets_that_do_not_change_it(root):
+    base = root / "presets/laptop.yaml"
+    base.write_text(base.read_text().replace("lam: 0.95", "lam: 0.9").replace("iterations: 20", "iterations: 7"))
+    presets.main([])
+    found = {name: read_yaml(root / f"presets/{name}.yaml")["ppo"] for name in ("no_kl", "cuda", "instructgpt")}
+    assert [found[name]["lam"] for name in found] == [0.9, 0.9, 0.95]
+    assert [found[name]["iterations"] for name in found] == [7, 24, 500]
+
+
+def test_a_file_of_ones_own_becomes_params(root, capsys):
+    file = write(root, OWN)
+    assert presets.main([file, "--out", "params.yaml"]) == 0
+    changes = {"ppo": {"kl_coef": 0.75}, "sft": {"epochs": 3}}
+    assert read_yaml(root / "params.yaml") == overlays.laid_over(read_yaml(root / "presets/tiny.yaml"), changes)
+    assert check.check(root) == []
+    text = (root / "params.yaml").read_text()
+    assert "kl_coef: 0.75            # mine\n" in text
+    assert text.startswith("# Rendered from presets/tiny.yaml and my.yaml by ")
+    assert presets.main([file]) == 0
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ppo.kl_coef: 0.1\n", "names nothing to be laid over; add a line such as preset: laptop"),
+        ("preset: huge\n", "preset: expected one of cuda, .*got 'huge'"),
+        ("preset: tiny\nppo.kl_ceof: 0.1\n", "ppo.kl_ceof: unknown key"),
+        ("preset: tiny\nppo.kl_coef: 0.1\nppo: {kl_coef: 0.2}\n", "ppo.kl_coef: named twice"),
+        ("preset: tiny\nppo: &a {kl_coef: 0.2}\n", "anchors and aliases"),
+        ("preset: tiny\npretrain: {source: local, path: presets}\n", "pretrain.validation_tokens: missing"),
+        ("preset: tiny\npretrain: {source: local}\n", "pretrain: another source replaces the section whole"),
+        ("preset: tiny\npretrain.path: models\n", "pretrain.path: unknown key for source 'scratch'"),
+        ("preset: [\n", "line 2"),
+    ],
+)
+def test_mistakes_are_named_with_the_file_and_nothing_is_written(root, capsys, text, said):
+    (root / "params.yaml").write_text("seed: 1\n")
+    assert presets.main([write(root, text), "--out", "params.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert all(line.startswith("my.yaml: ") for line in error.splitlines()), error
+    assert any(re.search(said, line) for line in error.splitlines()), error
+    assert (root / "params.yaml").read_text() == "seed: 1\n"
+
+
+def test_a_section_that_is_replaced_soundly_is_not_complained_of(root, capsys):
+    local = "{source: local, path: nowhere, sequence_tokens: 96, validation_tokens: 20000}"
+    assert presets.main([write(root, f"preset: tiny\npretrain: {local}\n")]) == 2
+    assert capsys.readouterr().err.startswith("my.yaml: pretrain.path: no such folder")
+
+
+def test_a_preset_over_itself_is_refused(root, capsys):
+    write(root, "preset: b\nseed: 1\n", "presets/overlays/a.yaml")
+    write(root, "preset: a\nseed: 2\n", "presets/overlays/b.yaml")
+    assert presets.main([]) == 2
+    assert "presets/overlays/b.yaml: preset: expected one of laptop, cuda" in capsys.readouterr().err
+
+
+def test_the_example_of_an_own_project_is_sound(root):
+    (root / "models/mine").mkdir(parents=True)
+    (root / "own").mkdir()
+    for name in ("demonstrations", "comparisons"):
+        write(root, "", f"own/{name}.jsonl")
+    shutil.copy(toys.REPO / "examples/own_project.yaml", root / "my.yaml")
+    assert presets.main(["my.yaml", "--out", "params.yaml"]) == 0
+    found = read_yaml(root / "params.yaml")
+    assert set(found["pretrain"]) == {"source", "path", "sequence_tokens", "validation_tokens"}
+    assert [source["name"] for source in found["collect_prompts"]["sources"]] == ["written", "ranked"]
+    assert check.check(root) == []
