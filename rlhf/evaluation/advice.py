@@ -111,7 +111,7 @@ def _length(findings: Findings, history: History) -> Iterator[Note]:
 
 def _feedme(findings: Findings, history: History) -> Iterator[Note]:
     rate = words.certain(findings, "ppo_vs_feedme").interval
-    if rate.low <= 0.5:
+    if rate.low <= 0.5 and rate.low < rate.high:
         yield Note(
             f"PPO against FeedME, sampled: {percent_interval(rate)}.",
             "Fine-tuning on the answers that labelers ranked best does as well here and is cheaper; PPO has still to show "
