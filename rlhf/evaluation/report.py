@@ -44,7 +44,7 @@ LINKS = Links(
 
 def html(findings: Findings, history: History) -> str:
     """Return report.html."""
-    criteria = tables.criteria(findings)
+    criteria, categories = tables.criteria(findings), tables.by_category(history)
     notes = advice(findings, history)
     curve = [Plots([reward_plot(findings, history), best_of_n_plot(findings)]), tables.best_of_n(findings)]
     sections = [
@@ -57,7 +57,7 @@ def html(findings: Findings, history: History) -> str:
         Section(
             "Reward model",
             words.REWARD_MODEL_TEXT,
-            [tables.reward_models(findings, history), tables.by_category(history)],
+            [tables.reward_models(findings, history), *([categories] if categories.rows else [])],
         ),
         Section("Scores", words.score_text(findings), [tables.scores(findings)]),
         *([Section("Criteria", words.CRITERIA_TEXT, [criteria])] if criteria.rows else []),
