@@ -124,6 +124,7 @@ def serve(descriptor: int) -> None:
         try:
             method, *arguments = pipe.recv()
         except EOFError:  # the stage was killed; the next one to start marks its run
+            recorder.flush()
             return
         getattr(recorder, method)(*arguments)
         if method == "close":

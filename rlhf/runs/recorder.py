@@ -87,7 +87,7 @@ class Recorder:
         points = [(mlflow_store.allowed(name), value, moment, step) for name, value in numbers.items()]
         self._points += [point for point in points if (point[0], step) not in self._recorded]
         if time.monotonic() - self._flushed_at >= self._pause:
-            self._flush()
+            self.flush()
 
     def inputs(self, paths: Sequence[Path], context: str) -> None:
         """Log files and folders as datasets with DVC's md5 as digest, and tag the run with each."""
@@ -138,7 +138,7 @@ class Recorder:
 
     def close(self, status: str) -> None:
         """Send what is buffered, end the run with FINISHED, FAILED or KILLED, and bring the parent up to date."""
-        self._flush()
+        self.flush()
         with self._tolerant("end of run"):
             if status == "FINISHED":
                 out = Path("data") / self._place
@@ -179,7 +179,8 @@ class Recorder:
                 self._client.set_tag(self._parent_id, f"stage.{place}", found[0].info.run_id)
                 self._client.set_tag(self._parent_id, f"stage.{place}.status", "cached")
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is buffered."""
         self._flushed_at = time.monotonic()
         self._pause = min(2 * self._pause, LONGEST_PAUSE)  # undone below: a dead server must not slow training down
         with self._tolerant("metrics"):

@@ -204,6 +204,17 @@ def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number
     assert parent_of(root, "sft").info.status == "KILLED"
 
 
+def test_what_a_stage_said_before_kill_9_is_recorded(root):
+    work = "[run.log_metrics({'loss': step}, step) for step in range(1, 8)]; run.progress(7, 9, {}); time.sleep(60)"
+    with start_stage(root, "sft", work) as process:
+        assert b"sft  7/9" in process.stdout.readline()
+        process.kill()
+        process.stdout.read()  # until the recorder has ended too
+    client, _, runs = store(root)
+    history = client.get_metric_history(runs["sft"].info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(step, float(step)) for step in range(1, 8)]
+
+
 def test_log_every_thins_curves_and_keeps_their_last_point(root, in_process):
     write_params(root, log_every=10)
     with tracking.stage_run(root, "sft") as run:
