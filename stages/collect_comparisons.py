@@ -132,6 +132,7 @@ def sample(
 
 def label(prompt: Dialogue, responses: list[str], params: Labelers, seed: int, held_out: bool) -> Comparison:
     """Return the comparison of the responses: one labeler's ranking, or those of several."""
+    assert "task" in prompt  # `collect` asks for no other
     draw = random.Random(seeds.derive(seed, prompt["id"], "labelers"))
     group = crew(params)[1 if held_out else 0]
     several = draw.random() < params.overlap_share
@@ -144,7 +145,8 @@ def label(prompt: Dialogue, responses: list[str], params: Labelers, seed: int, h
         labels.append(Label(labeler=labeler.name, ranks=ranks, scores=scores, scale=scale))
     golds = [gold.score(prompt["task"], response).score for response in responses]
     about = {key: value for key, value in prompt.items() if key != "response"}
-    return {**about, "kind": "comparison", "responses": responses, "labels": labels, "gold": golds}
+    made: Any = {**about, "kind": "comparison", "responses": responses, "labels": labels, "gold": golds}
+    return made
 
 
 def crew(params: Labelers) -> tuple[list[labelers.Labeler], list[labelers.Labeler]]:

@@ -116,10 +116,10 @@ def _link(root: Path) -> str:
     return f"{mlflow_store.link(uri, experiment_id, run_id)}   ({unknown}make ui serves it)"
 
 
-def _read(root: Path, stage: str, round: str | None = None) -> Metrics:
-    path = root / "metrics" / (f"{stage}.json" if round is None else f"{stage}/{round}.json")
+def _read(root: Path, stage: str, round_name: str | None = None) -> Metrics:
+    path = root / "metrics" / (f"{stage}.json" if round_name is None else f"{stage}/{round_name}.json")
     content = json.loads(path.read_text(encoding="utf-8"))[stage]
-    return content if round is None else content[round]
+    return content if round_name is None else content[round_name]
 
 
 def _rate(rate: Metrics) -> str:

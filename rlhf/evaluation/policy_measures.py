@@ -71,8 +71,8 @@ def scored(
     prompts: Sequence[Prompt],
     answers: Sequence[rollouts.Response],
     scorers: Scorers,
-    by_reward_model=True,
-    by_judge=True,
+    by_reward_model: bool = True,
+    by_judge: bool = True,
 ) -> list[Judged]:
     """Return the answers with their scores; where a prompt has no task, the judge decides and is always asked."""
     reward_model = scorers.reward_model if by_reward_model else None
@@ -91,7 +91,9 @@ def temperature_sweep(policy: Policy, prompts: list[Prompt], scorers: Scorers) -
     rows = []
     for (name, temperature), answers in decoded.items():
         question = Comparison("", (name, temperature), (name, "1.0"))
-        rate = verdicts.compare(question, decoded, settings.tie_threshold, scorers.bootstrap).interval
+        won = verdicts.compare(question, decoded, settings.tie_threshold, scorers.bootstrap)
+        assert won is not None  # every prompt has a verdict
+        rate = won.interval
         score = mean_verdict(answers)
         row = {
             "policy": name,

@@ -106,7 +106,8 @@ def best_of_n_plot(findings: Findings) -> str:
     """Return the verdict's mean over best-of-n, picked by the reward model and by the verdict itself."""
     curve = findings.best_of_n
     n = [row["n"] for row in curve]
-    gold = Line("picked by the reward model", n, *([row[name] for row in curve] for name in ("score", "low", "high")))
+    score, low, high = ([row[name] for row in curve] for name in ("score", "low", "high"))
+    gold = Line("picked by the reward model", n, score, low, high)
     oracle = Line("picked by the verdict (oracle)", n, [row["oracle"] for row in curve])
     frame = Frame("Best of n answers of SFT", "n", f"mean {findings.decided_by}", log_x=True)
     return plots.lines([gold, oracle], frame, "best_of_n")
@@ -152,9 +153,10 @@ def _score_band(history: History) -> tuple[list[float], list[float]]:
     """Return the bounds of the mean score an iteration: two standard errors over its episodes."""
     curve, episodes = history.curves["ppo"], history.metrics["ppo"]["episodes"] / len(history.curves["ppo"])
     errors = [2 * point["score_std"] / episodes**0.5 for point in curve]
-    return tuple(
+    low, high = (
         [point["score"] + sign * error for point, error in zip(curve, errors, strict=True)] for sign in (-1, 1)
     )
+    return low, high
 
 
 def samples_markdown(findings: Findings, chosen: Sequence[int]) -> str:

@@ -39,7 +39,8 @@ def categories(files: Files) -> list[dict[str, Any]]:
 def numbers(files: Files, read: Mapping[str, int], drops: Drops) -> dict[str, Any]:
     """Return the counts as nested mappings for metrics/collect_prompts.json."""
     records = _prompt_records(files)
-    dropped = sum(drops.values(), Counter())
+    none: Counter[str] = Counter()
+    dropped = sum(drops.values(), none)
     return {
         "read": sum(read.values()),
         "kept": sum(read.values()) - dropped.total(),

@@ -124,7 +124,7 @@ def respond(
 @torch.no_grad()
 def sequence_logprobs(
     model: PreTrainedModel,
-    tokenizer,
+    tokenizer: Any,
     messages_list: list[list[chat.Message]],
     token_ids_list: list[list[int]],
     *,

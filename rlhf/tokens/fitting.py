@@ -12,7 +12,7 @@ class Fitting(NamedTuple):
     num_too_long: int
 
 
-def fitting(tokenizer: Any, dialogues: Sequence[list[Message]], max_tokens: int, param: str) -> Fitting:
+def fitting(tokenizer: Any, dialogues: Sequence[Sequence[Message]], max_tokens: int, param: str) -> Fitting:
     """Return which prompts have at most `max_tokens` tokens.
 
     Raises ValueError naming `param`, where that limit stands in params.yaml, if there are prompts and none fits.
