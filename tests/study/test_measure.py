@@ -248,10 +248,10 @@ def said(monkeypatch) -> dict:
     """What each policy answers, by its name and the prompt's id; everything else is "Nobody knows."."""
     answers: dict = {}
 
-    def ask(policy, prompts, temperature, jury):
+    def ask(policy, prompts, temperature, scorers):
         assert temperature == 0.0
         texts = [answers.get((policy.name, prompt["id"]), "Nobody knows.") for prompt in prompts]
-        return [rollouts.Answer(text, [1], True) for text in texts]
+        return [rollouts.Response(text, [1], True) for text in texts]
 
     monkeypatch.setattr(policy_measures, "ask", ask)
     return answers
