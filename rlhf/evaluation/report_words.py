@@ -1,7 +1,7 @@
 """The evaluation in words: headline, explanations, and how policies, decodings and numbers are called."""
 
 from rlhf.evaluation.findings import Findings
-from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.headline import claim
 from rlhf.evaluation.typography import number, percent, percent_bounds, percent_interval
 from rlhf.evaluation.verdicts import Comparison, Key, WinRate
 
@@ -64,17 +64,6 @@ def headline(findings: Findings) -> str:
         f"PPO beats SFT on {percent(rate.mean)} of {number(len(findings.prompts), 0)} held-out prompts ({interval})"
     )
     return f"{claim(rate, greedy)}: {against}"
-
-
-def claim(sampled: Interval, greedy: Interval) -> str:
-    """Return what PPO did to the answers, sampled and greedy: where the two differ, both are said."""
-    done = {1: "helped", 0: "made no difference that was shown", -1: "made answers worse"}
-    ways = [1 if rate.low > 0.5 else -1 if rate.high < 0.5 else 0 for rate in (sampled, greedy)]
-    if ways == [0, 0]:
-        return "No difference was shown"
-    if ways[0] == ways[1]:
-        return f"RLHF {done[ways[0]]}"
-    return f"Sampled, RLHF {done[ways[0]]}; greedy, it {done[ways[1]]}"
 
 
 def lead(findings: Findings) -> list[str]:
