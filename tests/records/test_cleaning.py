@@ -150,6 +150,8 @@ def test_a_subset_of_many_responses_keeps_their_order_and_preferences():
         assert subset["labels"][0]["ranks"] == [4, 3, 2, 1]
         assert subset["labels"][0]["scores"] == numbers
     assert any(subset != found for subset in subsets)
+    others = [ranked(record | {"id": f"one-{number}"}, max_responses=4) for number in range(10)]
+    assert len({tuple(other["responses"]) for other in others}) > 5  # each record draws for itself
 
 
 def test_comparisons_that_order_nothing_are_dropped():

@@ -104,6 +104,15 @@ def test_scores_and_rankings_become_dense_ranks(given, ranks, scores):
     assert found["labels"] == [{"labeler": "given", "ranks": ranks, "scores": scores, "scale": None}]
 
 
+def test_a_ranking_of_more_than_ten_responses_is_read_by_number():
+    responses = [f"r{number}" for number in range(12)]
+    ranking = [*range(11, -1, -1)]
+    found = record({"prompt": "Hi", "responses": responses, "ranking": ranking})
+    assert found["labels"][0]["ranks"] == [*range(12, 0, -1)]
+    with pytest.raises(ValueError, match="expected the indices 0..11"):
+        record({"prompt": "Hi", "responses": responses, "ranking": [*ranking[:-1], "0"]})
+
+
 def test_a_label_keeps_the_scale_of_its_source_and_its_own_goes_before():
     given = {"prompt": "Hi", "responses": ["a", "b"]}
     judged = {"labeler": "labeler_7", "ranks": [1, 2], "scores": [4, 2]}
