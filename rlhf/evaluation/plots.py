@@ -1,4 +1,4 @@
-"""Plots as SVG text whose bytes depend on their data only: for the README, the report and MLflow."""
+"""Plots as SVG text whose bytes depend on their data only: for the report, docs and MLflow."""
 
 import io
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ from rlhf.preferences.rewards import RewardScorer
 from rlhf.records.types import Prompt
 from rlhf.runtime import seeds
 from rlhf.sampling import rollouts
-from rlhf.tokens import chat
+from rlhf.tokens.fitting import fitting
 from rlhf.training import language_modelling
 
 
@@ -38,14 +38,13 @@ class Scorers(NamedTuple):
 
 def fit(prompts: list[Prompt], tokenizers: Sequence[Any], max_tokens: int, file: Path) -> list[Prompt]:
     """Return the prompts of at most `max_tokens` under every tokenizer. Raises ValueError where none is left."""
-    kept = [
-        prompt
-        for prompt in prompts
-        if all(len(chat.prompt_ids(tokenizer, prompt["messages"])) <= max_tokens for tokenizer in tokenizers)
-    ]
+    dialogues, param = [prompt["messages"] for prompt in prompts], "evaluate.max_prompt_tokens"
+    kept = set(range(len(prompts)))
+    for tokenizer in tokenizers:
+        kept &= set(fitting(tokenizer, dialogues, max_tokens, param).kept)
     if not kept:
-        raise ValueError(f"{file}: none of {len(prompts)} prompts fits into evaluate.max_prompt_tokens {max_tokens}")
-    return kept
+        raise ValueError(f"{file}: none of {len(prompts)} prompts fits into {param} {max_tokens} for all tokenizers")
+    return [prompts[index] for index in sorted(kept)]
 
 
 def drawn(prompts: list[Prompt], limit: int) -> list[Prompt]:

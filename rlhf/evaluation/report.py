@@ -1,4 +1,4 @@
-"""The evaluation in words, tables and plots: report.html, samples.md and the plots of the README."""
+"""The evaluation in words, tables and plots: report.html, samples.md and the plots beside them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -71,7 +71,7 @@ def html(findings: Findings, history: History) -> str:
 
 
 def win_rate_plot(findings: Findings) -> str:
-    """Return the forest plot of the main comparisons, for the report and the README."""
+    """Return the forest plot of the main comparisons, for the report and docs."""
     drawn = []
     for heading, names in GROUPS:
         asked = [rate for name in names for rate in findings.win_rates if _is_named(rate.comparison.name, name)]
