@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, Literal, NotRequired, TypedDict, TypeVar, get_args
 
-from rlhf.tokens.chat import Message
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(TypedDict):
+    """One turn of a dialogue."""
+
+    role: Role
+    content: str
 
 
 class Dialogue(TypedDict):

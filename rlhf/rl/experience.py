@@ -13,6 +13,7 @@ from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.ppo import Ppo
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import rewards
+from rlhf.records.types import Message
 from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching, chat
@@ -57,7 +58,7 @@ class Experience(NamedTuple):
 
 class Prompt(NamedTuple):
     id: str
-    messages: list[chat.Message]
+    messages: list[Message]
     ids: list[int]
     task: Task | None = None  # of the embedded world, whose gold can score answers
 

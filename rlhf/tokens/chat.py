@@ -5,17 +5,9 @@ is the same everywhere. A response ends with EOS, and EOS is never PAD.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
-Role = Literal["system", "user", "assistant"]
-
-
-class Message(TypedDict):
-    """One turn of a dialogue."""
-
-    role: Role
-    content: str
-
+from rlhf.records.types import Message
 
 PAD, END_OF_TEXT = "<|pad|>", "<|endoftext|>"
 SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from rlhf.tokens.chat import Message, prompt_ids
+from rlhf.records.types import Message
+from rlhf.tokens.chat import prompt_ids
 
 
 class Fitting(NamedTuple):

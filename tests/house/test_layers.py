@@ -8,8 +8,10 @@ from tests import code_deps, toys
 
 FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imported by it, and nothing else
     ("params",),
-    ("runtime", "engine", "tokens", "world"),
-    ("records", "models"),
+    ("runtime", "engine", "world"),
+    ("records",),
+    ("tokens", "collection"),
+    ("models",),
     ("runs",),
     ("sampling", "training"),
     ("preferences",),

@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from rlhf.collection import data_card
 from rlhf.params.base import parse
 from rlhf.params.collect_prompts import HubSource, WorldSource
-from rlhf.records import data_card
 from tests.collect_prompts_section import typed_source
 
 

@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-from rlhf.records.dropped import Dropped
+from rlhf.collection.dropped import Dropped
 from rlhf.records.json_values import is_object
-from rlhf.tokens.chat import Message, Role
+from rlhf.records.types import Message, Role
 
 Messages = list[Message]
 

@@ -9,13 +9,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from rlhf.collection import dialogues
+from rlhf.collection.dialogues import Messages
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.sources import Row
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
-from rlhf.records import dialogues
-from rlhf.records.dialogues import Messages
-from rlhf.records.dropped import Dropped
 from rlhf.records.json_values import is_list, is_object
 from rlhf.records.records import ranks_of
-from rlhf.records.sources import Row
 from rlhf.records.types import DialogueRecord, Document, Label
 
 USUAL: dict[Meaning, list[str]] = {

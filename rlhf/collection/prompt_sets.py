@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from rlhf.collection import duplicates, splitting
 from rlhf.params.collect_prompts import SPLITS, Cleaning, CollectPrompts, Source, Split, names_of, shares_of
-from rlhf.records import duplicates, splitting
 from rlhf.records.types import DialogueRecord
 from rlhf.runtime.seeds import derive
 

@@ -1,9 +1,9 @@
 import pytest
 
-from rlhf.records.cleaning import clean_document, clean_record, language_of, words
-from rlhf.records.documents import SeenDocuments, pieces, split_off_validation
-from rlhf.records.dropped import Dropped
-from rlhf.records.rankings import within
+from rlhf.collection.cleaning import clean_document, clean_record, language_of, words
+from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.rankings import within
 from tests.collect_prompts_section import section, source, typed
 
 

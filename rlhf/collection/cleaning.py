@@ -6,10 +6,9 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+from rlhf.collection.dropped import Dropped
 from rlhf.params.collect_prompts import Cleaning, Documents, Limits, PersonalData
-from rlhf.records.dropped import Dropped
-from rlhf.records.types import DialogueRecord, Document
-from rlhf.tokens.chat import Message
+from rlhf.records.types import DialogueRecord, Document, Message
 
 # Control characters but newline and tab, byte-order marks and zero-width spaces (joiners are letters' business: kept).
 REMOVED = {code: None for code in [*range(0x20), *range(0x7F, 0xA0), 0xFEFF, 0x200B] if code not in (0x09, 0x0A)}

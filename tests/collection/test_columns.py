@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.records.columns import recognise
-from rlhf.records.dropped import Dropped
-from rlhf.records.sources import Row, rows
+from rlhf.collection.columns import recognise
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.sources import Row, rows
 from tests.collect_prompts_section import typed_source
 
 HUMAN = [{"role": "user", "content": "Hi"}]

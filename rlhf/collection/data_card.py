@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rlhf.collection.prompt_sets import Drops
 from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
-from rlhf.records.prompt_sets import Drops
 
 Files = Mapping[str, Sequence[Any]]  # by file name: records of the kind that it holds
 

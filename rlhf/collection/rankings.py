@@ -2,9 +2,9 @@
 
 import random
 
+from rlhf.collection.cleaning import check_response
+from rlhf.collection.dropped import Dropped
 from rlhf.params.collect_prompts import Comparisons, Limits
-from rlhf.records.cleaning import check_response
-from rlhf.records.dropped import Dropped
 from rlhf.records.records import ranks_of
 from rlhf.records.types import Comparison, Label
 from rlhf.runtime.seeds import derive

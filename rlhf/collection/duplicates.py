@@ -4,8 +4,8 @@ import zlib
 from collections.abc import Iterable
 from typing import Any
 
+from rlhf.collection.cleaning import words
 from rlhf.params.collect_prompts import NearDuplicates
-from rlhf.records.cleaning import words
 from rlhf.records.types import DialogueRecord
 
 
