@@ -1,5 +1,8 @@
 """A Recorder in a process of its own: a stage waits neither for MLflow's import nor for its database.
 
+MLflow's own asynchronous logging loses what a dead server did not take, and its threads slow training down; the stage
+would wait for the import besides (docs/decisions.md).
+
 Messages go through a pipe in their order. The process ends when the recorder is closed, or when the stage is gone.
 """
 
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -119,11 +123,12 @@ def serve(descriptor: int) -> None:
     except Exception as error:  # noqa: BLE001 - whatever it is, the stage must hear of it
         pipe.send((False, str(error) or type(error).__name__))
         return
-    pipe.send((True, recorder.link))
+    with suppress(BrokenPipeError):  # a stage that was killed meanwhile: what it said is still there
+        pipe.send((True, recorder.link))
     while True:
         try:
             method, *arguments = pipe.recv()
-        except EOFError:  # the stage was killed; the next one to start marks its run
+        except (EOFError, ConnectionResetError):  # the stage was killed; the next one to start marks its run
             recorder.flush()
             return
         getattr(recorder, method)(*arguments)

@@ -204,9 +204,17 @@ def test_a_killed_stage_becomes_killed_at_once_or_at_the_next_start(root, number
     assert parent_of(root, "sft").info.status == "KILLED"
 
 
-def test_what_a_stage_said_before_kill_9_is_recorded(root):
-    work = "[run.log_metrics({'loss': step}, step) for step in range(1, 8)]; run.progress(7, 9, {}); time.sleep(60)"
-    with start_stage(root, "sft", work) as process:
+BEFORE_KILL_9 = {
+    "before MLflow is open": "print('sft  7/9', flush=True)",
+    "before the answer is read": "run._recorder._pipe.poll(120); print('sft  7/9', flush=True)",
+    "in training": "run.progress(7, 9, {})",
+}
+
+
+@pytest.mark.parametrize("when", list(BEFORE_KILL_9))
+def test_what_a_stage_said_before_kill_9_is_recorded(root, when):
+    logged = "[run.log_metrics({'loss': step}, step) for step in range(1, 8)]"
+    with start_stage(root, "sft", f"{logged}; {BEFORE_KILL_9[when]}; time.sleep(60)") as process:
         assert b"sft  7/9" in process.stdout.readline()
         process.kill()
         process.stdout.read()  # until the recorder has ended too
