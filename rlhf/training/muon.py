@@ -2,8 +2,8 @@
 
 A gradient's few strong directions drown the others; with every singular value near 1, what is rare in text is learned
 from far fewer tokens. Steps are scaled to AdamW's usual size (Liu et al. 2025, "Muon is scalable for LLM training"), so
-that both take the same learning rate and weight decay. torch.optim.Muon computes the same in bfloat16 and matrix by
-matrix, which takes a CPU several times as long.
+that both take the same learning rate and weight decay. torch.optim.Muon computes the same in bfloat16, one by one:
+half the time where the CPU has AVX512-BF16, twelve times as long where it has AVX2 alone (docs/decisions.md).
 """
 
 import torch
