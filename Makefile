@@ -46,7 +46,7 @@ ui: $(INSTALLED)
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 
 integration: $(INTEGRATION_INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration
