@@ -139,9 +139,10 @@ def workspace(root: Path, package: Package) -> Path:
 
 def mutants(code: Path) -> Iterator[str]:
     """Yield the names of all mutants of the modules below `code`."""
-    from mutmut.configuration import reset_config
-    from mutmut.mutation.file_mutation import mutate_file_contents
-    from mutmut.utils.format_utils import get_mutant_name
+    # installed by `make mutants` alone
+    from mutmut.configuration import reset_config  # pyright: ignore[reportMissingImports]
+    from mutmut.mutation.file_mutation import mutate_file_contents  # pyright: ignore[reportMissingImports]
+    from mutmut.utils.format_utils import get_mutant_name  # pyright: ignore[reportMissingImports]
 
     reset_config()
     for file in sorted(code.rglob("*.py")):
