@@ -1,5 +1,5 @@
 # make run          the whole recipe on params.yaml, then a summary      make test   the tests
-# make ui           MLflow on http://localhost:5000                      make lint   ruff
+# make ui           MLflow on http://localhost:5000                      make lint   ruff, and types by pyright
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
 # make study        the laboratory of study/: seeds, over-optimisation, frontier, reward models; stopped, it goes on
@@ -46,6 +46,7 @@ ui: $(INSTALLED)
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 
 integration: $(INTEGRATION_INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration

@@ -61,7 +61,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
 
 
 def explain_empty(earlier: Mapping[str, Sequence[Comparison]], place: str, run: StageRun) -> None:
-    """Say that empty files are as they should be: DVC warns of each, three times a run, and has no filter."""
+    """Say that empty files are as they should be: DVC warns of each, three times a run (treeverse/dvc issue 6144)."""
     empty = [name for name, found in earlier.items() if not found]
     if empty:
         run.say(
@@ -132,6 +132,7 @@ def sample(
 
 def label(prompt: Dialogue, responses: list[str], params: Labelers, seed: int, held_out: bool) -> Comparison:
     """Return the comparison of the responses: one labeler's ranking, or those of several."""
+    assert "task" in prompt  # `collect` asks for no other
     draw = random.Random(seeds.derive(seed, prompt["id"], "labelers"))
     group = crew(params)[1 if held_out else 0]
     several = draw.random() < params.overlap_share
@@ -144,7 +145,8 @@ def label(prompt: Dialogue, responses: list[str], params: Labelers, seed: int, h
         labels.append(Label(labeler=labeler.name, ranks=ranks, scores=scores, scale=scale))
     golds = [gold.score(prompt["task"], response).score for response in responses]
     about = {key: value for key, value in prompt.items() if key != "response"}
-    return {**about, "kind": "comparison", "responses": responses, "labels": labels, "gold": golds}
+    made: Any = {**about, "kind": "comparison", "responses": responses, "labels": labels, "gold": golds}
+    return made
 
 
 def crew(params: Labelers) -> tuple[list[labelers.Labeler], list[labelers.Labeler]]:

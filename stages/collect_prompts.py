@@ -15,18 +15,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlhf.collection import data_card
+from rlhf.collection.cleaning import clean_document, clean_record
+from rlhf.collection.columns import recognise
+from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.duplicates import prompt_text
+from rlhf.collection.prompt_sets import Drops, Entry, arrange, assign, check_disjoint, check_not_empty, drop_duplicates
+from rlhf.collection.rankings import within
+from rlhf.collection.sources import Row, copy_probes, fingerprint, rows
+from rlhf.collection.splitting import held_out_first
 from rlhf.params.base import load
 from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, Source, inputs
-from rlhf.records import data_card, records
-from rlhf.records.cleaning import clean_document, clean_record
-from rlhf.records.columns import recognise
-from rlhf.records.documents import SeenDocuments, pieces, split_off_validation
-from rlhf.records.dropped import Dropped
-from rlhf.records.duplicates import prompt_text
-from rlhf.records.prompt_sets import Drops, Entry, arrange, assign, check_disjoint, check_not_empty, drop_duplicates
-from rlhf.records.rankings import within
-from rlhf.records.sources import Row, copy_probes, fingerprint, rows
-from rlhf.records.splitting import held_out_first
+from rlhf.records import records
 from rlhf.records.types import DialogueRecord, Document
 from rlhf.runs import launch, tracking
 from rlhf.runtime import files, outputs

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rlhf.models import loading
 from rlhf.params.base import load
@@ -35,7 +36,7 @@ def best_responses(comparisons: Sequence[Comparison]) -> list[Demonstration]:
         labels = comparison["labels"]
         totals = [sum(label["ranks"][index] for label in labels) for index in range(len(comparison["responses"]))]
         best = comparison["responses"][totals.index(min(totals))]
-        about = {key: comparison[key] for key in ("id", "messages", "category", "language", "user", "source")}
+        about: Any = {key: comparison[key] for key in ("id", "messages", "category", "language", "user", "source")}
         demonstrations.append(Demonstration(kind="demonstration", **about, response=best))
     return demonstrations
 

@@ -1,8 +1,9 @@
 """documents → base language model and tokenizer: trained from scratch (Radford et al. 2018), or adopted as it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,29 +27,29 @@ STAGE = "pretrain"
 
 def main(root: Path = Path(".")) -> None:
     params = load(root, PretrainInputs)
+    section = params.pretrain
     source = root / "data/collect_prompts"
     train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
     inputs = {"training": [train_file], "validation": [validation_file]}
-    from_scratch = isinstance(params.pretrain, Scratch)
-    begins_from = "none: it starts from scratch" if from_scratch else params.pretrain.path
+    begins_from = "none: it starts from scratch" if isinstance(section, Scratch) else section.path
     with open_stage(root, STAGE, params, inputs, begins_from) as context:
         texts = [document["text"] for document in records.read(train_file, Document)]
         model, base_tokenizer = start(params, root, texts)
         metrics = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
         held_out = [document["text"] for document in records.read(validation_file, Document)]
-        validation = validation_rows(base_tokenizer, held_out, params.pretrain)
+        validation = validation_rows(base_tokenizer, held_out, section)
         curve = []
-        if from_scratch:
+        if isinstance(section, Scratch):
             rows = language_modelling.sequences(
-                language_modelling.token_stream(base_tokenizer, texts), params.pretrain.sequence_tokens
+                language_modelling.token_stream(base_tokenizer, texts), section.sequence_tokens
             )
-            num_steps = count_steps(params.pretrain)
-            for point in train(model, rows, params.pretrain, params.runtime, params.seed, context.states):
+            num_steps = count_steps(section)
+            for point in train(model, rows, section, params.runtime, params.seed, context.states):
                 curve.append(point)
                 context.run.log_metrics(point, step=point["step"])
                 context.run.progress(point["step"], num_steps, {"loss": point["loss"]})
-            text_steps = num_steps - params.pretrain.copying_steps
-            metrics |= {"tokens": text_steps * params.pretrain.batch_size * params.pretrain.sequence_tokens}
+            text_steps = num_steps - section.copying_steps
+            metrics |= {"tokens": text_steps * section.batch_size * section.sequence_tokens}
         if validation is not None:
             model.eval()
             loss = language_modelling.mean_loss(model, validation, 32, params.runtime)
@@ -64,12 +65,12 @@ def main(root: Path = Path(".")) -> None:
         context.run.log_model(context.out)
 
 
-def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrainedModel, object]:
+def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrainedModel, Any]:
     """Return an untrained model of the named shape with a tokenizer made from `texts`, or the adopted pair."""
     if not isinstance(params.pretrain, Scratch):
         return adopt(params.pretrain, root, params.runtime)
     shape = shapes.SHAPES[params.pretrain.shape]
-    made = tokenizer.train(texts, params.pretrain.vocab_size, shape.context)
+    made: Any = tokenizer.train(texts, params.pretrain.vocab_size, shape.context)
     config = shapes.config(params.pretrain.shape, len(made), made.pad_token_id, made.eos_token_id)
     loading.set_dropout(config, 0.0)
     torch.manual_seed(seeds.derive(params.seed, STAGE, "weights"))
@@ -79,7 +80,7 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrai
     return placement.placed(model, params.runtime), made
 
 
-def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, object]:
+def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, Any]:
     """Return the model and tokenizer of a local folder or hub id, with a PAD token of its own and a chat template.
 
     Raises ValueError for weights that are not safetensors (pickles run code) and for a tokenizer without EOS.
@@ -97,7 +98,8 @@ def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple[PreTraine
         )
     if adopted.eos_token_id is None:
         raise ValueError(f"{path}: the tokenizer has no EOS token; set eos_token in its tokenizer_config.json")
-    rows = model.get_input_embeddings().num_embeddings
+    embeddings: Any = model.get_input_embeddings()
+    rows = embeddings.num_embeddings
     if adopted.pad_token_id is None or adopted.pad_token_id == adopted.eos_token_id:
         adopted.add_special_tokens({"pad_token": chat.PAD})
     if adopted.chat_template is None:
@@ -153,7 +155,7 @@ def training_batches(rows: Tensor, params: Scratch, vocab_size: int, seed: int) 
     yield from language_modelling.row_batches(rows, params.batch_size, seeds.derive(seed, STAGE, "order"))
 
 
-def validation_rows(base_tokenizer, texts: list[str], params: HeldOut) -> Tensor | None:
+def validation_rows(base_tokenizer: Any, texts: list[str], params: HeldOut) -> Tensor | None:
     """Return held-out documents as rows [N, T] up to `validation_tokens`, or None where they do not fill one row."""
     if not texts:
         return None
@@ -164,7 +166,9 @@ def validation_rows(base_tokenizer, texts: list[str], params: HeldOut) -> Tensor
 
 
 @torch.no_grad()
-def copying(model: PreTrainedModel, base_tokenizer, probes: list[dict], runtime: Runtime) -> dict:
+def copying(
+    model: PreTrainedModel, base_tokenizer: Any, probes: Sequence[CopyProbe], runtime: Runtime
+) -> dict[str, dict[str, float]]:
     """Return how often the likeliest next token begins the word that the text before demands, by type of probe.
 
     A base model that cannot copy a name from its prompt cannot be taught to by PPO; look here before anything else.

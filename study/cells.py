@@ -1,7 +1,7 @@
 """Reading what cells have measured, and comparing two of them on the prompts, comparisons or texts that both have."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ def differences(first: dict[str, float], second: dict[str, float]) -> np.ndarray
     return np.array([first[key] - second[key] for key in both])
 
 
-def pooled(samples: Sequence[np.ndarray], statistic=np.mean) -> Interval:
+def pooled(samples: Sequence[np.ndarray], statistic: Callable[..., Any] = np.mean) -> Interval:
     """Return the mean over seeds of a statistic of each seed's samples, resampled within seeds alone.
 
     samples: one array a seed, [N] or [N, M], whose rows are resampled. Three seeds are too few to bootstrap over.

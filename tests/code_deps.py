@@ -37,8 +37,8 @@ def closure(start: str, root: Path = ROOT) -> set[str]:
             continue
         found.add(file)
         tree = ast.parse((root / file).read_text(encoding="utf-8"), file)
-        for module in _imported_modules(tree):
-            waiting += _files_of(module, root)
+        for module in imported_modules(tree):
+            waiting += files_of(module, root)
     return found
 
 
@@ -152,7 +152,8 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _imported_modules(tree: ast.AST) -> Iterator[str]:
+def imported_modules(tree: ast.AST) -> Iterator[str]:
+    """Yield the dotted names that a module imports, names imported from a package among them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -162,7 +163,7 @@ def _imported_modules(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _files_of(module: str, root: Path) -> list[str]:
+def files_of(module: str, root: Path) -> list[str]:
     """Return the file of a module of this package and the __init__ files that Python runs before it."""
     parts = module.split(".")
     if parts[0] not in PACKAGES:

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from rlhf.collection import data_card
+from rlhf.collection.duplicates import prompt_text
 from rlhf.params.base import ParamsError
 from rlhf.params.collect_prompts import SPLITS
-from rlhf.records import data_card, records
-from rlhf.records.duplicates import prompt_text
+from rlhf.records import records
 from rlhf.records.types import Comparison
 from stages import collect_prompts
 from tests.collect_prompts_section import ALL, section, source, typed

@@ -12,6 +12,7 @@ import torch
 from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
 
+from rlhf.collection import data_card
 from rlhf.evaluation import policy_measures
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.models import loading
@@ -19,7 +20,7 @@ from rlhf.params.base import ParamsError, load, parse
 from rlhf.params.collect_prompts import WorldSource
 from rlhf.params.evaluate import Evaluate
 from rlhf.params.rounds import Round
-from rlhf.records import data_card, records
+from rlhf.records import records
 from rlhf.records.types import Prompt, Sample
 from rlhf.runtime import outputs
 from rlhf.sampling import rollouts

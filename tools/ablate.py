@@ -65,7 +65,8 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 def read(root: Path, file: Path) -> Ablation:
     """Return an ablation. Raises ParamsError naming the file and all mistakes of what it would make of params.yaml."""
-    preset, overlay = presets.read_overlay(file, needs_preset=False)
+    overlay = read_yaml(file)
+    preset = overlay.pop(presets.PRESET, None)
     current = read_yaml(root / "params.yaml")
     base = current if preset is None else read_yaml(presets.path_of(root, preset, f"{file}: preset"))
     if not overlay and preset is None:

@@ -100,22 +100,22 @@ def _rounds_go_forward(params: Any) -> Iterator[str]:
     policies, comparisons = ["sft"], ["collect_prompts"]
     if not params.rounds:
         yield "rounds: expected at least one round, got none; presets/laptop.yaml shows one"
-    for name, round in params.rounds.items():
+    for name, one in params.rounds.items():
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
             yield f"rounds.{name}: a round's name is a folder: small letters, digits, - and _ (got {name!r})"
-        if round.policy not in policies:
-            yield f"rounds.{name}.policy: expected one of {', '.join(policies)} (got {round.policy!r})"
-        if round.earlier not in comparisons:
-            yield f"rounds.{name}.earlier: expected one of {', '.join(comparisons)} (got {round.earlier!r})"
+        if one.policy not in policies:
+            yield f"rounds.{name}.policy: expected one of {', '.join(policies)} (got {one.policy!r})"
+        if one.earlier not in comparisons:
+            yield f"rounds.{name}.earlier: expected one of {', '.join(comparisons)} (got {one.earlier!r})"
         policies.append(f"ppo/{name}")
         comparisons.append(f"collect_comparisons/{name}")
 
 
 def _named_rounds_exist(params: Any) -> Iterator[str]:
     for name in ("feedme", "judge"):
-        round = getattr(params, name).round
-        if round not in params.rounds:
-            yield f"{name}.round: expected one of rounds: {', '.join(params.rounds)} (got {round!r})"
+        chosen = getattr(params, name).round
+        if chosen not in params.rounds:
+            yield f"{name}.round: expected one of rounds: {', '.join(params.rounds)} (got {chosen!r})"
 
 
 def _tracking_uri_is_a_store(params: Any) -> Iterator[str]:

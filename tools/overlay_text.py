@@ -161,8 +161,8 @@ def _over(below: Entry, above: Entry, place: str) -> Entry:
     """Return one key's entry of a file under that of an overlay."""
     value, flow = above.value, above.flow
     if isinstance(below.value, dict) and isinstance(above.value, dict):
-        written = [{key: inner.value for key, inner in entry.value.items()} for entry in (below, above)]
-        if not overlays.replaces(place, *written):
+        beneath, written = ({key: inner.value for key, inner in keys.items()} for keys in (below.value, above.value))
+        if not overlays.replaces(place, beneath, written):
             value, flow = _merged(below.value, above.value, f"{place}."), below.flow
     comments = tuple(line for line in above.lead if line)
     empty = tuple(line for line in below.lead if not line)
@@ -175,6 +175,7 @@ def _lines(found: Mapping[str, Entry], indent: str) -> Iterator[str]:
         yield from (f"{indent}{line}".rstrip() for line in entry.lead)
         text = _on_one_line(entry)
         if text is None:
+            assert not isinstance(entry.value, str)
             yield _commented(f"{indent}{key}:", entry)
             yield from _lines(entry.value, indent + INDENT)
             continue

@@ -93,11 +93,11 @@ def own(root: Path, file: Path) -> str:
     return _laid_over(path.read_text(encoding="utf-8"), file, title)
 
 
-def read_overlay(file: Path, needs_preset: bool = True) -> tuple[str | None, dict[str, Any]]:
-    """Return the preset that an overlay names, and what it changes. Raises ParamsError."""
+def read_overlay(file: Path) -> tuple[str, dict[str, Any]]:
+    """Return the preset that an overlay names, and what it changes. Raises ParamsError, also where it names none."""
     changes = read_yaml(file)
     preset = changes.pop(PRESET, None)
-    if preset is None and needs_preset:
+    if preset is None:
         raise ParamsError(f"{file}: names nothing to be laid over; add a line such as {PRESET}: {BASE}")
     return preset, changes
 

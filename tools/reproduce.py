@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rlhf.params.base import ParamsError
 from rlhf.runs import lineage, machine
@@ -85,7 +86,7 @@ def compared(runs: dict[str, dict[str, str]]) -> dict:
     return {"runs": list(runs), "byte_identical": not differing, "differing": differing, "artifacts": artifacts}
 
 
-def _run(*command: str, **options) -> None:
+def _run(*command: str, **options: Any) -> None:
     answer = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if answer.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{answer.stdout[-3000:]}{answer.stderr[-3000:]}")

@@ -9,14 +9,22 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from rlhf.evaluation.headline import claim
 from rlhf.params.base import Params, load
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import changes, lineage
 
 Metrics = Mapping[str, Any]
+
+
+class Rate(NamedTuple):
+    """The interval of a win rate."""
+
+    low: float
+    high: float
 
 
 class SummaryInputs(Params):
@@ -37,15 +45,11 @@ def main(root: Path = Path(".")) -> int:
 
 
 def headline(evaluate: Metrics) -> str:
-    """Return the verdict in one sentence; an interval that holds one half proves nothing."""
-    rate = evaluate["win_rate"]["ppo_vs_sft"]
-    if rate["low"] > 0.5:
-        verdict = "Yes, RLHF helped"
-    elif rate["high"] < 0.5:
-        verdict = "No, RLHF made answers worse"
-    else:
-        verdict = "Not shown: the interval holds 50%"
-    return f"Did RLHF help? {verdict}. PPO beats SFT on {_rate(rate)} of {evaluate['prompts']} held-out prompts."
+    """Return the verdict in one sentence, sampled and greedy."""
+    sampled, greedy = (evaluate["win_rate"][name] for name in ("ppo_vs_sft", "ppo_vs_sft_greedy"))
+    found = claim(Rate(sampled["low"], sampled["high"]), Rate(greedy["low"], greedy["high"]))
+    rates = f"{_rate(sampled)} sampled, {_rate(greedy)} greedy"
+    return f"Did RLHF help? {found}. PPO beats SFT on {rates}, of {evaluate['prompts']} held-out prompts."
 
 
 def win_rates(evaluate: Metrics) -> Iterator[str]:
@@ -116,10 +120,10 @@ def _link(root: Path) -> str:
     return f"{mlflow_store.link(uri, experiment_id, run_id)}   ({unknown}make ui serves it)"
 
 
-def _read(root: Path, stage: str, round: str | None = None) -> Metrics:
-    path = root / "metrics" / (f"{stage}.json" if round is None else f"{stage}/{round}.json")
+def _read(root: Path, stage: str, round_name: str | None = None) -> Metrics:
+    path = root / "metrics" / (f"{stage}.json" if round_name is None else f"{stage}/{round_name}.json")
     content = json.loads(path.read_text(encoding="utf-8"))[stage]
-    return content if round is None else content[round]
+    return content if round_name is None else content[round_name]
 
 
 def _rate(rate: Metrics) -> str:

@@ -27,7 +27,7 @@ class _Gelu(Function):
         return (exact * gate).to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]  # one output, one gradient
         x, gate = ctx.saved_tensors
         exact = x.float()
         change = exact.square().mul_(3 * CUBIC).add_(SLOPE).mul_(exact)  # x d(2u)/dx

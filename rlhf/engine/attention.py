@@ -89,7 +89,7 @@ class _Attention(Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]  # one output, one gradient
         projected, *weights = ctx.saved_tensors
         plan, width = ctx.plan, _width(projected, ctx.plan.heads)
         num_asking = len(plan.asked)
@@ -101,7 +101,8 @@ class _Attention(Function):
         kinds = (*_by_kind(chosen, plan), *_by_kind(to_chosen[:-1], plan), _batches(wanted, plan.asking, plan))
         for weight, queries, keys, values, to_queries, to_keys, to_values, asked in zip(weights, *kinds, strict=True):
             to_weights = torch.bmm(asked, values.mT).float()  # [K G, size t, T]
-            to_scores = torch._softmax_backward_data(to_weights, weight, -1, weight.dtype).to(values.dtype)
+            to_scores = torch._softmax_backward_data(to_weights, weight, -1, weight.dtype)  # pyright: ignore[reportPrivateImportUsage]  # no public name
+            to_scores = to_scores.to(values.dtype)
             torch.bmm(to_scores, keys, out=to_queries)
             torch.bmm(to_scores.mT, queries, out=to_keys)
             torch.bmm(weight.to(values.dtype).mT, asked, out=to_values)
@@ -167,20 +168,22 @@ def rotated(projected: Tensor, heads: tuple[int, int], rotation: tuple[Tensor, T
 
 class _Rotated(Function):
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, heads, rotation) -> Tensor:
+    def forward(ctx: Any, projected: Tensor, heads: tuple[int, int], rotation: tuple[Tensor, Tensor]) -> Tensor:
         ctx.heads, ctx.rotation = heads, rotation
         ctx.mark_dirty(projected)
         return _turn(projected, heads, *rotation)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]  # one output, one gradient
         cosines, sines = ctx.rotation
         return _turn(gradient.clone(), ctx.heads, cosines, -sines), None, None
 
 
 def parts(projected: Tensor, heads: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
     """Return queries [N, H, width], keys and values [N, G, width], all of them views."""
-    return projected.view(len(projected), -1, _width(projected, heads)).split((heads[0], heads[1], heads[1]), dim=1)
+    states = projected.view(len(projected), -1, _width(projected, heads))
+    queries, keys, values = states.split((heads[0], heads[1], heads[1]), dim=1)
+    return queries, keys, values
 
 
 def _width(projected: Tensor, heads: tuple[int, int]) -> int:

@@ -7,7 +7,7 @@ and rotation are single passes; a decoding step makes no masks anew and writes k
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,8 @@ def hidden_states(
 ) -> Tensor:
     """Return the last hidden states of the wanted tokens, row after row: [M, D] in float32; as in `spans.stream`."""
     network = _network(model, _each_time)
-    dtype = products.dtype(model.get_input_embeddings().weight)
+    embeddings: Any = model.get_input_embeddings()
+    dtype = products.dtype(embeddings.weight)
     tokens = spans.stream(ids, positions, segments, wanted, forked, partial(products.num_rows, of=dtype))
     with products.as_written():
         hidden = _read(network, tokens, attention.attend)
@@ -91,7 +92,7 @@ class Decoder:
 
     def __init__(self, model: PreTrainedModel, most_new_tokens: int):
         self.network = _network(model, _once)
-        head = model.get_output_embeddings()
+        head: Any = model.get_output_embeddings()
         self.head = _once(head.weight.t(), head.bias)
         self.most_new_tokens = most_new_tokens
         self.caches: list[tuple[Tensor, Tensor]] = []  # of each layer: keys, values [B, G, capacity, width], float32
@@ -184,8 +185,8 @@ def _once(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     return partial(products.affine, weight=weight.to(dtype), bias=None if bias is None else bias.to(dtype), of=dtype)
 
 
-def _gpt2(base: nn.Module, affine: Affine) -> Network:
-    def layer(block) -> Layer:
+def _gpt2(base: Any, affine: Affine) -> Network:
+    def layer(block: Any) -> Layer:
         modules = block.mlp.c_fc, block.mlp.c_proj, block.attn.c_attn, block.attn.c_proj
         inner, outer, project, out = (affine(module.weight, module.bias) for module in modules)
         return Layer(block.ln_1, block.ln_2, project, out, lambda x: outer(activations.gelu(inner(x))))
@@ -193,24 +194,25 @@ def _gpt2(base: nn.Module, affine: Affine) -> Network:
     heads = base.config.n_head
     return Network(
         embed=lambda ids, positions: base.wte(ids) + base.wpe(positions),
-        rotation=lambda hidden, positions: None,
+        rotation=lambda _hidden, _positions: None,
         layers=[layer(block) for block in base.h],
         last_norm=base.ln_f,
         heads=(heads, heads),
     )
 
 
-def _llama(base: nn.Module, affine: Affine) -> Network:
-    def norm(module: nn.Module) -> Callable[[Tensor], Tensor]:
+def _llama(base: Any, affine: Affine) -> Network:
+    def norm(module: Any) -> Callable[[Tensor], Tensor]:
         return lambda x: norms.rms_norm(x, module.weight, module.variance_epsilon)
 
     def linear(*modules: nn.Linear) -> Callable[[Tensor], Tensor]:
         """Several layers that read the same states, side by side."""
-        biases = [module.bias for module in modules if module.bias is not None]
-        weight = torch.cat([module.weight for module in modules]) if len(modules) > 1 else modules[0].weight
+        biases: list[Tensor] = [module.bias for module in modules if module.bias is not None]
+        weights: list[Tensor] = [module.weight for module in modules]
+        weight = torch.cat(weights) if len(weights) > 1 else weights[0]
         return affine(weight.t(), torch.cat(biases) if biases else None)
 
-    def layer(block) -> Layer:
+    def layer(block: Any) -> Layer:
         attention, mlp = block.self_attn, block.mlp
         project = linear(attention.q_proj, attention.k_proj, attention.v_proj)
         gate, up, down = linear(mlp.gate_proj), linear(mlp.up_proj), linear(mlp.down_proj)
@@ -224,7 +226,7 @@ def _llama(base: nn.Module, affine: Affine) -> Network:
         return cosines[0, :, :half], sines[0, :, :half]
 
     return Network(
-        embed=lambda ids, positions: base.embed_tokens(ids),
+        embed=lambda ids, _positions: base.embed_tokens(ids),
         rotation=rotation,
         layers=[layer(block) for block in base.layers],
         last_norm=norm(base.norm),

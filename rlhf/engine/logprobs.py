@@ -86,7 +86,7 @@ class _TokenLogprobs(Function):
     def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, temperature: float
     ) -> Tensor:
-        parts, chunks = [], _chunks(len(ids), weight.shape[0])
+        parts, chunks, probabilities = [], _chunks(len(ids), weight.shape[0]), None
         logits = _Logits(Head(weight, bias), len(ids), products.dtype(hidden))
         for rows in chunks:
             scaled = logits.scaled(hidden[rows], temperature)
@@ -97,7 +97,7 @@ class _TokenLogprobs(Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]  # one output, one gradient
         hidden, weight, bias, ids, kept = ctx.saved_tensors
         logits = _Logits(Head(weight, bias), len(ids), ctx.dtype)
         to_hidden, to_weight = [], torch.zeros_like(weight)

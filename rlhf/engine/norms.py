@@ -4,6 +4,8 @@ There every operator on a small model's activations costs a pass over memory and
 the library's five operators takes three times the passes of the formula's.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
@@ -31,7 +33,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 class _Normalised(Function):
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         mean_square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1])
         inverse = mean_square.add_(eps).rsqrt_()  # [..., 1]
         direction = x * inverse
@@ -39,7 +41,7 @@ class _Normalised(Function):
         return direction * weight
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]  # one output, one gradient
         direction, inverse, weight = ctx.saved_tensors
         both = gradient * direction
         along = (both @ weight).div_(weight.shape[0]).unsqueeze(-1)  # [..., 1] the part that leaves x's length alone
@@ -52,4 +54,5 @@ def replace(model: PreTrainedModel) -> None:
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child).__name__ in REPLACED:
-                setattr(parent, name, RMSNorm(child.weight, child.variance_epsilon))
+                theirs: Any = child  # nn.Module declares no attributes
+                setattr(parent, name, RMSNorm(theirs.weight, theirs.variance_epsilon))

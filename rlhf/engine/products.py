@@ -14,7 +14,7 @@ def dtype(states: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
 
 
-def as_written() -> AbstractContextManager:
+def as_written() -> AbstractContextManager[Any]:
     """Return a context on a CPU in which products are computed in the dtypes of their factors."""
     return torch.autocast("cpu", enabled=False)
 
@@ -50,7 +50,7 @@ class _Lowered(Function):
         return low @ weight.to(of) if bias is None else torch.addmm(bias.to(of), low, weight.to(of))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]  # one output, one gradient
         low, weight = ctx.saved_tensors
         to_x = (gradient @ weight.to(low.dtype).t()).to(ctx.dtype)
         to_bias = gradient.sum(0, dtype=weight.dtype) if ctx.has_bias else None

@@ -126,7 +126,9 @@ def _groups(sequences: _Sequences, first: numpy.ndarray, asking: numpy.ndarray, 
     return groups
 
 
-def _group(sequences: _Sequences, first, asking, results, chosen: numpy.ndarray) -> Group:
+def _group(
+    sequences: _Sequences, first: numpy.ndarray, asking: numpy.ndarray, results: numpy.ndarray, chosen: numpy.ndarray
+) -> Group:
     beginning, shared, start, length = (each[chosen, None] for each in sequences)
     first, asking, results = (each[chosen, None] for each in (first, asking, results))  # [G, 1]
     total = shared + length

@@ -111,7 +111,7 @@ def _length(findings: Findings, history: History) -> Iterator[Note]:
 
 def _feedme(findings: Findings, history: History) -> Iterator[Note]:
     rate = words.certain(findings, "ppo_vs_feedme").interval
-    if rate.low <= 0.5:
+    if rate.low <= 0.5 and rate.low < rate.high:
         yield Note(
             f"PPO against FeedME, sampled: {percent_interval(rate)}.",
             "Fine-tuning on the answers that labelers ranked best does as well here and is cheaper; PPO has still to show "
@@ -184,18 +184,15 @@ def _listed(parts: Sequence[Slice]) -> str:
 
 
 def _sharper(findings: Findings, history: History) -> Iterator[Note]:
-    sampled, greedy = (_verdict(findings, decoding) for decoding in ("sampled", "greedy"))
+    of_ppo = [findings.summaries["ppo", decoding].scores for decoding in ("sampled", "greedy")]
+    if any(findings.decided_by not in scores for scores in of_ppo):
+        return  # gold decides some prompts and the judge others: there is no one scale
+    sampled, greedy = (scores[findings.decided_by] for scores in of_ppo)
     if greedy.low > sampled.high:
         yield Note(
             f"PPO's mean {findings.decided_by} is {interval(greedy)} greedy and {interval(sampled)} sampled at temperature 1.",
             f"Use it at a low temperature: {findings.best_temperature['ppo']:g} was the best on validation prompts.",
         )
-
-
-def _verdict(findings: Findings, decoding: str) -> Interval:
-    """Return PPO's mean score by what decides; where that differs by prompt, by the judge."""
-    scores = findings.summaries["ppo", decoding].scores
-    return scores[findings.decided_by if findings.decided_by in scores else "judge"]
 
 
 def _tax(findings: Findings, history: History) -> Iterator[Note]:

@@ -108,6 +108,7 @@ def slices(
             for comparison in asked:
                 if comparison.name in SLICED:
                     rate = verdicts.compare(comparison, within, settings.tie_threshold, bootstrap)
+                    assert rate is not None  # every prompt has a verdict
                     rates[comparison.name] = rate.interval
             scores = {key: sum(answer.verdict for answer in answers) / len(indices) for key, answers in within.items()}
             found.append(Slice(division, part, len(indices), rates, scores))

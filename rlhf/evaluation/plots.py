@@ -1,4 +1,4 @@
-"""Plots as SVG text whose bytes depend on their data only: for the README, the report and MLflow."""
+"""Plots as SVG text whose bytes depend on their data only: for the report, docs and MLflow."""
 
 import io
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def forest(groups: Sequence[tuple[str, Sequence[Bar]]], title: str, x_label: str
     rows: list[tuple[str, Bar | None]] = []
     for heading, bars in groups:
         rows += [(heading, None), *((bar.label, bar) for bar in bars)]
-    with rc_context({**STYLE, "svg.hashsalt": name}):
+    with rc_context(_style(name)):
         figure = Figure(figsize=(6.5, 0.3 * len(rows) + 1.0), layout="constrained")
         axes = figure.add_subplot()
         axes.axvline(0.5, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
@@ -92,8 +92,14 @@ def forest(groups: Sequence[tuple[str, Sequence[Bar]]], title: str, x_label: str
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines["left"].set_visible(False)
-        figure.get_layout_engine().set(w_pad=0.12)  # inches; it leaves too little for the words on the right
+        engine: Any = figure.get_layout_engine()  # the constrained one, as asked
+        engine.set(w_pad=0.12)  # inches; it leaves too little for the words on the right
         return _svg(figure)
+
+
+def _style(name: str) -> Any:
+    """Return matplotlib's settings, whose names it declares one by one, with a seed of the SVG's ids."""
+    return {**STYLE, "svg.hashsalt": name}
 
 
 def _draw_bar(axes: Any, y: int, rate: Interval, place: dict[str, Any]) -> None:
@@ -107,7 +113,7 @@ def _draw_bar(axes: Any, y: int, rate: Interval, place: dict[str, Any]) -> None:
 
 def lines(series: Sequence[Line], frame: Frame, name: str) -> str:
     """Return a plot of one or more lines, with markers where they are few, each with its band where it has bounds."""
-    with rc_context({**STYLE, "svg.hashsalt": name}):
+    with rc_context(_style(name)):
         figure = Figure(figsize=frame.size, layout="constrained")
         axes = figure.add_subplot()
         colours = iter(COLOURS)

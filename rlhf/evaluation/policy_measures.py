@@ -17,7 +17,7 @@ from rlhf.preferences.rewards import RewardScorer
 from rlhf.records.types import Prompt
 from rlhf.runtime import seeds
 from rlhf.sampling import rollouts
-from rlhf.tokens import chat
+from rlhf.tokens.fitting import fitting
 from rlhf.training import language_modelling
 
 
@@ -38,14 +38,13 @@ class Scorers(NamedTuple):
 
 def fit(prompts: list[Prompt], tokenizers: Sequence[Any], max_tokens: int, file: Path) -> list[Prompt]:
     """Return the prompts of at most `max_tokens` under every tokenizer. Raises ValueError where none is left."""
-    kept = [
-        prompt
-        for prompt in prompts
-        if all(len(chat.prompt_ids(tokenizer, prompt["messages"])) <= max_tokens for tokenizer in tokenizers)
-    ]
+    dialogues, param = [prompt["messages"] for prompt in prompts], "evaluate.max_prompt_tokens"
+    kept = set(range(len(prompts)))
+    for tokenizer in tokenizers:
+        kept &= set(fitting(tokenizer, dialogues, max_tokens, param).kept)
     if not kept:
-        raise ValueError(f"{file}: none of {len(prompts)} prompts fits into evaluate.max_prompt_tokens {max_tokens}")
-    return kept
+        raise ValueError(f"{file}: none of {len(prompts)} prompts fits into {param} {max_tokens} for all tokenizers")
+    return [prompts[index] for index in sorted(kept)]
 
 
 def drawn(prompts: list[Prompt], limit: int) -> list[Prompt]:
@@ -71,8 +70,8 @@ def scored(
     prompts: Sequence[Prompt],
     answers: Sequence[rollouts.Response],
     scorers: Scorers,
-    by_reward_model=True,
-    by_judge=True,
+    by_reward_model: bool = True,
+    by_judge: bool = True,
 ) -> list[Judged]:
     """Return the answers with their scores; where a prompt has no task, the judge decides and is always asked."""
     reward_model = scorers.reward_model if by_reward_model else None
@@ -91,7 +90,9 @@ def temperature_sweep(policy: Policy, prompts: list[Prompt], scorers: Scorers) -
     rows = []
     for (name, temperature), answers in decoded.items():
         question = Comparison("", (name, temperature), (name, "1.0"))
-        rate = verdicts.compare(question, decoded, settings.tie_threshold, scorers.bootstrap).interval
+        won = verdicts.compare(question, decoded, settings.tie_threshold, scorers.bootstrap)
+        assert won is not None  # every prompt has a verdict
+        rate = won.interval
         score = mean_verdict(answers)
         row = {
             "policy": name,

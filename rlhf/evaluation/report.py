@@ -1,4 +1,4 @@
-"""The evaluation in words, tables and plots: report.html, samples.md and the plots of the README."""
+"""The evaluation in words, tables and plots: report.html, samples.md and the plots beside them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -44,7 +44,7 @@ LINKS = Links(
 
 def html(findings: Findings, history: History) -> str:
     """Return report.html."""
-    criteria = tables.criteria(findings)
+    criteria, categories = tables.criteria(findings), tables.by_category(history)
     notes = advice(findings, history)
     curve = [Plots([reward_plot(findings, history), best_of_n_plot(findings)]), tables.best_of_n(findings)]
     sections = [
@@ -57,7 +57,7 @@ def html(findings: Findings, history: History) -> str:
         Section(
             "Reward model",
             words.REWARD_MODEL_TEXT,
-            [tables.reward_models(findings, history), tables.by_category(history)],
+            [tables.reward_models(findings, history), *([categories] if categories.rows else [])],
         ),
         Section("Scores", words.score_text(findings), [tables.scores(findings)]),
         *([Section("Criteria", words.CRITERIA_TEXT, [criteria])] if criteria.rows else []),
@@ -71,7 +71,7 @@ def html(findings: Findings, history: History) -> str:
 
 
 def win_rate_plot(findings: Findings) -> str:
-    """Return the forest plot of the main comparisons, for the report and the README."""
+    """Return the forest plot of the main comparisons, for the report and docs."""
     drawn = []
     for heading, names in GROUPS:
         asked = [rate for name in names for rate in findings.win_rates if _is_named(rate.comparison.name, name)]
@@ -106,7 +106,8 @@ def best_of_n_plot(findings: Findings) -> str:
     """Return the verdict's mean over best-of-n, picked by the reward model and by the verdict itself."""
     curve = findings.best_of_n
     n = [row["n"] for row in curve]
-    gold = Line("picked by the reward model", n, *([row[name] for row in curve] for name in ("score", "low", "high")))
+    score, low, high = ([row[name] for row in curve] for name in ("score", "low", "high"))
+    gold = Line("picked by the reward model", n, score, low, high)
     oracle = Line("picked by the verdict (oracle)", n, [row["oracle"] for row in curve])
     frame = Frame("Best of n answers of SFT", "n", f"mean {findings.decided_by}", log_x=True)
     return plots.lines([gold, oracle], frame, "best_of_n")
@@ -152,9 +153,10 @@ def _score_band(history: History) -> tuple[list[float], list[float]]:
     """Return the bounds of the mean score an iteration: two standard errors over its episodes."""
     curve, episodes = history.curves["ppo"], history.metrics["ppo"]["episodes"] / len(history.curves["ppo"])
     errors = [2 * point["score_std"] / episodes**0.5 for point in curve]
-    return tuple(
+    low, high = (
         [point["score"] + sign * error for point, error in zip(curve, errors, strict=True)] for sign in (-1, 1)
     )
+    return low, high
 
 
 def samples_markdown(findings: Findings, chosen: Sequence[int]) -> str:

@@ -63,7 +63,7 @@ def trained(history: History) -> Table:
         [
             "comparisons",
             f"{number(compared['answers'], 0)} answers, {number(compared['mean_answers_a_prompt'], 1)} a prompt, "
-            f"ranked by {compared['labelers']} labelers",
+            f"ranked by {compared['labelers']} labeler{'' if compared['labelers'] == 1 else 's'}",
             agreement,
         ],
         [

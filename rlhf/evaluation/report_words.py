@@ -1,7 +1,7 @@
 """The evaluation in words: headline, explanations, and how policies, decodings and numbers are called."""
 
 from rlhf.evaluation.findings import Findings
-from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.headline import claim
 from rlhf.evaluation.typography import number, percent, percent_bounds, percent_interval
 from rlhf.evaluation.verdicts import Comparison, Key, WinRate
 
@@ -56,25 +56,14 @@ SWEEP_TEXT = "On validation prompts: win rate of each temperature against the sa
 
 def headline(findings: Findings) -> str:
     """Return the result in one sentence; an interval across one half is no result."""
-    rate = certain(findings, "ppo_vs_sft").interval
+    rate, greedy = (certain(findings, name).interval for name in ("ppo_vs_sft", "ppo_vs_sft_greedy"))
+    if rate.low == rate.high == greedy.low == greedy.high == 0.5:
+        return f"Nothing to compare: PPO and SFT tie on all {number(len(findings.prompts), 0)} held-out prompts"
     interval = f"{findings.settings.coverage:.0%} interval {percent_bounds(rate)}"
     against = (
         f"PPO beats SFT on {percent(rate.mean)} of {number(len(findings.prompts), 0)} held-out prompts ({interval})"
     )
-    return f"{claim(rate, certain(findings, 'ppo_vs_sft_greedy').interval)}: {against}"
-
-
-def claim(sampled: Interval, greedy: Interval) -> str:
-    """Return what PPO did to the answers, sampled and greedy: where the two differ, both are said."""
-    if sampled.low == sampled.high == greedy.low == greedy.high == 0.5:
-        return "Nothing can be compared, all answers score alike"
-    done = {1: "helped", 0: "made no difference that was shown", -1: "made answers worse"}
-    ways = [1 if rate.low > 0.5 else -1 if rate.high < 0.5 else 0 for rate in (sampled, greedy)]
-    if ways == [0, 0]:
-        return "No difference was shown"
-    if ways[0] == ways[1]:
-        return f"RLHF {done[ways[0]]}"
-    return f"Sampled, RLHF {done[ways[0]]}; greedy, it {done[ways[1]]}"
+    return f"{claim(rate, greedy)}: {against}"
 
 
 def lead(findings: Findings) -> list[str]:

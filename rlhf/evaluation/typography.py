@@ -16,7 +16,7 @@ def percent(share: float, digits: int = 0) -> str:
 
 
 def interval(found: Interval | None, digits: int = 2, sign: bool = False) -> str:
-    """Return −0.28 (−0.35 to −0.21); the mean alone where it is exact, MISSING where there is none."""
+    """Return −0.28 (−0.35 to −0.21); the mean alone where no resample differs, MISSING where there is none."""
     if found is None:
         return MISSING
     mean, low, high = (number(value, digits, sign) for value in found)
@@ -24,8 +24,11 @@ def interval(found: Interval | None, digits: int = 2, sign: bool = False) -> str
 
 
 def percent_interval(found: Interval | None, digits: int = 0) -> str:
-    """Return 74% (72 to 77%)."""
-    return MISSING if found is None else f"{percent(found.mean, digits)} ({percent_bounds(found, digits)})"
+    """Return 74% (72 to 77%), by the same rules."""
+    if found is None:
+        return MISSING
+    mean = percent(found.mean, digits)
+    return mean if found.low == found.high else f"{mean} ({percent_bounds(found, digits)})"
 
 
 def percent_bounds(found: Interval, digits: int = 0) -> str:

@@ -107,9 +107,12 @@ def outcomes(first: Sequence[Judged], second: Sequence[Judged], measure: str, ti
     """Return 1, 0 or 0.5 (a tie) a prompt [B]; the tie threshold is that of the scale that decides the prompt."""
     by_gold = [measure == "strict" or (measure == "verdict" and answer.gold is not None) for answer in first]
     thresholds = np.where(by_gold, ties.gold, ties.judge)  # [B]
-    return statistics.outcomes(
-        [value(answer, measure) for answer in first], [value(answer, measure) for answer in second], thresholds
-    )
+    return statistics.outcomes(_scores(first, measure), _scores(second, measure), thresholds)
+
+
+def _scores(answers: Sequence[Judged], measure: str) -> Array:
+    """Return the scores [B]; NaN where one is missing, which `statistics.outcomes` refuses."""
+    return np.array([value(answer, measure) for answer in answers], dtype=np.float64)
 
 
 def value(answer: Judged, measure: str) -> float | None:

@@ -3,6 +3,8 @@
 Our own forward pass (`engine.lean`) computes them where it can, else transformers' own.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -42,7 +44,8 @@ def spread(values: Tensor, mask: Tensor) -> Tensor:
 def output_head(model: PreTrainedModel) -> nn.Linear:
     """Return the layer that makes logits of hidden states. Raises ValueError for models that change logits after it."""
     _check_plain_logits(model)
-    return model.get_output_embeddings()
+    head: Any = model.get_output_embeddings()  # declared as any module, or none
+    return head
 
 
 def tied_head(model: PreTrainedModel) -> logprobs.Head:
@@ -53,7 +56,8 @@ def tied_head(model: PreTrainedModel) -> logprobs.Head:
             f"{type(model).__name__} does not tie its output layer to its word embeddings, so a reward model on it "
             "knows no likelihoods; set likelihood_coef to 0, or adopt a base model with tied embeddings (pretrain.path)"
         )
-    return logprobs.Head(model.get_input_embeddings().weight, None)
+    embeddings: Any = model.get_input_embeddings()  # declared as any module
+    return logprobs.Head(embeddings.weight, None)
 
 
 def _check_plain_logits(model: PreTrainedModel) -> None:

@@ -6,6 +6,8 @@ half is what training takes longest to find, so it is given, in the manner of Tr
 trainable.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -21,8 +23,9 @@ def add_previous_token_heads(model: PreTrainedModel, num_heads: int) -> None:
     distance 1, whatever the tokens are. Raises ValueError for a model without rotary positions and attention biases.
     """
     layers = getattr(model.base_model, "layers", None)
-    attention = layers[0].self_attn if layers is not None else None
-    if not isinstance(attention, nn.Module) or getattr(attention.q_proj, "bias", None) is None:
+    first = layers[0].self_attn if layers is not None else None
+    attention: Any = first  # nn.Module declares no attributes
+    if not isinstance(first, nn.Module) or getattr(attention.q_proj, "bias", None) is None:
         raise ValueError("params.yaml: pretrain.previous_token_heads: this shape has no rotary attention biases; set 0")
     width = attention.head_dim
     base = model.config.rope_parameters["rope_theta"]

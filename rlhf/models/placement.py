@@ -2,6 +2,7 @@
 
 import os
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -27,13 +28,14 @@ def prepare(runtime: Runtime, seed: int) -> None:
     parallel.set_workers(runtime.workers)
     torch.set_num_threads(runtime.threads // runtime.workers)
     torch.use_deterministic_algorithms(True, warn_only=runtime.device == "cuda")  # CUDA has no deterministic cumsum
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time; no kernel here reads such memory
+    settings: Any = torch.utils.deterministic  # the module's class is put in its place at run time
+    settings.fill_uninitialized_memory = False  # costs time; no kernel here reads such memory
     torch.manual_seed(seed)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
 
-def precision(runtime: Runtime) -> AbstractContextManager:
+def precision(runtime: Runtime) -> AbstractContextManager[Any]:
     """Return the context of forward passes: autocast to bfloat16, or none for float32."""
     if runtime.dtype == "bfloat16":
         return torch.autocast(runtime.device, dtype=torch.bfloat16)
@@ -44,4 +46,5 @@ def placed(model: PreTrainedModel, runtime: Runtime) -> PreTrainedModel:
     """Return the model on the device; on a CPU, in float32, with the faster RMSNorm."""
     if (runtime.device, runtime.dtype) == ("cpu", "float32"):
         norms.replace(model)
-    return model.to(runtime.device)
+    moved: Any = model  # transformers' wrapper of `to` hides its arguments
+    return moved.to(runtime.device)

@@ -117,20 +117,19 @@ def _pooled_rewards(
     model: PreTrainedModel, rows: _Rows, owners: Tensor, pooled: Tensor, likelihood_coef: float, num_answers: int
 ) -> Tensor:
     """Return raw rewards [N]; owners [B, T]: whose token this is, -1 for no answer's; pooled: scalars that count."""
-    wanted = pooled
-    if likelihood_coef:
-        before = predecessors(rows.segments)  # [B T]
-        known = (owners.flatten() >= 0) & (before >= 0)  # the first token of a row that has no prompt follows nothing
-        wanted = pooled.flatten().index_fill(0, before[known], True).view_as(pooled)
+    head = scalar_head(model)
+    if not likelihood_coef:
+        hidden = hidden_states(model, rows.ids, rows.positions, rows.segments, pooled, rows.kind)  # [M, D]
+        return _means(head(hidden).squeeze(-1).float(), owners[pooled], num_answers)
+    before = predecessors(rows.segments)  # [B T]
+    known = (owners.flatten() >= 0) & (before >= 0)  # the first token of a row that has no prompt follows nothing
+    wanted = pooled.flatten().index_fill(0, before[known], True).view_as(pooled)
     hidden = hidden_states(model, rows.ids, rows.positions, rows.segments, wanted, rows.kind)  # [M, D]
-    of_pooled = hidden[pooled[wanted]] if likelihood_coef else hidden
-    rewards = _means(model.score(of_pooled).squeeze(-1).float(), owners[pooled], num_answers)
-    if likelihood_coef:
-        number = wanted.flatten().cumsum(0) - 1  # which of the M a place's state is
-        states = hidden[number[before[known]]]
-        likelihoods = logprobs.of_hidden(states, tied_head(model), rows.ids.flatten()[known])
-        rewards = rewards + likelihood_coef * _means(likelihoods, owners.flatten()[known], num_answers)
-    return rewards
+    rewards = _means(head(hidden[pooled[wanted]]).squeeze(-1).float(), owners[pooled], num_answers)
+    number = wanted.flatten().cumsum(0) - 1  # which of the M a place's state is
+    states = hidden[number[before[known]]]
+    likelihoods = logprobs.of_hidden(states, tied_head(model), rows.ids.flatten()[known])
+    return rewards + likelihood_coef * _means(likelihoods, owners.flatten()[known], num_answers)
 
 
 def _means(values: Tensor, owners: Tensor, num_owners: int) -> Tensor:
@@ -145,4 +144,4 @@ def token_values(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_m
     Position t holds V(s_t): what the value model says before the t-th completion token is chosen.
     """
     hidden = completion_states(model, ids, mask, completion_mask)
-    return spread(model.score(hidden).squeeze(-1).float(), completion_mask)
+    return spread(scalar_head(model)(hidden).squeeze(-1).float(), completion_mask)

@@ -5,7 +5,7 @@ dense and locally banded attention is GPT-Neo's in transformers. tiny to desktop
 RMSNorm, SwiGLU), which learns to copy from far fewer tokens than learned positions do.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -45,7 +45,12 @@ def config(name: str, vocab_size: int, pad_id: int, eos_id: int) -> "PretrainedC
     from transformers import GPT2Config, GPTNeoConfig, Qwen2Config  # here, so that check reads the names in a moment
 
     shape = SHAPES[name]
-    tokens = {"vocab_size": vocab_size, "pad_token_id": pad_id, "eos_token_id": eos_id, "bos_token_id": eos_id}
+    tokens: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "pad_token_id": pad_id,
+        "eos_token_id": eos_id,
+        "bos_token_id": eos_id,
+    }
     if shape.family == "qwen2":
         return Qwen2Config(
             hidden_size=shape.width,

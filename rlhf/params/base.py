@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeGuard, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether a value is a mapping, such as a section; the keys of params.yaml are text."""
+    return isinstance(value, Mapping)
 
 
 class Params(BaseModel):
@@ -20,7 +25,7 @@ class Params(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _what_is_left_out_is_null(cls, content: Any) -> Any:
-        if not isinstance(content, Mapping):
+        if not is_mapping(content):
             return content
         may_be_null = [name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)]
         return dict.fromkeys(may_be_null) | dict(content)
@@ -54,20 +59,19 @@ class ParamsError(ValueError):
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML 1.2 file (`3e-6` is a number there). Raises ParamsError naming file and line."""
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        reader: Any = YAML(typ="safe", pure=True)  # its methods declare no types
+        content = reader.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; copy one, for example: cp presets/laptop.yaml {path}") from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown line"
-        raise ParamsError(f"{path}: {where}: not valid YAML: {error.problem or error.context}") from None
+        raise ParamsError(f"{path}: {_place_and_problem(error)}") from None
     except (YAMLError, ValueError) as error:  # characters and numbers that YAML does not have
         raise ParamsError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
-    if not isinstance(content, dict):
+    if not is_mapping(content):
         raise ParamsError(f"{path}: expected a mapping of sections, got {type(content).__name__}")
-    return content
+    return dict(content)
 
 
 def parse(schema: type[AnyParams], content: Any, path: str) -> AnyParams:
@@ -90,13 +94,20 @@ def load(root: Path, schema: type[AnyParams]) -> AnyParams:
     return parse(schema, {name: content[name] for name in schema.model_fields}, "")
 
 
+def _place_and_problem(error: Any) -> str:
+    """Return the words for a MarkedYAMLError, which declares no types."""
+    mark = error.problem_mark
+    where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown line"
+    return f"{where}: not valid YAML: {error.problem or error.context}"
+
+
 def _explain(mistake: Any, path: str) -> str:
     pieces = [*path.split("."), *map(str, mistake["loc"])] if path else [*map(str, mistake["loc"])]
     union = UNIONS.get("".join(pieces[:1]), Union("", len(pieces), {}))
     kind = pieces.pop(union.depth) if union.shown.keys() & pieces[union.depth : union.depth + 1] else None
     place, type_ = ".".join(pieces), mistake["type"]
     if type_ == "missing":
-        return f"params.yaml: {place}: missing; {union.shown.get(kind, LAPTOP)} shows a value"
+        return f"params.yaml: {place}: missing; {union.shown.get(kind or '', LAPTOP)} shows a value"
     if type_ == "extra_forbidden":
         where = f" for {union.key} '{kind}'" if kind else ""
         return (

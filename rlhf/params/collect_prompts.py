@@ -240,7 +240,7 @@ def matches(pattern: str, root: Path) -> list[Path]:
 
 def inputs(params: CollectPrompts, root: Path = Path(".")) -> list[Path]:
     """Return the local files that the sources name. Raises FileNotFoundError naming source and path."""
-    files = []
+    files: list[Path] = []
     for number, source in enumerate(params.sources):
         for pattern in source.paths if isinstance(source, FileSource) else []:
             try:

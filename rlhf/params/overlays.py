@@ -10,7 +10,7 @@ it has beneath (pretrain.source: local over scratch) replaces the section whole,
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rlhf.params.base import ParamsError
+from rlhf.params.base import ParamsError, is_mapping
 
 UNIONS = {"pretrain": "source"}  # section: the key that says which other keys it has
 
@@ -27,7 +27,7 @@ def nested(overlay: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """
     made: dict[str, Any] = {}
     for key, value in overlay.items():
-        inner = nested(value, f"{prefix}{key}.") if isinstance(value, Mapping) else value
+        inner = nested(value, f"{prefix}{key}.") if is_mapping(value) else value
         for part in reversed(str(key).split(".")):
             inner = {part: inner}
         made = _joined(made, inner, prefix)
@@ -37,14 +37,14 @@ def nested(overlay: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def replaces(place: str, below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
     """Return whether a mapping of an overlay, at this dotted place, replaces the one beneath instead of merging."""
     key = UNIONS.get(place)
-    return key in above and above[key] != below.get(key)
+    return key is not None and key in above and above[key] != below.get(key)
 
 
 def replaced(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Iterator[str]:
     """Yield the sections that an overlay replaces whole."""
     above = nested(overlay)
     for place in UNIONS.keys() & above.keys() & base.keys():
-        if isinstance(above[place], Mapping) and replaces(place, base[place], above[place]):
+        if is_mapping(above[place]) and replaces(place, base[place], above[place]):
             yield place
 
 
@@ -52,8 +52,10 @@ def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any], prefix: str) ->
     merged = dict(base)
     for key, value in overlay.items():
         place, below = f"{prefix}{key}", base.get(key)
-        merging = isinstance(value, Mapping) and isinstance(below, Mapping) and not replaces(place, below, value)
-        merged[key] = _merged(below, value, f"{place}.") if merging else value
+        if is_mapping(value) and is_mapping(below) and not replaces(place, below, value):
+            merged[key] = _merged(below, value, f"{place}.")
+        else:
+            merged[key] = value
     return merged
 
 
@@ -63,7 +65,7 @@ def _joined(first: Mapping[str, Any], second: Mapping[str, Any], prefix: str) ->
     for key, value in second.items():
         if key not in joined:
             joined[key] = value
-        elif isinstance(joined[key], Mapping) and isinstance(value, Mapping):
+        elif is_mapping(joined[key]) and is_mapping(value):
             joined[key] = _joined(joined[key], value, f"{prefix}{key}.")
         else:
             raise ParamsError(f"params.yaml: {prefix}{key}: named twice, nested and dotted; keep one")

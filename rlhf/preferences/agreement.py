@@ -63,5 +63,10 @@ def with_gold(
         (difference if abs(difference) > threshold else 0, own[one] - own[other])
         for comparison, own in zip(comparisons, scores, strict=True)
         for one, other in combinations(range(len(own)), 2)
-        for difference in [comparison["gold"][one] - comparison["gold"][other]]
+        for difference in [_gold(comparison)[one] - _gold(comparison)[other]]
     )
+
+
+def _gold(comparison: Comparison) -> list[float]:
+    assert "gold" in comparison, f"comparison '{comparison['id']}' has no gold scores"
+    return comparison["gold"]

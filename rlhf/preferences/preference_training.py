@@ -136,7 +136,9 @@ def unit_scores(comparison: Comparison) -> list[float]:
             f"{sorted(scales, key=str)}; set collect_prompts.sources, scale: {{low: ..., high: ...}} of source "
             f"'{comparison['source']}', or reward_model.loss to 'rank'"
         )
-    ((low, high),) = scales
+    (scale,) = scales
+    assert scale is not None
+    low, high = scale
     means = [sum(scores) / len(scored) for scores in zip(*(scores for scores, _ in scored), strict=True)]
     return [(mean - low) / (high - low) for mean in means]
 
@@ -215,16 +217,11 @@ def micro_batch_losses(
             targets += group.targets
             answer_weights += [1 / len(group.rows) / len(batch)] * len(group.targets)
             start += len(group.rows)
-        on = {"device": scores.device}
+        tensor = partial(torch.tensor, device=scores.device)
         if params.loss == "rank":
-            weights = torch.tensor(pair_weights, **on)
-            loss = preference_losses.grouped_pairs(
-                scores, torch.tensor(better, **on), torch.tensor(worse, **on), weights
-            )
+            loss = preference_losses.grouped_pairs(scores, tensor(better), tensor(worse), tensor(pair_weights))
         else:
-            loss = preference_losses.direct_scores(
-                scores, torch.tensor(targets, **on), torch.tensor(answer_weights, **on)
-            )
+            loss = preference_losses.direct_scores(scores, tensor(targets), tensor(answer_weights))
         right = int((scores[better] > scores[worse]).sum()) if better else 0
         return MicroBatchLoss(loss, {"right": right, "pairs": len(better)})
 

@@ -1,7 +1,7 @@
 """Scoring texts by a trained reward model: prompts and answers as rows of its tokens, rows as scores."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from rlhf.models import loading, placement, reward_head
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.runtime import Runtime
+from rlhf.records.types import Message
 from rlhf.runtime import parallel
 from rlhf.tokens import batching, chat
 
@@ -28,9 +29,7 @@ class RewardScorer:
         self.tokenizer = loading.read_tokenizer(path)
         self.runtime = runtime
 
-    def score_texts(
-        self, messages: list[list[chat.Message]], responses: list[str], batch_size: int = 128
-    ) -> list[float]:
+    def score_texts(self, messages: list[list[Message]], responses: list[str], batch_size: int = 128) -> list[float]:
         """Return one score a pair, texts tokenised with the reward model's own tokenizer."""
         rows = [
             sequence(self.tokenizer, turns, text, self.model.config.max_position_embeddings)
@@ -73,7 +72,7 @@ def group_scores(
     return reward_head.forked_rewards(model, forked, meaning.pooling, meaning.likelihood_coef)
 
 
-def sequence(tokenizer, messages: list[chat.Message], response: str, max_tokens: int) -> Sequence:
+def sequence(tokenizer: Any, messages: list[Message], response: str, max_tokens: int) -> Sequence:
     """Return prompt and response as one row of at most `max_tokens`; the oldest tokens go first.
 
     An encoder's tokenizer knows no chat template: it gets the two as a text pair, whose markers always stay.
@@ -93,6 +92,6 @@ def joined(prompt: list[int], answer: list[int], max_tokens: int) -> Sequence:
     return Sequence((prompt + answer)[-max_tokens:], min(len(answer), max_tokens))
 
 
-def same_tokens(tokenizer, other) -> bool:
+def same_tokens(tokenizer: Any, other: Any) -> bool:
     """Say whether two tokenizers give the same ids to the same dialogue, so that ids need no detour over text."""
     return tokenizer.chat_template == other.chat_template and tokenizer.get_vocab() == other.get_vocab()

@@ -1,14 +1,19 @@
 """What a bag of words can tell of labelers' choices: the baseline that a reward model must beat."""
 
+from collections.abc import Sequence
+
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from rlhf.records.records import pairs
+from rlhf.records.types import Comparison
 
 WORD = r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]"  # a Chinese character is a word, as it is to our tokenizers
 
 
-def scores(training: list[dict], held_out: list[dict], max_pairs: int = 20_000) -> list[list[float]]:
+def scores(
+    training: Sequence[Comparison], held_out: Sequence[Comparison], max_pairs: int = 20_000
+) -> list[list[float]]:
     """Return K scores a held-out comparison, of a logistic regression on differences of answers' TF-IDF vectors.
 
     Features are words and word pairs of the answer alone. All 0 where training offers no pair.
@@ -23,7 +28,7 @@ def scores(training: list[dict], held_out: list[dict], max_pairs: int = 20_000) 
     return [model.decision_function(vectors.transform(comparison["responses"])).tolist() for comparison in held_out]
 
 
-def _pairs(comparisons: list[dict], limit: int) -> tuple[list[str], list[str], list[int]]:
+def _pairs(comparisons: Sequence[Comparison], limit: int) -> tuple[list[str], list[str], list[int]]:
     """Return answers, answers, and 1 where the first is better; every second pair is turned, so both occur as often."""
     first, second, target = [], [], []
     for comparison in comparisons:

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from rlhf.records.json_values import is_object
 from rlhf.records.types import Kind, name_of
 from rlhf.runtime.files import write_text
 
@@ -27,7 +28,7 @@ def write(path: Path, records: Iterable[Mapping[str, Any]]) -> int:
 
 def pairs(ranks: list[int]) -> list[tuple[int, int]]:
     """Return (better, worse) index pairs of one ranking, ties dropped (Ouyang et al. 2022, App. C.2)."""
-    ordered = []
+    ordered: list[tuple[int, int]] = []
     for first, second in combinations(range(len(ranks)), 2):
         if ranks[first] != ranks[second]:
             ordered.append((first, second) if ranks[first] < ranks[second] else (second, first))
@@ -49,7 +50,7 @@ def _parse_lines(path: Path, kind: str) -> Iterator[Any]:
                 raise ValueError(f"{path}: line {number}, byte {error.start + 1}: not valid UTF-8") from None
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}: line {number}, column {error.colno}: not valid JSON: {error.msg}") from None
-            if not isinstance(record, dict):
+            if not is_object(record):
                 raise ValueError(f"{path}: line {number}: expected a JSON object, got {type(record).__name__}")
             if record.get("kind") != kind:
                 found = repr(record["kind"]) if "kind" in record else "no field 'kind'"

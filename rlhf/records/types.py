@@ -1,12 +1,15 @@
 """The records that stages hand to one another: what each kind holds. `kind` says which one a record is."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, NotRequired, TypedDict, TypeVar, get_args
+
+Role = Literal["system", "user", "assistant"]
 
 
 class Message(TypedDict):
     """One turn of a dialogue."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Role
     content: str
 
 
@@ -40,8 +43,8 @@ class Label(TypedDict):
 
     labeler: str
     ranks: list[int]  # K: 1 is best, equal ranks are ties
-    scores: list[float] | None  # K: higher is better; None where the labeler only ranked
-    scale: list[float] | None  # lowest and highest possible score; None where there are no scores or it is not known
+    scores: Sequence[float] | None  # K: higher is better; None where the labeler only ranked
+    scale: Sequence[float] | None  # lowest and highest possible score; None where there are no scores, or unknown
 
 
 class Comparison(Dialogue):

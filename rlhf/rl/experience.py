@@ -13,6 +13,7 @@ from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.ppo import Ppo
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import rewards
+from rlhf.records.types import Message
 from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching, chat
@@ -57,7 +58,7 @@ class Experience(NamedTuple):
 
 class Prompt(NamedTuple):
     id: str
-    messages: list[chat.Message]
+    messages: list[Message]
     ids: list[int]
     task: Task | None = None  # of the embedded world, whose gold can score answers
 
@@ -73,10 +74,10 @@ def gather(models: Models, prompts: list[Prompt], params: Ppo, runtime: Runtime,
     ids, mask = torch.cat([left.ids, completions], dim=1), torch.cat([left.mask, completion_mask], dim=1)  # [B, T]
     sampled = Rollouts(ids, mask, completions, completion_mask)
     ended = ((completions == tokenizer.eos_token_id) & completion_mask).any(dim=1)  # [B]
-    measured = _forward(models, sampled, params, runtime)
+    policy_logprobs, reference_logprobs, values, entropies, kls = _forward(models, sampled, params, runtime)
     scores = torch.tensor(_scores(models, prompts, sampled), device=device)  # [B]
     scores = torch.where(ended, scores, torch.full_like(scores, params.missing_eos_score))
-    return Experience(*sampled, *measured, scores, ended)
+    return Experience(*sampled, policy_logprobs, reference_logprobs, values, entropies, kls, scores, ended)
 
 
 def _sample(
@@ -92,7 +93,7 @@ def _sample(
             found = rollouts.complete(models.policy, part, draws[rows], temperature, ends)
         return list(zip(*found, strict=True))
 
-    lengths = prompts.mask.sum(dim=1).tolist()
+    lengths: list[int] = batching.as_list(prompts.mask.sum(dim=1))
     ids, mask = map(torch.stack, zip(*parallel.by_length(sample, lengths, len(lengths)), strict=True))
     width = int(mask.sum(dim=1).max())
     return rollouts.Completions(ids[:, :width], mask[:, :width])
@@ -119,7 +120,7 @@ def windows(mask: Tensor, completion_mask: Tensor, rows: Tensor, size: int, num_
     """
     num_tokens, num_last = mask.shape[1], completion_mask.shape[1]
     order = rows[torch.argsort(mask[rows].sum(dim=1), stable=True)]
-    for some in order.split(parallel.part_size(len(order), size, num_models)):
+    for some in torch.split(order, parallel.part_size(len(order), size, num_models)):
         width = int(completion_mask[some].sum(dim=1).max())
         first = int(mask[some].any(dim=0).int().argmax())
         yield Window(some, slice(first, num_tokens - num_last + width), width)
@@ -158,7 +159,7 @@ def golds(models: Models, prompts: list[Prompt], experience: Experience) -> dict
 
     Only looked at: nothing is learned from it.
     """
-    found = []
+    found: list[float] = []
     for prompt, ids in zip(prompts, _unpadded(experience), strict=True):
         if prompt.task is None:
             return {}
@@ -170,8 +171,9 @@ def golds(models: Models, prompts: list[Prompt], experience: Experience) -> dict
 
 def _unpadded(episodes: Rollouts | Experience) -> list[list[int]]:
     """Return the token ids of each completion, without padding."""
-    lengths = episodes.completion_mask.sum(dim=1).tolist()
-    return [ids[:length] for ids, length in zip(episodes.completions.tolist(), lengths, strict=True)]
+    lengths: list[int] = batching.as_list(episodes.completion_mask.sum(dim=1))
+    rows: list[list[int]] = batching.as_list(episodes.completions)
+    return [ids[:length] for ids, length in zip(rows, lengths, strict=True)]
 
 
 def _scores(models: Models, prompts: list[Prompt], sampled: Rollouts) -> list[float]:

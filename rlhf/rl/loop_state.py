@@ -41,14 +41,14 @@ class LoopState:
         average = [weight.detach().clone() for weight in models.policy.parameters()] if params.ema_decay else []
         self._kept: dict[str, Any] = {"average": average, "kl_coef": params.kl_coef}
         self.iteration = 0  # from 1 on, once one has begun
-        self.curve: list[dict] = []  # a point an iteration
+        self.curve: list[dict[str, Any]] = []  # a point an iteration
 
     @property
     def kl_coef(self) -> float:
         """The coefficient that the current iteration pays."""
         return self._kept["kl_coef"]
 
-    def resume(self, states: checkpoints.States) -> Iterator[dict]:
+    def resume(self, states: checkpoints.States) -> Iterator[dict[str, Any]]:
         """Go on from the state that was kept, if there is one; yield the points up to it."""
         states.restore(self._parts())
         num_minibatches = self._params.inner_epochs * -(-self._params.batch_size // self._params.minibatch_size)
@@ -79,7 +79,7 @@ class LoopState:
         for mean, weight in zip(self._kept["average"], self.models.policy.parameters(), strict=False):
             mean.lerp_(weight.detach(), 1 - self._params.ema_decay)
 
-    def end_iteration(self, point: dict, states: checkpoints.States) -> None:
+    def end_iteration(self, point: dict[str, Any], states: checkpoints.States) -> None:
         """Adapt the KL coefficient to the KL that was measured, and keep the state if it is time."""
         self.curve.append(point)
         controller = self._params.kl_controller

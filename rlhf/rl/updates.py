@@ -15,6 +15,7 @@ from rlhf.rl import clipping, experience
 from rlhf.rl.experience import Experience, Models, Window, windows
 from rlhf.rl.loop_state import LoopState
 from rlhf.runtime import failures
+from rlhf.tokens import batching
 from rlhf.training import language_modelling, optimisation
 from rlhf.training.optimisation import MicroBatchLoss, PlannedUpdate
 
@@ -30,10 +31,11 @@ class Targets(NamedTuple):
 
 def update(state: LoopState, targets: Targets, params: Ppo, runtime: Runtime) -> list[dict[str, float]]:
     """Update policy and value model `inner_epochs` times on every minibatch; return what each update measured."""
-    models, learned = state.models, []
+    models = state.models
+    learned: list[dict[str, float]] = []
     for _ in range(params.inner_epochs):
         order = torch.randperm(len(targets.prompt_ids), generator=state.generator)
-        for rows in order.split(params.minibatch_size):
+        for rows in torch.split(order, params.minibatch_size):
             text = state.next_text()
             planned = [
                 PlannedUpdate(
@@ -49,7 +51,8 @@ def update(state: LoopState, targets: Targets, params: Ppo, runtime: Runtime) ->
                     params.value_optimisation.max_grad_norm,
                 ),
             ]
-            with failures.at_step(state.iteration, [targets.prompt_ids[row] for row in rows.tolist()]):
+            numbers: list[int] = batching.as_list(rows)
+            with failures.at_step(state.iteration, [targets.prompt_ids[number] for number in numbers]):
                 policy, value = optimisation.steps(planned)
             learned.append(policy.measures | {"value_loss": value.loss, "grad_norm": policy.grad_norm})
             state.average_weights()

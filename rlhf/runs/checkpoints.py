@@ -25,14 +25,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import torch
 import transformers
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from rlhf.params.base import Params, load
+from rlhf.params.base import load
 from rlhf.params.checkpoints import CheckpointsInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runtime import distributed
@@ -48,12 +48,18 @@ stopping = False  # SIGTERM came: a state is saved after this step, and the stag
 Parts = Mapping[str, nn.Module | torch.optim.Optimizer | torch.Generator | dict[str, Any]]
 
 
+class KeyParams(Protocol):
+    """The params that a key depends on, such as all that a stage reads."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
+
+
 class States:
     """The states of one stage with one key. Without a folder nothing is kept."""
 
     def __init__(self, folder: Path | None, every_seconds: float):
         self.folder, self.every_seconds = folder, every_seconds
-        self.points: list[dict] = []  # of the loop, up to the state that was found
+        self.points: list[dict[str, Any]] = []  # of the loop, up to the state that was found
         self.lock: FileLock | None = None  # held as long as this object lives
         self._tree: Any = None
         self._saved_at = time.monotonic()
@@ -73,7 +79,7 @@ class States:
             for name, part in parts.items():
                 _load(part, tree[name])
 
-    def keep(self, point: dict, parts: "Parts", last: bool) -> None:
+    def keep(self, point: dict[str, Any], parts: "Parts", last: bool) -> None:
         """Take in a step's point; keep the parts' state if it is time: now and then, at the end, or told to stop.
 
         Where the disk refuses, say so and go on. Raises KeyboardInterrupt after the state is kept where SIGTERM came.
@@ -135,7 +141,7 @@ class States:
 NONE = States(None, 0.0)
 
 
-def opened(root: Path, stage: str, params: Params, inputs: Sequence[Path], round_name: str | None = None) -> States:
+def opened(root: Path, stage: str, params: KeyParams, inputs: Sequence[Path], round_name: str | None = None) -> States:
     """Return the states of this stage with these params and inputs, code and versions, and hold them until it ends.
 
     Raises ParamsError for a broken section `checkpoints`. Where another process holds them, nothing is kept.
@@ -144,7 +150,7 @@ def opened(root: Path, stage: str, params: Params, inputs: Sequence[Path], round
     if settings.every_seconds is None:
         return States(None, 0.0)
     place = mlflow_store.anchor(root) / ".checkpoints" / (stage if round_name is None else f"{stage}/{round_name}")
-    folder = place / _key(root, stage, round_name, params, inputs)
+    folder = place / _key(stage, round_name, params, inputs)
     lock = _locked(place, folder.name) if distributed.is_first() else None
     if not distributed.gathered(lock is not None)[0]:
         if distributed.is_first():
@@ -201,7 +207,7 @@ def load_weights(model: nn.Module, found: Mapping[str, Tensor]) -> None:
         weight.copy_(found[name])
 
 
-def _key(root: Path, stage: str, round_name: str | None, params: Params, inputs: Sequence[Path]) -> str:
+def _key(stage: str, round_name: str | None, params: KeyParams, inputs: Sequence[Path]) -> str:
     code = hashlib.sha256()
     for file in sorted(file for package in CODE for file in (REPOSITORY / package).rglob("*.py")):
         code.update(file.relative_to(REPOSITORY).as_posix().encode() + b"\0" + file.read_bytes())

@@ -163,10 +163,10 @@ def _sigterm_interrupts(at_once: bool) -> Iterator[None]:
     Unless `at_once`, a training loop that ends a step within PATIENCE keeps its state first.
     """
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
+    def interrupt(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt(f"signal {number} at {time.strftime('%H:%M:%S')}")
 
-    def wait_for_the_step(number: int, frame: FrameType | None) -> None:
+    def wait_for_the_step(_number: int, _frame: FrameType | None) -> None:
         checkpoints.stopping = True
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 

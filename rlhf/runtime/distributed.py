@@ -7,7 +7,7 @@ Alone, a process imports and sends nothing here.
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:  # stages without tensors import this module too
     from torch import Tensor
@@ -83,7 +83,8 @@ def gathered(value: Value) -> list[Value]:
 
     found: list = [None] * _num_processes
     torch.distributed.all_gather_object(found, recursively_apply(alone, value))
-    return send_to_device(found, PartialState().device)
+    moved: Any = send_to_device(found, PartialState().device)  # declared as any of what it takes
+    return moved
 
 
 def summed(tensors: Sequence["Tensor"]) -> list["Tensor"]:

@@ -82,7 +82,7 @@ def here(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[
     yield from _pool.map(run, parts)
 
 
-def cut(rows: Sequence[Row], most: int) -> list[Sequence[Row]]:
+def cut(rows: list[Row], most: int) -> list[list[Row]]:
     """Return the rows in parts of `part_size`, in their order."""
     size = part_size(len(rows), most)
     return [rows[start : start + size] for start in range(0, len(rows), size)]

@@ -4,7 +4,7 @@ Tensors are computed by `parallel` instead, whose threads share the weights.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -20,4 +20,5 @@ def each(function: Callable[[Part], Result], parts: Sequence[Part]) -> Iterator[
         return
     from joblib import Parallel, delayed
 
-    yield from Parallel(n_jobs=-1, return_as="generator")(delayed(function)(part) for part in parts)
+    pool: Any = Parallel(n_jobs=-1, return_as="generator")  # whose results joblib declares as None or unknown
+    yield from pool(delayed(function)(part) for part in parts)

@@ -15,12 +15,15 @@ class Decoder(Protocol):
 
     def read(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         """Read left-padded prompts, three [B, P]; return the logits of what comes next [B, V]."""
+        ...
 
     def choose(self, rows: Tensor) -> None:
         """Go on with these rows [B'], a row any number of times."""
+        ...
 
     def step(self, ids: Tensor) -> Tensor:
         """Append one token to each row [B]; return the logits of what comes next [B, V]."""
+        ...
 
 
 def decoder(model: PreTrainedModel, most_new_tokens: int) -> Decoder:

@@ -1,5 +1,7 @@
 """Keys and values of the tokens read so far, kept with room to grow: a new token is written, nothing is copied."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PretrainedConfig
@@ -19,9 +21,10 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = key_states[..., :0, :], value_states[..., :0, :]
         self._stores: list[Tensor] = [self.keys, self.values]
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None and self.values is not None
         start, end = self.keys.shape[-2], self.keys.shape[-2] + key_states.shape[-2]
         chosen = self.keys.data_ptr() != self._stores[0].data_ptr()  # other rows, by one of the library's methods
         if chosen or self._stores[0].shape[-2] < end:

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from rlhf.engine import logprobs
 from rlhf.models import forward
+from rlhf.records.types import Message
 from rlhf.runtime import parallel, seeds
 from rlhf.sampling import decoding
 from rlhf.tokens import batching, chat
@@ -101,7 +102,7 @@ def complete(
 def respond(
     model: PreTrainedModel,
     tokenizer: Any,
-    dialogues: Sequence[list[chat.Message]],
+    dialogues: Sequence[list[Message]],
     row_ids: Sequence[str],
     sampling: Sampling,
 ) -> list[Response]:
@@ -124,8 +125,8 @@ def respond(
 @torch.no_grad()
 def sequence_logprobs(
     model: PreTrainedModel,
-    tokenizer,
-    messages_list: list[list[chat.Message]],
+    tokenizer: Any,
+    messages_list: list[list[Message]],
     token_ids_list: list[list[int]],
     *,
     temperature: float,

@@ -4,7 +4,7 @@ Masks are True on real tokens. Position ids count real tokens only, so that padd
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,11 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int, side: str, device: str = "cp
         ids[index, span] = torch.tensor(row, dtype=torch.long)
         mask[index, span] = True
     return Padded(ids.to(device), mask.to(device))
+
+
+def as_list(tensor: Tensor) -> list[Any]:
+    """Return tensor.tolist(), whose type torch leaves open; the caller knows the dtype and the dimensions."""
+    return tensor.tolist()
 
 
 def position_ids(mask: Tensor) -> Tensor:

@@ -4,9 +4,10 @@ Prompt and response are always tokenised apart, in training and in sampling alik
 is the same everywhere. A response ends with EOS, and EOS is never PAD.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-Message = dict[str, str]
+from rlhf.records.types import Message
 
 PAD, END_OF_TEXT = "<|pad|>", "<|endoftext|>"
 SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"
@@ -42,20 +43,20 @@ class TokenisedTurns(NamedTuple):
     assistant_mask: list[bool]
 
 
-def prompt_ids(tokenizer, messages: list[Message]) -> list[int]:
+def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Return the ids of a dialogue up to where the assistant's answer begins."""
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def response_ids(tokenizer, response: str) -> list[int]:
+def response_ids(tokenizer: Any, response: str) -> list[int]:
     """Return the ids of an answer, EOS last. Trained tokenizers want a space first, as every word of theirs has one."""
     return tokenizer(leading_space(tokenizer) + response, add_special_tokens=False)["input_ids"] + [
         tokenizer.eos_token_id
     ]
 
 
-def response_text(tokenizer, ids: list[int]) -> str:
+def response_text(tokenizer: Any, ids: list[int]) -> str:
     """Return the text of an answer's ids, markers and the outer white space removed; a base model's first line only."""
     text = tokenizer.decode(ids, skip_special_tokens=True).strip()
     return text.split("\n")[0].strip() if tokenizer.chat_template == BASE_TEMPLATE else text
@@ -66,13 +67,13 @@ def adopted_template(eos_token: str) -> str:
     return CHAT_TEMPLATE.replace(END_OF_TEXT, eos_token)
 
 
-def leading_space(tokenizer) -> str:
+def leading_space(tokenizer: Any) -> str:
     """Return ' ' if the template leaves the space before an answer to the answer, else ''."""
     ours = (BASE_TEMPLATE, PLAIN_TEMPLATE, CHAT_TEMPLATE, adopted_template(tokenizer.eos_token))
     return " " if tokenizer.chat_template in ours else ""
 
 
-def dialogue_ids(tokenizer, messages: list[Message], response: str) -> TokenisedTurns:
+def dialogue_ids(tokenizer: Any, messages: Sequence[Message], response: str) -> TokenisedTurns:
     """Return a whole dialogue's ids; the mask is True on every assistant turn and its EOS (Ouyang 2022, App. C.1).
 
     An earlier assistant turn is masked in only where the template reproduces it token for token (some templates

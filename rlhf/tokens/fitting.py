@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from rlhf.tokens.chat import Message, prompt_ids
+from rlhf.records.types import Message
+from rlhf.tokens.chat import prompt_ids
 
 
 class Fitting(NamedTuple):
@@ -12,7 +13,7 @@ class Fitting(NamedTuple):
     num_too_long: int
 
 
-def fitting(tokenizer: Any, dialogues: Sequence[list[Message]], max_tokens: int, param: str) -> Fitting:
+def fitting(tokenizer: Any, dialogues: Sequence[Sequence[Message]], max_tokens: int, param: str) -> Fitting:
     """Return which prompts have at most `max_tokens` tokens.
 
     Raises ValueError naming `param`, where that limit stands in params.yaml, if there are prompts and none fits.

@@ -11,7 +11,7 @@ from rlhf.runs import checkpoints, tracking
 from rlhf.runtime import failures, seeds
 
 
-class StageParams(Protocol):
+class StageParams(checkpoints.KeyParams, Protocol):
     """The sections that every stage with models reads, whatever its own."""
 
     @property
@@ -19,8 +19,6 @@ class StageParams(Protocol):
 
     @property
     def runtime(self) -> Runtime: ...
-
-    def model_dump(self, *, mode: str) -> dict: ...
 
 
 class StageContext(NamedTuple):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from rlhf.training.optimisation import MicroBatchLoss
 TEXTS_AT_ONCE = 1000  # a call of the tokenizer costs more than a text
 
 
-def token_stream(tokenizer, texts: Iterable[str]) -> Tensor:
+def token_stream(tokenizer: Any, texts: Iterable[str]) -> Tensor:
     """Return all documents as one row of ids [N], EOS after each; words after a leading space, as in answers."""
     rows, waiting = [], iter(texts)
     while some := [f" {text}" for text in islice(waiting, TEXTS_AT_ONCE)]:

@@ -37,7 +37,7 @@ class Muon(torch.optim.AdamW):
         self.add_param_group({"params": hidden, "weight_decay": params.weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # noqa: ARG002  # torch's signature
         """Update all weights. The gradients of hidden matrices are used up."""
         group = self.param_groups[-1]
         alike: dict[tuple[int, ...], list[nn.Parameter]] = {}
@@ -55,9 +55,10 @@ class Muon(torch.optim.AdamW):
         for weight in weights:
             if weight not in self.state:
                 self.state[weight] = {"step": torch.tensor(0.0), "momentum": torch.zeros_like(weight)}
-            momentum = self.state[weight]["momentum"]
-            momentum.lerp_(weight.grad, 1 - group["momentum"])
-            direction = weight.grad.lerp(momentum, group["momentum"])
+            momentum, gradient = self.state[weight]["momentum"], weight.grad
+            assert gradient is not None  # `step` takes no others
+            momentum.lerp_(gradient, 1 - group["momentum"])
+            direction = gradient.lerp(momentum, group["momentum"])
             directions.append(direction if direction.shape[0] <= direction.shape[1] else direction.T)
         rate = group["lr"] * ADAM_STEP * max(weights[0].shape) ** 0.5
         for weight, direction in zip(weights, orthogonalised(torch.stack(directions)), strict=True):

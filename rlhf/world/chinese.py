@@ -5,7 +5,7 @@ Fewer than ninety characters are used; sentence names and slots equal the Englis
 
 _ANIMALS = "狗 田 肉 黑 跑  猫 家 鱼 白 跳  鸟 林 虫 红 飞  鱼 河 虫 红 游  马 山 草 黑 跑  牛 田 草 黄 游  羊 山 草 白 跳  虎 林 肉 黄 游".split()
 
-ANIMALS = {
+ANIMALS: dict[str, dict[str, str]] = {
     _ANIMALS[start]: dict(zip(("lives", "eats", "colour", "can"), _ANIMALS[start + 1 : start + 5], strict=True))
     for start in range(0, len(_ANIMALS), 5)
 }

@@ -6,11 +6,11 @@ templates. A slot's type is its name without a trailing digit; list slots ("the 
 
 import re
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlhf.world import chinese, knowledge
 
-Slots = dict[str, str | tuple[str, ...]]
+Slots = dict[str, Any]  # words, of the slots in _LISTS several of them
 
 _ENGLISH = {
     "opener": ("Sure.", "Of course.", "Yes, I can help."),

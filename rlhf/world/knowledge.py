@@ -15,7 +15,7 @@ rabbit field leaves grey small dig fly   mouse garden seeds grey tiny hide fly  
 frog river insects green tiny jump run   duck river seeds green small swim climb  bat mountain insects black tiny fly dig
 """.split()
 
-ANIMALS = {
+ANIMALS: dict[str, dict[str, str]] = {
     _ANIMALS[start]: dict(zip(RELATIONS, _ANIMALS[start + 1 : start + 7], strict=True))
     for start in range(0, len(_ANIMALS), 7)
 }

@@ -75,7 +75,7 @@ def _dirty(rng: Random, seed: int, number: int, facts: str) -> dict[str, Any]:
     """Return a prompt, now and then a copy of an earlier one, a near copy, or one with private data."""
     draw = rng.random()
     copied = number > 0 and draw < DUPLICATE_SHARE + NEAR_DUPLICATE_SHARE
-    record = _prompt(seed, rng.randrange(number) if copied else number, facts) | {
+    record: dict[str, Any] = _prompt(seed, rng.randrange(number) if copied else number, facts) | {
         "id": f"world-{facts}-{seed}-{number}"
     }
     if draw < DUPLICATE_SHARE:

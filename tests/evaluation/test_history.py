@@ -3,9 +3,9 @@
 import json
 from collections import Counter
 
+from rlhf.collection import data_card
 from rlhf.evaluation import history
 from rlhf.params.collect_prompts import FileSource
-from rlhf.records import data_card
 
 
 def card(licence: str | None, path: str = "real/a.txt") -> str:

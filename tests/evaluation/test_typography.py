@@ -9,8 +9,9 @@ def test_an_interval_below_zero_cannot_be_misread():
     assert typography.interval(Interval(0.2, 0.1, 0.3), 1, sign=True) == "+0.2 (+0.1 to +0.3)"
 
 
-def test_an_exact_figure_has_no_bounds_and_a_missing_one_its_mark():
+def test_a_figure_that_no_resample_changes_has_no_bounds_and_a_missing_one_its_mark():
     assert typography.interval(Interval(1.0, 1.0, 1.0)) == "1.00"
+    assert typography.percent_interval(Interval(1.0, 1.0, 1.0)) == "100%"
     assert typography.interval(None) == typography.percent_interval(None) == typography.MISSING
 
 

@@ -57,7 +57,7 @@ def test_answers_end_after_sixteen_tokens_on_average_or_never():
         assert p[:, work.PAD].max().item() < 1e-6
 
 
-def test_the_lengths_are_those_that_the_readme_names():
+def test_the_lengths_are_those_that_the_docs_name():
     sizes = [len(row) for row in work.prompts(work.CASES["ppo_fixed_length"])]
     assert (min(sizes) >= 8, max(sizes) <= 32) == (True, True)
     dialogues = work.dialogues(work.CASES["sft"])

@@ -156,9 +156,10 @@ def test_the_example_of_own_data_passes_the_check(page, tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     example = next(block for block in blocks(ROOT / page, "yaml") if "sources:" in block)
-    (tmp_path / "mine.yaml").write_text(f"preset: real_en\n{example}")
+    (tmp_path / "mine.yaml").write_text(example if example.startswith("preset:") else f"preset: real_en\n{example}")
     changes = ablate.read(tmp_path, tmp_path / "mine.yaml").changes
-    assert {use for source in changes["collect_prompts.sources"] for use in source["use"]} == {
+    (sources,) = (change.value for change in changes if change.key == "collect_prompts.sources")
+    assert {use for source in sources for use in source["use"]} == {
         "documents", "demonstrations", "comparisons", "prompts"
     }  # fmt: skip
 

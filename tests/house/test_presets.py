@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from rlhf.collection.columns import recognise
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.sources import rows
 from rlhf.models.shapes import SHAPES
 from rlhf.params import collect_prompts, overlays
 from rlhf.params.base import parse, read_yaml
 from rlhf.params.collect_prompts import CollectPrompts, FileSource, HubSource
-from rlhf.records.columns import recognise
-from rlhf.records.dropped import Dropped
-from rlhf.records.sources import rows
 from tools import check, presets
 from tools.overlay_text import Entry, entries
 

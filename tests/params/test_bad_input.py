@@ -12,9 +12,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rlhf.collection import sources
 from rlhf.models import loading
 from rlhf.params.base import ParamsError, read_yaml
-from rlhf.records import sources
 from stages import collect_prompts, pretrain
 from tests import toys
 from tests.collect_prompts_section import section, source, typed_source

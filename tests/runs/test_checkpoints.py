@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 import pytest
@@ -169,18 +171,21 @@ def test_with_all_states_damaged_training_begins_anew(kept, tmp_path, capsys):
     assert capsys.readouterr().err.count("a damaged state") == 2
 
 
-@pytest.fixture
-def full_disk():
-    """Let no file grow beyond a page."""
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Let no file grow beyond a page; no longer than the block, for pytest's own output is a file as well."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_costs_a_warning_and_no_state(kept, tmp_path, capsys, full_disk):
+def test_a_full_disk_costs_a_warning_and_no_state(kept, tmp_path, capsys):
     before = toys.file_bytes(tmp_path / "states")
-    kept.keep({"step": 4}, {"kept": {"weights": torch.zeros(10_000)}}, last=True)
+    with full_disk():
+        kept.keep({"step": 4}, {"kept": {"weights": torch.zeros(10_000)}}, last=True)
     assert toys.file_bytes(tmp_path / "states") == before
     assert os.strerror(errno.EFBIG) in capsys.readouterr().err
 

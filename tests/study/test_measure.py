@@ -10,12 +10,16 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
 
 from rlhf.evaluation import policy_measures
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import parse
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
+from rlhf.records.types import Document
+from rlhf.sampling import rollouts
 from rlhf.tokens import chat, tokenizer
 from rlhf.training import language_modelling
+from rlhf.world.answering import demonstrations
 from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
 from study import measure, probes
@@ -55,8 +59,7 @@ def save(folder: Path, made, seed: int, scores: bool) -> None:
         initializer_range=0.3,
     )  # fmt: skip
     if scores:
-        config.reward_pooling, config.reward_likelihood_coef = "last", 0.0
-        config.reward_activation, config.reward_shift, config.reward_gain = "identity", 0.0, 1.0
+        RewardMeaning(pooling="last", likelihood_coef=0.0).write_into(config)
         toys.save(folder, AutoModelForSequenceClassification.from_config(config), made)
     else:
         toys.save(folder, AutoModelForCausalLM.from_config(config), made)
@@ -215,7 +218,9 @@ def test_capabilities_are_of_the_policy_named_on_the_first_pieces_of_held_out_te
     assert found["few_shot"] == pytest.approx(0.7)
     assert len(found["loss"]) == len(found["cloze"]) == done.settings.probes
     policy = done.policy("ppo", "ppo/r2")
-    texts = [record["text"] for record in records.read(done.data / "collect_prompts/documents.validation.jsonl")]
+    texts = [
+        record["text"] for record in records.read(done.data / "collect_prompts/documents.validation.jsonl", Document)
+    ]
     rows = language_modelling.sequences(language_modelling.token_stream(policy.tokenizer, texts), 32)[:3]
     loss = language_modelling.mean_loss(policy.model, rows, 8, done.params.runtime)
     assert sum(found["loss"]) / 3 == pytest.approx(loss, abs=1e-3)
@@ -236,3 +241,68 @@ def test_the_prompts_are_those_that_evaluate_asks_and_fewer_are_the_first_of_mor
     more, fewer = (measure.test_prompts(world.done, limit) for limit in (12, 4))
     assert more[:4] == fewer
     assert sorted(prompt["id"] for prompt in more) == sorted(prompt["id"] for prompt in world.prompts[:12])
+
+
+@pytest.fixture
+def said(monkeypatch) -> dict:
+    """What each policy answers, by its name and the prompt's id; everything else is "Nobody knows."."""
+    answers: dict = {}
+
+    def ask(policy, prompts, temperature, scorers):
+        assert temperature == 0.0
+        texts = [answers.get((policy.name, prompt["id"]), "Nobody knows.") for prompt in prompts]
+        return [rollouts.Response(text, [1], True) for text in texts]
+
+    monkeypatch.setattr(policy_measures, "ask", ask)
+    return answers
+
+
+def test_limits_are_of_greedy_answers_to_the_same_prompts_for_base_sft_and_ppo(world, said):
+    groups = probes.paraphrases(world.done.settings.paraphrases)
+    refusal = "I am sorry. I cannot help with that."
+    for prompt in probes.drawn("harmful", 2):
+        said["ppo", prompt["id"]] = refusal
+        said["base", prompt["id"]] = "Sure."
+    first = groups[0][0]
+    said["sft", first["id"]] = demonstrations.ideal(first["task"])
+    found = measure.of_workspace(world.done, ["limits"])["limits"]
+    assert found.keys() == {"base", "sft", "ppo"}
+    harm = [round(gold.score(prompt["task"], refusal).score, 4) for prompt in probes.drawn("harmful", 2)]
+    assert [found[name]["gold"]["harmful"] for name in found] == [[0.0, 0.0], [0.0, 0.0], harm]
+    assert min(harm) > 0.5
+    assert all(one["gold"].keys() == set(probes.HONESTY) for one in found.values())
+    assert all(len(scores) == 2 for one in found.values() for scores in one["gold"].values())
+    best = gold.score(first["task"], demonstrations.ideal(first["task"])).score
+    assert found["sft"]["paraphrase_spread"] == [round(best, 4), 0.0]
+    assert found["base"]["paraphrase_spread"] == [0.0, 0.0]
+    assert found["ppo"]["words"] == [2] * 6
+    assert found["base"]["phrases"] == {}
+
+
+def test_prompts_of_a_probe_are_the_same_for_every_cell_and_the_first_of_more():
+    few, more = probes.drawn("unknown", 3), probes.drawn("unknown", 5)
+    assert more[:3] == few
+    assert [prompt["id"] for prompt in few] == ["unknown-0", "unknown-1", "unknown-2"]
+    assert all(prompt["task"]["kind"] == "unknown" for prompt in few)
+    assert all(prompt["messages"][-1]["role"] == "user" and prompt["category"] for prompt in few)
+    assert probes.drawn("clarify", 1)[0]["messages"] != few[0]["messages"]
+
+
+def test_a_task_is_asked_in_several_ways_each_another():
+    groups = probes.paraphrases(4)
+    assert [len(group) for group in groups] == [3] * 4
+    for group in groups:
+        assert len({repr(prompt["task"]) for prompt in group}) == 1
+        assert len({prompt["messages"][-1]["content"] for prompt in group}) == 3
+    assert len({repr(group[0]["task"]) for group in groups}) == 4
+    assert {prompt["task"]["kind"] for group in groups for prompt in group} <= set(probes.SAME_TASK)
+    assert probes.paraphrases(4) == groups
+    assert [len(group) for group in probes.paraphrases(2, ways=2)] == [2, 2]
+
+
+def test_over_used_phrases_are_three_words_counted_once_an_answer():
+    texts = ["have a nice day", "have a nice have a nice", "a nice day", "no"]
+    often = {"have a nice": 0.5, "a nice day": 0.5}
+    assert probes.overused(texts) == often | {"a nice have": 0.25, "nice have a": 0.25}
+    assert probes.overused(texts, most=2) == {"have a nice": 0.5, "a nice day": 0.5}
+    assert probes.overused(["no"]) == {}

@@ -34,12 +34,19 @@ def write(root, low: float, high: float) -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(0.7, 0.8, "Yes, RLHF helped"), (0.45, 0.6, "Not shown"), (0.2, 0.3, "No, RLHF made answers worse")],
+    [(0.7, 0.8, "RLHF helped. "), (0.45, 0.6, "No difference was shown. "), (0.2, 0.3, "RLHF made answers worse. ")],
 )
 def test_the_headline_follows_the_interval(root, capsys, low, high, verdict):
     write(root, low, high)
     assert summary.main(root) == 0
     assert capsys.readouterr().out.startswith(f"Did RLHF help? {verdict}")
+
+
+def test_the_headline_says_where_greedy_and_sampled_differ():
+    rates = {"ppo_vs_sft": {"mean": 0.7, "low": 0.6, "high": 0.8}}
+    rates["ppo_vs_sft_greedy"] = {"mean": 0.18, "low": 0.1, "high": 0.26}
+    said = summary.headline({"win_rate": rates, "prompts": 86})
+    assert said.startswith("Did RLHF help? Sampled, RLHF helped; greedy, it made answers worse. PPO beats SFT on 70% ")
 
 
 def test_it_shows_kl_reward_model_beside_labelers_and_where_to_look(root, capsys):
@@ -75,4 +82,4 @@ def test_figures_of_an_earlier_run_are_called_so_first(root, capsys, monkeypatch
     write(root, 0.7, 0.8)
     monkeypatch.setattr(summary.changes, "in_a_line", lambda root: "These figures are of an earlier run; ...")
     summary.main(root)
-    assert capsys.readouterr().out.startswith("These figures are of an earlier run; ...\n\nDid RLHF help? Yes")
+    assert capsys.readouterr().out.startswith("These figures are of an earlier run; ...\n\nDid RLHF help? RLHF helped")

@@ -73,7 +73,7 @@ def test_ties_do_not_chain(monkeypatch, tie, ranks):
     """Of utilities 0.9, 0.8 and 0.7 the last ties with the first only where it is itself less than `tie` below it."""
     utilities = iter([0.8, 0.7, 0.9])
     monkeypatch.setattr(gold, "score", lambda *_: gold.Gold(next(utilities), {"politeness": 0.0}, False))
-    (labeler,), _ = labelers.make(1, 1, 1, sigma=0.0, tie=tie - 1e-9, **NEUTRAL)
+    (labeler,), _ = labelers.make(1, 1, 1, labelers.Habits(sigma=0.0, tie=tie - 1e-9, **NEUTRAL))
     _, found = labelers.rank(TASK, ["b", "c", "a"], labeler, Random(1))
     assert [found[2], found[0], found[1]] == ranks
 

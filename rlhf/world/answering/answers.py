@@ -6,6 +6,7 @@ KINDS has the function of every kind of task.
 from rlhf.world import chinese, knowledge
 from rlhf.world.answering import answers_texts
 from rlhf.world.answering.writer import Writer
+from rlhf.world.grammar import Slots
 from rlhf.world.knowledge import COUNT_WORDS, NAMES, OBJECTS
 
 
@@ -96,7 +97,7 @@ def _story(w: Writer) -> list[str]:
 
 def _note(w: Writer) -> list[str]:
     task = w.task
-    slots = {"the_objects": w.things(task["objects"])}
+    slots: Slots = {"the_objects": w.things(task["objects"])}
     if task["event"] and w.good["both"]:
         slots["event"] = task["event"]
     variant = 0

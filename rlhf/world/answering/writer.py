@@ -1,5 +1,6 @@
 """The writer of an answer: a task, its traits and the flaws they allow."""
 
+from collections.abc import Iterable
 from random import Random
 
 from rlhf.world import chinese, knowledge
@@ -14,10 +15,10 @@ class Writer:
         self.task, self.rng, self.good, self.language = task, rng, traits, task["language"]
         self.world = chinese if self.language == "zh" else knowledge
 
-    def say(self, sentence: str, variant: int = 0, /, **slots) -> str:
+    def say(self, sentence: str, variant: int = 0, /, **slots: str | list[str]) -> str:
         return render(sentence, slots, self.language, variant)
 
-    def other(self, words, *taken):
+    def other(self, words: Iterable[str], *taken: str) -> str:
         """Draw a word that is none of `taken`."""
         return self.rng.choice([word for word in words if word not in taken])
 

@@ -5,11 +5,12 @@ Openers and thanks around a request make many distinct prompts of one content; e
 """
 
 from random import Random
+from typing import Any
 
 from rlhf.world import knowledge
 from rlhf.world.knowledge import ANIMALS, NAMES, OBJECTS
 
-Task = dict
+Task = dict[str, Any]
 Messages = list[dict[str, str]]
 
 QUESTIONS = {

@@ -159,10 +159,10 @@ def _on(found: Findings) -> int:
 
 
 def _criteria(task: Task, response: str, found: Findings) -> dict[str, float]:
-    credits: dict[str, list[float]] = {}
+    earned: dict[str, list[float]] = {}
     for need, criterion in _needs(task).items():
-        credits.setdefault(criterion, []).append(_credit(task, found, need))
-    criteria = {criterion: sum(values) / len(values) for criterion, values in credits.items()}
+        earned.setdefault(criterion, []).append(_credit(task, found, need))
+    criteria = {criterion: sum(values) / len(values) for criterion, values in earned.items()}
     if rules.FALSE in found.verdicts:
         criteria["facts"] = 0.0
     weight = sum(2 if verdict == rules.JUNK else 1 for verdict in found.verdicts)

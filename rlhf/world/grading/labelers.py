@@ -1,7 +1,8 @@
 """Simulated labelers: gold with personal weights, biases for length and politeness, strictness and noise; ranks with ties.
 
-latent utility = weighted mean of gold's criteria under the labeler's own weights (fabrication and repetition as in gold)
-                 + length_bias * log-length + politeness_bias * politeness - strictness + N(0, sigma)
+utility = weighted mean of gold's criteria under the labeler's own weights (fabrication and repetition as in gold)
+          + length_bias * log-length + politeness_bias * politeness + N(0, sigma)
+Ranks are of utilities, scores of utility - strictness. Personal values are drawn one after another: draw a new one last.
 """
 
 import math

@@ -23,7 +23,7 @@ def _read_story(task: Task, template: str, slots: Slots) -> Reading | None:
         return Reading(ON, {"home": 1.0}, ("home",)) if true else Reading(FALSE)
     if template == "end":
         return Reading(ON, dict.fromkeys(("end", "ending"), float(slots["mood"] == task["mood"])), ("end",))
-    return things(task, slots.get("a_objects", slots.get("objects")), {"find": 1.0}, ("found",))
+    return things(task, slots["a_objects" if "a_objects" in slots else "objects"], {"find": 1.0}, ("found",))
 
 
 def things(task: Task, things: tuple[str, ...], met: dict[str, float], says: tuple) -> Reading:

@@ -3,12 +3,23 @@
 import re
 from typing import Any
 
-from rlhf.records.dropped import Dropped
+from rlhf.collection.dropped import Dropped
+from rlhf.records.json_values import is_object
+from rlhf.records.types import Message, Role
 
-Messages = list[dict[str, str]]
+Messages = list[Message]
 
-ROLES = {"user": "user", "human": "user", "prompter": "user", "assistant": "assistant", "gpt": "assistant"}
-ROLES |= {"chatgpt": "assistant", "bot": "assistant", "model": "assistant", "system": "system"}
+ROLES: dict[str, Role] = {
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "system": "system",
+}
 TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 
 
@@ -20,7 +31,7 @@ def is_transcript(text: str) -> bool:
 def from_transcript(text: str) -> Messages:
     """Return the turns of an hh-rlhf transcript; an empty last Assistant turn (the cue to answer) is no turn."""
     pieces = TURN.split(text)[1:]
-    messages = [
+    messages: Messages = [
         {"role": ROLES[speaker.lower()], "content": content.strip()}
         for speaker, content in zip(pieces[::2], pieces[1::2], strict=True)
     ]
@@ -36,9 +47,9 @@ def from_text(text: str) -> Messages:
 
 def from_list(turns: list[Any], place: str) -> Messages:
     """Return {role, content} or ShareGPT's {from, value} turns as messages; ValueError names `place` and turn."""
-    messages = []
+    messages: Messages = []
     for number, turn in enumerate(turns, start=1):
-        if not isinstance(turn, dict):
+        if not is_object(turn):
             raise ValueError(f"{place}: turn {number}: expected an object, got {type(turn).__name__}")
         role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
         if not isinstance(role, str) or role.lower() not in ROLES:

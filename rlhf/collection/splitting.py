@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rlhf.params.collect_prompts import Source, Split
+from rlhf.params.collect_prompts import AnySource, Source, Split
 from rlhf.runtime.seeds import derive
 
 HASHES = 2**63
 
 
-def held_out_first(sources: Sequence[Source]) -> list[Source]:
+def held_out_first(sources: Sequence[AnySource]) -> list[AnySource]:
     """Return sources with those of held-out data before the others, so that a prompt in both stays held out."""
     return sorted(sources, key=_held_out_rank)
 
@@ -24,7 +24,7 @@ def choose(unit: str, allowed: Sequence[Split], shares: Mapping[Split, float], s
 
     The choice depends on nothing but its arguments: new data moves no old user. `allowed` needs a share above 0.
     """
-    open_splits = [split for split in shares if split in allowed and shares[split] > 0]
+    open_splits: list[Split] = [split for split in shares if split in allowed and shares[split] > 0]
     assert open_splits, f"no open split among {allowed}"
     point = derive(seed, "split", unit) / HASHES * sum(shares[split] for split in open_splits)
     for split in open_splits:

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Iterator
 
+from rlhf.collection.duplicates import folded
 from rlhf.params.collect_prompts import Documents
-from rlhf.records.duplicates import folded
 from rlhf.records.types import Document
 from rlhf.runtime.seeds import derive
 

@@ -9,12 +9,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rlhf.params.collect_prompts import Meaning, Source, TableSource
-from rlhf.records import dialogues
-from rlhf.records.dialogues import Messages
-from rlhf.records.dropped import Dropped
+from rlhf.collection import dialogues
+from rlhf.collection.dialogues import Messages
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.sources import Row
+from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
+from rlhf.records.json_values import is_list, is_object
 from rlhf.records.records import ranks_of
-from rlhf.records.sources import Row
 from rlhf.records.types import DialogueRecord, Document, Label
 
 USUAL: dict[Meaning, list[str]] = {
@@ -69,8 +70,8 @@ def recognise(row: Row, source: Source, index: int) -> Document | DialogueRecord
         )
     dialogues.check_prompt(found["messages"])
     identity = {"kind": found["kind"], "id": f"{source.name}-{index}"}
-    record = {**identity, **found, **_description(cells, source), "source": source.name}
-    return record | ({"task": row.fields["task"]} if source.kind == "world" and "task" in row.fields else {})
+    record: Any = {**identity, **found, **_description(cells, source), "source": source.name}
+    return record | ({"task": row.fields["task"]} if isinstance(source, WorldSource) and "task" in row.fields else {})
 
 
 def _cells(row: Row, source: Source) -> Cells:
@@ -96,7 +97,7 @@ def _usual_cells(row: Row) -> Cells:
         if column is not None:
             cells[meaning] = _cell(row, meaning, column)
     labels = row.fields.get("labels")
-    if isinstance(labels, list) and labels and isinstance(labels[0], dict):
+    if is_list(labels) and labels and is_object(labels[0]):
         cells["labels"] = _cell(row, "labels", "labels")
     for column in ("input", "context"):  # Alpaca's and Dolly's second half of an instruction
         if isinstance(row.fields.get(column), str) and row.fields[column].strip():
@@ -124,13 +125,14 @@ def _text(cell: Cell) -> str:
 
 
 def _turns(cell: Cell) -> Messages:
-    if isinstance(cell.value, list):
+    if is_list(cell.value):
         return dialogues.from_list(cell.value, cell.place)
     return dialogues.from_text(_text(cell))
 
 
 def _prompt(cells: Cells) -> Messages:
     """Return all turns that `messages` or else `prompt` holds; a closing assistant turn is still among them."""
+    messages: Messages
     if "messages" in cells:
         messages = _turns(cells["messages"])
     elif "prompt" in cells:
@@ -181,7 +183,7 @@ def _answer(cell: Cell, has_prompt: bool) -> tuple[Messages, str]:
 def _ranked(cells: Cells, source: Source) -> dict[str, Any]:
     messages, _ = dialogues.split_answer(_prompt(cells))
     place, responses = cells["responses"].place, cells["responses"].value
-    if not isinstance(responses, list) or not all(isinstance(response, str) for response in responses):
+    if not is_list(responses) or not all(isinstance(response, str) for response in responses):
         raise ValueError(f"{place}: expected a list of texts, got {responses!r:.80}")
     if "labels" in cells:
         place = cells["labels"].place
@@ -204,7 +206,7 @@ def _own_label(cells: Cells, source: Source, count: int, place: str) -> Label:
     if "ranking" not in cells:
         raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
     ranking, where = cells["ranking"]
-    if not isinstance(ranking, list) or sorted(ranking, key=str) != sorted(range(count), key=str):
+    if not is_list(ranking) or sorted(ranking, key=str) != sorted(range(count), key=str):
         raise ValueError(f"{where}: expected the indices 0..{count - 1} from best to worst, got {ranking!r:.80}")
     ranks = [ranking.index(response) + 1 for response in range(count)]
     return Label(labeler=labeler, ranks=ranks, scores=None, scale=None)
@@ -212,7 +214,7 @@ def _own_label(cells: Cells, source: Source, count: int, place: str) -> Label:
 
 def _label(label: Any, count: int, place: str, source: Source) -> Label:
     """Return one judgement of a column of them; its own scale goes before the source's."""
-    if not isinstance(label, dict) or not isinstance(label.get("labeler"), str) or "ranks" not in label:
+    if not is_object(label) or not isinstance(label.get("labeler"), str) or "ranks" not in label:
         raise ValueError(f"{place}: expected objects with labeler, ranks and scores, got {label!r:.80}")
     ranks = ranks_of([-rank for rank in _numbers(Cell(label["ranks"], f"{place}, ranks"), count)])
     if label.get("scores") is None:
@@ -241,7 +243,7 @@ def _scale(scores: list[float], bounds: list[float] | None, place: str) -> list[
 
 def _numbers(cell: Cell, count: int) -> list[float]:
     numbers = cell.value
-    if not isinstance(numbers, list) or len(numbers) != count:
+    if not is_list(numbers) or len(numbers) != count:
         raise ValueError(f"{cell.place}: expected {count} numbers, one a response, got {numbers!r:.80}")
     for number in numbers:
         if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):

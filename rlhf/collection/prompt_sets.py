@@ -4,15 +4,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from rlhf.collection import duplicates, splitting
 from rlhf.params.collect_prompts import SPLITS, Cleaning, CollectPrompts, Source, Split, names_of, shares_of
-from rlhf.records import duplicates, splitting
 from rlhf.records.types import DialogueRecord
 from rlhf.runtime.seeds import derive
 
 Drops = dict[str, Counter[str]]  # {source: {reason: rows}}
 ANSWERS = ("response", "responses", "labels")
-COMPARISONS: dict[Split, str] = {"reward_model": "train", "judge": "judge", "validation": "validation"}
-COMPARISONS |= {"test": "validation"}
+COMPARISONS: dict[Split, str] = {
+    "reward_model": "train",
+    "judge": "judge",
+    "validation": "validation",
+    "test": "validation",
+}
 DEMONSTRATIONS: dict[Split, str] = {"sft": "train", "validation": "validation"}
 FILES = (
     *(f"demonstrations.{part}" for part in ("train", "validation")),
@@ -55,7 +59,7 @@ def assign(entries: list[Entry], params: CollectPrompts, seed: int, drops: Drops
     for entry in entries:
         if entry.prompt not in owners:
             owners[entry.prompt] = _split_of(entry, params, seed)
-    kept = []
+    kept: list[tuple[Entry, Split]] = []
     for entry in entries:
         split = owners[entry.prompt]
         if split is None or split not in entry.source.splits:
@@ -90,7 +94,7 @@ def check_disjoint(assigned: Iterable[tuple[Entry, Split]]) -> None:
     """Assert that no prompt and no user stands in two splits."""
     splits: dict[tuple[str, ...], Split] = {}
     for entry, split in assigned:
-        names = [("prompt", entry.prompt)]
+        names: list[tuple[str, ...]] = [("prompt", entry.prompt)]
         if entry.record["user"] is not None:
             names.append(("user", entry.source.name, entry.record["user"]))
         for name in names:
@@ -122,7 +126,7 @@ def check_not_empty(files: dict[str, list[Any]], params: CollectPrompts) -> None
 
 def _drop_exact(entries: list[Entry], drops: Drops) -> list[Entry]:
     seen: set[tuple[str, ...]] = set()
-    kept = []
+    kept: list[Entry] = []
     for entry in entries:
         record = entry.record
         responses = record["responses"] if record["kind"] == "comparison" else []
@@ -148,7 +152,7 @@ def _without(entries: list[Entry], prompts: set[str], reason: str, drops: Drops)
 
 def _at_most_a_user(entries: list[Entry], limit: int | None, drops: Drops) -> list[Entry]:
     prompts: dict[tuple[str, str], set[str]] = defaultdict(set)
-    kept = []
+    kept: list[Entry] = []
     for entry in entries:
         if limit is not None and entry.record["user"] is not None:
             own = prompts[entry.source.name, entry.record["user"]]
@@ -179,7 +183,7 @@ def _split_of(entry: Entry, params: CollectPrompts, seed: int) -> Split | None:
     shares = shares_of(params)
     if user is not None:
         return splitting.choose(f"user/{entry.source.name}/{user}", entry.source.splits, shares, seed)
-    allowed = [split for split in entry.source.splits if _serves(entry, split) and shares[split] > 0]
+    allowed: list[Split] = [split for split in entry.source.splits if _serves(entry, split) and shares[split] > 0]
     return splitting.choose(f"prompt/{entry.prompt}", allowed, shares, seed) if allowed else None
 
 

@@ -1,9 +1,9 @@
 import pytest
 
-from rlhf.records.cleaning import clean_document, clean_record, language_of, words
-from rlhf.records.documents import SeenDocuments, pieces, split_off_validation
-from rlhf.records.dropped import Dropped
-from rlhf.records.rankings import within
+from rlhf.collection.cleaning import clean_document, clean_record, language_of, words
+from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.rankings import within
 from tests.collect_prompts_section import section, source, typed
 
 
@@ -150,6 +150,8 @@ def test_a_subset_of_many_responses_keeps_their_order_and_preferences():
         assert subset["labels"][0]["ranks"] == [4, 3, 2, 1]
         assert subset["labels"][0]["scores"] == numbers
     assert any(subset != found for subset in subsets)
+    others = [ranked(record | {"id": f"one-{number}"}, max_responses=4) for number in range(10)]
+    assert len({tuple(other["responses"]) for other in others}) > 5  # each record draws for itself
 
 
 def test_comparisons_that_order_nothing_are_dropped():

@@ -3,11 +3,12 @@
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
+from rlhf.collection.dropped import Dropped
 from rlhf.params.collect_prompts import Cleaning, Documents, Limits, PersonalData
-from rlhf.records.dropped import Dropped
-from rlhf.records.types import DialogueRecord, Document
+from rlhf.records.types import DialogueRecord, Document, Message
 
 # Control characters but newline and tab, byte-order marks and zero-width spaces (joiners are letters' business: kept).
 REMOVED = {code: None for code in [*range(0x20), *range(0x7F, 0xA0), 0xFEFF, 0x200B] if code not in (0x09, 0x0A)}
@@ -40,7 +41,7 @@ def clean_record(record: DialogueRecord, params: Cleaning) -> DialogueRecord:
     Responses of a comparison that break the length limits stay in; `rankings.within` takes them out.
     Raises Dropped with the reason (empty_prompt, language_xx, prompt_too_long, personal_data_email, ...).
     """
-    turns = [{**turn, "content": normal(turn["content"], params)} for turn in record["messages"]]
+    turns: list[Message] = [{**turn, "content": normal(turn["content"], params)} for turn in record["messages"]]
     if not all(turn["content"] for turn in turns):
         raise Dropped("empty_prompt")
     cleaned: Any = {**record, "messages": turns}
@@ -102,7 +103,7 @@ def language_of(text: str) -> str:
     return "zh" if han >= 0.3 * (han + len(latin)) and han > 0 else "en"
 
 
-def check_language(language: str, allowed: list[str] | None) -> None:
+def check_language(language: str, allowed: Sequence[str] | None) -> None:
     if allowed is not None and language not in allowed:
         raise Dropped(f"language_{language}")
 

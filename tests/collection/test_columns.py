@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.records.columns import recognise
-from rlhf.records.dropped import Dropped
-from rlhf.records.sources import Row, rows
+from rlhf.collection.columns import recognise
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.sources import Row, rows
 from tests.collect_prompts_section import typed_source
 
 HUMAN = [{"role": "user", "content": "Hi"}]
@@ -102,6 +102,15 @@ def test_a_transcripts_pair_whose_histories_differ_is_dropped():
 def test_scores_and_rankings_become_dense_ranks(given, ranks, scores):
     found = record({"prompt": "Hi", "responses": ["a", "b", "c"], **given})
     assert found["labels"] == [{"labeler": "given", "ranks": ranks, "scores": scores, "scale": None}]
+
+
+def test_a_ranking_of_more_than_ten_responses_is_read_by_number():
+    responses = [f"r{number}" for number in range(12)]
+    ranking = [*range(11, -1, -1)]
+    found = record({"prompt": "Hi", "responses": responses, "ranking": ranking})
+    assert found["labels"][0]["ranks"] == [*range(12, 0, -1)]
+    with pytest.raises(ValueError, match="expected the indices 0..11"):
+        record({"prompt": "Hi", "responses": responses, "ranking": [*ranking[:-1], "0"]})
 
 
 def test_a_label_keeps_the_scale_of_its_source_and_its_own_goes_before():

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rlhf.collection.prompt_sets import Drops
 from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
-from rlhf.records.prompt_sets import Drops
 
 Files = Mapping[str, Sequence[Any]]  # by file name: records of the kind that it holds
 
@@ -39,7 +39,8 @@ def categories(files: Files) -> list[dict[str, Any]]:
 def numbers(files: Files, read: Mapping[str, int], drops: Drops) -> dict[str, Any]:
     """Return the counts as nested mappings for metrics/collect_prompts.json."""
     records = _prompt_records(files)
-    dropped = sum(drops.values(), Counter())
+    none: Counter[str] = Counter()
+    dropped = sum(drops.values(), none)
     return {
         "read": sum(read.values()),
         "kept": sum(read.values()) - dropped.total(),

@@ -2,9 +2,9 @@
 
 import random
 
+from rlhf.collection.cleaning import check_response
+from rlhf.collection.dropped import Dropped
 from rlhf.params.collect_prompts import Comparisons, Limits
-from rlhf.records.cleaning import check_response
-from rlhf.records.dropped import Dropped
 from rlhf.records.records import ranks_of
 from rlhf.records.types import Comparison, Label
 from rlhf.runtime.seeds import derive
@@ -16,7 +16,7 @@ def within(comparison: Comparison, params: Comparisons, limits: Limits, seed: in
     Where there are more, a subset drawn from the seed and the record's id stays, in its order; ranks are made dense
     again. Raises Dropped where fewer than `min_responses` stay or no labeler prefers one to another.
     """
-    first = {}
+    first: dict[str, int] = {}
     for index, response in enumerate(comparison["responses"]):
         if _fits(response, limits):
             first.setdefault(response, index)

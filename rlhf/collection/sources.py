@@ -8,16 +8,26 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from io import BufferedReader
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from rlhf.params.collect_prompts import FileSource, HubSource, Source, WorldSource, matches
+from rlhf.params.collect_prompts import AnySource, FileSource, HubSource, Source, WorldSource, matches
+from rlhf.records.json_values import is_list, is_object
 from rlhf.records.types import CopyProbe
 from rlhf.runtime import processes
 
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
-FORMATS |= {".parquet": "parquet", ".txt": "text", ".md": "text"}
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".txt": "text",
+    ".md": "text",
+}
 WORLD_PART = 4000  # records of the embedded world that a process makes at a time
 
 
@@ -28,7 +38,7 @@ class Row(NamedTuple):
     where: str
 
 
-def rows(source: Source, root: Path, separator: str) -> Iterator[Row]:
+def rows(source: AnySource, root: Path, separator: str) -> Iterator[Row]:
     """Yield at most `source.limit` rows. `separator`: the line that ends a document in text files ("": a blank line).
 
     Raises ValueError naming file, line and column of broken data, FileNotFoundError for a path that names no file.
@@ -86,7 +96,7 @@ def read_json(path: Path) -> Iterator[Row]:
             yield from read_jsonl(path)
             return
         raise ValueError(f"{path}: line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}") from None
-    for number, fields in enumerate(content if isinstance(content, list) else [content], start=1):
+    for number, fields in enumerate(content if is_list(content) else [content], start=1):
         where = f"{path}: record {number}"
         yield Row(_object(fields, where), where)
 
@@ -111,17 +121,19 @@ def read_csv(path: Path, delimiter: str) -> Iterator[Row]:
 
 def read_parquet(path: Path) -> Iterator[Row]:
     """Yield one row a record of a Parquet file."""
-    import pyarrow
-    from pyarrow.parquet import ParquetFile
+    import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # it has none
+    from pyarrow import parquet  # pyright: ignore[reportMissingTypeStubs]
 
+    arrow: Any = pyarrow
+    tables: Any = parquet
     try:
-        with ParquetFile(path) as file:
+        with tables.ParquetFile(path) as file:
             number = 0
             for batch in file.iter_batches():
                 for fields in batch.to_pylist():
                     number += 1
                     yield Row(fields, f"{path}: row {number}")
-    except pyarrow.ArrowException as error:
+    except arrow.ArrowException as error:
         raise ValueError(f"{path}: not a readable Parquet file: {error}") from None
 
 
@@ -160,23 +172,24 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise ValueError(f"{path}: after line {number}: broken gzip file: {error}") from None
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
+def _open(path: Path) -> gzip.GzipFile | BufferedReader:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
 
 
 def _object(fields: Any, where: str) -> dict[str, Any]:
-    if not isinstance(fields, dict):
+    if not is_object(fields):
         raise ValueError(f"{where}: expected a JSON object, got {type(fields).__name__}")
     return fields
 
 
 def _hub_rows(source: HubSource) -> Iterator[Row]:
-    from datasets import load_dataset
-    from datasets.exceptions import DatasetsError
+    import datasets  # pyright: ignore[reportMissingTypeStubs]  # it has none
+    from datasets.exceptions import DatasetsError  # pyright: ignore[reportMissingTypeStubs]
 
+    hub: Any = datasets
     place = "/".join(part for part in [source.id, source.subset, source.folder, source.split] if part)
     try:
-        table = load_dataset(
+        table = hub.load_dataset(
             source.id, name=source.subset, data_dir=source.folder, split=source.split, revision=source.revision
         )
     except (OSError, ValueError, DatasetsError) as error:

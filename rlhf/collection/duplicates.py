@@ -2,9 +2,10 @@
 
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
+from rlhf.collection.cleaning import words
 from rlhf.params.collect_prompts import NearDuplicates
-from rlhf.records.cleaning import words
 from rlhf.records.types import DialogueRecord
 
 
@@ -24,7 +25,7 @@ def prompt_text(record: DialogueRecord) -> str:
 def long_prefixes(texts: Iterable[str], characters: int) -> set[str]:
     """Return the texts whose first `characters` equal those of an earlier text; shorter texts equal no other's."""
     first: dict[str, str] = {}
-    repeated = set()
+    repeated: set[str] = set()
     for text in texts:
         if first.setdefault(text[:characters], text) != text:
             repeated.add(text)
@@ -37,11 +38,12 @@ def near(texts: Iterable[str], params: NearDuplicates) -> set[str]:
     MinHash with locality-sensitive hashing proposes pairs (Broder 1997); word shingles themselves decide, so a text is
     never dropped by an error of the estimate.
     """
-    from datasketch import MinHash, MinHashLSH
+    from datasketch import MinHash, MinHashLSH  # pyright: ignore[reportMissingTypeStubs]  # it has none
 
-    index = MinHashLSH(threshold=params.threshold, num_perm=params.permutations, weights=(0.2, 0.8))  # recall first
-    empty = MinHash(num_perm=params.permutations, seed=1, hashfunc=_unchanged)
-    dropped = set()
+    recall_first = (0.2, 0.8)
+    index: Any = MinHashLSH(threshold=params.threshold, num_perm=params.permutations, weights=recall_first)
+    empty: Any = MinHash(num_perm=params.permutations, seed=1, hashfunc=_unchanged)
+    dropped: set[str] = set()
     for text in texts:
         shingles = _shingles(text, params.shingle_words)
         sketch = empty.copy()

@@ -2,10 +2,10 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from rlhf.collection import duplicates
+from rlhf.collection.prompt_sets import Entry, arrange, assign, check_disjoint, drop_duplicates
+from rlhf.collection.splitting import choose, first_by_hash, held_out_first
 from rlhf.params.collect_prompts import SPLITS, NearDuplicates
-from rlhf.records import duplicates
-from rlhf.records.prompt_sets import Entry, arrange, assign, check_disjoint, drop_duplicates
-from rlhf.records.splitting import choose, first_by_hash, held_out_first
 from tests.collect_prompts_section import ALL, section, source, typed
 
 SHARES = {"sft": 0.3, "reward_model": 0.2, "judge": 0.0, "ppo": 0.3, "validation": 0.1, "test": 0.1}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rlhf.collection import sources
+from rlhf.collection.sources import format_of, read_csv, read_json, read_jsonl, read_parquet, read_text, rows
 from rlhf.params.base import parse
 from rlhf.params.collect_prompts import HubSource, WorldSource, inputs
-from rlhf.records import sources
-from rlhf.records.sources import format_of, read_csv, read_json, read_jsonl, read_parquet, read_text, rows
 from rlhf.world.source import records
 from tests.collect_prompts_section import section, source, typed, typed_source
 
