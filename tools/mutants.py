@@ -28,6 +28,7 @@ from rlhf.runtime.files import write_json, write_text
 
 OUT, PAGE = Path("metrics/mutants.json"), Path("docs/generated/mutants.md")
 EXPLAINED = Path("tests/explained_mutants.yaml")
+EVERYWHERE = "everywhere"
 WORKSPACES = Path(".mutants")
 CODE = ("rlhf", "stages", "study", "tools")
 PYTEST = ["-p", "no:cacheprovider", "-m", "not process"]
@@ -53,6 +54,22 @@ class Change(NamedTuple):
     line: int
     before: str
     after: str
+
+
+class Reason(NamedTuple):
+    """Why a change of a file's line, or of a part of any line, may go unseen."""
+
+    file: str  # or EVERYWHERE
+    before: str
+    after: str
+    why: str
+
+    def fits(self, change: Mapping[str, Any]) -> bool:
+        before, after = change["before"], change["after"]
+        if self.file != EVERYWHERE:
+            return (self.file, self.before, self.after) == (change["file"], before, after)
+        places = [found.span() for found in re.finditer(re.escape(self.before), before)]
+        return any(before[:start] + self.after + before[end:] == after for start, end in places)
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -187,15 +204,15 @@ def line_of(file: Path, name: str, text: str) -> int:
     return (after or starts)[0] + 1
 
 
-def reasons(root: Path) -> dict[tuple[str, str, str], str]:
-    """Return why some mutants may survive, by file and change."""
+def reasons(root: Path) -> list[Reason]:
+    """Return why some mutants may survive."""
     content = read_yaml(root / EXPLAINED)
-    return {(file, one["before"], one["after"]): one["why"] for file, some in content.items() for one in some}
+    return [Reason(file, one["before"], one["after"], one["why"]) for file, some in content.items() for one in some]
 
 
-def explained(found: Mapping[str, Any], known: Mapping[tuple[str, str, str], str]) -> dict[str, Any]:
+def explained(found: Mapping[str, Any], known: Sequence[Reason]) -> dict[str, Any]:
     """Return a package's results with the reason beside each survivor that has one, and the counts."""
-    survivors = [one | {"why": known.get((one["file"], one["before"], one["after"]))} for one in found["survivors"]]
+    survivors = [one | {"why": next((why.why for why in known if why.fits(one)), None)} for one in found["survivors"]]
     unexplained = sum(one["why"] is None for one in survivors)
     killed = found["sampled"] - found["timed_out"] - len(survivors)
     return {**found, "survivors": survivors, "killed": killed, "unexplained": unexplained}
@@ -214,7 +231,7 @@ def write(root: Path, found: Mapping[str, Any]) -> None:
     write_text(root / PAGE, page(found, reasons(root)))
 
 
-def page(results: Mapping[str, Mapping[str, Any]], known: Mapping[tuple[str, str, str], str]) -> str:
+def page(results: Mapping[str, Mapping[str, Any]], known: Sequence[Reason]) -> str:
     """Return the results as Markdown, with the reasons of `reasons`."""
     found = {name: explained(one, known) for name, one in results.items()}
     columns = ["package", "mutants", "tried", "killed", "timed out", "survived", "share", "unexplained"]

@@ -34,12 +34,13 @@ def said(root: Path, run: str) -> str:
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(tmp_path, empty_store, monkeypatch):
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "a repository"
     folder.mkdir()
     write_params(folder)
+    shutil.copy(empty_store, folder / "mlflow.db")
     return folder
 
 
@@ -104,6 +105,7 @@ def test_before_the_ui_starts_addresses_are_set_right_without_mlflow(root, tmp_p
 
 
 def test_a_folder_without_a_database_gets_none(root, capsys):
+    (root / "mlflow.db").unlink()
     moved.main(root)
     assert capsys.readouterr().out == ""
     assert not (root / "mlflow.db").exists()

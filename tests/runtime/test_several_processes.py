@@ -94,10 +94,12 @@ def test_where_one_process_breaks_down_the_others_end_too(launched):
 
 
 def test_a_stage_starts_the_processes_of_params_yaml_and_writes_once(root, tokenizer, tmp_path):
+    """The process that becomes their launcher imports nothing of the stage; they run it as `python -m` does."""
     other = prepared(toys.root(tmp_path / "other"), tokenizer)
     reward_model.main(prepared(root, tokenizer), "r1")
     toys.set_param(other, "runtime.processes", 2)
-    done = started([sys.executable, "-m", "stages.reward_model", "r1"], other)
+    begin = "from rlhf.runs import launch; launch.run('reward_model', lambda: print('alone'))"
+    done = started([sys.executable, "-c", begin, "r1"], other)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("finished after") == 1
     for place in ("data", "metrics"):

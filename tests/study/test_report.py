@@ -99,6 +99,19 @@ def test_notes_say_what_the_figures_say(laboratory):
         assert sentence in text
 
 
+def test_what_notes_follow_from_is_told_figure_by_figure(laboratory):
+    more = laboratory["frontier"] + [point("rounds_3", "ppo", 17, 0.69)]
+    found = {note.seen: note.follows for note in words.notes(seeds(0.74), laboratory | {"frontier": more}, CLAIMS)}
+    of_the_model = next(follows for seen, follows in found.items() if seen.startswith("The reward model predicts"))
+    assert of_the_model == (
+        "On held-out pairs: reward model agrees with gold, 85.0%; labelers agree with one another, 76.0%; "
+        "reward model agrees with labelers, 73.0%; a TF-IDF baseline agrees with labelers, 65.0%."
+    )
+    rounds = next(seen for seen in found if seen.startswith("As many labels"))
+    assert rounds == "As many labels in one round or in several: gold differs by 0.06."
+    assert found[rounds] == "In one, two, three rounds: 0.72, 0.75, 0.69 (seed 17)."
+
+
 def test_of_cells_that_have_not_run_nothing_is_said(laboratory):
     bare = laboratory | {"frontier": [], "tax": []}
     text = said(seeds(0.74), bare, CLAIMS[:1])

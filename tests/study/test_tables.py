@@ -66,8 +66,10 @@ def test_the_frontier_is_sorted_by_seed_and_distance_and_shows_the_tax_where_it_
         "best of 1", "best of 2", "FeedME", "PPO, a direct score in place of ranks", "PPO, default, β = 0.1",
         "PPO, with pretraining text, γ = 2", "PPO, β = 0, 40 iterations", "Base",
     ]  # fmt: skip
+    assert made.columns == [
+        "policy, sampled", "KL, nats", "gold", "reward model", "loss on text", "closed QA", "few-shot", "seed"
+    ]  # fmt: skip
     assert made.rows[5][1:] == ["2.50", "0.700 (0.680 to 0.720)", "0.80", "1.62", "45%", "74%", "17"]
-    assert len(made.columns) == len(made.rows[0])
 
 
 def test_fits_name_their_peak_or_say_that_there_is_none():
@@ -84,7 +86,9 @@ def test_fits_name_their_peak_or_say_that_there_is_none():
         ["best of n", "0.123", "−0.057", "0.99", "3.58 (1.9 to 12.3)", "9.46", "yes", "17"],
         ["best of n", "0.123", "−0.057", "0.99", "none", "9.46", "no", "18"],
     ]
-    assert len(made.columns) == len(made.rows[0])
+    assert made.columns == [
+        "fit", "alpha", "beta", "R²", "peak at a KL of, nats", "farthest KL", "peak passed", "seed"
+    ]  # fmt: skip
 
 
 MODELS = [
@@ -101,7 +105,9 @@ def test_reward_models_stand_with_both_accuracies_and_their_size():
     made = tables.reward_models({"reward_models": MODELS[:1]})
     accuracies = ["0.860 (0.840 to 0.880)", "0.726 (0.706 to 0.746)", "0.765"]
     assert made.rows == [["1,056 prompts", *accuracies, "1,056", "17"]]
-    assert len(made.columns) == 6
+    assert made.columns == [
+        "reward model", "held-out pairs, gold", "held-out pairs, labelers", "on its training pairs", "prompts", "seed"
+    ]  # fmt: skip
 
 
 def test_limits_stand_in_the_order_of_their_names_words_with_one_digit():
@@ -111,7 +117,7 @@ def test_limits_stand_in_the_order_of_their_names_words_with_one_digit():
     assert made.rows[0][:2] == ["PPO", "0.00 (−0.02 to 0.02)"]
     assert made.rows[0][2] == "0.10 (0.08 to 0.12)"
     assert made.rows[0][7:] == ["0.6 (0.6 to 0.6)", "“have a nice” 92%", "17"]
-    assert len(made.columns) == len(made.rows[0])
+    assert made.columns == ["greedy", *names.LIMITS.values(), "commonest phrase", "seed"]
 
 
 def test_the_laboratory_has_four_tables():
@@ -159,10 +165,11 @@ def test_curves_of_the_first_seed_are_smoothed_over_five_iterations_a_line_a_coe
     for line, slope in zip(series, (0.1, 0.2), strict=True):
         assert line.x == pytest.approx([0.2, 0.3, 0.4])
         assert line.y == pytest.approx([2 * slope, 3 * slope, 4 * slope])
-    assert (frame.x_label, frame.y_label) == (drawings.DISTANCE, "gold of the rollouts")
+    assert frame == Frame("PPO's iterations: gold of the rollouts", drawings.DISTANCE, "gold of the rollouts")
     series, frame = drawn["score"]
     assert series[0].y == pytest.approx([0.4, 0.6, 0.8])
-    assert frame.y_label == "reward model's score"
+    title = "PPO's iterations: reward model's score"
+    assert frame == Frame(title, drawings.DISTANCE, "reward model's score")
 
 
 def test_the_frontier_joins_the_near_points_of_the_first_seed_by_what_they_are(drawn):
@@ -179,7 +186,7 @@ def test_the_frontier_joins_the_near_points_of_the_first_seed_by_what_they_are(d
         assert line.y == pytest.approx([gold for _, gold in points])
         assert line.low == pytest.approx([gold - 0.02 for _, gold in points])
         assert line.high == pytest.approx([gold + 0.02 for _, gold in points])
-    assert (frame.x_label, frame.y_label) == (drawings.DISTANCE, "gold, sampled")
+    assert frame == Frame("Gold at equal KL", drawings.DISTANCE, "gold, sampled")
 
 
 def test_reward_models_that_differ_in_size_are_drawn_by_size_where_there_are_two(drawn):
@@ -191,7 +198,7 @@ def test_reward_models_that_differ_in_size_are_drawn_by_size_where_there_are_two
     assert series[0].low == pytest.approx([0.696, 0.706, 0.716])
     assert series[0].high == pytest.approx([0.736, 0.746, 0.756])
     assert series[1].y == pytest.approx([0.86] * 3)
-    assert (frame.log_x, frame.x_label, frame.y_label) == (True, "prompts compared", "held-out agreement")
+    assert frame == Frame("More comparisons", "prompts compared", "held-out agreement", log_x=True)
     drawn.clear()
     dict(drawings.drawings(found([curve("seed_17", 17, "default", 0.1)], MODELS[:1])))
     assert "rm" not in drawn
