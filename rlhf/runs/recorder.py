@@ -25,7 +25,9 @@ class Recorder:
     def __init__(
         self, root: Path, stage: str, round_name: str | None, settings: Tracking, key: str, process: str, session: str
     ):
-        """`process` and `session` identify the stage's process and the `dvc` command's (see lineage).
+        """The arguments are what the stage's process sends over, in one message.
+
+        `process` and `session` identify the stage's process and the `dvc` command's (see lineage).
 
         `key` is that of the training's states (see checkpoints): a run with it that did not finish goes on.
         """
