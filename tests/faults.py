@@ -80,7 +80,7 @@ class Child:
                 write(states, tree)
 
             checkpoints.States._find, checkpoints.States._write = finding, saving
-            module.main(Path("."), **({} if stage.round is None else {"round": stage.round}))
+            module.main(Path("."), *([] if stage.round is None else [stage.round]))
             code = 0
         except BaseException as error:  # noqa: BLE001 - whatever it is, the log must say so and the child must end
             print(f"{stage.label}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
