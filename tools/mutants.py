@@ -146,7 +146,7 @@ def workspace(root: Path, package: Package) -> Path:
     chosen = {
         "source_paths": [*CODE], "only_mutate": [f"{package.code}/*"], "also_copy": others,
         "pytest_add_cli_args_test_selection": package.tests, "pytest_add_cli_args": PYTEST,
-        "process_isolation": "forkserver", "timeout_multiplier": 10.0, "timeout_constant": 20.0,
+        "process_isolation": "forkserver", "timeout_multiplier": 4.0, "timeout_constant": 15.0,
     }  # fmt: skip
     lines = [f"{key} = {json.dumps(value)}" for key, value in chosen.items()]
     with open(folder / "pyproject.toml", "a", encoding="utf-8") as file:
