@@ -91,6 +91,7 @@ def test_a_folder_that_was_chosen_for_artifacts_stays_chosen(root, tmp_path):
     assert client.get_experiment(experiment).artifact_location == chosen.as_uri()
 
 
+@pytest.mark.process
 def test_before_the_ui_starts_addresses_are_set_right_without_mlflow(root, tmp_path):
     run, _ = log(root, "before")
     there = root.rename(tmp_path / "elsewhere")

@@ -211,6 +211,7 @@ BEFORE_KILL_9 = {
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("when", list(BEFORE_KILL_9))
 def test_what_a_stage_said_before_kill_9_is_recorded(root, when):
     logged = "[run.log_metrics({'loss': step}, step) for step in range(1, 8)]"
