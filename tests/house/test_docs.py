@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from benchmarks import compare
 from study import pages
 from tests import toys
-from tools import ablate
+from tools import ablate, mutants
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / pages.FOLDER
@@ -116,6 +116,8 @@ def test_every_generated_page_is_linked_and_says_what_writes_it():
 def test_generated_pages_are_what_the_measurements_say():
     expected = pages.laboratory(ROOT)
     expected[compare.PAGE.name] = compare.page(json.loads(text_of(ROOT / compare.OUT)))
+    found = json.loads(text_of(ROOT / mutants.OUT))
+    expected[mutants.PAGE.name] = mutants.page(found, mutants.reasons(ROOT))
     assert {page.name: text_of(page) for page in GENERATED.glob("*.md")} == expected
 
 
