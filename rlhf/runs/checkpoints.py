@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from rlhf.params.base import load
 from rlhf.params.checkpoints import CheckpointsInputs
 from rlhf.runs import lineage, mlflow_store
+from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed
 
 KEPT = 2  # states: if the newest is damaged, the one before it is used
@@ -149,7 +150,7 @@ def opened(root: Path, stage: str, params: KeyParams, inputs: Sequence[Path], ro
     settings = load(root, CheckpointsInputs).checkpoints
     if settings.every_seconds is None:
         return States(None, 0.0)
-    place = mlflow_store.anchor(root) / ".checkpoints" / (stage if round_name is None else f"{stage}/{round_name}")
+    place = mlflow_store.anchor(root) / ".checkpoints" / StageName(stage, round_name).place
     folder = place / _key(stage, round_name, params, inputs)
     lock = _locked(place, folder.name) if distributed.is_first() else None
     if not distributed.gathered(lock is not None)[0]:

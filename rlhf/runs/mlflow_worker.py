@@ -20,6 +20,7 @@ from typing import Any
 
 from rlhf.params.tracking import Tracking
 from rlhf.runs import lineage, mlflow_store
+from rlhf.runs.stage_name import StageName
 
 _START = "import sys; from rlhf.runs.mlflow_worker import serve; serve(int(sys.argv[1]))"
 
@@ -30,9 +31,9 @@ class MlflowWorker:
     Raises ConnectionError where the store cannot be reached: at once where a look suffices, else at ready() or close().
     """
 
-    def __init__(self, root: Path, stage: str, round_name: str | None, settings: Tracking, key: str):
+    def __init__(self, root: Path, name: StageName, settings: Tracking, key: str):
         mlflow_store.preflight(settings, mlflow_store.anchor(root))
-        self.name = stage if round_name is None else f"{stage}@{round_name}"
+        self.name = name.title
         self._link: str | None = None
         self._lost = False
         self._pipe, theirs = Pipe()
@@ -41,7 +42,7 @@ class MlflowWorker:
         self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
         processes = lineage.own_process(), lineage.dvc_process()
-        self._send(root.resolve(), stage, round_name, settings, key, *processes)
+        self._send(root.resolve(), name, settings, key, *processes)
 
     @property
     def link(self) -> str:

@@ -14,6 +14,7 @@ from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
 from rlhf.runs import lineage, machine, mlflow_store
 from rlhf.runs.flat import flat_numbers, flatten
+from rlhf.runs.stage_name import StageName
 
 SECONDS_BETWEEN_FLUSHES = 5.0
 LONGEST_PAUSE = 300.0  # seconds between two attempts at a store that keeps failing
@@ -22,9 +23,7 @@ LONGEST_PAUSE = 300.0  # seconds between two attempts at a store that keeps fail
 class Recorder:
     """The child run of one stage and its session's parent run. Opening it may raise; nothing afterwards does."""
 
-    def __init__(
-        self, root: Path, stage: str, round_name: str | None, settings: Tracking, key: str, process: str, session: str
-    ):
+    def __init__(self, root: Path, name: StageName, settings: Tracking, key: str, process: str, session: str):
         """The arguments are what the stage's process sends over, in one message.
 
         `process` and `session` identify the stage's process and the `dvc` command's (see lineage).
@@ -32,8 +31,7 @@ class Recorder:
         `key` is that of the training's states (see checkpoints): a run with it that did not finish goes on.
         """
         self._root, self._settings = root, settings
-        self.name = stage if round_name is None else f"{stage}@{round_name}"
-        self._place = stage if round_name is None else f"{stage}/{round_name}"  # below data/ and metrics/
+        self.name, self._place = name.title, name.place
         self._home = mlflow_store.anchor(root)
         self._client, self._experiment_id = mlflow_store.open_store(settings, self._home)
         mlflow_store.reap(self._client, self._experiment_id)
@@ -49,9 +47,9 @@ class Recorder:
         self._points: list[tuple[str, float, int, int]] = []
         self._flushed_at, self._pause = time.monotonic(), SECONDS_BETWEEN_FLUSHES
         self._logged_params: set[str] = set()
-        own = {name: content[name] for name in ("seed", "runtime", stage) if name in content}
-        if round_name is not None:
-            own["round"] = content["rounds"][round_name]
+        own = {section: content[section] for section in ("seed", "runtime", name.stage) if section in content}
+        if name.round_name is not None:
+            own["round"] = content["rounds"][name.round_name]
         self.params(own)
 
     def _open(self, tags: dict[str, str], key: str) -> str:

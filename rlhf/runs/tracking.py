@@ -24,6 +24,7 @@ from rlhf.runs import checkpoints, lineage
 from rlhf.runs.flat import flat_numbers
 from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.progress import Progress, duration
+from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed
 
 PATIENCE = 5.0  # seconds
@@ -122,13 +123,13 @@ def stage_run(
     SIGTERM).
     """
     settings = load(root, TrackingInputs).tracking
-    name = stage if round_name is None else f"{stage}@{round_name}"
+    name = StageName(stage, round_name)
     recorder = (
-        MlflowWorker(root, stage, round_name, settings, states.key)
+        MlflowWorker(root, name, settings, states.key)
         if settings.enabled and distributed.is_first()
         else None
     )
-    progress = Progress(name, silent=not distributed.is_first())
+    progress = Progress(name.title, silent=not distributed.is_first())
     if states.points:
         progress.goes_on_from(len(states.points))
     run = StageRun(progress, recorder, settings.log_every)

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from rlhf.models import placement
 from rlhf.params.runtime import Runtime
 from rlhf.runs import checkpoints, tracking
+from rlhf.runs.stage_name import StageName
 from rlhf.runtime import failures, seeds
 
 
@@ -35,7 +36,7 @@ class StageContext(NamedTuple):
     @property
     def name(self) -> str:
         """The stage, and its round below it: where its data, metrics and curves lie."""
-        return self.stage if self.round_name is None else f"{self.stage}/{self.round_name}"
+        return StageName(self.stage, self.round_name).place
 
     @property
     def out(self) -> Path:
