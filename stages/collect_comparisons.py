@@ -1,7 +1,6 @@
 """policy → K answers a prompt → rankings by labelers, added to the rankings so far (Ouyang et al. 2022, step 2)."""
 
 import random
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,4 +192,4 @@ def describe(comparisons: Mapping[str, Sequence[Comparison]], new: Mapping[str, 
 
 
 if __name__ == "__main__":
-    launch.run(STAGE, main, round_name=sys.argv[1])
+    launch.run_round(STAGE, main)

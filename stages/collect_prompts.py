@@ -138,5 +138,4 @@ def write(collected: Collected, params: CollectPrompts, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    with launch.plain_errors(STAGE):
-        main()
+    launch.run_alone(STAGE, main)

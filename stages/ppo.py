@@ -1,6 +1,5 @@
 """prompts + SFT + reward model → policy: PPO with a per-token KL penalty, and PPO-ptx (Ouyang et al. 2022, step 3)."""
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,4 +188,4 @@ def mean_of_last(curve: Sequence[Mapping[str, float]], name: str, num_points: in
 
 
 if __name__ == "__main__":
-    launch.run(STAGE, main, round_name=sys.argv[1])
+    launch.run_round(STAGE, main)

@@ -1,6 +1,5 @@
 """ranked answers → scalar reward model, demonstrations scoring 0 on average (Ouyang et al. 2022, step 2)."""
 
-import sys
 from pathlib import Path
 
 from rlhf.params.base import load
@@ -26,4 +25,4 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
 
 
 if __name__ == "__main__":
-    launch.run(STAGE, main, round_name=sys.argv[1])
+    launch.run_round(STAGE, main)

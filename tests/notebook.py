@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from rlhf.runs import lineage
+from rlhf.runs import sessions
 from rlhf.runs.recorder import Recorder
 
 
@@ -48,7 +48,7 @@ class InProcess(Recorder):
     """A recorder in the test's own process, where a test can break the store."""
 
     def __init__(self, *arguments):
-        super().__init__(*arguments, lineage.own_process(), lineage.dvc_process())
+        super().__init__(*arguments, sessions.own_process(), sessions.dvc_process())
 
     def metrics(self, numbers, step):
         super().metrics(numbers, step, time.time_ns() // 1_000_000)

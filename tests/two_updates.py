@@ -25,7 +25,7 @@ from rlhf.preferences import preference_training, rewards
 from rlhf.rl import experience
 from rlhf.rl.experience import Models
 from rlhf.rl.loop_state import Data
-from rlhf.runs import lineage
+from rlhf.runs import sessions
 from rlhf.runtime import distributed, failures, parallel
 from rlhf.sampling import rollouts
 from rlhf.training import language_modelling, optimisation, supervised
@@ -47,7 +47,7 @@ def everything(folder: Path) -> dict[str, Any]:
         "sampling": sampling(tokenizer, folder),
         "no update": refused(),
     }
-    return found | {"dvc": lineage.dvc_process(), "unused": unused_weights()}
+    return found | {"dvc": sessions.dvc_process(), "unused": unused_weights()}
 
 
 def ended(model: nn.Module, points: Iterator[dict]) -> dict[str, Any]:

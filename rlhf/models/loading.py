@@ -92,5 +92,11 @@ def save(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
     """Write model and tokenizer into `folder` as `from_pretrained` reads them; of several processes the first does."""
     if not distributed.is_first():
         return
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except Exception as error:
+        # safetensors has an error of its own for a full disk, tokenizers none but Exception; both keep Rust's words
+        if "os error" not in str(error):
+            raise
+        raise OSError(f"{folder}: the model could not be written: {error}") from error

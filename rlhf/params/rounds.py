@@ -11,3 +11,9 @@ class Round(Params):
 
 
 Rounds = dict[str, Round]
+
+
+class RoundsInputs(Params):
+    """What starting a stage of a round reads."""
+
+    rounds: Rounds

@@ -62,6 +62,7 @@ class States:
         self.folder, self.every_seconds = folder, every_seconds
         self.points: list[dict[str, Any]] = []  # of the loop, up to the state that was found
         self.lock: FileLock | None = None  # held as long as this object lives
+        self.steps_kept = 0  # of the newest state on the disk
         self._tree: Any = None
         self._saved_at = time.monotonic()
         if folder is not None:
@@ -83,7 +84,7 @@ class States:
     def keep(self, point: dict[str, Any], parts: "Parts", last: bool) -> None:
         """Take in a step's point; keep the parts' state if it is time: now and then, at the end, or told to stop.
 
-        Where the disk refuses, say so and go on. Raises KeyboardInterrupt after the state is kept where SIGTERM came.
+        Where the disk refuses, say so and go on. Raises KeyboardInterrupt after the state is kept where a signal came.
         """
         if self.folder is None:
             return
@@ -114,6 +115,7 @@ class States:
                 os.fsync(file.fileno())
             os.replace(temporary, self.folder / f"{len(self.points):08d}.{_digest(temporary)}.pt")
             _fsync_folder(self.folder)
+            self.steps_kept = len(self.points)
             for old in self._files()[KEPT:]:
                 old.unlink()
         except OSError as error:
@@ -132,6 +134,7 @@ class States:
                     raise ValueError("its checksum is not the one in its name")
                 content = _loaded(file)
                 self._tree, self.points = content["tree"], content["points"]
+                self.steps_kept = len(self.points)
                 return
             except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
                 _warn(f"{file}: a damaged state ({error}); the one before it is used, if there is one")

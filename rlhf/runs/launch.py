@@ -1,4 +1,4 @@
-"""Starts a stage: in this process, or in the several that `runtime.processes` asks for."""
+"""Starts a stage from a shell or from DVC: in this process, or in the several that `runtime.processes` asks for."""
 
 import os
 import sys
@@ -6,35 +6,87 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rlhf.params.base import load
+from rlhf.params.base import ParamsError, load
+from rlhf.params.rounds import RoundsInputs
 from rlhf.params.runtime import RuntimeInputs
+from rlhf.runs import lineage, sessions
+from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed
 
 
-def run(stage: str, main: Callable[..., None], **arguments: str) -> None:
-    """Call main(**arguments); where params.yaml wants several processes, become their launcher instead.
+def run(stage: str, main: Callable[[], None]) -> None:
+    """Call main(); where params.yaml wants several processes, become their launcher instead.
 
     Processes that `accelerate launch` or `torchrun` has started are taken as they are, whatever params.yaml says. An
     `accelerate launch` that was told of several processes and started one is refused. Errors: see plain_errors.
     """
-    with plain_errors(stage):
+    with plain_errors(StageName(stage)):
+        _refuse_arguments(stage)
         _start_others(stage)
-        main(**arguments)
-        distributed.leave()
+        with _watched(StageName(stage)):
+            main()
+            distributed.leave()
+
+
+def run_alone(stage: str, main: Callable[[], None]) -> None:
+    """Call main() in this process, whatever params.yaml says: for a stage without tensors."""
+    with plain_errors(StageName(stage)):
+        _refuse_arguments(stage)
+        with _watched(StageName(stage)):
+            main()
+
+
+def run_round(stage: str, main: Callable[[Path, str], None]) -> None:
+    """Call main(root, round) with the round that the command line names, otherwise as `run`."""
+    with plain_errors(StageName(stage, *sys.argv[1:2])):
+        known = load(Path("."), RoundsInputs).rounds
+        if len(sys.argv) != 2 or sys.argv[1] not in known:
+            got = f"got {' '.join(sys.argv[1:])}" if sys.argv[1:] else "none is named"
+            raise ParamsError(f"python -m stages.{stage}: expected a round of params.yaml: {', '.join(known)} ({got})")
+        _start_others(stage)
+        with _watched(StageName(stage, sys.argv[1])):
+            main(Path("."), sys.argv[1])
+            distributed.leave()
 
 
 @contextmanager
-def plain_errors(stage: str) -> Iterator[None]:
-    """End the process with the message of an error that its user can mend, without a traceback (TRACEBACK=1)."""
+def _watched(name: StageName) -> Iterator[None]:
+    """Hold the stage's outputs against other processes, and end with the dvc that asked for them; one process does."""
+    if not distributed.is_first():
+        yield
+        return
+    with sessions.alone(Path("."), name), sessions.ending_with_dvc():
+        yield
+
+
+@contextmanager
+def plain_errors(name: StageName) -> Iterator[None]:
+    """End the process with the message of an error that its user can mend, without a traceback (TRACEBACK=1).
+
+    Whatever the end, say how the outputs come back that DVC removed before it started the stage.
+    """
     try:
         yield
     except KeyboardInterrupt:
+        _show_the_way_back(name)
         raise SystemExit(130) from None
     except (ValueError, OSError, MemoryError) as error:
         if os.environ.get("TRACEBACK"):
             raise
-        print(f"{stage}: {error}\n({type(error).__name__}; TRACEBACK=1 shows where)", file=sys.stderr, flush=True)
+        print(f"{name.title}: {error}\n({type(error).__name__}; TRACEBACK=1 shows where)", file=sys.stderr, flush=True)
+        _show_the_way_back(name)
         raise SystemExit(1) from None
+
+
+def _refuse_arguments(stage: str) -> None:
+    if sys.argv[1:]:
+        raise ValueError(f"python -m stages.{stage} takes no arguments (got {' '.join(sys.argv[1:])})")
+
+
+def _show_the_way_back(name: StageName) -> None:
+    hint = lineage.way_back(Path("."), name.title) if distributed.is_first() else None
+    if hint:
+        print(hint, file=sys.stderr, flush=True)
 
 
 def _start_others(stage: str) -> None:

@@ -1,14 +1,12 @@
-"""Who made which bytes: md5 sums as DVC computes them, the commit, and the processes of one `dvc` command."""
+"""Who made which bytes: md5 sums as DVC computes them, dvc.lock, and the commit."""
 
 import hashlib
 import json
-import os
-import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 from ruamel.yaml import YAML
 
 from rlhf.params.base import read_yaml
@@ -63,15 +61,26 @@ def locked_outs(root: Path, rev: str | None = None) -> dict[str, dict[str, str]]
 def way_back(root: Path, name: str) -> str | None:
     """Return how to get the outputs of stage `name` back that DVC removed before it ran; None if there were none.
 
-    DVC restores what it caches; metrics and plots are kept by git alone.
+    DVC restores what lies in its cache, or in a remote; metrics and plots are kept by git alone.
     """
-    outs = locked_outs(root).get(name)
-    if outs is None:
+    gone = {path: md5 for path, md5 in locked_outs(root).get(name, {}).items() if not (root / path).exists()}
+    if not gone:
         return None
-    gone = [path for path in outs if path.startswith("metrics/") and not (root / path).exists()]
-    in_git = (_git(root, "ls-files", "--", *gone) or "").split() if gone else []
-    command = f"dvc checkout {name}" + (f" && git checkout -- {' '.join(in_git)}" if in_git else "")
+    metrics = [path for path in gone if path.startswith("metrics/")]
+    in_git = (_git(root, "ls-files", "--", *metrics) or "").split() if metrics else []
+    cache = root / _dvc(root, "cache", "dir") / "files/md5"
+    absent = [path for path in gone.keys() - {*metrics} if not (cache / gone[path][:2] / gone[path][2:]).exists()]
+    if absent and not _dvc(root, "remote", "list"):
+        return f"{name}: its previous {absent[0]} is not in DVC's cache here, so it does not come back; it is made anew"
+    command = f"dvc {'pull' if absent else 'checkout'} {name}"
+    command += f" && git checkout -- {' '.join(in_git)}" if in_git else ""
     return f"{name}: its previous outputs come back with: {command}"
+
+
+def _dvc(root: Path, *words: str) -> str:
+    """Return what a dvc command prints; nothing where it fails."""
+    command = [sys.executable, "-m", "dvc", *words]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def commit_of(root: Path) -> Commit:
@@ -80,40 +89,6 @@ def commit_of(root: Path) -> Commit:
     if head is None:
         return Commit("", False)
     return Commit(head.strip(), bool(_git(root, "status", "--porcelain", "--untracked-files=no")))
-
-
-def own_process() -> str:
-    """Return `host pid create_time` of this process: unlike a pid alone, never used twice."""
-    return _identity(psutil.Process())
-
-
-def dvc_process() -> str:
-    """Return the identity of the `dvc` process that this stage runs under, or of this process if it runs by hand.
-
-    DVC sets DVC_STAGE for a stage's processes, so the nearest ancestor without it is DVC's own.
-    """
-    process = psutil.Process()
-    if "DVC_STAGE" not in os.environ:
-        return _identity(process)
-    for ancestor in process.parents():
-        if "DVC_STAGE" not in ancestor.environ():
-            return _identity(ancestor)
-    return _identity(process)
-
-
-def is_gone(identity: str) -> bool:
-    """Return whether a process of this host has ended; False for processes of other hosts, which cannot be seen."""
-    host, pid, created = identity.rsplit(" ", 2)
-    if host != socket.gethostname():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != created
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _identity(process: psutil.Process) -> str:
-    return f"{socket.gethostname()} {process.pid} {process.create_time():.2f}"
 
 
 def _file_md5(path: Path) -> str:

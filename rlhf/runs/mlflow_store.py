@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import artifact_addresses, lineage
+from rlhf.runs import artifact_addresses, sessions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -148,7 +148,7 @@ def reap(client: "MlflowClient", experiment_id: str) -> None:
     """Mark runs of this host as KILLED whose process is gone: kill -9 leaves them RUNNING for ever."""
     for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=100):
         process = run.data.tags.get(PROCESS)
-        if process and lineage.is_gone(process):
+        if process and sessions.is_gone(process):
             client.set_terminated(run.info.run_id, "KILLED")
 
 

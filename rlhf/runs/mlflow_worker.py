@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import lineage, mlflow_store
+from rlhf.runs import mlflow_store, sessions
 from rlhf.runs.stage_name import StageName
 
 _START = "import sys; from rlhf.runs.mlflow_worker import serve; serve(int(sys.argv[1]))"
@@ -41,7 +41,7 @@ class MlflowWorker:
         command = [sys.executable, "-c", _START, str(theirs.fileno())]
         self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
-        processes = lineage.own_process(), lineage.dvc_process()
+        processes = sessions.own_process(), sessions.dvc_process()
         self._send(root.resolve(), name, settings, key, *processes)
 
     @property

@@ -10,7 +10,6 @@ its first step; one that fails later costs a warning and never the trained model
 """
 
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import Any
 
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs import checkpoints, lineage
+from rlhf.runs import checkpoints
 from rlhf.runs.flat import flat_numbers
 from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.progress import Progress, duration
@@ -124,18 +123,14 @@ def stage_run(
     """
     settings = load(root, TrackingInputs).tracking
     name = StageName(stage, round_name)
-    recorder = (
-        MlflowWorker(root, name, settings, states.key)
-        if settings.enabled and distributed.is_first()
-        else None
-    )
+    recorder = MlflowWorker(root, name, settings, states.key) if settings.enabled and distributed.is_first() else None
     progress = Progress(name.title, silent=not distributed.is_first())
     if states.points:
         progress.goes_on_from(len(states.points))
     run = StageRun(progress, recorder, settings.log_every)
     status = "FAILED"
     try:
-        with _sigterm_interrupts(at_once=not states.key or distributed.count() > 1):
+        with _interruptible(progress, at_once=not states.key or distributed.count() > 1):
             yield run
         status = "FINISHED"
         states.discard()
@@ -145,42 +140,51 @@ def stage_run(
     finally:
         run._close(status)
         if distributed.is_first():
-            _report_end(root, progress, recorder, status)
+            _report_end(progress, recorder, status, states)
 
 
-def _report_end(root: Path, progress: Progress, recorder: MlflowWorker | None, status: str) -> None:
+def _report_end(progress: Progress, recorder: MlflowWorker | None, status: str, states: checkpoints.States) -> None:
     end = f"{status.lower()} after {duration(progress.elapsed())}"
     where = f"  {recorder.link}" if recorder else ""
     progress.say(f"{progress.name}  {end}{where}")
-    hint = None if status == "FINISHED" else lineage.way_back(root, progress.name)
-    if hint:
-        print(hint, file=sys.stderr, flush=True)
+    if status != "FINISHED" and states.steps_kept:
+        progress.say(f"{progress.name}  it goes on after step {states.steps_kept} with: dvc repro {progress.name}")
 
 
 @contextmanager
-def _sigterm_interrupts(at_once: bool) -> Iterator[None]:
+def _interruptible(progress: Progress, at_once: bool) -> Iterator[None]:
     """Let SIGTERM end the block as Ctrl-C does, so that its run is recorded as KILLED.
 
-    Unless `at_once`, a training loop that ends a step within PATIENCE keeps its state first.
+    Unless `at_once`, a training loop that ends a step within PATIENCE keeps its state first; a second signal ends it
+    at once.
     """
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt(f"signal {number} at {time.strftime('%H:%M:%S')}")
 
-    def wait_for_the_step(_number: int, _frame: FrameType | None) -> None:
+    def wait_for_the_step(number: int, frame: FrameType | None) -> None:
+        if checkpoints.stopping:
+            interrupt(number, frame)
         checkpoints.stopping = True
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        progress.say(f"{progress.name}  stops after this step and keeps it; once more ends it at once")
 
+    numbers = {
+        signal.SIGTERM: interrupt if at_once else wait_for_the_step,
+        signal.SIGINT: interrupt if at_once else wait_for_the_step,
+        signal.SIGALRM: interrupt,
+    }
+    previous = {}
     try:
-        previous = signal.signal(signal.SIGTERM, interrupt if at_once else wait_for_the_step)
+        for number, handler in numbers.items():
+            previous[number] = signal.signal(number, handler)
     except ValueError:  # not the main thread, where Python allows no handlers
         yield
         return
-    alarm = signal.signal(signal.SIGALRM, interrupt)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, alarm)
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         checkpoints.stopping = False

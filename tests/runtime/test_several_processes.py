@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from rlhf.models import loading
-from rlhf.runs import launch, lineage
+from rlhf.runs import launch, sessions
 from rlhf.runtime import files, parallel
 from rlhf.training import supervised
 from stages import reward_model
@@ -84,7 +84,7 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_all_alike(alone, two):
 
 
 def test_the_dvc_command_above_the_launcher_is_found(two):
-    assert {found["dvc"] for found in two} == {lineage.own_process()}
+    assert {found["dvc"] for found in two} == {sessions.own_process()}
 
 
 def test_where_one_process_breaks_down_the_others_end_too(launched):
@@ -98,7 +98,7 @@ def test_a_stage_starts_the_processes_of_params_yaml_and_writes_once(root, token
     other = prepared(toys.root(tmp_path / "other"), tokenizer)
     reward_model.main(prepared(root, tokenizer), "r1")
     toys.set_param(other, "runtime.processes", 2)
-    begin = "from rlhf.runs import launch; launch.run('reward_model', lambda: print('alone'))"
+    begin = "from rlhf.runs import launch; launch.run_round('reward_model', lambda *_: print('alone'))"
     done = started([sys.executable, "-c", begin, "r1"], other)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("finished after") == 1
@@ -122,7 +122,7 @@ def test_processes_are_started_where_params_yaml_wants_several_and_none_were_sta
     monkeypatch.setattr(sys, "argv", ["ppo.py", "r1"])
     monkeypatch.setattr(os, "execv", lambda program, command: begun.append(command[-4:]))
     begun: list = []
-    launch.run("ppo", lambda round_name: begun.append(round_name) if not begun else None, round_name="r1")
+    launch.run_round("ppo", lambda _root, name: begun.append(name) if not begun else None)
     assert begun == (
         [["--nproc_per_node=3", "-m", "stages.ppo", "r1"]] if processes == 3 and not environment else ["r1"]
     )
@@ -147,6 +147,7 @@ def test_an_accelerate_that_starts_one_process_for_several_is_refused(root, monk
     monkeypatch.chdir(root)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setattr(sys, "argv", ["sft.py"])
     with pytest.raises(SystemExit):
         launch.run("sft", lambda: None)
     assert "replace --cpu by --multi_gpu" in capsys.readouterr().err

@@ -1,0 +1,164 @@
+"""The `dvc` command that a stage belongs to, and what else works on the same files at the same time."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from rlhf.runs.stage_name import StageName
+
+SECONDS_BETWEEN_LOOKS = 1.0
+PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
+
+
+def own_process() -> str:
+    """Return `host pid create_time` of this process: unlike a pid alone, never used twice."""
+    return _identity(psutil.Process())
+
+
+def dvc_process() -> str:
+    """Return the identity of the `dvc` process that this stage runs under, or of this process if it runs by hand."""
+    return _identity(_dvc() or psutil.Process())
+
+
+def is_by_hand() -> bool:
+    """Say whether no dvc started this process: its session is the process itself."""
+    return _dvc() is None
+
+
+def command_of(identity: str) -> list[str]:
+    """Return the words of a living process's command; none of one that has ended, or of another host or user."""
+    process = _living(identity)
+    try:
+        return process.cmdline() if process else []
+    except psutil.Error:
+        return []
+
+
+def is_gone(identity: str) -> bool:
+    """Return whether a process of this host has ended; False for processes of other hosts, which cannot be seen."""
+    return identity.rsplit(" ", 2)[0] == socket.gethostname() and _living(identity) is None
+
+
+@contextmanager
+def ending_with_dvc() -> Iterator[None]:
+    """End as by SIGTERM when the dvc that started this stage is gone: nobody would record its outputs.
+
+    Raises ProcessLookupError where it is gone at the beginning.
+    """
+    if "DVC_STAGE" not in os.environ:
+        yield
+        return
+    dvc = _dvc()
+    if dvc is None:
+        raise ProcessLookupError(
+            f"the dvc command that started {os.environ['DVC_STAGE']} has ended, and would not record its outputs: "
+            "start it again with dvc repro (or unset DVC_STAGE to run the stage by hand)"
+        )
+    identity, left = _identity(dvc), threading.Event()
+    ended = "WARNING: dvc has ended and would not record this stage: it ends too"
+
+    def watch() -> None:
+        while not left.wait(SECONDS_BETWEEN_LOOKS):
+            if is_gone(identity):
+                print(ended, file=sys.stderr, flush=True)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        left.set()
+
+
+@contextmanager
+def alone(root: Path, name: StageName) -> Iterator[None]:
+    """Hold a stage's outputs for the block, so that no other process makes them too.
+
+    Raises BlockingIOError naming the process that does, after PATIENCE; and at once, where this stage runs by hand,
+    the dvc command that reads or writes them.
+    """
+    out = root / "data" / name.place
+    if is_by_hand():
+        _refuse_beside_dvc(root, out)
+    folder = root / ".checkpoints" / name.place
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, note = FileLock(folder / "running.lock"), folder / "running.txt"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        other = note.read_text(encoding="utf-8") if note.exists() else "another process"
+        print(f"{name.title}: {other} makes {out} too; waiting {PATIENCE:g} s for its end", file=sys.stderr, flush=True)
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            raise BlockingIOError(f"{out} is being made by {other}: wait until it ends, or end it") from None
+    try:
+        began = time.strftime("%H:%M:%S")
+        note.write_text(f"process {os.getpid()} ({' '.join(sys.argv)}, since {began})", encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def _refuse_beside_dvc(root: Path, out: Path) -> None:
+    """Raise BlockingIOError where a living dvc says in its table of locks that it reads or writes `out`."""
+    table = root / ".dvc/tmp/rwlock"
+    try:
+        locks = json.loads(table.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or one that is just being written
+        return
+    for mode in ("read", "write"):
+        for path, found in locks.get(mode, {}).items():
+            if not (Path(path).is_relative_to(out.resolve()) or out.resolve().is_relative_to(path)):
+                continue
+            for process in found if isinstance(found, list) else [found]:
+                if process and psutil.pid_exists(process["pid"]):
+                    who = f"{process['cmd']} (process {process['pid']})"
+                    raise BlockingIOError(f"{out}: {who} {mode}s it at this moment; wait until it ends")
+
+
+def _dvc() -> psutil.Process | None:
+    """Return the process of the dvc command above this one; None where it is gone, or never was.
+
+    DVC sets DVC_STAGE for a stage's processes, so the nearest Python without it is DVC's own. An orphan's new parent,
+    an init of whatever name, is none, and may be another user's, whose environment cannot be read.
+    """
+    if "DVC_STAGE" not in os.environ:
+        return None
+    for ancestor in psutil.Process().parents():
+        try:
+            if "DVC_STAGE" in ancestor.environ():
+                continue
+            words = [Path(word).name for word in ancestor.cmdline()[:2]]
+        except psutil.Error:
+            return None
+        return ancestor if any(word.startswith(("python", "dvc")) for word in words) else None
+    return None
+
+
+def _living(identity: str) -> psutil.Process | None:
+    """Return the process of this host that has this identity and has not ended."""
+    host, pid, created = identity.rsplit(" ", 2)
+    if host != socket.gethostname():
+        return None
+    try:
+        process = psutil.Process(int(pid))
+        same = f"{process.create_time():.2f}" == created
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _identity(process: psutil.Process) -> str:
+    return f"{socket.gethostname()} {process.pid} {process.create_time():.2f}"

@@ -1,0 +1,129 @@
+"""Which dvc a stage belongs to, and what happens where two processes want the same outputs or dvc is gone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rlhf.runs import sessions
+from rlhf.runs.stage_name import StageName
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def test_a_process_of_which_only_the_pid_is_the_same_is_gone():
+    host, pid, created = sessions.own_process().rsplit(" ", 2)
+    assert not sessions.is_gone(sessions.own_process())
+    assert sessions.is_gone(f"{host} {pid} {float(created) - 1:.2f}")
+    assert sessions.is_gone(f"{host} 999999999 1.00")
+    assert not sessions.is_gone(f"{host}-elsewhere {pid} 1.00"), "of another host nothing is known"
+
+
+def test_a_process_that_ended_and_that_nobody_waited_for_is_gone():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        import psutil
+
+        identity = sessions._identity(psutil.Process(child.pid))
+        assert not sessions.is_gone(identity)
+        assert sessions.command_of(identity)[-1] == "input()"
+        child.kill()
+        time.sleep(0.2)
+        assert sessions.is_gone(identity)
+        assert sessions.command_of(identity) == []
+
+
+def test_an_orphan_whose_new_parent_is_no_dvc_or_cannot_be_read_is_a_session_of_its_own(monkeypatch):
+    """The parent of orphans is often another user's: psutil refuses its environment."""
+    import psutil
+
+    class Init:
+        pid = 1
+
+        def __init__(self, words):
+            self.words = words
+
+        def environ(self):
+            if self.words is None:
+                raise psutil.AccessDenied(1)
+            return {}
+
+        def cmdline(self):
+            return self.words
+
+    monkeypatch.setenv("DVC_STAGE", "sft")
+    for words in (None, ["/sbin/init"], ["/usr/lib/systemd/systemd", "--user"]):
+        monkeypatch.setattr(psutil.Process, "parents", lambda _self, words=words: [Init(words)])
+        assert sessions.is_by_hand()
+        assert sessions.dvc_process() == sessions.own_process()
+        with pytest.raises(ProcessLookupError, match="sft has ended"), sessions.ending_with_dvc():
+            pytest.fail("the stage began")
+
+
+def test_a_second_process_of_a_stage_is_told_of_the_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sessions, "PATIENCE", 0.1)
+    name = StageName("ppo", "r1")
+    with sessions.alone(tmp_path, name):
+        with sessions.alone(tmp_path, StageName("sft")):
+            pass
+        said = rf"data/ppo/r1 is being made by process {os.getpid()} .*since \d\d:"
+        with pytest.raises(BlockingIOError, match=said), sessions.alone(tmp_path, name):
+            pytest.fail("both ran")
+    assert "waiting 0.1 s for its end" in capsys.readouterr().err
+    with sessions.alone(tmp_path, name):
+        pass
+
+
+@pytest.mark.parametrize(("mode", "path"), [("read", "data/sft"), ("write", "data/sft"), ("write", "data/sft/a")])
+def test_by_hand_a_stage_does_not_change_what_dvc_uses(tmp_path, mode, path):
+    used = {"pid": os.getpid(), "cmd": "dvc repro"}
+    locks = {"read": {}, "write": {}} | {mode: {str(tmp_path / path): [used] if mode == "read" else used}}
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    (tmp_path / ".dvc/tmp/rwlock").write_text(json.dumps(locks))
+    said = f"dvc repro .process {os.getpid()}. {mode}s it"
+    with pytest.raises(BlockingIOError, match=said), sessions.alone(tmp_path, StageName("sft")):
+        pytest.fail("it ran")
+    with sessions.alone(tmp_path, StageName("judge")):
+        pass
+
+
+def test_what_a_dead_dvc_left_in_its_table_of_locks_hinders_nobody(tmp_path):
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    used = {"pid": 999999999, "cmd": "dvc repro"}
+    (tmp_path / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(tmp_path / "data/sft"): used}}))
+    with sessions.alone(tmp_path, StageName("sft")):
+        pass
+
+
+@pytest.mark.process
+def test_a_stage_ends_within_seconds_of_the_dvc_that_started_it(tmp_path):
+    """`dvc` here is a Python that starts a stage as DVC does, and is killed."""
+    stage = (
+        "import time; from rlhf.runs import sessions\n"
+        "with sessions.ending_with_dvc():\n    print('began', flush=True); time.sleep(60)"
+    )
+    dvc = (
+        "import os, subprocess, sys\n"
+        f"subprocess.run([sys.executable, '-c', {stage!r}], env=os.environ | {{'DVC_STAGE': 'sft'}})"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
+    with subprocess.Popen(
+        [sys.executable, "-c", dvc],
+        cwd=REPO,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "began\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGKILL)
+        said = process.stderr.read()  # until the stage has ended too
+    assert time.monotonic() - began < 30
+    assert "dvc has ended" in said
