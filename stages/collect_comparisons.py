@@ -24,6 +24,7 @@ from rlhf.world.grading import gold, labelers
 
 STAGE = "collect_comparisons"
 FILES = ("train", "validation", "judge")
+JUDGE_PROMPTS = "prompts.judge"
 PROMPTS = {"reward_model": ("prompts.reward_model", Prompt), "sft": ("demonstrations.train", Demonstration)}
 
 
@@ -36,7 +37,8 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
     params = load(root, CollectComparisonsInputs)
     this, section = params.rounds[round_name], params.collect_comparisons
     folder = root / "data" / this.policy
-    inputs = {"sampling": [folder, root / "data" / this.earlier]}
+    pools = [root / f"data/collect_prompts/{name}.jsonl" for name in (PROMPTS[section.prompts][0], JUDGE_PROMPTS)]
+    inputs = {"sampling": [folder, root / "data" / this.earlier, *pools]}
     with open_stage(root, STAGE, params, inputs, None, round_name) as context:
         earlier = {
             name: records.read(root / "data" / this.earlier / f"comparisons.{name}.jsonl", Comparison) for name in FILES
@@ -75,7 +77,7 @@ def collect(folder: Path, params: CollectComparisons, context: StageContext) -> 
     new: dict[str, list[Comparison]] = {name: [] for name in FILES}
     pools = {
         "train": (*PROMPTS[params.prompts], params.max_prompts),
-        "judge": ("prompts.judge", Prompt, params.max_judge_prompts),
+        "judge": (JUDGE_PROMPTS, Prompt, params.max_judge_prompts),
     }
     if params.labelers is None or params.max_prompts + params.max_judge_prompts == 0:
         return new, 0

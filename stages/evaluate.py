@@ -12,7 +12,7 @@ from typing import Any
 
 import safetensors
 
-from rlhf.evaluation import findings, history, model_card, report, report_words, verdicts
+from rlhf.evaluation import deciding, findings, history, model_card, report, report_words, verdicts
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.history import History
 from rlhf.evaluation.policy_measures import (
@@ -31,7 +31,7 @@ from rlhf.evaluation.policy_measures import (
 )
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged, Key
-from rlhf.models import loading, placement
+from rlhf.models import loading
 from rlhf.params.base import load
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.rounds import Rounds
@@ -39,8 +39,9 @@ from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
 from rlhf.records.types import Document, Prompt, Sample
 from rlhf.runs import launch, lineage, tracking
-from rlhf.runtime import failures, outputs, seeds
+from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder, write_text
+from rlhf.training.context import open_stage
 
 STAGE = "evaluate"
 
@@ -48,30 +49,35 @@ STAGE = "evaluate"
 def main(root: Path = Path(".")) -> None:
     params = load(root, EvaluateInputs)
     folders = policy_folders(root, params.rounds)
-    placement.prepare(params.runtime, params.seed)
     last, source, settings = list(params.rounds)[-1], root / "data/collect_prompts", params.evaluate
     bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, seeds.derive(params.seed, STAGE, "bootstrap"))
-    with failures.explained(STAGE, None), tracking.stage_run(root, STAGE) as run:
-        files = [source / f"{name}.jsonl" for name in ("prompts.validation", "prompts.test", "documents.validation")]
-        run.log_inputs([*files, *folders.values()], context="evaluation")
+    files = [source / f"{name}.jsonl" for name in ("prompts.validation", "prompts.test", "documents.validation")]
+    reward_model, judge = root / "data/reward_model" / last, root / "data/judge"
+    trained_by = [source / "data_card.md", *(root / "metrics" / file for file in history.files(last))]
+    inputs = {
+        "evaluation": [*files, *folders.values(), reward_model, judge],
+        "report": [root / "metrics/judge.json", *trained_by],
+    }
+    with open_stage(root, STAGE, params, inputs, begins_from=None) as context:
         tokenizers = [loading.load_tokenizer(folders[name]) for name in ("base", "sft")]
         asked = [records.read(file, Prompt) for file in files[:2]]
         fitting = [fit(asked[i], tokenizers, settings.max_prompt_tokens, files[i]) for i in (0, 1)]
         validation = drawn(fitting[0], settings.validation_prompts)
         prompts = drawn(fitting[1], settings.test_prompts)
         texts = [document["text"] for document in records.read(files[2], Document)]
-        reward_model = RewardScorer(root / "data/reward_model" / last, params.runtime)
-        scorers = Scorers(reward_model, RewardScorer(root / "data/judge", params.runtime), params, bootstrap)
+        scoring = RewardScorer(reward_model, params.runtime), RewardScorer(judge, params.runtime)
+        scorers = Scorers(*scoring, params, bootstrap)
         known = {
             "judge": json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"],
             "too_long": len(asked[1]) - len(fitting[1]),
-            "artifacts": artifacts(root, [*folders.values(), root / "data/reward_model" / last]),
+            "artifacts": artifacts(root, [*folders.values(), reward_model]),
         }
-        judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, run)
+        judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
         found = conclude(prompts, judged, scorers, {**measured, **known})
         trained = history.read(root, last, params.seed)
-        write(root, found, trained, run)
-        write_card(root, found, trained, folders["ppo"], run)
+        write(root, found, trained)
+        write_card(root, found, trained, folders["ppo"])
+        tell(root, found, folders["ppo"], context.run)
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
@@ -154,8 +160,8 @@ def conclude(
     )
 
 
-def write(root: Path, found: Findings, trained: History, run: tracking.StageRun) -> None:
-    """Write the report, the samples, metrics and plots, and show them to the tracker."""
+def write(root: Path, found: Findings, trained: History) -> None:
+    """Write the report, the samples, metrics and plots."""
     chosen = range(min(found.settings.sample_prompts, len(found.prompts)))  # the prompts are in random order already
     with new_folder(root / "data" / STAGE) as folder:
         write_text(folder / "report.html", report.html(found, trained))
@@ -172,14 +178,7 @@ def write(root: Path, found: Findings, trained: History, run: tracking.StageRun)
     plots = root / "metrics/plots"
     write_text(plots / "win_rates.svg", report.win_rate_plot(found))
     write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, trained))
-    metrics = findings.metrics(found)
-    outputs.write_metrics(root, STAGE, metrics)
-    run.log_metrics(metrics)
-    folder = root / "data" / STAGE
-    shown = [folder / "report.html", folder / "samples.md", plots / "win_rates.svg", plots / "reward_vs_kl.svg"]
-    for path in shown:
-        run.log_artifact(path)
-    run.say(report_words.headline(found))
+    outputs.write_metrics(root, STAGE, findings.metrics(found))
 
 
 def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
@@ -187,14 +186,24 @@ def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): lineage.dvc_md5(path) for path in sorted(paths)}
 
 
-def write_card(root: Path, found: Findings, trained: History, folder: Path, run: tracking.StageRun) -> None:
-    """Write the last policy's model card, and record the policy with it as this run's model."""
+def write_card(root: Path, found: Findings, trained: History, folder: Path) -> None:
+    """Write the last policy's model card."""
     policy = {"folder": folder.relative_to(root).as_posix(), "parameters": count_parameters(folder)}
-    card = model_card.markdown(found, trained, policy)
     with new_folder(root / "data/model_card") as written:
-        write_text(written / "README.md", card)
-    run.log_model(folder, beside=[root / "data/model_card/README.md"])
+        write_text(written / "README.md", model_card.markdown(found, trained, policy))
+
+
+def tell(root: Path, found: Findings, policy: Path, run: tracking.StageRun) -> None:
+    """Show what was written to the tracker: the card on the policy's page, and the verdict."""
+    run.log_card(policy, root / "data/model_card/README.md")
+    metrics = findings.metrics(found)
+    run.log_metrics(metrics)
+    run.log_deciding(deciding.figures(metrics))
+    written, plots = root / "data" / STAGE, root / "metrics/plots"
+    for path in (written / "report.html", written / "samples.md", plots / "win_rates.svg", plots / "reward_vs_kl.svg"):
+        run.log_artifact(path)
     run.describe("\n\n".join([f"**{report_words.headline(found)}**", *report_words.lead(found)]))
+    run.say(report_words.headline(found))
 
 
 def count_parameters(folder: Path) -> int:

@@ -19,7 +19,7 @@ HELD_OUT_SHARE = 0.2  # of the set-aside prompts: they measure the judge, which 
 def main(root: Path = Path(".")) -> None:
     params = load(root, JudgeInputs)
     file = root / "data/collect_comparisons" / params.judge.round / "comparisons.judge.jsonl"
-    inputs = {"training": [file, preference_training.backbone_of(root, params.judge)]}
+    inputs = {"training": [file, *preference_training.inputs(root, params.judge)]}
     with open_stage(root, STAGE, params, inputs, f"its {params.judge.backbone} backbone") as context:
         training, held_out = halves(records.read(file, Comparison))
         preference_training.fit(training, held_out, params.judge, context)

@@ -46,10 +46,9 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         models = assemble(policy, reward_model, params, context.seed)
         data = load_data(models.tokenizer, source, params.ppo)
         curve, peak = [], None
-        for point in train(models, data, params.ppo, params.runtime, context.seed, context.states):
+        points = train(models, data, params.ppo, params.runtime, context.seed, context.states)
+        for point in context.followed(points, params.ppo.iterations, SHOWN):
             curve.append(point)
-            context.run.log_metrics(point, step=point["step"])
-            context.run.progress(point["step"], params.ppo.iterations, {name: point[name] for name in SHOWN})
             if peak is None and (warning := peak_is_behind(curve)):
                 peak = point["step"]
                 context.run.say(warning)
@@ -60,9 +59,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         metrics |= {"episodes": len(curve) * params.ppo.batch_size}
         metrics |= {"over_optimised_at": peak} if peak else {}  # iteration
         outputs.write_curve(root, context.name, curve)
-        outputs.write_metrics(root, context.name, metrics)
-        context.run.log_metrics(metrics)
-        context.run.log_model(context.out)
+        context.conclude(metrics)
 
 
 def train(

@@ -30,7 +30,7 @@ def main(root: Path = Path(".")) -> None:
     section = params.pretrain
     source = root / "data/collect_prompts"
     train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
-    inputs = {"training": [train_file], "validation": [validation_file]}
+    inputs = {"training": [train_file], "validation": [validation_file, source / "copy_probes.jsonl"]}
     begins_from = "none: it starts from scratch" if isinstance(section, Scratch) else section.path
     with open_stage(root, STAGE, params, inputs, begins_from) as context:
         texts = [document["text"] for document in records.read(train_file, Document)]
@@ -44,10 +44,8 @@ def main(root: Path = Path(".")) -> None:
                 language_modelling.token_stream(base_tokenizer, texts), section.sequence_tokens
             )
             num_steps = count_steps(section)
-            for point in train(model, rows, section, params.runtime, params.seed, context.states):
-                curve.append(point)
-                context.run.log_metrics(point, step=point["step"])
-                context.run.progress(point["step"], num_steps, {"loss": point["loss"]})
+            points = train(model, rows, section, params.runtime, params.seed, context.states)
+            curve = list(context.followed(points, num_steps, ["loss"]))
             text_steps = num_steps - section.copying_steps
             metrics |= {"tokens": text_steps * section.batch_size * section.sequence_tokens}
         if validation is not None:
@@ -60,9 +58,7 @@ def main(root: Path = Path(".")) -> None:
         outputs.write_curve(
             root, STAGE, outputs.thinned(curve) or [{"step": 0, "loss": metrics.get("validation_loss", 0.0)}]
         )
-        outputs.write_metrics(root, STAGE, metrics)
-        context.run.log_metrics(metrics)
-        context.run.log_model(context.out)
+        context.conclude(metrics)
 
 
 def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrainedModel, Any]:

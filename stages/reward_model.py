@@ -17,8 +17,10 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
     params = load(root, RewardModelInputs)
     section, source = params.reward_model, root / "data/collect_comparisons" / round_name
     train_file, validation_file = source / "comparisons.train.jsonl", source / "comparisons.validation.jsonl"
-    backbone = preference_training.backbone_of(root, section)
-    inputs = {"training": [train_file, backbone], "validation": [validation_file]}
+    inputs = {
+        "training": [train_file, *preference_training.inputs(root, section)],
+        "validation": [validation_file],
+    }
     with open_stage(root, STAGE, params, inputs, f"its {section.backbone} backbone", round_name) as context:
         training, held_out = records.read(train_file, Comparison), records.read(validation_file, Comparison)
         preference_training.fit(training, held_out, section, context)

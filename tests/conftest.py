@@ -1,9 +1,12 @@
 """One thread, no telemetry, no download; a tokenizer for the whole session and folders of tiny models."""
 
+import builtins
 import copy
 import functools
+import io
 import os
 import types
+from pathlib import Path
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -74,6 +77,21 @@ def recorder(monkeypatch):
     kept = notebook.Notebook()
     monkeypatch.setattr(tracking, "MlflowWorker", lambda *_: kept)
     return kept
+
+
+@pytest.fixture
+def files_read(monkeypatch):
+    """The files that Python opens to read, as they come; what libraries map into memory themselves is not seen."""
+    found, real = [], builtins.open
+
+    def noting(file, mode="r", *arguments, **named):
+        if isinstance(file, str | os.PathLike) and "r" in mode and "+" not in mode:
+            found.append(Path(file).absolute())
+        return real(file, mode, *arguments, **named)
+
+    monkeypatch.setattr(builtins, "open", noting)
+    monkeypatch.setattr(io, "open", noting)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """Stand where a stage's recorder would: one without a store, and MLflow's own without a process of its own."""
 
 import csv
+import json
 import time
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlhf.runs import sessions
+from rlhf.runs import lineage, sessions
 from rlhf.runs.recorder import Recorder
 
 
@@ -17,7 +19,9 @@ class Notebook:
     def __init__(self):
         self.curve: dict[int, dict[str, float]] = defaultdict(dict)  # by step
         self.inputs_read: list[Path] = []
-        self.checkpoints: list[Path] = []
+        self.final: dict[str, float] = {}
+        self.deciding: dict[str, float] = {}
+        self.models: list[Path] = []
 
     def metrics(self, numbers, step):
         self.curve[step].update(numbers)
@@ -25,8 +29,17 @@ class Notebook:
     def inputs(self, paths, context):
         self.inputs_read += paths
 
-    def checkpoint(self, path, beside=()):
-        self.checkpoints.append(path)
+    def results(self, numbers):
+        self.final.update(numbers)
+
+    def decide(self, numbers):
+        self.deciding.update(numbers)
+
+    def model(self, path):
+        self.models.append(path)
+
+    def card(self, path, card):
+        self.models.append(path)
 
     def params(self, params):
         pass
@@ -53,8 +66,33 @@ class InProcess(Recorder):
     def metrics(self, numbers, step):
         super().metrics(numbers, step, time.time_ns() // 1_000_000)
 
+    def results(self, numbers):
+        super().results(numbers, time.time_ns() // 1_000_000)
+
+    def decide(self, numbers):
+        super().decide(numbers, time.time_ns() // 1_000_000)
+
     def ready(self):
         pass
+
+
+def check_inputs(root: Path, stage: str, recorder: Notebook, files_read: Sequence[Path]) -> None:
+    """Hold what a stage has read below data/ and metrics/ against the inputs of its run; its own folder is its work."""
+    made = [root / "data" / stage, root / "metrics" / stage, root / "data/model_card"]
+    read = [file for file in files_read if any(file.is_relative_to(root / place) for place in ("data", "metrics"))]
+    read = [file for file in read if not any(file.is_relative_to(folder) for folder in made)]
+    read = [file for file in read if not file.parent.name.startswith(".")]  # a folder that is being written
+    assert read
+    assert [file for file in read if not any(file.is_relative_to(path) for path in recorder.inputs_read)] == []
+
+
+def write_lock(root: Path, outs: Mapping[str, Sequence[str]]) -> None:
+    """Write a dvc.lock with the outputs that stages have at present."""
+    stages = {
+        stage: {"cmd": "x", "outs": [{"path": path, "md5": lineage.dvc_md5(root / path)} for path in paths]}
+        for stage, paths in outs.items()
+    }
+    (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}), encoding="utf-8")
 
 
 def curve_of(file: Path) -> dict[int, dict[str, float]]:

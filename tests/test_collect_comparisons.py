@@ -16,7 +16,7 @@ from rlhf.training.context import StageContext
 from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
 from stages import collect_comparisons
-from tests import toys
+from tests import notebook, toys
 
 FOLDER = "data/collect_comparisons/r1"
 
@@ -55,6 +55,12 @@ def done(tmp_path_factory, tokenizer):
     root = prepared(toys.root(tmp_path_factory.mktemp("collect_comparisons") / "repository"), tokenizer)
     collect_comparisons.main(root, "r1")
     return root
+
+
+def test_what_it_reads_is_an_input_of_its_run(root, tokenizer, recorder, files_read):
+    toys.set_param(prepared(root, tokenizer), "tracking.enabled", True)
+    collect_comparisons.main(root, "r1")
+    notebook.check_inputs(root, "collect_comparisons", recorder, files_read)
 
 
 def test_run_twice_it_writes_the_same_bytes(done, tmp_path):

@@ -28,6 +28,7 @@ from rlhf.tokens import chat, tokenizer
 from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
 from stages import evaluate
+from tests import notebook, toys
 
 SETTINGS = {
     "test_prompts": 24,
@@ -134,6 +135,19 @@ def _save_model(folder: Path, trained, seed: int, scores: bool) -> None:
 def digests(root: Path) -> dict[str, str]:
     paths = [path for folder in ("data/evaluate", "metrics") for path in (root / folder).rglob("*") if path.is_file()]
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
+
+
+def test_what_it_reads_is_an_input_of_its_run_and_what_decides_is_what_it_measured(tmp_path, recorder, files_read):
+    build(tmp_path, with_task=True)
+    toys.set_param(tmp_path, "tracking.enabled", True)
+    evaluate.main(tmp_path)
+    notebook.check_inputs(tmp_path, "evaluate", recorder, files_read)
+    assert recorder.models == [tmp_path / "data/ppo/r2"]
+    found = json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
+    rate = found["win_rate"]["ppo_vs_sft"]
+    shown = [recorder.deciding[f"PPO beats SFT sampled{end}"] for end in ("", " low", " high")]
+    assert shown == pytest.approx([rate["mean"], rate["low"], rate["high"]], abs=1e-6)
+    assert recorder.deciding["gold PPO sampled"] == pytest.approx(found["gold"]["ppo_sampled"], abs=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -27,14 +27,23 @@ class History(NamedTuple):
 
 def read(root: Path, last_round: str, seed: int) -> History:
     """Return what metrics/, metrics/plots/ and the data card say of the training that led to `last_round`."""
-    files = {name: name for name in WITHOUT_ROUND} | {name: f"{name}/{last_round}" for name in OF_A_ROUND}
-    metrics = {}
-    for stage, file in files.items():
-        content = json.loads((root / "metrics" / f"{file}.json").read_text(encoding="utf-8"))[stage]
+    places, metrics = _places(last_round), {}
+    for stage, place in places.items():
+        content = json.loads((root / "metrics" / f"{place}.json").read_text(encoding="utf-8"))[stage]
         metrics[stage] = content if stage in WITHOUT_ROUND else content[last_round]
-    curves = {name: _curve(root / "metrics/plots" / f"{files[name]}.csv") for name in files if name in CURVES}
+    curves = {name: _curve(root / "metrics/plots" / f"{places[name]}.csv") for name in CURVES}
     card = (root / "data/collect_prompts/data_card.md").read_text(encoding="utf-8")
     return History(seed, last_round, metrics, curves, sources(card))
+
+
+def files(last_round: str) -> list[str]:
+    """Return what `read` reads below metrics/."""
+    places = _places(last_round)
+    return [*(f"{place}.json" for place in places.values()), *(f"plots/{places[name]}.csv" for name in CURVES)]
+
+
+def _places(last_round: str) -> dict[str, str]:
+    return {name: name for name in WITHOUT_ROUND} | {name: f"{name}/{last_round}" for name in OF_A_ROUND}
 
 
 def sources(card: str) -> list[dict[str, str]]:

@@ -24,6 +24,8 @@ from rlhf.training import optimisation
 from rlhf.training.context import StageContext
 from rlhf.training.optimisation import MicroBatchLoss
 
+DEMONSTRATIONS = "data/collect_prompts/demonstrations.train.jsonl"
+
 
 class Group(NamedTuple):
     """All that is known of one prompt's answers; they stay together in one batch (Ouyang et al. 2022, 3.5)."""
@@ -51,20 +53,21 @@ def fit(
     model.config.pad_token_id = tokenizer.pad_token_id
     groups = encode(tokenizer, training[: params.max_comparisons], params)
     num_steps = count_steps(groups, params)
-    curve = []
-    for point in train(model, groups, params, runtime, context.seed, context.states):
-        curve.append(point)
-        context.run.log_metrics(point, step=point["step"])
-        context.run.progress(point["step"], num_steps, {"loss": point["loss"], "accuracy": point["accuracy"]})
+    points = train(model, groups, params, runtime, context.seed, context.states)
+    curve = list(context.followed(points, num_steps, ["loss", "accuracy"]))
     save(model, tokenizer, context.out, meaning_of(params))
     normalise(context, training, params)
     metrics, bins = reward_accuracy.measure(rewards.RewardScorer(context.out, runtime), training, held_out)
     metrics |= {"training_prompts": len(groups)}
     outputs.write_curve(root, name, outputs.thinned(curve))
     outputs.write_curve(root, f"{name}/calibration" if context.round_name is None else f"{name}_calibration", bins)
-    outputs.write_metrics(root, name, metrics)
-    context.run.log_metrics(metrics)
-    context.run.log_model(context.out)
+    context.conclude(metrics)
+
+
+def inputs(root: Path, params: RewardModel) -> list[Path]:
+    """Return what training reads beside comparisons: the backbone, its tokenizer, what scores 0 on average."""
+    tokenizer = [root / "data/sft"] if params.backbone == "base" else []
+    return [backbone_of(root, params), *tokenizer, root / DEMONSTRATIONS]
 
 
 def backbone_of(root: Path, params: RewardModel) -> Path:
@@ -92,7 +95,7 @@ def normalise(context: StageContext, training: Sequence[Comparison], params: Rew
     Ouyang et al. 2022, App. C.2 (shift); Ziegler et al. 2019 (unit standard deviation, here over training answers).
     """
     scorer = rewards.RewardScorer(context.out, context.runtime)
-    demonstrations = records.read(context.root / "data/collect_prompts/demonstrations.train.jsonl", Demonstration)
+    demonstrations = records.read(context.root / DEMONSTRATIONS, Demonstration)
     raw = scorer.score_texts(
         [record["messages"] for record in demonstrations], [record["response"] for record in demonstrations]
     )

@@ -1,4 +1,4 @@
-"""Sets the addresses of artifacts right in an mlflow.db whose folder was moved or copied.
+"""Looks into an mlflow.db without MLflow, and sets its artifacts' addresses right where its folder was moved or copied.
 
 MLflow keeps whole addresses (file:///where/it/was/mlartifacts/...) and makes relative ones whole; `mlflow-artifacts:`
 serves the clients of a server alone. Left so, a moved folder shows no artifacts, and the runs of a copy write theirs
@@ -43,6 +43,17 @@ def set_right(database: Path, experiment: str) -> str | None:
             connection.execute(change, [_below(home, before, address), name])
     stay = f"; those of {left} are not here and stay at {before / FOLDER}" if left else ""
     return f"{database} comes from {before}: the artifacts of {moved} runs and models are now looked for here{stay}"
+
+
+def deleted(database: Path, experiment: str) -> str | None:
+    """Return the id of an experiment that was deleted in the UI; None if it was not, or is not there."""
+    query = "SELECT experiment_id FROM experiments WHERE name = ? AND lifecycle_stage = 'deleted'"
+    try:
+        with closing(sqlite3.connect(database, timeout=30)) as connection:
+            found = connection.execute(query, [experiment]).fetchone()
+    except sqlite3.DatabaseError:  # without tables yet, or no database: opening it says what is wrong
+        return None
+    return str(found[0]) if found else None
 
 
 def _folder_before(location: Path | None, database: Path) -> Path | None:

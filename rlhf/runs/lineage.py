@@ -12,13 +12,14 @@ from ruamel.yaml import YAML
 from rlhf.params.base import read_yaml
 
 CHUNK = 1 << 20  # bytes
+CODE = (".py", ".yaml")  # ends of files that a run may depend on, in git or not
 
 
 class Commit(NamedTuple):
     """The git commit of a working tree; `sha` is empty outside git or before the first commit."""
 
     sha: str
-    dirty: bool
+    changed: list[str]  # files that a run may depend on and that differ from it, or that it lacks
 
 
 def dvc_md5(path: Path) -> str:
@@ -84,11 +85,23 @@ def _dvc(root: Path, *words: str) -> str:
 
 
 def commit_of(root: Path) -> Commit:
-    """Return the commit checked out at `root` and whether tracked files differ from it."""
+    """Return the commit checked out at `root`, and what differs from it but the pipeline's own outputs and dvc.lock.
+
+    DVC removes a stage's outputs, metrics in git among them, before the stage can look. Files that git does not know
+    count where they are code.
+    """
     head = _git(root, "rev-parse", "HEAD")
     if head is None:
-        return Commit("", False)
-    return Commit(head.strip(), bool(_git(root, "status", "--porcelain", "--untracked-files=no")))
+        return Commit("", [])
+    made = {path for outs in locked_outs(root).values() for path in outs} | {"dvc.lock"}
+    answer = _git(root, "status", "--porcelain", "--untracked-files=all", "--no-renames", "-z", ".") or ""
+    prefix = (_git(root, "rev-parse", "--show-prefix") or "").strip()
+    changed = []
+    for entry in filter(None, answer.split("\0")):
+        state, path = entry[:2], entry[3:].removeprefix(prefix)
+        if path not in made and (state != "??" or path.endswith(CODE)):
+            changed.append(path)
+    return Commit(head.strip(), sorted(changed))
 
 
 def _file_md5(path: Path) -> str:

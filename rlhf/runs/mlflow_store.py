@@ -1,26 +1,25 @@
-"""Opening the MLflow store that `tracking.uri` names, and the two runs of a stage: its own and its session's parent.
+"""The MLflow store that `tracking.uri` names: opening it, and what it takes of names, params and points."""
 
-A session is one `dvc` command (or one process by hand): all its stages share one parent run, which carries every
-parameter and every final metric, so that a table of parent runs compares whole pipelines.
-"""
-
+import hashlib
 import logging
 import os
+import posixpath
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import artifact_addresses, sessions
+from rlhf.runs import artifact_addresses
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-SESSION, PROCESS, STATES = "dvc.session", "dvc.process", "checkpoints.key"
+PROCESS = "dvc.process"  # tag of a run: the process whose end is its own
+LONGEST_NAME = 250  # characters
 PREFLIGHT_SECONDS = 2.0
 UI = "http://localhost:5000"  # where `make ui` serves a local database
 
@@ -81,6 +80,8 @@ def _connect(uri: str, experiment: str, home: Path) -> "tuple[MlflowClient, str]
             found = client.get_experiment_by_name(experiment)
             if found is None:
                 raise
+    if found.lifecycle_stage == "deleted":
+        raise _deleted(uri, experiment, found.experiment_id)
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and database.parent == home:
         moved = artifact_addresses.set_right(database, experiment)
@@ -90,11 +91,20 @@ def _connect(uri: str, experiment: str, home: Path) -> "tuple[MlflowClient, str]
 
 
 def preflight(settings: Tracking, home: Path) -> None:
-    """Look whether the store can be there. Raises ConnectionError naming the URI if an http(s) server does not answer
-    within two seconds, or if the folder of a database does not exist."""
+    """Look whether the store can be there, without MLflow.
+
+    Raises ConnectionError naming the URI if an http(s) server does not answer within two seconds, if the folder of a
+    database does not exist, or if the experiment was deleted in it.
+    """
     uri = resolve_uri(settings.uri, home)
-    if uri.startswith("sqlite:///") and not (folder := Path(uri.removeprefix("sqlite:///")).parent).is_dir():
-        raise ConnectionError(f"tracking.uri {uri}: there is no folder {folder}; create it or correct the URI")
+    if uri.startswith("sqlite:///"):
+        database = Path(uri.removeprefix("sqlite:///"))
+        if not database.parent.is_dir():
+            raise ConnectionError(
+                f"tracking.uri {uri}: there is no folder {database.parent}; create it or correct the URI"
+            )
+        if database.exists() and (deleted := artifact_addresses.deleted(database, settings.experiment)):
+            raise _deleted(uri, settings.experiment, deleted)
     if not uri.startswith(("http://", "https://")):
         return
     import requests
@@ -107,6 +117,13 @@ def preflight(settings: Tracking, home: Path) -> None:
             "start that MLflow server, correct the URI in params.yaml or $MLFLOW_TRACKING_URI, "
             "or set tracking.enabled to false"
         ) from None
+
+
+def _deleted(uri: str, experiment: str, experiment_id: str) -> ConnectionError:
+    return ConnectionError(
+        f"tracking.experiment: '{experiment}' was deleted in {redacted(uri)}; bring it back with: mlflow experiments "
+        f"restore --experiment-id {experiment_id} (MLFLOW_TRACKING_URI={redacted(uri)}), or name another in params.yaml"
+    )
 
 
 def redacted(uri: str) -> str:
@@ -127,31 +144,6 @@ def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: s
     return client.search_runs([experiment_id], f"tags.`dvc.out.{path}` = '{md5}'")
 
 
-def start_parent(
-    client: "MlflowClient", experiment_id: str, params: Mapping[str, Any], tags: Mapping[str, str], process: str
-) -> str:
-    """Return the id of a session's parent run, made with all `params` by its first stage; `process` is `dvc`'s."""
-    experiment = os.environ.get("DVC_EXP_NAME", "")
-    session = f"{process} {experiment}".strip()
-    found = client.search_runs([experiment_id], f"tags.`{SESSION}` = '{session}'", max_results=1)
-    if found:
-        client.update_run(found[0].info.run_id, status="RUNNING")
-        return found[0].info.run_id
-    run = client.create_run(
-        experiment_id, run_name=experiment or None, tags={**tags, SESSION: session, PROCESS: process}
-    )
-    log_params(client, run.info.run_id, params)
-    return run.info.run_id
-
-
-def reap(client: "MlflowClient", experiment_id: str) -> None:
-    """Mark runs of this host as KILLED whose process is gone: kill -9 leaves them RUNNING for ever."""
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=100):
-        process = run.data.tags.get(PROCESS)
-        if process and sessions.is_gone(process):
-            client.set_terminated(run.info.run_id, "KILLED")
-
-
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
     """Log flat params, values cut to MLflow's 6000 characters."""
     from mlflow.entities import Param
@@ -161,15 +153,48 @@ def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -
         client.log_batch(run_id, params=entities[start : start + 100])
 
 
-def log_points(client: "MlflowClient", run_id: str, points: list[tuple[str, float, int, int]]) -> None:
-    """Log (name, value, milliseconds since the epoch, step) points in as few calls as MLflow allows."""
-    from mlflow.entities import Metric
+def log_points(
+    client: "MlflowClient", run_id: str, points: list[tuple[str, float, int, int]], models: Sequence[str] = ()
+) -> dict[str, str]:
+    """Log (name, value, milliseconds since the epoch, step) points of a run, and of models, in few calls.
 
-    entities = [Metric(key=key, value=value, timestamp=moment, step=step) for key, value, moment, step in points]
-    for start in range(0, len(entities), 1000):
-        client.log_batch(run_id, metrics=entities[start : start + 1000])
+    Returns why MLflow refuses some of them, by name; the others are logged.
+    """
+    from mlflow.entities import Metric
+    from mlflow.exceptions import MlflowException
+
+    refused: dict[str, str] = {}
+    waiting = [points[start : start + 1000] for start in range(0, len(points), 1000)]
+    while waiting:
+        some = waiting.pop(0)
+        try:
+            for model_id in models or [None]:
+                client.log_batch(run_id, metrics=[Metric(*point, model_id=model_id, run_id=run_id) for point in some])
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            if len(some) == 1:
+                refused[some[0][0]] = str(error).partition("\n")[0]
+            else:
+                waiting = [some[: len(some) // 2], some[len(some) // 2 :], *waiting]
+    return refused
+
+
+def named(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Return the numbers under names that MLflow takes, see `allowed`."""
+    return {allowed(name): value for name, value in numbers.items()}
 
 
 def allowed(name: str) -> str:
-    """Return a name of a metric, param or tag with the characters that MLflow refuses replaced by underscores."""
-    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)
+    """Return a name of a metric, param or tag as MLflow takes it; one that it refuses gets the mark of its own text.
+
+    MLflow takes letters and digits of all scripts, "_-. :/", 250 characters, and nothing that a file system would read
+    as another name ("a//b", "../a"). Two names that differ stay different.
+    """
+    taken = re.sub(r"[^\w\-. :/]", "_", name)
+    if posixpath.normpath(taken) != taken or taken.startswith(("/", "..", ".")):
+        taken = re.sub(r"^\.+|/", "_", taken)
+    if taken == name and len(name) <= LONGEST_NAME:
+        return name
+    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{taken[: LONGEST_NAME - 1 - len(mark)]} {mark}"

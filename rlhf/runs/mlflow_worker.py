@@ -70,8 +70,17 @@ class MlflowWorker:
     def inputs(self, paths: Sequence[Path], context: str) -> None:
         self._send("inputs", [path.resolve() for path in paths], context)
 
-    def checkpoint(self, path: Path, beside: Sequence[Path] = ()) -> None:
-        self._send("checkpoint", path.resolve(), [other.resolve() for other in beside])
+    def results(self, numbers: Mapping[str, float]) -> None:
+        self._send("results", dict(numbers), time.time_ns() // 1_000_000)
+
+    def decide(self, numbers: Mapping[str, float]) -> None:
+        self._send("decide", dict(numbers), time.time_ns() // 1_000_000)
+
+    def model(self, path: Path) -> None:
+        self._send("model", path.resolve())
+
+    def card(self, path: Path, card: Path) -> None:
+        self._send("card", path.resolve(), card.resolve())
 
     def describe(self, markdown: str) -> None:
         self._send("describe", markdown)

@@ -12,11 +12,15 @@ from typing import Any
 
 from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
-from rlhf.runs import lineage, machine, mlflow_store
-from rlhf.runs.flat import flat_numbers, flatten
+from rlhf.runs import lineage, machine, mlflow_store, pipeline_runs
+from rlhf.runs.flat import flatten
+from rlhf.runs.pipeline_runs import PipelineRun
 from rlhf.runs.stage_name import StageName
 
 SECONDS_BETWEEN_FLUSHES = 5.0
+STATES = "checkpoints.key"  # tag of a run: the training that it can go on with
+FIRST = "0 results"  # MLflow sorts names, and shows those before a stroke as a group
+LONGEST_TAG = 8000  # characters
 LONGEST_PAUSE = 300.0  # seconds between two attempts at a store that keeps failing
 
 
@@ -30,23 +34,24 @@ class Recorder:
 
         `key` is that of the training's states (see checkpoints): a run with it that did not finish goes on.
         """
-        self._root, self._settings = root, settings
-        self.name, self._place = name.title, name.place
+        self._root, self._settings, self._stage = root, settings, name
+        self._is_by_hand = process == session
         self._home = mlflow_store.anchor(root)
         self._client, self._experiment_id = mlflow_store.open_store(settings, self._home)
-        mlflow_store.reap(self._client, self._experiment_id)
+        pipeline_runs.reap(self._client, self._experiment_id)
         self._commit = lineage.commit_of(root)
         content = {name: section for name, section in read_yaml(root / "params.yaml").items() if name != "tracking"}
         tags = self._tags()
-        self._parent_id = mlflow_store.start_parent(self._client, self._experiment_id, flatten(content), tags, session)
-        tags |= {"mlflow.parentRunId": self._parent_id, "dvc.stage": self.name}
+        self._pipeline = PipelineRun(self._client, self._experiment_id, content, tags, session)
+        tags |= {"mlflow.parentRunId": self._pipeline.run_id, "dvc.stage": name.title}
         tags |= {mlflow_store.PROCESS: process}
         self._recorded: set[tuple[str, int]] = set()  # points that are there from before: name, step
         self.run_id = self._open(tags, key)
-        self._client.set_tag(self._parent_id, f"stage.{self._place}", self.run_id)
+        self._pipeline.begin(name, self.run_id)
         self._points: list[tuple[str, float, int, int]] = []
         self._flushed_at, self._pause = time.monotonic(), SECONDS_BETWEEN_FLUSHES
-        self._logged_params: set[str] = set()
+        self._logged_params: dict[str, Any] = {}
+        self._models: list[str] = []  # ids of those that the run has made or measured
         own = {section: content[section] for section in ("seed", "runtime", name.stage) if section in content}
         if name.round_name is not None:
             own["round"] = content["rounds"][name.round_name]
@@ -55,8 +60,8 @@ class Recorder:
     def _open(self, tags: dict[str, str], key: str) -> str:
         """Return the id of the run to record in: a new one, or the one that this training was broken off in."""
         if key:
-            tags |= {mlflow_store.STATES: key}
-            query = f"tags.`{mlflow_store.STATES}` = '{key}' and attributes.status != 'FINISHED'"
+            tags |= {STATES: key}
+            query = f"tags.`{STATES}` = '{key}' and attributes.status != 'FINISHED'"
             for run in self._client.search_runs([self._experiment_id], query, max_results=1):
                 run_id = run.info.run_id
                 for name, value in tags.items():
@@ -66,7 +71,7 @@ class Recorder:
                     history = self._client.get_metric_history(run_id, name)
                     self._recorded |= {(name, point.step) for point in history}
                 return run_id
-        return self._client.create_run(self._experiment_id, run_name=self.name, tags=tags).info.run_id
+        return self._client.create_run(self._experiment_id, run_name=self._stage.title, tags=tags).info.run_id
 
     @property
     def link(self) -> str:
@@ -77,17 +82,32 @@ class Recorder:
     def params(self, params: Mapping[str, Any]) -> None:
         """Log parameters that were not logged yet."""
         new = {key: value for key, value in flatten(params).items() if key not in self._logged_params}
-        self._logged_params |= new.keys()
+        self._logged_params |= new
         with self._tolerant("params"):
             mlflow_store.log_params(self._client, self.run_id, new)
 
     def metrics(self, numbers: Mapping[str, float], step: int, moment: int) -> None:
-        """Buffer metrics of a moment (milliseconds since the epoch); a batch goes out every few seconds, since one call
-        costs as much as a thousand points."""
-        points = [(mlflow_store.allowed(name), value, moment, step) for name, value in numbers.items()]
+        """Buffer a step's points of a moment (milliseconds since the epoch); a batch goes out every few seconds, since
+        one call costs as much as a thousand points."""
+        points = [(name, value, moment, step) for name, value in mlflow_store.named(numbers).items()]
         self._points += [point for point in points if (point[0], step) not in self._recorded]
         if time.monotonic() - self._flushed_at >= self._pause:
             self.flush()
+
+    def results(self, numbers: Mapping[str, float], moment: int) -> None:
+        """Log numbers that belong to no step, and to the models that the run has logged."""
+        points = [(name, value, moment, 0) for name, value in mlflow_store.named(numbers).items()]
+        with self._tolerant("results"):
+            self._show(mlflow_store.log_points(self._client, self.run_id, points, self._models))
+
+    def decide(self, numbers: Mapping[str, float], moment: int) -> None:
+        """Log the few numbers by which runs are compared, to the run, its models and the pipeline's run, where their
+        common name puts them first."""
+        named = mlflow_store.named({f"{FIRST}/{name}": value for name, value in numbers.items()})
+        points = [(name, value, moment, 0) for name, value in named.items()]
+        with self._tolerant("what decides"):
+            self._show(mlflow_store.log_points(self._client, self.run_id, points, self._models))
+            self._show(mlflow_store.log_points(self._client, self._pipeline.run_id, points))
 
     def inputs(self, paths: Sequence[Path], context: str) -> None:
         """Log files and folders as datasets with DVC's md5 as digest, and tag the run with each."""
@@ -103,29 +123,49 @@ class Recorder:
                 self._client.set_tag(self.run_id, mlflow_store.allowed(f"dvc.dep.{name}"), md5)
             self._client.log_inputs(self.run_id, datasets=datasets)
 
-    def checkpoint(self, path: Path, beside: Sequence[Path] = ()) -> None:
-        """Log a model folder as a LoggedModel that is an output of the run, with the files `beside` it."""
-        from mlflow.entities import LoggedModelOutput
-
-        with self._tolerant(f"checkpoint {path}"):
+    def model(self, path: Path) -> None:
+        """Log a model folder as a LoggedModel that is an output of the run and of the pipeline's, with the params that
+        were logged before it; the results that are logged after it become its own too."""
+        with self._tolerant(f"model {path}"):
             by_reference = lineage.size_mb(path) > self._settings.max_checkpoint_mb
             tags = {"dvc.path": self._relative(path), "dvc.md5": lineage.dvc_md5(path), "git.commit": self._commit.sha}
             if by_reference:
                 tags["mlflow.model.isExternal"] = "true"
-            model = self._client.create_logged_model(
-                self._experiment_id, name=re.sub(r"[^\w-]", "-", self.name), source_run_id=self.run_id, tags=tags
-            )
+            params = {mlflow_store.allowed(name): str(value)[:6000] for name, value in self._logged_params.items()}
+            name = re.sub(r"[^\w-]", "-", self._stage.title)
+            model = self._client.create_logged_model(self._experiment_id, name, self.run_id, tags=tags, params=params)
             if not by_reference:
                 self._client.log_model_artifacts(model.model_id, str(path))
-            for other in beside:
-                self._client.log_model_artifact(model.model_id, str(other))
             self._client.finalize_logged_model(model.model_id, "READY")
-            self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+            self._add_output(model.model_id)
+
+    def card(self, path: Path, card: Path) -> None:
+        """Show a model's card on its page, and take it for an output of this run, so that results become its own."""
+        with self._tolerant(f"card {card}"):
+            query = f"tags.`dvc.md5` = '{lineage.dvc_md5(path)}'"
+            found = self._client.search_logged_models([self._experiment_id], query)
+            if not found:  # made where nothing was recorded, or in another store
+                self.model(path)
+            for model in found:
+                self._add_output(model.model_id)
+            for model_id in self._models:
+                self._client.log_model_artifact(model_id, str(card))
+                text = card.read_text(encoding="utf-8")[:LONGEST_TAG]
+                self._client.set_logged_model_tags(model_id, {"mlflow.note.content": text})
+
+    def _add_output(self, model_id: str) -> None:
+        from mlflow.entities import LoggedModelOutput
+
+        self._models.append(model_id)
+        for run_id in (self.run_id, self._pipeline.run_id):
+            outputs = self._client.get_run(run_id).outputs
+            if outputs is None or model_id not in [one.model_id for one in outputs.model_outputs]:
+                self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
     def describe(self, markdown: str) -> None:
         """Show a text on the pages of the run and of its parent."""
         with self._tolerant("the description"):
-            for run_id in (self.run_id, self._parent_id):
+            for run_id in (self.run_id, self._pipeline.run_id):
                 self._client.set_tag(run_id, "mlflow.note.content", markdown)
 
     def artifact(self, path: Path) -> None:
@@ -140,52 +180,35 @@ class Recorder:
         """Send what is buffered, end the run with FINISHED, FAILED or KILLED, and bring the parent up to date."""
         self.flush()
         with self._tolerant("end of run"):
+            came_out_as_before = False
             if status == "FINISHED":
-                out = Path("data") / self._place
+                outs = lineage.locked_outs(self._root).get(self._stage.title, {})
+                out = f"data/{self._stage.place}"
                 if (self._root / out).exists():
-                    self._client.set_tag(self.run_id, f"dvc.out.{out}", lineage.dvc_md5(self._root / out))
-                self._give_parent_metrics()
-            self._client.set_tag(self._parent_id, f"stage.{self._place}.status", status.lower())
+                    md5 = lineage.dvc_md5(self._root / out)
+                    self._client.set_tag(self.run_id, mlflow_store.allowed(f"dvc.out.{out}"), md5)
+                    came_out_as_before = outs.get(out) == md5 and self._are_as_before(outs, but=out)
+                self._pipeline.add_metrics(self._root, self._stage)
             self._client.set_terminated(self.run_id, status)
-            self._client.set_terminated(self._parent_id, status)
+            self._pipeline.end(self._stage, status, over=self._is_by_hand or came_out_as_before)
 
-    def _give_parent_metrics(self) -> None:
-        """Put this stage's final metrics on the parent; the last stage adds those of stages that DVC did not rerun."""
-        folder = self._root / "metrics"
-        own = folder / f"{self._place}.json"
-        files = [own] if own.exists() else []
-        if self.name == "evaluate":
-            files = sorted(folder.rglob("*.json"))
-            self._name_cached_stages([file.relative_to(folder).with_suffix("").as_posix() for file in files])
-        present = self._client.get_run(self._parent_id).data.metrics
-        moment = time.time_ns() // 1_000_000
-        points = []
-        for file in files:
-            numbers = flat_numbers(json.loads(file.read_text(encoding="utf-8")))
-            points += [(mlflow_store.allowed(name), value, moment, 0) for name, value in numbers.items()]
-        mlflow_store.log_points(self._client, self._parent_id, [point for point in points if point[0] not in present])
-
-    def _name_cached_stages(self, places: list[str]) -> None:
-        """Tag the parent with the earlier runs whose outputs this session reused, found by the md5 in dvc.lock."""
-        known = self._client.get_run(self._parent_id).data.tags
-        locked = lineage.locked_outs(self._root)
-        for place in places:
-            name = place.replace("/", "@")
-            md5 = locked.get(name, {}).get(f"data/{place}")
-            if f"stage.{place}" in known or md5 is None:
-                continue
-            found = mlflow_store.runs_that_made(self._client, self._experiment_id, f"data/{place}", md5)
-            if found:
-                self._client.set_tag(self._parent_id, f"stage.{place}", found[0].info.run_id)
-                self._client.set_tag(self._parent_id, f"stage.{place}.status", "cached")
+    def _are_as_before(self, outs: Mapping[str, str], but: str) -> bool:
+        """Say whether the stage's other outputs have the bytes that dvc.lock lists, so that DVC reruns nothing more."""
+        files = {self._root / path: md5 for path, md5 in outs.items() if path != but}
+        return all(file.exists() and lineage.dvc_md5(file) == md5 for file, md5 in files.items())
 
     def flush(self) -> None:
         """Send what is buffered."""
         self._flushed_at = time.monotonic()
         self._pause = min(2 * self._pause, LONGEST_PAUSE)  # undone below: a dead server must not slow training down
         with self._tolerant("metrics"):
-            mlflow_store.log_points(self._client, self.run_id, self._points)
+            refused = mlflow_store.log_points(self._client, self.run_id, self._points)
             self._points, self._pause = [], SECONDS_BETWEEN_FLUSHES
+            self._show(refused)
+
+    def _show(self, refused: Mapping[str, str]) -> None:
+        for name, why in refused.items():
+            print(f"WARNING: {self._stage.title}: MLflow refuses {name}: {why}", file=sys.stderr, flush=True)
 
     def _relative(self, path: Path) -> str:
         full, root = path.resolve(), self._root.resolve()
@@ -197,7 +220,8 @@ class Recorder:
             "mlflow.source.type": "PROJECT",
             "mlflow.source.name": "dvc.yaml",
             "mlflow.source.git.commit": self._commit.sha,
-            "git.dirty": str(self._commit.dirty).lower(),
+            "git.dirty": str(bool(self._commit.changed)).lower(),
+            "git.changed": " ".join(self._commit.changed),
             "processes": os.environ.get("WORLD_SIZE", "1"),  # as started, which params.yaml need not know
             "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),
             **machine.tags(),
@@ -212,4 +236,4 @@ class Recorder:
             yield
         except (MlflowException, OSError) as error:
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            print(f"WARNING: {self.name}: MLflow did not take {what}: {reason[0]}", file=sys.stderr, flush=True)
+            print(f"WARNING: {self._stage.title}: MLflow did not take {what}: {reason[0]}", file=sys.stderr, flush=True)

@@ -32,8 +32,8 @@ PATIENCE = 5.0  # seconds
 class StageRun:
     """One run of one stage. Without a recorder (tracking.enabled: false) it only prints."""
 
-    def __init__(self, progress: Progress, recorder: MlflowWorker | None, log_every: int):
-        self._progress = progress
+    def __init__(self, name: StageName, progress: Progress, recorder: MlflowWorker | None, log_every: int):
+        self._name, self._progress = name, progress
         self._recorder = recorder
         self._log_every = log_every  # steps
         self._last_steps: dict[str, int] = {}
@@ -47,27 +47,40 @@ class StageRun:
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record numbers, as points of curves if `step` is given; a curve keeps one point in `log_every` and its last.
 
-        Nested mappings get dotted names; leaves that are not numbers are left out.
+        Nested mappings get dotted names; leaves that are not numbers are left out. Without a step they are the stage's
+        results, and called as in its file below metrics/ ("sft.loss", "ppo.r1.kl"), so that no curve gets a point more.
         """
         if not self._recorder:
             return
-        numbers = flat_numbers(metrics)
         if step is not None:
-            numbers = self._thin(numbers, step)
-        self._recorder.metrics(numbers, step or 0)
+            self._recorder.metrics(self._thin(flat_numbers(metrics), step), step)
+            return
+        for part in reversed(self._name.place.split("/")):
+            metrics = {part: metrics}
+        self._recorder.results(flat_numbers(metrics))
+
+    def log_deciding(self, figures: Mapping[str, float]) -> None:
+        """Record the few numbers by which runs are compared, which stand first on the pages of run and pipeline."""
+        if self._recorder:
+            self._recorder.decide(figures)
 
     def log_inputs(self, paths: Sequence[Path], context: str) -> None:
         """Record the files and folders that were read as MLflow datasets, their digest being DVC's md5."""
         if self._recorder:
             self._recorder.inputs(paths, context)
 
-    def log_model(self, path: Path, beside: Sequence[Path] = ()) -> None:
+    def log_model(self, path: Path) -> None:
         """Record a model folder as an MLflow model: with its files up to `max_checkpoint_mb`, else by path and md5.
 
-        Files `beside` it, such as a model card, are put among its own.
+        Params that were recorded before it and results that are recorded after it stand on its page as well.
         """
         if self._recorder:
-            self._recorder.checkpoint(path, beside)
+            self._recorder.model(path)
+
+    def log_card(self, path: Path, card: Path) -> None:
+        """Show a card on the page of the model whose bytes lie at `path`; results recorded after it stand there too."""
+        if self._recorder:
+            self._recorder.card(path, card)
 
     def describe(self, markdown: str) -> None:
         """Put what was found on the page of the run, and on that of the pipeline's run."""
@@ -127,7 +140,7 @@ def stage_run(
     progress = Progress(name.title, silent=not distributed.is_first())
     if states.points:
         progress.goes_on_from(len(states.points))
-    run = StageRun(progress, recorder, settings.log_every)
+    run = StageRun(name, progress, recorder, settings.log_every)
     status = "FAILED"
     try:
         with _interruptible(progress, at_once=not states.key or distributed.count() > 1):

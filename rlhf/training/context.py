@@ -1,15 +1,15 @@
 """What a stage with models opens before its work: devices, seeds, states to go on from, and its run in MLflow."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from rlhf.models import placement
 from rlhf.params.runtime import Runtime
 from rlhf.runs import checkpoints, tracking
 from rlhf.runs.stage_name import StageName
-from rlhf.runtime import failures, seeds
+from rlhf.runtime import failures, outputs, seeds
 
 
 class StageParams(checkpoints.KeyParams, Protocol):
@@ -42,6 +42,19 @@ class StageContext(NamedTuple):
     def out(self) -> Path:
         """The folder that the stage makes."""
         return self.root / "data" / self.name
+
+    def followed(self, points: Iterable[dict[str, Any]], total: int, shown: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield a loop's points, each recorded as a step of its curve, and shown by the columns that are named."""
+        for point in points:
+            self.run.log_metrics(point, step=point["step"])
+            self.run.progress(point["step"], total, {name: point[name] for name in shown})
+            yield point
+
+    def conclude(self, metrics: Mapping[str, Any]) -> None:
+        """Write the stage's metrics, and record them and the model that lies in its folder."""
+        outputs.write_metrics(self.root, self.name, metrics)
+        self.run.log_model(self.out)
+        self.run.log_metrics(metrics)
 
 
 @contextmanager

@@ -49,11 +49,8 @@ def fit(
     encoded = encode(tokenizer, training, params.max_tokens)
     data = Data(encoded.examples, encode(tokenizer, held_out, params.max_tokens).examples)
     num_steps = count_steps(len(data.training), params)
-    curve = []
-    for point in train(model, data, params, context.runtime, context.seed, context.states):
-        curve.append(point)
-        context.run.log_metrics(point, step=point["step"])
-        context.run.progress(point["step"], num_steps, {"loss": point["loss"]})
+    points = train(model, data, params, context.runtime, context.seed, context.states)
+    curve = list(context.followed(points, num_steps, ["loss"]))
     losses = [point["validation_loss"] for point in curve if "validation_loss" in point]
     kept = losses.index(min(losses)) if params.select == "best_validation" else len(losses) - 1
     loading.set_dropout(model.config, 0.0)
@@ -66,9 +63,7 @@ def fit(
         "too_long": encoded.num_too_long,
     }
     outputs.write_curve(context.root, context.name, outputs.thinned(curve))
-    outputs.write_metrics(context.root, context.name, metrics)
-    context.run.log_metrics(metrics)
-    context.run.log_model(context.out)
+    context.conclude(metrics)
 
 
 def encode(tokenizer: Any, demonstrations: Sequence[Demonstration], max_tokens: int) -> Encoded:

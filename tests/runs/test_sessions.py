@@ -25,13 +25,17 @@ def test_a_process_of_which_only_the_pid_is_the_same_is_gone():
 
 
 def test_a_process_that_ended_and_that_nobody_waited_for_is_gone():
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        import psutil
+    import psutil
 
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], **pipes) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
         identity = sessions._identity(psutil.Process(child.pid))
         assert not sessions.is_gone(identity)
-        assert sessions.command_of(identity)[-1] == "input()"
+        assert sessions.command_of(identity)[-1].endswith("input()")
         child.kill()
+        child.stdout.read()
         time.sleep(0.2)
         assert sessions.is_gone(identity)
         assert sessions.command_of(identity) == []

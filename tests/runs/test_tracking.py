@@ -1,6 +1,5 @@
 """Stage runs: what MLflow holds after a run, after a failure and after a kill, and what the screen shows."""
 
-import json
 import os
 import shutil
 import signal
@@ -16,7 +15,7 @@ from filelock import FileLock
 
 from rlhf.params.base import ParamsError
 from rlhf.params.tracking import Tracking
-from rlhf.runs import checkpoints, lineage, machine, mlflow_store, recorder, sessions, tracking
+from rlhf.runs import checkpoints, lineage, machine, mlflow_store, recorder, tracking
 from rlhf.runtime import outputs
 from tests import notebook
 
@@ -114,37 +113,6 @@ def test_a_run_holds_params_curves_inputs_and_its_model(bare, capsys):
     assert (Path(model.artifact_location.removeprefix("file://").replace("%20", " ")) / "model.safetensors").exists()
     assert [artifact.path for artifact in client.list_artifacts(sft.info.run_id)] == ["config.json"]
     assert f"/runs/{sft.info.run_id}" in capsys.readouterr().out
-
-
-def test_all_stages_of_a_session_share_a_parent_with_every_param_and_final_metric(root, in_process):
-    for stage, round in (("sft", None), ("ppo", "r1")):
-        with tracking.stage_run(root, stage, round):
-            outputs.write_metrics(root, stage if round is None else f"{stage}/{round}", {"kl": 2.0})
-    parent = parent_of(root, "sft")
-    assert parent.info.run_id == parent_of(root, "ppo@r1").info.run_id
-    assert parent.info.status == "FINISHED"
-    assert parent.data.params["ppo.kl_coef"] == "0.05"
-    assert parent.data.metrics == {"sft.kl": 2.0, "ppo.r1.kl": 2.0}
-    assert not any(name.startswith("tracking") for name in parent.data.params), "a URI may hold a password"
-
-
-def test_the_last_stage_names_the_newest_runs_of_stages_that_were_not_rerun(root, in_process, monkeypatch):
-    md5 = lineage.dvc_md5(model_folder(root / "data/sft", size=1))
-    for session in ("an earlier dvc", "a later dvc"):
-        monkeypatch.setattr(sessions, "dvc_process", lambda session=session: session)
-        with tracking.stage_run(root, "sft") as run:
-            outputs.write_metrics(root, "sft", {"loss": 1.0})
-    lock = {"schema": "2.0", "stages": {"sft": {"cmd": "x", "outs": [{"path": "data/sft", "md5": md5}]}}}
-    (root / "dvc.lock").write_text(json.dumps(lock))
-    monkeypatch.setattr(sessions, "dvc_process", lambda: "the dvc that skips sft")
-    with tracking.stage_run(root, "evaluate"):
-        pass
-    parent = parent_of(root, "evaluate")
-    assert parent.data.tags["stage.sft"] == run._recorder.run_id
-    assert parent.data.tags["stage.sft.status"] == "cached"
-    assert parent.data.metrics["sft.loss"] == 1.0
-    client, experiment, _ = store(root)
-    assert len(client.search_runs([experiment], "tags.`dvc.stage` = 'sft'")) == 2
 
 
 def test_a_large_checkpoint_is_recorded_by_reference(root, in_process):
@@ -393,16 +361,54 @@ def test_a_clock_that_goes_backwards_loses_no_point(root, in_process, monkeypatc
 
 
 def test_a_run_says_what_was_found_and_on_which_machine(root, in_process):
-    folder, card = model_folder(root / "data/ppo/r1", size=10), root / "README.md"
-    card.write_text("# A policy")
     with tracking.stage_run(root, "evaluate") as run:
-        run.log_model(folder, beside=[card])
         run.describe("**RLHF helped**")
-    client, experiment, runs = store(root)
+    _, _, runs = store(root)
     for found in (runs["evaluate"], parent_of(root, "evaluate")):
         assert found.data.tags["mlflow.note.content"] == "**RLHF helped**"
         assert f"torch {machine.describe()['torch']}" in found.data.tags["versions"]
         assert "cores" in found.data.tags["machine"]
+
+
+def test_the_page_of_a_model_has_its_params_its_results_and_its_card(root, in_process):
+    folder, card = model_folder(root / "data/ppo/r1", size=10), root / "README.md"
+    card.write_text("# A policy")
+    with tracking.stage_run(root, "ppo", "r1") as run:
+        run.log_model(folder)
+        run.log_metrics({"kl": 2.0})
+    with tracking.stage_run(root, "evaluate") as run:
+        run.log_card(folder, card)
+        run.log_metrics({"win_rate": 0.7})
+        run.log_deciding({"PPO beats SFT": 0.7})
+    client, experiment, runs = store(root)
     (model,) = client.search_logged_models([experiment])
     names = {file.path for file in client.list_logged_model_artifacts(model.model_id)}
     assert names == {"README.md", "config.json", "model.safetensors"}
+    assert model.tags["mlflow.note.content"] == "# A policy"
+    assert model.params["ppo.kl_coef"] == "0.05"
+    told = {metric.key: metric.value for metric in model.metrics}
+    assert told == {"ppo.r1.kl": 2.0, "evaluate.win_rate": 0.7, "0 results/PPO beats SFT": 0.7}
+    for found in (runs["ppo@r1"], runs["evaluate"], parent_of(root, "evaluate")):
+        assert [output.model_id for output in found.outputs.model_outputs] == [model.model_id]
+    assert parent_of(root, "evaluate").data.metrics["0 results/PPO beats SFT"] == 0.7
+
+
+def test_a_card_of_a_model_that_nobody_recorded_comes_with_the_model(root, in_process):
+    folder, card = model_folder(root / "data/ppo/r1", size=10), root / "README.md"
+    card.write_text("# A policy")
+    with tracking.stage_run(root, "evaluate") as run:
+        run.log_card(folder, card)
+    client, experiment, _ = store(root)
+    (model,) = client.search_logged_models([experiment])
+    assert {file.path for file in client.list_logged_model_artifacts(model.model_id)} > {"README.md", "config.json"}
+
+
+def test_results_are_no_points_of_a_curve_of_their_name(root, in_process):
+    with tracking.stage_run(root, "ppo", "r1") as run:
+        for step in (1, 2):
+            run.log_metrics({"kl": float(step)}, step=step)
+        run.log_metrics({"kl": 1.5})
+    client, _, runs = store(root)
+    found = runs["ppo@r1"]
+    assert [point.step for point in client.get_metric_history(found.info.run_id, "kl")] == [1, 2]
+    assert found.data.metrics == {"kl": 2.0, "ppo.r1.kl": 1.5}

@@ -1,0 +1,153 @@
+"""The parent runs: their metrics are those of their own pipeline, their status is what became of its dvc."""
+
+import json
+import shutil
+
+import pytest
+
+from rlhf.runs import pipeline_runs, sessions, tracking
+from rlhf.runs.flat import flat_numbers
+from rlhf.runtime import outputs
+from tests import notebook
+
+PARAMS = """
+seed: 17
+rounds: {r1: {policy: sft, earlier: collect_prompts}}
+tracking: {enabled: true, uri: null, experiment: rlhf, max_checkpoint_mb: 0.001, log_every: 1}
+ppo: {kl_coef: 0.05}
+"""
+DVC = f"{sessions.socket.gethostname()} 999999999 1.00"
+
+
+@pytest.fixture
+def root(tmp_path, empty_store, monkeypatch):
+    """A repository's root with a database; stages run under a dvc that lives until a test calls it gone."""
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
+    under(monkeypatch, "dvc", "repro")
+    return tmp_path
+
+
+def under(monkeypatch, *command: str, identity: str = DVC) -> None:
+    monkeypatch.setattr(sessions, "dvc_process", lambda: identity)
+    monkeypatch.setattr(sessions, "command_of", lambda _: list(command))
+    monkeypatch.setattr(sessions, "is_gone", lambda _: False)
+
+
+def ran(root, stage: str, round_name: str | None = None, metrics: dict | None = None) -> None:
+    place = stage if round_name is None else f"{stage}/{round_name}"
+    with tracking.stage_run(root, stage, round_name):
+        outputs.write_metrics(root, place, metrics or {"kl": 2.0})
+        (root / "data" / place).mkdir(parents=True, exist_ok=True)
+        (root / "data" / place / "made").write_text("bytes")
+
+
+def parent(root):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlhf").experiment_id
+    runs = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
+    return next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+
+
+def test_all_stages_of_a_session_share_a_parent_with_every_param_and_final_metric(root):
+    ran(root, "sft")
+    first = parent(root).info.run_id
+    ran(root, "ppo", "r1")
+    found = parent(root)
+    assert found.info.run_id == first
+    assert found.data.params["ppo.kl_coef"] == "0.05"
+    assert found.data.metrics == {"sft.kl": 2.0, "ppo.r1.kl": 2.0}
+    assert found.data.tags["dvc.command"] == "dvc repro"
+    assert not any(name.startswith("tracking") for name in found.data.params), "a URI may hold a password"
+
+
+def test_the_parent_has_the_metrics_of_its_own_pipeline_and_no_others(root):
+    """The laboratory's, the benchmarks', those of a round that is gone and of other bytes than dvc.lock lists."""
+    own = {"sft": {"loss": 1.0}, "ppo/r1": {"kl": 2.0}, "judge": {"accuracy": 0.7}}
+    for place, metrics in (own | {"ppo/r2": {"kl": 9.0}, "pretrain": {"loss": 3.0}}).items():
+        outputs.write_metrics(root, place, metrics)
+    titles = {"sft": "sft", "ppo@r1": "ppo/r1", "ppo@r2": "ppo/r2", "judge": "judge", "pretrain": "pretrain"}
+    notebook.write_lock(root, {title: [f"metrics/{place}.json"] for title, place in titles.items()})
+    outputs.write_metrics(root, "pretrain", {"loss": 4.0})
+    foreign = {"evaluate": {"win_rate": {"ppo_vs_sft": {"mean": 0.9}}}, "sft": {"loss": 8.0}}
+    for name in ("study/seeds", "benchmarks", "mutants"):
+        (root / f"metrics/{name}.json").parent.mkdir(exist_ok=True)
+        (root / f"metrics/{name}.json").write_text(json.dumps(foreign))
+    ran(root, "evaluate", metrics={"win_rate": {"ppo_vs_sft": {"mean": 0.5}}})
+    files = [root / f"metrics/{place}.json" for place in (*own, "evaluate")]
+    expected = {name: value for file in files for name, value in flat_numbers(json.loads(file.read_text())).items()}
+    assert parent(root).data.metrics == expected
+    assert expected["evaluate.win_rate.ppo_vs_sft.mean"] == 0.5
+
+
+def test_a_pipeline_is_running_until_its_last_stage_has_ended(root):
+    ran(root, "sft")
+    assert parent(root).info.status == "RUNNING"
+    ran(root, "evaluate")
+    assert parent(root).info.status == "FINISHED"
+
+
+def test_a_pipeline_whose_dvc_is_gone_before_its_last_stage_was_killed(root, monkeypatch):
+    ran(root, "sft")
+    broken_off = parent(root).info.run_id
+    under(monkeypatch, "dvc", "repro", identity="another 2 2.00")
+    monkeypatch.setattr(sessions, "is_gone", lambda identity: identity == DVC)
+    ran(root, "ppo", "r1")
+    from mlflow import MlflowClient
+
+    assert MlflowClient(f"sqlite:///{root / 'mlflow.db'}").get_run(broken_off).info.status == "KILLED"
+    assert parent(root).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("target", ["ppo@r1", "ppo", "data/ppo/r1", "dvc.yaml:ppo@r1"])
+def test_a_pipeline_has_finished_with_the_stages_that_were_asked_for(root, monkeypatch, target):
+    under(monkeypatch, "python", "-m", "dvc", "repro", "-f", target, "sft")
+    ran(root, "ppo", "r1")
+    assert parent(root).info.status == "RUNNING"
+    ran(root, "sft")
+    assert parent(root).info.status == "FINISHED"
+
+
+def test_after_a_stage_that_came_out_as_it_was_dvc_goes_on_to_nothing(root):
+    ran(root, "sft")
+    notebook.write_lock(root, {"sft": ["data/sft", "metrics/sft.json"]})
+    ran(root, "sft")
+    assert parent(root).info.status == "FINISHED"
+    ran(root, "sft", metrics={"kl": 3.0})
+    assert parent(root).info.status == "RUNNING"
+
+
+def test_a_stage_by_hand_is_a_session_of_its_own(root, monkeypatch):
+    under(monkeypatch, "python", "-m", "stages.sft", identity=sessions.own_process())
+    ran(root, "sft")
+    assert parent(root).info.status == "FINISHED"
+
+
+def test_a_stage_that_failed_fails_its_pipeline_until_it_is_done_again(root):
+    with pytest.raises(ZeroDivisionError), tracking.stage_run(root, "sft"):
+        1 / 0  # noqa: B018
+    assert parent(root).info.status == "FAILED"
+    ran(root, "sft")
+    assert parent(root).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize(
+    ("command", "asked"),
+    [
+        ("dvc repro", []),
+        ("/venv/bin/python -m dvc repro dvc.yaml", []),
+        ("dvc repro -f --pull sft judge", ["sft", "judge"]),
+        ("dvc exp run -n small -S ppo.kl_coef=0.1 -j 2 --temp", []),
+        ("dvc exp run --name small ppo@r1", ["ppo@r1"]),
+        ("dvc queue start", []),
+        ("python -m stages.sft", []),
+        ("", []),
+    ],
+)
+def test_what_a_dvc_command_asks_for(command, asked):
+    assert pipeline_runs.targets(command.split()) == asked
