@@ -33,7 +33,8 @@ def short(svg: str) -> list[str]:
     coloured = (thing for thing in found if thing.words not in words and not any(part in thing.look for part in GROUND))
     for kind, run in groupby(coloured, lambda thing: thing.words):
         looks = [thing.look for thing in run]
-        said += [f"{len(looks)} marks {looks[0]}"] if kind == "mark" else [f"{kind} {look}" for look in looks]
+        merged = kind == "mark" and len(looks) > 1
+        said += [f"{len(looks)} marks {looks[0]}"] if merged else [f"{kind} {look}" for look in looks]
     return said
 
 
