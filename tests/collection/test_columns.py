@@ -7,6 +7,7 @@ import pytest
 from rlhf.collection.columns import recognise
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.sources import Row, rows
+from rlhf.params.collect_prompts import WorldSource
 from tests.collect_prompts_section import typed_source
 
 HUMAN = [{"role": "user", "content": "Hi"}]
@@ -154,6 +155,15 @@ def test_a_mapping_reads_the_named_columns_and_no_others():
     assert (found["messages"], found["response"], found["user"]) == (HUMAN, "Yes", "u1")
     with pytest.raises(ValueError, match=r"columns\.user: no column 'author' among: ask, better"):
         record({"ask": "Hi", "better": "Yes"}, columns=columns)
+
+
+def test_only_the_embedded_world_says_a_prompts_task():
+    """Its gold would score the answers: a column of that name in somebody's table is no task of the world."""
+    assert "task" not in record({"prompt": "Hi", "task": {"kind": "story"}})
+    world = {"name": "w", "kind": "world", "seed": 3, "documents": 1, "prompts": 1, "facts": "seen", "copy_probes": 0}
+    made = WorldSource(**world, use=["documents", "prompts"], splits=["ppo"])
+    assert recognise(Row({"prompt": "Hi", "task": {"kind": "story"}}, ""), made, 3)["task"] == {"kind": "story"}
+    assert "task" not in recognise(Row({"prompt": "Hi"}, ""), made, 3)
 
 
 def test_text_is_a_document_where_there_is_no_prompt_or_nothing_else_is_used():

@@ -55,6 +55,14 @@ def test_only_allowed_splits_are_chosen_in_proportion_to_their_shares():
     assert counts["sft"] / 10_000 == pytest.approx(0.75, abs=0.015)
 
 
+def test_a_users_split_is_the_same_in_every_version():
+    """Whoever was held out under a seed must not come to training when the code changes: this list may grow only."""
+    chosen = [choose(f"user/{n}", ALL, SHARES, 1) for n in range(12)]
+    assert " ".join(chosen) == (
+        "reward_model ppo ppo ppo sft test ppo sft reward_model sft ppo sft"
+    )  # fmt: skip
+
+
 def test_new_data_moves_no_old_prompt_and_a_seed_moves_many():
     few, many = placed(collect({"a": numbered(300)})[0]), placed(collect({"a": numbered(600)})[0])
     assert few.items() <= many.items()
