@@ -5,6 +5,7 @@
 The data are invented; every place where the code chooses its words stands in one of the texts.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def _uneven(answers: list, number: int) -> list:
     changes = {1: {"ended": False}, 2: {"text": " ", "num_tokens": 0}, number: {"ended": False, "text": ""}}
     changes |= {7: {"text": "Twice | said\n<b>."}, 8: {"text": "Twice | said\n<b>."}}
     uneven = [answer._replace(**changes.get(index, {})) for index, answer in enumerate(answers)]
+    for index, answer in enumerate(uneven):
+        answer.criteria["kept_to_it"] = number / 12 if index % 2 else None  # it does not apply to every prompt
     return [answer._replace(repetition=0.75) for answer in uneven[:number]] + uneven[number:]
 
 
@@ -132,6 +135,7 @@ def where_all_is_alike() -> tuple[Findings, History]:
     return invented.concluded(whole.prompts, judged), invented.history()
 
 
+@functools.cache
 def page() -> str:
     return "\n".join(pages.lines(report.html(*by_gold())))
 

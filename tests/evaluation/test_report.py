@@ -248,6 +248,18 @@ def test_all_text_of_a_page_is_escaped_wherever_it_stands():
     assert "img src=x" in html
 
 
+def test_samples_that_no_browser_could_read_are_refused():
+    with pytest.raises(ValueError, match="JSON"):
+        page("T", "H", [], [], {"rows": [float("nan")]})
+
+
+def test_plots_carry_no_date_version_or_link_and_their_names_keep_their_parts_apart(html):
+    assert "<metadata" not in html
+    assert "xmlns:dc" not in html
+    names = re.findall(r'<clipPath id="([^"]+)"', html)
+    assert len(names) == len(set(names)) == html.count("<svg")
+
+
 def test_a_page_without_samples_has_no_script():
     html = page("T", "H", ["L"], [Section("One", "", [Table(["a", "b"], [["x", "−1.00 (−2.00 to 0.00)"]])])])
     assert "script" not in Page(html).tags
