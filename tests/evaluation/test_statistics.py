@@ -43,9 +43,12 @@ def test_swapping_the_sides_mirrors_the_win_rate():
          "length_controlled: expected equal shapes, got (2,) and (1,)"),
         (lambda: statistics.best_of_n([[1, 2]], [[1], [2]], 1),
          "best_of_n: expected proxy and gold [B, N], got (1, 2) and (2, 1)"),
-        (lambda: statistics.best_of_n([1, 2], [1, 2], 1), "best_of_n: expected proxy and gold [B, N], got (2,) and (2,)"),
-        (lambda: statistics.best_of_n([[1, 2]], [[1, 2]], 0), "best_of_n: n must be 1..2 (answers drawn a prompt), got 0"),
-        (lambda: statistics.best_of_n([[1, 2]], [[1, 2]], 3), "best_of_n: n must be 1..2 (answers drawn a prompt), got 3"),
+        (lambda: statistics.best_of_n([1, 2], [1, 2], 1),
+         "best_of_n: expected proxy and gold [B, N], got (2,) and (2,)"),
+        (lambda: statistics.best_of_n([[1, 2]], [[1, 2]], 0),
+         "best_of_n: n must be 1..2 (answers drawn a prompt), got 0"),
+        (lambda: statistics.best_of_n([[1, 2]], [[1, 2]], 3),
+         "best_of_n: n must be 1..2 (answers drawn a prompt), got 3"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_refused_and_said(ask, problem):
