@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rlhf.evaluation import findings, model_card, plots, report, report_words
+from rlhf.evaluation import findings, model_card, plots, report, report_page, report_words
 from rlhf.evaluation.advice import advice
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.history import History
 from rlhf.evaluation.plots import Bar, Frame, Line
+from rlhf.evaluation.report_page import Link, Links, Note, Notes, Plots, Section, Table
 from rlhf.evaluation.statistics import Interval
 from tests.evaluation import drawn, invented, pages
 
@@ -148,6 +149,19 @@ def page_by_judge() -> str:
     )
 
 
+def markup() -> str:
+    """Return the body of a page with a block of each kind, as it is written."""
+    table = Table(["name", "word", "figure"], [["a", "b", "1 (0 to 2)"], ["c", "d", "–"]], "Rows", [1], words=(0, 1))
+    blocks = [
+        table,
+        Notes([Note("Seen.", "Do.")]),
+        Links([Link("a/b", "b", "holds")]),
+        Plots(["<svg></svg>"], small=True),
+    ]
+    html = report_page.page("Title", "Headline", ["Lead."], [Section("One, two", "Text.", blocks)], {"rows": ["是"]})
+    return html[html.index("<body>") : html.index("<script>")]
+
+
 def card() -> str:
     return model_card.markdown(*by_both(), POLICY)
 
@@ -200,8 +214,8 @@ def every_plot() -> str:
 
 
 TEXTS: dict[str, Callable[[], str]] = {
-    "page.txt": page, "page_by_judge.txt": page_by_judge, "model_card.md": card, "samples.md": samples,
-    "metrics.txt": metrics, "suggestions.txt": suggestions, "plots.txt": every_plot,
+    "page.txt": page, "page_by_judge.txt": page_by_judge, "markup.html": markup, "model_card.md": card,
+    "samples.md": samples, "metrics.txt": metrics, "suggestions.txt": suggestions, "plots.txt": every_plot,
 }  # fmt: skip
 
 

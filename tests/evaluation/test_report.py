@@ -71,6 +71,7 @@ def test_the_lead_names_each_policys_own_best_temperature(found):
 
 def test_the_page_loads_nothing_from_elsewhere(html):
     addresses = set(re.findall(r"""https?://[^\s"'<>]+""", html))
+    assert html.endswith("</html>\n")
     assert all(address.startswith("http://www.w3.org/") for address in addresses)  # names of SVG's vocabularies
     assert not re.search(r"<link|<iframe|@import|src=|url\((?!#)", html)
 
