@@ -180,28 +180,62 @@ def test_turns_that_do_not_alternate_are_dropped(turns):
         record({"messages": turns})
 
 
+TWO = {"prompt": "Hi", "responses": ["a", "b"]}
+LABEL = {"labeler": "l", "ranks": [1, 2]}
+FINITE = "expected finite numbers, got {}; drop the record or mend it"
+ROLES = "user, human, prompter, assistant, gpt, chatgpt, bot, model, system"
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"prompt": "Hi", "responses": ["a", "b"], "scores": [1, float("nan")]}, "column 'scores': expected finite"),
-        ({"prompt": "Hi", "responses": ["a", "b"], "scores": [1]}, "column 'scores': expected 2 numbers"),
-        ({"prompt": "Hi", "responses": ["a", "b"], "scores": [1, "2"]}, "column 'scores': expected finite numbers"),
-        ({"prompt": "Hi", "responses": ["a", "b"], "ranking": [1, 2]}, "column 'ranking': expected the indices 0..1"),
-        ({"prompt": "Hi", "responses": ["a", None], "ranking": [0, 1]}, "column 'responses': expected a list of texts"),
-        ({"prompt": "Hi", "responses": ["a", "b"]}, "column 'responses': responses without scores"),
-        ({"prompt": 3}, "column 'prompt': expected text, got int"),
-        ({"prompt": "Hi", "chosen": "good"}, "source 'given': a comparison without a rejected answer"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "column 'messages': turn 1: role 'tool' is none of"),
-        ({"messages": [{"role": "user", "content": ["x"]}]}, "column 'messages': turn 1: expected text as content"),
-        ({"messages": '[{"role": }]'}, "column 'messages': not valid JSON"),
-        ({"ask": "Hi", "say": "Yes"}, "source 'given': no usual columns among: ask, say; set columns"),
+        (TWO | {"scores": [1, float("nan")]}, f", column 'scores': {FINITE.format('nan')}"),
+        (TWO | {"scores": [1, "2"]}, f", column 'scores': {FINITE.format(repr('2'))}"),
+        (TWO | {"scores": [1, True]}, f", column 'scores': {FINITE.format('True')}"),
+        (TWO | {"scores": [1]}, ", column 'scores': expected 2 numbers, one a response, got [1]"),
+        (TWO | {"ranks": 1}, ", column 'ranks': expected 2 numbers, one a response, got 1"),
+        (TWO | {"ranking": [1, 2]}, ", column 'ranking': expected the indices 0..1 from best to worst, got [1, 2]"),
+        (TWO | {"responses": ["a", None], "ranking": [0, 1]},
+         ", column 'responses': expected a list of texts, got ['a', None]"),
+        (TWO, ", column 'responses': responses without scores, ranking, ranks or labels; set the source's columns"),
+        (TWO | {"labels": [{"labeler": "l"}]},
+         ", column 'labels': expected objects with labeler, ranks and scores, got {'labeler': 'l'}"),
+        (TWO | {"labels": [LABEL | {"labeler": 7}]},
+         ", column 'labels': expected objects with labeler, ranks and scores, got {'labeler': 7, 'ranks': [1, 2]}"),
+        (TWO | {"labels": [LABEL | {"ranks": [1]}]},
+         ", column 'labels', ranks: expected 2 numbers, one a response, got [1]"),
+        (TWO | {"labels": [LABEL | {"scores": [1]}]},
+         ", column 'labels', scores: expected 2 numbers, one a response, got [1]"),
+        (TWO | {"labels": [LABEL | {"scores": [1, 2], "scale": [1]}]},
+         ", column 'labels', scale: expected 2 numbers, one a response, got [1]"),
+        (TWO | {"labels": [LABEL | {"scores": [1, 8], "scale": [1, 7]}]},
+         ", column 'labels': expected scores within the scale 1..7, got [1, 8]; mend the source's scale or the record"),
+        ({"prompt": 3}, ", column 'prompt': expected text, got int; set the source's columns"),
+        ({"prompt": "Hi", "chosen": "good"}, ": source 'given': a comparison without a rejected answer"),
+        ({"prompt": "Hi", "rejected": "bad"}, ": source 'given': a comparison without a chosen answer"),
+        ({"messages": [*HUMAN, {"role": "tool", "content": "x"}]},
+         f", column 'messages': turn 2: role 'tool' is none of {ROLES}"),
+        ({"messages": [{"role": "user", "content": ["x"]}]},
+         ", column 'messages': turn 1: expected text as content, got list"),
+        ({"messages": ["x"]}, ", column 'messages': turn 1: expected an object, got str"),
+        ({"messages": '[{"role": }]'}, ", column 'messages': not valid JSON at character 11: Expecting value"),
+        ({"ask": "Hi", "say": "Yes"}, ": source 'given': no usual columns among: ask, say; set columns, for example "
+         "{prompt: its name here, response: its name here}"),
+        ({}, ": source 'given': no usual columns among: none; set columns, for example "
+         "{prompt: its name here, response: its name here}"),
     ],
-)
-def test_broken_rows_name_their_place_and_column(fields, problem):
+)  # fmt: skip
+def test_broken_rows_name_their_place_and_column_and_what_was_expected(fields, problem):
     with pytest.raises(ValueError) as error:
         record(fields)
-    assert str(error.value).startswith("a.jsonl: line 7")
-    assert problem in str(error.value)
+    assert str(error.value) == f"a.jsonl: line 7{problem}"
+
+
+def test_a_column_that_the_mapping_names_must_be_there():
+    with pytest.raises(ValueError) as error:
+        record({"ask": "Hi", "say": "Yes"}, columns={"prompt": "ask", "response": "answer"})
+    expected = "columns.response: no column 'answer' among: ask, say"
+    assert str(error.value) == f"a.jsonl: line 7: source 'given': {expected}"
 
 
 @pytest.mark.skipif("SHARED_DATA" not in os.environ, reason="SHARED_DATA names no folder of real data sets")
