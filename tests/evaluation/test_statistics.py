@@ -157,6 +157,9 @@ def test_best_of_n_is_the_average_over_all_subsets():
 def test_of_answers_that_the_proxy_likes_alike_the_last_drawn_is_picked():
     proxy, gold = np.arange(40)[None] % 3, np.arange(40.0)[None]
     assert statistics.best_of_n(proxy, gold, 40).tolist() == [38.0]
+    later_is_better = proxy + np.arange(40) / 1000
+    for n in (2, 3, 20):
+        assert statistics.best_of_n(proxy, gold, n) == pytest.approx(statistics.best_of_n(later_is_better, gold, n))
 
 
 def test_kl_of_best_of_n():
