@@ -36,6 +36,11 @@ def assistant(text):
         ({"instruction": "Sum", "input": "1 2", "output": "3"}, [{"role": "user", "content": "Sum\n\n1 2"}], "3"),
         ({"instruction": "Sum", "context": "1 2", "response": "3"}, [{"role": "user", "content": "Sum\n\n1 2"}], "3"),
         ({"input": "Hi", "output": "Yes"}, HUMAN, "Yes"),
+        (
+            {"instruction": TRANSCRIPT, "input": "1 2", "output": "3"},
+            [*CHAT[:2], {"role": "user", "content": "Bye\n\n1 2"}],
+            "3",
+        ),
         ({"messages": [*CHAT, assistant("Yes")]}, CHAT, "Yes"),
         ({"messages": CHAT}, CHAT, None),
         ({"prompt": "A: Hi", "messages": [*CHAT, assistant("Yes")], "response": "B: Yes"}, CHAT, "Yes"),

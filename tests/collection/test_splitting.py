@@ -34,6 +34,23 @@ def collect(groups, changes=None, **of_sources):
     return assigned, drops
 
 
+@pytest.mark.parametrize(
+    ("prompt", "user", "problem"),
+    [
+        ("hi", None, "('prompt', 'hi') stands in sft and in test"),
+        ("bye", "u", "('user', 'a', 'u') stands in sft and in test"),
+    ],
+)
+def test_a_prompt_or_a_user_in_two_splits_is_found(prompt, user, problem):
+    origin = typed(section([source("a", "unread.jsonl")])).collect_prompts.sources[0]
+    first, second = Entry({"id": "1", "user": "u"}, origin, "hi"), Entry({"id": "2", "user": user}, origin, prompt)
+    check_disjoint([(first, "sft"), (second, "sft")])
+    check_disjoint([(first, "sft"), (Entry({"id": "3", "user": None}, origin, "another"), "test")])
+    with pytest.raises(AssertionError) as error:
+        check_disjoint([(first, "sft"), (second, "test")])
+    assert str(error.value).startswith(problem)
+
+
 def numbered(count, users=0):
     return [(f"Question number {n}?", f"u{n % users}" if users else None) for n in range(count)]
 
