@@ -50,6 +50,9 @@ def test_joiners_that_belong_to_letters_and_emoji_stay():
         ("Что это такое?", "other"),
         ("これはなんですか", "other"),
         ("2 + 2 = ?", "und"),
+        ("好", "zh"),
+        ("你好吗 a b c d e f g", "zh"),  # three of ten words
+        ("你好吗 a b c d e f g h", "en"),
     ],
 )
 def test_language_is_told_by_script(text, language):

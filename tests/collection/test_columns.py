@@ -7,6 +7,7 @@ import pytest
 from rlhf.collection.columns import recognise
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.sources import Row, rows
+from rlhf.params.collect_prompts import WorldSource
 from tests.collect_prompts_section import typed_source
 
 HUMAN = [{"role": "user", "content": "Hi"}]
@@ -35,6 +36,11 @@ def assistant(text):
         ({"instruction": "Sum", "input": "1 2", "output": "3"}, [{"role": "user", "content": "Sum\n\n1 2"}], "3"),
         ({"instruction": "Sum", "context": "1 2", "response": "3"}, [{"role": "user", "content": "Sum\n\n1 2"}], "3"),
         ({"input": "Hi", "output": "Yes"}, HUMAN, "Yes"),
+        (
+            {"instruction": TRANSCRIPT, "input": "1 2", "output": "3"},
+            [*CHAT[:2], {"role": "user", "content": "Bye\n\n1 2"}],
+            "3",
+        ),
         ({"messages": [*CHAT, assistant("Yes")]}, CHAT, "Yes"),
         ({"messages": CHAT}, CHAT, None),
         ({"prompt": "A: Hi", "messages": [*CHAT, assistant("Yes")], "response": "B: Yes"}, CHAT, "Yes"),
@@ -156,6 +162,15 @@ def test_a_mapping_reads_the_named_columns_and_no_others():
         record({"ask": "Hi", "better": "Yes"}, columns=columns)
 
 
+def test_only_the_embedded_world_says_a_prompts_task():
+    """Its gold would score the answers: a column of that name in somebody's table is no task of the world."""
+    assert "task" not in record({"prompt": "Hi", "task": {"kind": "story"}})
+    world = {"name": "w", "kind": "world", "seed": 3, "documents": 1, "prompts": 1, "facts": "seen", "copy_probes": 0}
+    made = WorldSource(**world, use=["documents", "prompts"], splits=["ppo"])
+    assert recognise(Row({"prompt": "Hi", "task": {"kind": "story"}}, ""), made, 3)["task"] == {"kind": "story"}
+    assert "task" not in recognise(Row({"prompt": "Hi"}, ""), made, 3)
+
+
 def test_text_is_a_document_where_there_is_no_prompt_or_nothing_else_is_used():
     assert record({"text": "Once"}) == {"kind": "document", "text": "Once", "source": "given"}
     assert "messages" in record({"text": "Once", "prompt": "Hi"})
@@ -170,28 +185,62 @@ def test_turns_that_do_not_alternate_are_dropped(turns):
         record({"messages": turns})
 
 
+TWO = {"prompt": "Hi", "responses": ["a", "b"]}
+LABEL = {"labeler": "l", "ranks": [1, 2]}
+FINITE = "expected finite numbers, got {}; drop the record or mend it"
+ROLES = "user, human, prompter, assistant, gpt, chatgpt, bot, model, system"
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"prompt": "Hi", "responses": ["a", "b"], "scores": [1, float("nan")]}, "column 'scores': expected finite"),
-        ({"prompt": "Hi", "responses": ["a", "b"], "scores": [1]}, "column 'scores': expected 2 numbers"),
-        ({"prompt": "Hi", "responses": ["a", "b"], "scores": [1, "2"]}, "column 'scores': expected finite numbers"),
-        ({"prompt": "Hi", "responses": ["a", "b"], "ranking": [1, 2]}, "column 'ranking': expected the indices 0..1"),
-        ({"prompt": "Hi", "responses": ["a", None], "ranking": [0, 1]}, "column 'responses': expected a list of texts"),
-        ({"prompt": "Hi", "responses": ["a", "b"]}, "column 'responses': responses without scores"),
-        ({"prompt": 3}, "column 'prompt': expected text, got int"),
-        ({"prompt": "Hi", "chosen": "good"}, "source 'given': a comparison without a rejected answer"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "column 'messages': turn 1: role 'tool' is none of"),
-        ({"messages": [{"role": "user", "content": ["x"]}]}, "column 'messages': turn 1: expected text as content"),
-        ({"messages": '[{"role": }]'}, "column 'messages': not valid JSON"),
-        ({"ask": "Hi", "say": "Yes"}, "source 'given': no usual columns among: ask, say; set columns"),
+        (TWO | {"scores": [1, float("nan")]}, f", column 'scores': {FINITE.format('nan')}"),
+        (TWO | {"scores": [1, "2"]}, f", column 'scores': {FINITE.format(repr('2'))}"),
+        (TWO | {"scores": [1, True]}, f", column 'scores': {FINITE.format('True')}"),
+        (TWO | {"scores": [1]}, ", column 'scores': expected 2 numbers, one a response, got [1]"),
+        (TWO | {"ranks": 1}, ", column 'ranks': expected 2 numbers, one a response, got 1"),
+        (TWO | {"ranking": [1, 2]}, ", column 'ranking': expected the indices 0..1 from best to worst, got [1, 2]"),
+        (TWO | {"responses": ["a", None], "ranking": [0, 1]},
+         ", column 'responses': expected a list of texts, got ['a', None]"),
+        (TWO, ", column 'responses': responses without scores, ranking, ranks or labels; set the source's columns"),
+        (TWO | {"labels": [{"labeler": "l"}]},
+         ", column 'labels': expected objects with labeler, ranks and scores, got {'labeler': 'l'}"),
+        (TWO | {"labels": [LABEL | {"labeler": 7}]},
+         ", column 'labels': expected objects with labeler, ranks and scores, got {'labeler': 7, 'ranks': [1, 2]}"),
+        (TWO | {"labels": [LABEL | {"ranks": [1]}]},
+         ", column 'labels', ranks: expected 2 numbers, one a response, got [1]"),
+        (TWO | {"labels": [LABEL | {"scores": [1]}]},
+         ", column 'labels', scores: expected 2 numbers, one a response, got [1]"),
+        (TWO | {"labels": [LABEL | {"scores": [1, 2], "scale": [1]}]},
+         ", column 'labels', scale: expected 2 numbers, one a response, got [1]"),
+        (TWO | {"labels": [LABEL | {"scores": [1, 8], "scale": [1, 7]}]},
+         ", column 'labels': expected scores within the scale 1..7, got [1, 8]; mend the source's scale or the record"),
+        ({"prompt": 3}, ", column 'prompt': expected text, got int; set the source's columns"),
+        ({"prompt": "Hi", "chosen": "good"}, ": source 'given': a comparison without a rejected answer"),
+        ({"prompt": "Hi", "rejected": "bad"}, ": source 'given': a comparison without a chosen answer"),
+        ({"messages": [*HUMAN, {"role": "tool", "content": "x"}]},
+         f", column 'messages': turn 2: role 'tool' is none of {ROLES}"),
+        ({"messages": [{"role": "user", "content": ["x"]}]},
+         ", column 'messages': turn 1: expected text as content, got list"),
+        ({"messages": ["x"]}, ", column 'messages': turn 1: expected an object, got str"),
+        ({"messages": '[{"role": }]'}, ", column 'messages': not valid JSON at character 11: Expecting value"),
+        ({"ask": "Hi", "say": "Yes"}, ": source 'given': no usual columns among: ask, say; set columns, for example "
+         "{prompt: its name here, response: its name here}"),
+        ({}, ": source 'given': no usual columns among: none; set columns, for example "
+         "{prompt: its name here, response: its name here}"),
     ],
-)
-def test_broken_rows_name_their_place_and_column(fields, problem):
+)  # fmt: skip
+def test_broken_rows_name_their_place_and_column_and_what_was_expected(fields, problem):
     with pytest.raises(ValueError) as error:
         record(fields)
-    assert str(error.value).startswith("a.jsonl: line 7")
-    assert problem in str(error.value)
+    assert str(error.value) == f"a.jsonl: line 7{problem}"
+
+
+def test_a_column_that_the_mapping_names_must_be_there():
+    with pytest.raises(ValueError) as error:
+        record({"ask": "Hi", "say": "Yes"}, columns={"prompt": "ask", "response": "answer"})
+    expected = "columns.response: no column 'answer' among: ask, say"
+    assert str(error.value) == f"a.jsonl: line 7: source 'given': {expected}"
 
 
 @pytest.mark.skipif("SHARED_DATA" not in os.environ, reason="SHARED_DATA names no folder of real data sets")

@@ -132,7 +132,8 @@ def test_globs_are_read_in_order_and_limit_counts_rows_of_all_files(tmp_path):
 
 
 def test_an_unknown_ending_asks_for_the_format(tmp_path):
-    with pytest.raises(ValueError, match="set the source's format"):
+    known = r"\.jsonl, \.ndjson, \.json, \.csv, \.tsv, \.parquet, \.txt, \.md, each also with \.gz"
+    with pytest.raises(ValueError, match=rf"a\.xlsx: its ending tells no format \({known}\); set the source's format$"):
         format_of(tmp_path / "a.xlsx")
     path = write(tmp_path / "a.data", '{"prompt": "hi"}\n')
     assert fields(rows(typed_source(paths=[path.name], format="jsonl"), tmp_path, "")) == [{"prompt": "hi"}]
@@ -153,6 +154,17 @@ def test_real_files_are_read():
     assert paths
     for path in paths:
         assert list(rows(typed_source(paths=[path], limit=20), folder, "<|endoftext|>"))
+
+
+def test_a_worlds_copy_probes_know_their_kind_and_the_word_that_follows():
+    world = {"name": "w", "kind": "world", "seed": 3, "documents": 1, "prompts": 1, "facts": "seen", "copy_probes": 9}
+    probes = sources.copy_probes(WorldSource(**world, use=["documents", "prompts"], splits=["ppo"]))
+    assert len(probes) == 9
+    for probe in probes:
+        assert set(probe) == {"kind", "text", "expected", "type"}
+        assert probe["kind"] == "copy_probe"
+        assert probe["expected"] in probe["text"]
+    assert sources.copy_probes(typed_source(paths=["a.jsonl"])) == []
 
 
 def test_a_world_made_in_parts_is_the_world_made_whole(tmp_path, monkeypatch):

@@ -34,6 +34,23 @@ def collect(groups, changes=None, **of_sources):
     return assigned, drops
 
 
+@pytest.mark.parametrize(
+    ("prompt", "user", "problem"),
+    [
+        ("hi", None, "('prompt', 'hi') stands in sft and in test"),
+        ("bye", "u", "('user', 'a', 'u') stands in sft and in test"),
+    ],
+)
+def test_a_prompt_or_a_user_in_two_splits_is_found(prompt, user, problem):
+    origin = typed(section([source("a", "unread.jsonl")])).collect_prompts.sources[0]
+    first, second = Entry({"id": "1", "user": "u"}, origin, "hi"), Entry({"id": "2", "user": user}, origin, prompt)
+    check_disjoint([(first, "sft"), (second, "sft")])
+    check_disjoint([(first, "sft"), (Entry({"id": "3", "user": None}, origin, "another"), "test")])
+    with pytest.raises(AssertionError) as error:
+        check_disjoint([(first, "sft"), (second, "test")])
+    assert str(error.value).startswith(problem)
+
+
 def numbered(count, users=0):
     return [(f"Question number {n}?", f"u{n % users}" if users else None) for n in range(count)]
 
@@ -53,6 +70,14 @@ def test_only_allowed_splits_are_chosen_in_proportion_to_their_shares():
     counts = Counter(choose(f"user/{n}", ["sft", "test"], SHARES, 1) for n in range(10_000))
     assert set(counts) == {"sft", "test"}
     assert counts["sft"] / 10_000 == pytest.approx(0.75, abs=0.015)
+
+
+def test_a_users_split_is_the_same_in_every_version():
+    """Whoever was held out under a seed must not come to training when the code changes: this list may grow only."""
+    chosen = [choose(f"user/{n}", ALL, SHARES, 1) for n in range(12)]
+    assert " ".join(chosen) == (
+        "reward_model ppo ppo ppo sft test ppo sft reward_model sft ppo sft"
+    )  # fmt: skip
 
 
 def test_new_data_moves_no_old_prompt_and_a_seed_moves_many():

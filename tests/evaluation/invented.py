@@ -1,6 +1,7 @@
 """An evaluation without models: PPO above SFT, everything else beside it, and each answer its policy's own."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from rlhf.evaluation import findings, verdicts
@@ -53,11 +54,11 @@ def evaluation(
     return concluded(prompts, judged)
 
 
-def concluded(prompts: list[dict], judged: dict) -> Findings:
-    """Return what the answers say together, beside figures that no answer gives."""
+def concluded(prompts: list[dict], judged: dict, rounds: Sequence[str] = ("r1",)) -> Findings:
+    """Return what the answers say together, beside figures that no answer gives; `judged` holds every round's PPO."""
     settings = parse(Evaluate, SETTINGS, "evaluate")
     bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, 1)
-    asked = verdicts.questions([], [4])
+    asked = verdicts.questions(rounds[:-1], [4])
     rates = [verdicts.compare(question, judged, settings.tie_threshold, bootstrap) for question in asked]
     sweep = [{"policy": name, "temperature": t, "win_rate": 0.5, "low": 0.4, "high": 0.6, "score": 0.5}
              for name in ("sft", "ppo") for t in settings.temperatures]  # fmt: skip
@@ -77,7 +78,7 @@ def concluded(prompts: list[dict], judged: dict) -> Findings:
         judge=of_a_reward_model(accuracy=0.71, pairs=1234),
         too_long=0,
         artifacts={"data/ppo/r1": "a" * 32 + ".dir", "data/sft": "b" * 32 + ".dir"},
-        rounds=["r1"],
+        rounds=rounds,
         settings=settings,
     )
 

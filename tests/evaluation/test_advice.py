@@ -111,6 +111,100 @@ def test_what_stands_out_is_said(found, change, trained, words):
     assert words in said(change(found) if change else found, trained() if trained else invented.history())
 
 
+def with_scores(found: Findings, decoding: str, **interval: tuple[float, float, float]) -> Findings:
+    own = {name: Interval(*bounds) for name, bounds in interval.items()}
+    return with_ppo(found, decoding, scores={**found.summaries["ppo", decoding].scores, **own})
+
+
+def with_slices(found: Findings, low: float, *parts: str) -> Findings:
+    """Return findings in which PPO's win rate on these categories reaches down to `low`."""
+    slices = [
+        part._replace(win_rates={**part.win_rates, "ppo_vs_sft": Interval(0.7, low, 0.9)})
+        if part.part in parts else part
+        for part in found.slices
+    ]  # fmt: skip
+    return found._replace(slices=slices)
+
+
+def with_best(found: Findings, **changed: float) -> Findings:
+    return found._replace(best_of_n=[BEST | changed])
+
+
+def own_gold(found: Findings) -> float:
+    """Return PPO's mean gold on the prompts of the curve, which are all."""
+    answers = found.judged["ppo", "sampled"]
+    return sum(answer.gold for answer in answers) / len(answers)
+
+
+def rising(rise: float, points: int = 30, **first: float) -> History:
+    """Return a training whose last quarter scores so much more than the one before; `first` changes its first point."""
+    trained = invented.history()
+    del trained.curves["ppo"][points:]
+    for point in trained.curves["ppo"]:
+        point["score"] = 0.5 + rise * (point["step"] > points - points // 4)
+    trained.curves["ppo"][0].update(first)
+    return trained
+
+
+def with_categories(*figures: tuple[float, float, int]) -> History:
+    named = zip(("chat", "open_qa", "rewrite"), figures, strict=False)
+    own = {name: dict(zip(("accuracy", "tfidf_accuracy", "pairs"), one, strict=True)) for name, one in named}
+    return with_reward_model(by_category=own)
+
+
+@pytest.mark.parametrize(
+    ("change", "trained", "words"),
+    [
+        (None, lambda: with_reward_model(accuracy=0.654), "The reward model agrees with labelers on 65.4%"),
+        (lambda f: with_rate(with_rate(f, "ppo_vs_sft", 0.45, 0.4, 0.5), "ppo_vs_sft_greedy", 0.45, 0.4, 0.49),
+         None, "PPO against SFT: sampled 45% (40 to 50%), greedy 45% (40 to 49%)"),
+        (lambda f: with_rate(with_rate(f, "ppo_vs_sft", 0.45, 0.4, 0.49), "ppo_vs_sft_greedy", 0.45, 0.4, 0.5),
+         None, "PPO against SFT: sampled 45% (40 to 49%), greedy 45% (40 to 50%)"),
+        (lambda f: with_rate(f, "ppo_vs_sft", 0.6, 0.5, 0.7), None, "PPO against SFT, sampled: 60% (50 to 70%)"),
+        (lambda f: with_rate(f, "ppo_vs_sft", 0.4, 0.3, 0.5), None, "PPO against SFT, sampled: 40% (30 to 50%)"),
+        (lambda f: with_rate(f, "ppo_vs_feedme", 0.6, 0.5, 0.7), None, "PPO against FeedME, sampled: 60% (50 to 70%)"),
+        (lambda f: with_best(f, kl=2.1), None, "at 2.10 nats, PPO"),
+        (None, lambda: rising(0.037), "still rose at the end: 0.50 in the last but one quarter"),
+        (None, lambda: rising(0.037, score_std=9.0), "0.54 in the last"),
+        (None, lambda: rising(1.0, points=8), "still rose at the end"),
+        (lambda f: with_slices(f, 0.5, "open_qa"), None, "in the categories: open qa 70% (50 to 90%)."),
+        (None, lambda: with_categories((0.6, 0.6, 100), (0.7, 0.6, 400)), "in the categories: chat (60%, TF-IDF 60%)."),
+    ],
+)  # fmt: skip
+def test_a_figure_that_just_reaches_its_threshold_is_said(found, change, trained, words):
+    assert words in said(change(found) if change else found, trained() if trained else invented.history())
+
+
+@pytest.mark.parametrize(
+    ("change", "trained"),
+    [
+        (lambda f: with_ppo(f, "sampled", empty=0.05), None),
+        (lambda f: with_ppo(f, "greedy", missing_eos=0.2), None),
+        (lambda f: with_rate(f, "ppo_vs_feedme", 0.5, 0.5, 0.5), None),
+        (lambda f: with_rate(f, "ppo_vs_sft", 0.5, 0.5, 0.5), None),
+        (None, lambda: with_reward_model(longer_preferred_by_model=0.1, longer_chosen_by_labelers=0.0)),
+        (lambda f: with_best(f, kl=2.11), None),
+        (lambda f: with_best(f, low=own_gold(f)), None),
+        (None, lambda: rising(0.03)),
+        (None, lambda: rising(1.0, points=7)),
+        (lambda f: with_slices(f, 0.5, "open_qa", "generation"), None),
+        (None, lambda: with_categories((0.6, 0.6, 99), (0.7, 0.6, 400))),
+        (None, lambda: with_categories((0.6, 0.6, 400))),
+        (lambda f: with_scores(f, "greedy", gold=(0.9, f.summaries["ppo", "sampled"].scores["gold"].high, 1.0)), None),
+        (lambda f: f._replace(document_loss={"base": 0.0, "sft": 0.0, "ppo": 0.1}), None),
+    ],
+)
+def test_a_figure_that_does_not_pass_its_threshold_is_not_spoken_of(found, change, trained):
+    assert said(change(found) if change else found, trained() if trained else invented.history()) == ""
+
+
+def test_ppo_is_not_blamed_for_what_sft_does_as_well(found):
+    ruined = found.summaries["sft", "sampled"]._replace(empty=0.3, missing_eos=0.4)
+    both = with_ppo(found, "sampled", empty=0.3, missing_eos=0.4)
+    both = both._replace(summaries={**both.summaries, ("sft", "sampled"): ruined})
+    assert said(both, invented.history()) == ""
+
+
 def test_where_the_judge_decides_a_weak_judge_is_doubted(found):
     judged = invented.evaluation(with_gold=False)
     weak = judged._replace(judge={**judged.judge, "accuracy": 0.6})

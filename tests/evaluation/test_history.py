@@ -31,6 +31,11 @@ def test_sources_and_licences_are_those_of_the_data_card():
     assert history.sources(card(None))[0]["licence"] == ""
 
 
+def test_a_table_may_be_written_without_spaces():
+    text = card("MIT").replace(" |", "|").replace("| ", "|")
+    assert history.sources(text) == history.sources(card("MIT"))
+
+
 def test_the_last_rounds_figures_and_curves_are_read(tmp_path):
     for stage in history.WITHOUT_ROUND:
         put(tmp_path, stage, json.dumps({stage: {"own": stage}}), "step,loss\n1,0.5\n")

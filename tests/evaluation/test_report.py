@@ -71,6 +71,7 @@ def test_the_lead_names_each_policys_own_best_temperature(found):
 
 def test_the_page_loads_nothing_from_elsewhere(html):
     addresses = set(re.findall(r"""https?://[^\s"'<>]+""", html))
+    assert html.endswith("</html>\n")
     assert all(address.startswith("http://www.w3.org/") for address in addresses)  # names of SVG's vocabularies
     assert not re.search(r"<link|<iframe|@import|src=|url\((?!#)", html)
 
@@ -246,6 +247,18 @@ def test_all_text_of_a_page_is_escaped_wherever_it_stands():
     html = page(EVIL, EVIL, [EVIL], [Section(EVIL, EVIL, blocks)])
     assert not {"img", "script"} & Page(html).tags
     assert "img src=x" in html
+
+
+def test_samples_that_no_browser_could_read_are_refused():
+    with pytest.raises(ValueError, match="JSON"):
+        page("T", "H", [], [], {"rows": [float("nan")]})
+
+
+def test_plots_carry_no_date_version_or_link_and_their_names_keep_their_parts_apart(html):
+    assert "<metadata" not in html
+    assert "xmlns:dc" not in html
+    names = re.findall(r'<clipPath id="([^"]+)"', html)
+    assert len(names) == len(set(names)) == html.count("<svg")
 
 
 def test_a_page_without_samples_has_no_script():

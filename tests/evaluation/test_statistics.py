@@ -1,5 +1,6 @@
 """Laws and hand-computed tables of the evaluation's statistics."""
 
+import re
 from itertools import combinations
 from math import log
 
@@ -31,9 +32,28 @@ def test_swapping_the_sides_mirrors_the_win_rate():
     assert np.allclose(forth + back, 1)
 
 
-def test_scores_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="1 NaN"):
-        statistics.outcomes([float("nan"), 1.0], [0.0, 0.0], 0.02)
+@pytest.mark.parametrize(
+    ("ask", "problem"),
+    [
+        (lambda: statistics.outcomes([np.nan, 1, np.inf], [0, 0, 0], 0.02),
+         "expected finite scores, got 2 NaN or infinite ones"),
+        (lambda: statistics.mean_interval([], BOOTSTRAP), "statistics of no prompts: expected at least one score"),
+        (lambda: statistics.outcomes([1, 2], [1], 0.02), "outcomes: expected equal shapes, got (2,) and (1,)"),
+        (lambda: statistics.length_controlled([1, 2], [1], BOOTSTRAP),
+         "length_controlled: expected equal shapes, got (2,) and (1,)"),
+        (lambda: statistics.best_of_n([[1, 2]], [[1], [2]], 1),
+         "best_of_n: expected proxy and gold [B, N], got (1, 2) and (2, 1)"),
+        (lambda: statistics.best_of_n([1, 2], [1, 2], 1),
+         "best_of_n: expected proxy and gold [B, N], got (2,) and (2,)"),
+        (lambda: statistics.best_of_n([[1, 2]], [[1, 2]], 0),
+         "best_of_n: n must be 1..2 (answers drawn a prompt), got 0"),
+        (lambda: statistics.best_of_n([[1, 2]], [[1, 2]], 3),
+         "best_of_n: n must be 1..2 (answers drawn a prompt), got 3"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_answered_is_refused_and_said(ask, problem):
+    with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
+        ask()
 
 
 def test_a_policy_against_itself_wins_exactly_half():
@@ -87,6 +107,22 @@ def test_a_win_rate_that_length_does_not_explain_survives_length_control():
     assert statistics.length_controlled(win, ratio, BOOTSTRAP).mean == pytest.approx(0.8, abs=0.03)
 
 
+def test_length_control_is_where_the_penalised_likelihood_is_highest():
+    """Found here by looking around it: theta and phi maximise the log likelihood less (theta^2 + phi^2) / 200."""
+    generator = np.random.default_rng(8)
+    ratio = generator.normal(0.5, 1.0, 60)
+    win = (generator.random(60) < 1 / (1 + np.exp(-0.7 - 2 * ratio))).astype(float)
+
+    def objective(theta, phi):
+        share = 1 / (1 + np.exp(-theta - phi * ratio))
+        return (win * np.log(share) + (1 - win) * np.log(1 - share)).sum() - (theta**2 + phi**2) / 200
+
+    share = statistics.length_controlled(win, ratio, BOOTSTRAP).mean
+    theta, phis = np.log(share / (1 - share)), np.linspace(0, 5, 2001)
+    before, here, after = (max(objective(theta + shift, phi) for phi in phis) for shift in (-0.01, 0.0, 0.01))
+    assert here > max(before, after)
+
+
 def test_length_control_without_differences_in_length_is_the_win_rate():
     win = np.repeat([0.0, 0.5, 1.0], [20, 10, 70])
     assert statistics.length_controlled(win, np.zeros(100), BOOTSTRAP).mean == pytest.approx(0.75, abs=1e-3)
@@ -118,9 +154,12 @@ def test_best_of_n_is_the_average_over_all_subsets():
         assert statistics.best_of_n(proxy, gold, n)[0] == pytest.approx(np.mean(picks))
 
 
-def test_best_of_more_answers_than_drawn_is_refused():
-    with pytest.raises(ValueError, match=r"1\.\.3.*got 4"):
-        statistics.best_of_n(np.zeros((2, 3)), np.zeros((2, 3)), 4)
+def test_of_answers_that_the_proxy_likes_alike_the_last_drawn_is_picked():
+    proxy, gold = np.arange(40)[None] % 3, np.arange(40.0)[None]
+    assert statistics.best_of_n(proxy, gold, 40).tolist() == [38.0]
+    later_is_better = proxy + np.arange(40) / 1000
+    for n in (2, 3, 20):
+        assert statistics.best_of_n(proxy, gold, n) == pytest.approx(statistics.best_of_n(later_is_better, gold, n))
 
 
 def test_kl_of_best_of_n():

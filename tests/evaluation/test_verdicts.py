@@ -1,5 +1,7 @@
 """Who wins, prompt by prompt: by hand."""
 
+import random
+
 import pytest
 
 from rlhf.evaluation import findings, verdicts
@@ -7,6 +9,9 @@ from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Comparison, Judged
 from rlhf.params.base import parse
 from rlhf.params.evaluate import Evaluate
+from rlhf.sampling.rollouts import Response
+from rlhf.world.asking import tasks
+from rlhf.world.grading import gold
 from tests.evaluation import invented
 
 FIRST, SECOND = ("ppo", "sampled"), ("sft", "sampled")
@@ -54,6 +59,33 @@ def test_where_lengths_are_equal_length_control_changes_nothing():
     first, second = [answer(0.9)] * 160 + [answer(0.1)] * 40, [answer(0.5)] * 200
     controlled = compared(Comparison("q", FIRST, SECOND, length_controlled=True), first, second)
     assert controlled.interval.mean == pytest.approx(0.8, abs=0.005)
+
+
+class _Adds:
+    """A scorer by a rule that a person can follow."""
+
+    def __init__(self, extra: float):
+        self.extra = extra
+
+    def score_texts(self, messages, texts, batch_size):
+        assert batch_size == 5
+        return [len(text) + len(turns) + self.extra for turns, text in zip(messages, texts, strict=True)]
+
+
+def test_every_answer_is_scored_by_all_who_may_judge_it():
+    """The first prompt has a task of the world, the second none: no gold scores its answer."""
+    task, messages, category = tasks.draw(random.Random(1), "seen")
+    prompts = [{"messages": messages, "task": task, "category": category}, {"messages": messages * 3}]
+    answers = [Response("Mia, Max", [7, 8, 7, 8, 7, 2], True), Response("Yes", [5, 6, 9], False)]
+    first, second = verdicts.judge_answers(prompts, answers, _Adds(0.25), _Adds(0.5), 5)
+    known = gold.score(task, "Mia, Max")
+    strict = gold.strict(task, "Mia, Max")
+    assert first == ("Mia, Max", 5, True, 0.5, 9.25, 9.5, known.score, strict, known.criteria)
+    assert [type(figure) for figure in first[6:]] == [float, float, dict]
+    assert second == ("Yes", 3, False, 0.0, 6.25, 6.5, None, None, None)
+    assert (first.verdict, second.verdict) == (known.score, 6.5)
+    alone = verdicts.judge_answers(prompts, answers, None, None, 5)
+    assert alone == [first._replace(reward_model=None, judge=None), second._replace(reward_model=None, judge=None)]
 
 
 def test_a_slice_counts_its_own_prompts():

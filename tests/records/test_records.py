@@ -11,7 +11,9 @@ def test_records_come_back_as_they_were_written(tmp_path):
     path = tmp_path / "deep" / "records.jsonl"
     assert records.write(path, iter(written)) == 2
     assert records.read(path, Prompt) == written
-    assert path.read_text(encoding="utf-8").count("\n") == 2
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") == 2
+    assert "你好\u2028" in text  # as it is: a person reads the file
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,14 @@ def test_micro_batches_add_up_to_the_whole(loss):
     assert sum(part.clip_share for part in parts).item() == pytest.approx(whole.clip_share.item())
 
 
+@pytest.mark.parametrize("loss", [clipping.policy_loss, clipping.value_loss])
+def test_the_clip_share_is_a_share_of_the_real_tokens(loss):
+    """Of four real tokens one has gained more than the clip allows: a policy's ratio, a value's way to its return."""
+    new, old = torch.tensor([[1.0, 0.0, 0.0, 0.0, 1.0]]), torch.zeros(1, 5)
+    mask = torch.tensor([[True, True, True, True, False]])
+    assert loss(new, old, torch.full((1, 5), 3.0), mask, 0.2, num_tokens=4).clip_share.item() == 0.25
+
+
 # kl, expected factor with target 6, 256 episodes and a horizon of 10000
 @pytest.mark.parametrize(
     ("kl", "factor"), [(6.0, 1), (6.6, 1 + 0.1 * 0.0256), (60.0, 1 + 0.2 * 0.0256), (-3.0, 1 - 0.2 * 0.0256)]

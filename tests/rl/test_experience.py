@@ -8,6 +8,7 @@ from rlhf.params.ppo import Ppo
 from rlhf.preferences import rewards
 from rlhf.rl import experience
 from rlhf.rl.experience import Models, Prompt
+from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
 from rlhf.tokens import chat
 from tests import toys
@@ -120,6 +121,21 @@ def test_a_reward_model_with_another_tokenizer_reads_the_text(models, tokenizer,
     assert [s for s, e in zip(seen.scores.tolist(), ended, strict=True) if e] == pytest.approx(
         [s for s, e in zip(expected, ended, strict=True) if e], abs=1e-4
     )
+
+
+def test_no_column_of_padding_alone_is_computed(tokenizer, tmp_path):
+    """Workers share a batch by length: a part's prompts are cut to the longest of its own. The library's forward pass
+    shows what it is given."""
+    parallel.set_workers(2)
+    policy = toys.policy(tokenizer, "gpt2", activation_function="relu")
+    scorer = toys.scorer(tmp_path, toys.reward_model(tokenizer, "gpt2"), tokenizer)
+    models = Models(policy, loading.load_classifier(tmp_path, RUNTIME), policy, scorer, tokenizer)
+    masks = []
+    policy.register_forward_pre_hook(lambda _, __, given: masks.append(given["attention_mask"]), with_kwargs=True)
+    gather(models)
+    widths = {mask.shape[1] for mask in masks if mask.shape[1] <= max(len(p.ids) for p in prompts(tokenizer))}
+    assert len(widths) > 1  # parts differ, or this test says nothing
+    assert all(mask.bool().any(dim=0).all() for mask in masks)
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0])

@@ -152,6 +152,13 @@ def test_an_iteration_reads_so_many_rows_of_pretraining_text_an_episode(watch, c
     assert sorted(read.tolist()) == text.tolist()
 
 
+def test_a_seed_reads_text_and_minibatches_in_the_same_order_in_every_version(watch):
+    text = torch.arange(5, 5 + 8 * 9).view(8, 9)
+    read = watch(params(iterations=2, ptx_coef=1.0, ptx_ratio=0.5), text).updates
+    assert [(handed.text[:, 0] // 9).tolist() for handed in read] == [[5, 3, 4, 6], [7, 1, 2, 0]]
+    assert [handed.rows for handed in read] == [[6, 4, 7, 1, 5, 3, 2, 0], [1, 2, 0, 3, 5, 7, 4, 6]]
+
+
 def test_without_text_nothing_is_read_and_no_ptx_loss_is_shown(watch):
     run = watch(params())
     assert run.updates[0].text is None

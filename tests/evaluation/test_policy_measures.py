@@ -1,0 +1,157 @@
+"""What is asked of a policy and what is made of its answers: by hand, on answers that a row's id names."""
+
+from math import log
+
+import pytest
+
+from rlhf.evaluation import policy_measures
+from rlhf.evaluation.policy_measures import Policy, Scorers
+from rlhf.evaluation.statistics import Bootstrap
+from rlhf.evaluation.verdicts import Judged
+from rlhf.params.base import parse
+from rlhf.params.evaluate import EvaluateInputs
+from rlhf.sampling.rollouts import Response
+from tests import toys
+from tests.evaluation import invented
+
+PROMPTS = [{"id": name, "messages": [{"role": "user", "content": name}], "category": "chat"} for name in "pqr"]
+TASK = {"kind": "look_alike", "language": "en", "act": "kill the weeds"}
+SFT = Policy("sft", "the model", "its tokenizer")
+
+
+class Counts:
+    """A scorer by a rule that a person can follow: how often the answer has its letter."""
+
+    def __init__(self, letter: str):
+        self.letter = letter
+
+    def score_texts(self, messages, texts, batch_size):
+        assert batch_size == 32
+        return [float(text.count(self.letter)) for text in texts]
+
+
+class Asked:
+    """What rollouts.respond was asked; answers are the texts of their row ids, else no letters."""
+
+    def __init__(self, texts: dict[str, str]):
+        self.texts, self.rows, self.samplings = texts, [], []
+
+    def __call__(self, model, tokenizer, dialogues, row_ids, sampling):
+        assert (model, tokenizer) == SFT[1:]
+        assert [row.partition("/")[2] for row in row_ids] == [turns[0]["content"] for turns in dialogues]
+        self.rows.append(row_ids)
+        self.samplings.append(sampling)
+        return [self._answer(self.texts.get(row, self.texts.get(str(sampling.temperature), ""))) for row in row_ids]
+
+    def _answer(self, text: str) -> Response:
+        return Response(text, [7] * len(text) + [2], True)
+
+
+@pytest.fixture
+def scorers() -> Scorers:
+    curve = {"compare": [1, 3], "curve": [1, 2], "curve_draws": 2, "curve_prompts": 2}
+    changes = {"best_of_n": curve, "temperatures": [1.0, 0.5, 0.0, 0.5], "scoring_batch_size": 32}
+    inputs = {
+        "seed": 5, "runtime": toys.runtime().model_dump(), "evaluate": invented.SETTINGS | changes,
+        "rounds": {"r1": {"policy": "sft", "earlier": "collect_prompts"}},
+    }  # fmt: skip
+    return Scorers(Counts("a"), Counts("b"), parse(EvaluateInputs, inputs, ""), Bootstrap(100, 0.95, 0))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    def answer(texts: dict[str, str]) -> Asked:
+        found = Asked(texts)
+        monkeypatch.setattr(policy_measures.rollouts, "respond", found)
+        return found
+
+    return answer
+
+
+def test_every_prompt_is_asked_once_a_draw_and_each_policy_and_temperature_has_its_own_luck(asked, scorers):
+    seen = asked({})
+    policy_measures.ask(SFT, PROMPTS, 0.5, scorers, range(3, 5))
+    policy_measures.ask(SFT, PROMPTS, 0.5, scorers)
+    policy_measures.ask(SFT, PROMPTS, 1.0, scorers)
+    policy_measures.ask(SFT._replace(name="ppo"), PROMPTS, 1.0, scorers)
+    assert seen.rows[:2] == [["3/p", "3/q", "3/r", "4/p", "4/q", "4/r"], ["0/p", "0/q", "0/r"]]
+    first, again, other_temperature, other_policy = seen.samplings
+    assert first == again == (0.5, 48, first.seed, 64)
+    assert len({first.seed, other_temperature.seed, other_policy.seed}) == 3
+
+
+def test_best_of_n_takes_what_the_reward_model_likes_best_among_the_first_n(asked, scorers):
+    texts = {"1/p": "a", "2/p": "ab", "3/p": "aab", "1/q": "aaabb", "2/q": "aa", "3/r": "abbb"}
+    texts |= {"100/p": "ab", "101/p": "aabbb", "100/q": "aabbbb", "101/q": "b"}
+    seen = asked(texts)
+    picks, curve = policy_measures.best_of_n(SFT, PROMPTS, scorers)
+    assert [[answer.text for answer in picks[n]] for n in (1, 3)] == [["a", "aaabb", ""], ["aab", "aaabb", "abbb"]]
+    assert [answer.judge for answer in picks[3]] == [1, 2, 3]
+    assert seen.rows == [
+        [f"{draw}/{name}" for draw in (1, 2, 3) for name in "pqr"],
+        ["100/p", "100/q", "101/p", "101/q"],
+    ]
+    one, two = curve
+    kl = log(2) - 0.5
+    assert (one["n"], one["kl"], one["reward_model"], one["score"], one["oracle"]) == (1, 0, 1.25, 2.25, 2.25)
+    assert (two["n"], two["kl"], two["reward_model"], two["score"], two["oracle"]) == (2, kl, 2, 3.5, 3.5)
+    assert 3 <= two["low"] < 3.5 < two["high"] <= 4
+
+
+def test_the_curve_is_of_the_prompts_that_have_a_task_where_there_are_any(asked, scorers):
+    seen = asked({})
+    prompts = [PROMPTS[0], PROMPTS[1] | {"task": TASK}]
+    policy_measures.best_of_n(SFT, prompts, scorers)
+    assert seen.rows[1] == ["100/q", "101/q"]
+
+
+def test_each_temperature_is_compared_with_temperature_1(asked, scorers):
+    asked({"0.0": "bb", "0.5": "b", "1.0": "b"})
+    policy = SFT._replace(name="ppo")
+    won, tied, itself = policy_measures.temperature_sweep(policy, PROMPTS, scorers)
+    assert won == {"policy": "ppo", "temperature": 0.0, "win_rate": 1, "low": 1, "high": 1, "score": 2}
+    for row, temperature in ((tied, 0.5), (itself, 1.0)):
+        half = {"win_rate": 0.5, "low": 0.5, "high": 0.5, "score": 1}
+        assert row == {"policy": "ppo", "temperature": temperature} | half
+
+
+def test_answers_are_scored_by_those_who_are_asked_and_by_the_judge_where_no_gold_decides(scorers):
+    answers = [Response("aab", [1, 2, 3], False)]
+    both = policy_measures.scored(PROMPTS[:1], answers, scorers)[0]
+    assert (both.reward_model, both.judge, both.verdict) == (2, 1, 1)
+    spared = policy_measures.scored(PROMPTS[:1], answers, scorers, by_reward_model=False, by_judge=False)[0]
+    assert (spared.reward_model, spared.judge) == (None, 1)
+    known = policy_measures.scored([PROMPTS[0] | {"task": TASK}], answers, scorers, by_judge=False)[0]
+    assert (known.reward_model, known.judge, known.verdict) == (2, None, known.gold)
+
+
+def test_the_divergence_is_the_mean_log_ratio_an_answer_and_a_token(monkeypatch, scorers):
+    known = {"new": [[-1.0, -2.0], [-3.0], [-0.5]], "the model": [[-2.0, -2.5], [-3.5], [-1.5]]}
+
+    def logprobs(model, tokenizer, messages, tokens, *, temperature, batch_size):
+        assert (tokenizer, temperature, batch_size) == ("its tokenizer", 1.0, 32)
+        assert messages == [prompt["messages"] for prompt in PROMPTS]
+        assert tokens == [[1, 2], [3], [4]]
+        return known[model]
+
+    monkeypatch.setattr(policy_measures.rollouts, "sequence_logprobs", logprobs)
+    policy, answers = Policy("ppo", "new", "its tokenizer"), [Response("", ids, True) for ids in ([1, 2], [3], [4])]
+    nats, per_token = policy_measures.divergence(policy, SFT, PROMPTS, answers, scorers)
+    assert nats.mean == pytest.approx((1.5 + 0.5 + 1.0) / 3)
+    assert 0.5 <= nats.low < 1 < nats.high <= 1.5
+    assert per_token == pytest.approx(3.0 / 4)
+
+
+def test_the_kl_of_best_of_n_is_shared_by_the_tokens_with_eos():
+    picked = [Judged("", 5, True, 0, None, 1.0, None, None, None), Judged("", 4, False, 0, None, 1.0, None, None, None)]
+    nats, per_token = policy_measures.analytic(4, picked)
+    assert set(nats) == {log(4) - 0.75}
+    assert per_token == pytest.approx((log(4) - 0.75) / 5)
+
+
+def test_the_prompts_drawn_are_the_same_in_every_version_whatever_their_order():
+    """Evaluations of different versions ask the same prompts."""
+    prompts = [{"id": f"p{number}"} for number in range(8)]
+    drawn = [prompt["id"] for prompt in policy_measures.drawn(prompts, 5)]
+    assert drawn == [prompt["id"] for prompt in policy_measures.drawn(prompts[::-1], 5)]
+    assert drawn == ["p0", "p1", "p7", "p5", "p4"]
