@@ -1,0 +1,172 @@
+"""Who made which bytes: sums as DVC's own, what dvc.lock and git say, and which process is whose."""
+
+import json
+import os
+import socket
+import subprocess
+
+import psutil
+import pytest
+
+from rlhf.runs import lineage
+
+GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
+LOCKED = {
+    "sft": {
+        "cmd": "x",
+        "outs": [{"path": "data/sft", "md5": "1.dir"}, {"path": "metrics/sft.json", "md5": "2"}],
+    },
+    "check": {"cmd": "y", "deps": [{"path": "data/sft", "md5": "1.dir"}]},  # a stage without outs
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A folder in git with a dvc.lock."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    write_lock(folder, LOCKED)
+    return folder
+
+
+def git(root, *words: str) -> str:
+    return subprocess.run([*GIT, *words], cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+def write_lock(root, stages) -> None:
+    (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+
+
+def test_sums_are_those_that_dvc_writes(tmp_path):
+    for name in ("b.txt", "a/x", "a-b", "é", "a/deep/y"):  # "a-b" stands before "a/x": DVC sorts whole names
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text(name, encoding="utf-8")
+    (tmp_path / "data/empty").mkdir()
+    assert lineage.dvc_md5(tmp_path / "data") == "0a9104ddaf859901d2a811517c1f7aa0.dir"  # by `dvc add`
+    (tmp_path / "f").write_text("x")
+    assert lineage.dvc_md5(tmp_path / "f") == "9dd4e461268c8034f5c8564e155c67a6"
+
+
+def test_a_large_file_is_summed_to_its_end(tmp_path):
+    """Against the sum that coreutils' md5sum prints."""
+    (tmp_path / "f").write_bytes(b"ab" * lineage.CHUNK)
+    assert lineage.dvc_md5(tmp_path / "f") == "a84abd4f888246f11fc4d28712ed5ad0"
+
+
+def test_sizes_are_in_megabytes_of_a_million_bytes(tmp_path):
+    (tmp_path / "data/deep").mkdir(parents=True)
+    (tmp_path / "data/a").write_bytes(b"x" * 1_000_000)
+    (tmp_path / "data/deep/b").write_bytes(b"x" * 500_000)
+    assert lineage.size_mb(tmp_path / "data/a") == 1.0
+    assert lineage.size_mb(tmp_path / "data") == 1.5
+
+
+def test_before_the_first_run_nothing_is_locked(tmp_path):
+    assert lineage.locked(tmp_path) == {}
+    assert lineage.locked_outs(tmp_path) == {}
+    assert lineage.way_back(tmp_path, "sft") is None
+
+
+def test_the_lock_is_read_as_it_lies_and_as_a_commit_had_it(root):
+    git(root, "add", "dvc.lock")
+    git(root, "commit", "-qm", "first")
+    write_lock(root, {"sft": {"outs": [{"path": "data/sft", "md5": "3.dir"}]}})
+    assert lineage.locked(root, "HEAD") == LOCKED
+    assert lineage.locked_outs(root, "HEAD") == {"sft": {"data/sft": "1.dir", "metrics/sft.json": "2"}, "check": {}}
+    assert lineage.locked_outs(root) == {"sft": {"data/sft": "3.dir"}}
+    below = root / "below"
+    below.mkdir()
+    (root / "dvc.lock").rename(below / "dvc.lock")
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "the pipeline has moved")
+    assert lineage.locked_outs(below, "HEAD") == {"sft": {"data/sft": "3.dir"}}
+
+
+def test_a_commit_without_a_lock_is_an_error_that_names_it(root):
+    with pytest.raises(ValueError) as error:
+        lineage.locked(root, "v9")
+    assert str(error.value) == "git knows no dvc.lock at 'v9'; name a commit that has one: git log -- dvc.lock"
+
+
+def test_the_way_back_names_the_metrics_that_are_gone_and_in_git(root):
+    paths = ["data/sft", "metrics/a.json", "metrics/b.json", "metrics/here.json", "metrics/unknown.json"]
+    write_lock(root, {"sft": {"outs": [{"path": path, "md5": "0"} for path in paths]}})
+    (root / "metrics").mkdir()
+    for name in ("a", "b", "here"):
+        (root / f"metrics/{name}.json").touch()
+    back = "sft: its previous outputs come back with: dvc checkout sft"
+    assert lineage.way_back(root, "sft") == back
+    git(root, "add", "metrics")
+    for name in ("a", "b"):
+        (root / f"metrics/{name}.json").unlink()
+    assert lineage.way_back(root, "sft") == f"{back} && git checkout -- metrics/a.json metrics/b.json"
+
+
+def test_outputs_that_are_all_there_need_no_word_of_git(root):
+    write_lock(root, {"sft": {"outs": [{"path": "data/sft", "md5": "0"}]}})
+    (root / "metrics").mkdir()
+    (root / "metrics/other.json").touch()
+    git(root, "add", "metrics")
+    assert lineage.way_back(root, "sft") == "sft: its previous outputs come back with: dvc checkout sft"
+
+
+def test_the_commit_is_heads_and_none_outside_git(root, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    assert lineage.commit_of(outside) == ("", False)
+    assert lineage.commit_of(root) == ("", False), "no commit yet"
+    git(root, "add", "dvc.lock")
+    git(root, "commit", "-qm", "first")
+    assert lineage.commit_of(root).sha == git(root, "rev-parse", "HEAD").strip()
+
+
+class Process:
+    """Stands in for psutil.Process: a stage below two processes of DVC's shell, `dvc`, and a login."""
+
+    def __init__(self, pid: int = 1, created: float = 1.234, environment: dict | None = None, above: tuple = ()):
+        self.pid, self.created, self.environment, self.above = pid, created, environment or {}, above
+
+    def create_time(self) -> float:
+        return self.created
+
+    def environ(self) -> dict:
+        return self.environment
+
+    def parents(self) -> list:
+        return list(self.above)
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Set which process this one is, on a host named `my host`."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "my host")
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+
+    def this_is(process: Process) -> None:
+        monkeypatch.setattr(lineage.psutil, "Process", lambda: process)
+
+    return this_is
+
+
+def test_a_session_is_the_nearest_process_above_that_dvc_has_not_started(processes, monkeypatch):
+    inner, shell = (Process(pid, environment={"DVC_STAGE": "sft"}) for pid in (4, 3))
+    processes(Process(5, 5.126, {"DVC_STAGE": "sft"}, (inner, shell, Process(2, 2.0), Process(1))))
+    assert lineage.own_process() == "my host 5 5.13"
+    assert lineage.dvc_process() == "my host 5 5.13", "by hand: a session of its own"
+    monkeypatch.setenv("DVC_STAGE", "sft")
+    assert lineage.dvc_process() == "my host 2 2.00"
+    processes(Process(5, 5.0, above=(inner, shell)))
+    assert lineage.dvc_process() == "my host 5 5.00", "DVC's own process cannot be seen"
+
+
+def test_a_process_is_gone_when_its_number_is_free_or_anothers(monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "my host")
+    own = lineage.own_process()
+    assert own == f"my host {os.getpid()} {psutil.Process().create_time():.2f}"
+    assert not lineage.is_gone(own)
+    assert lineage.is_gone(f"my host {os.getpid()} 1.00")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    assert lineage.is_gone(f"my host {ended.pid} 1.00")
+    assert not lineage.is_gone(f"other host {ended.pid} 1.00"), "it cannot be seen from here"
