@@ -5,6 +5,8 @@ import torch
 
 from rlhf.params.reward_model import RewardModel
 from rlhf.preferences import preference_training, reward_accuracy, rewards
+from rlhf.runtime import failures, seeds
+from rlhf.tokens import batching
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -156,3 +158,18 @@ def test_shuffled_pairs_train_for_as_many_updates(tokenizer):
     groups = preference_training.encode(tokenizer, toys.comparisons(12), chosen)
     curve = list(preference_training.train(toys.reward_model(tokenizer), groups, chosen, RUNTIME, seed=1))
     assert len(curve) == preference_training.count_steps(groups, chosen) == 6
+
+
+def test_a_step_that_breaks_down_is_named_with_its_records(tokenizer):
+    chosen = params(batch_size=2, epochs=1)
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen)
+    model = toys.reward_model(tokenizer)
+    training = preference_training.train(model, groups, chosen, RUNTIME, seed=1)
+    order = batching.epochs(4, 2, 1, seeds.derive(1, "order"))
+    batches = [[groups[index].record for index in chosen] for chosen in order]
+    next(training)
+    torch.nn.init.constant_(model.score.weight, float("nan"))
+    with pytest.raises(failures.NotFinite) as error:
+        next(training)
+    assert str(error.value).startswith("step 2: ")
+    assert str(error.value).endswith(f"; records of its batch: {', '.join(batches[1])}")
