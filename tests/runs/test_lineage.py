@@ -122,7 +122,7 @@ def test_the_commit_is_heads_and_none_outside_git(root, tmp_path):
 
 
 class Process:
-    """Stands in for psutil.Process: a stage below two processes of DVC's shell, `dvc`, and a login."""
+    """Stands in for psutil.Process."""
 
     def __init__(self, pid: int = 1, created: float = 1.234, environment: dict | None = None, above: tuple = ()):
         self.pid, self.created, self.environment, self.above = pid, created, environment or {}, above
@@ -166,7 +166,8 @@ def test_a_process_is_gone_when_its_number_is_free_or_anothers(monkeypatch):
     assert own == f"my host {os.getpid()} {psutil.Process().create_time():.2f}"
     assert not lineage.is_gone(own)
     assert lineage.is_gone(f"my host {os.getpid()} 1.00")
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    assert lineage.is_gone(f"my host {ended.pid} 1.00")
-    assert not lineage.is_gone(f"other host {ended.pid} 1.00"), "it cannot be seen from here"
+    with subprocess.Popen(["sleep", "60"]) as alive:
+        assert not lineage.is_gone(f"my host {alive.pid} {psutil.Process(alive.pid).create_time():.2f}")
+        alive.kill()
+    assert lineage.is_gone(f"my host {alive.pid} 1.00")
+    assert not lineage.is_gone(f"other host {alive.pid} 1.00"), "it cannot be seen from here"
