@@ -24,6 +24,11 @@ def found(laboratory) -> dict:
     return laboratory | {"frontier": [*others, *laboratory["frontier"]], "tax": [*laboratory["tax"], *more]}
 
 
+def notes_of(own: dict | None = None, **laboratory: list) -> list:
+    """Return the notes of a laboratory of which only these tables have rows: first the controls, the reward model."""
+    return words.notes(own or seeds(0.74), {"frontier": [], "tax": []} | laboratory, [])
+
+
 def test_the_notes_whole(found):
     notes = words.notes(seeds(0.74, 0.73, ppo_vs_feedme=0.51), found, CLAIMS)
     assert [(note.seen, note.follows) for note in notes] == [
@@ -66,10 +71,10 @@ def test_the_notes_whole(found):
 
 def test_a_control_that_touches_one_half_does_not_stand():
     """Neither in the mean nor on a seed: the interval has to lie above."""
-    (note,) = words._controls(seeds(0.74, ppo_vs_feedme=0.52) | {})
+    note = notes_of(seeds(0.74, ppo_vs_feedme=0.52))[0]
     assert note.seen.startswith("PPO's gain stands under 5 of 6 controls")
     assert note.follows.endswith(" Not shown: over FeedME, 52% (50 to 54%) on seed 17.")
-    (note,) = words._controls(seeds(0.74))
+    note = notes_of(seeds(0.74))[0]
     assert "Not shown" not in note.follows
     assert note.follows.endswith("over best of 4 70% (68 to 72%).")
 
@@ -95,18 +100,18 @@ def test_best_of_n_is_ahead_where_the_intervals_are_apart(laboratory):
     assert len(words.notes(seeds(0.74), alone, [])) == 2
 
 
-def test_without_text_mixed_in_the_tax_ends_with_the_means(laboratory):
+def test_without_text_mixed_in_the_tax_ends_with_the_means():
     tax = [loss("seed_17", policy, mean) for policy, mean in (("base", 0.5), ("sft", 1.5), ("ppo", 1.0))]
-    (note,) = words._tax(laboratory | {"tax": tax})
+    (note,) = notes_of(tax=tax)[2:]
     assert note.follows == "Loss on pretraining text, means of the seeds: base 0.50, SFT 1.50, PPO 1.00."
-    assert [*words._tax(laboratory | {"tax": tax[:2]})] == []
+    assert notes_of(tax=tax[:2])[2:] == []
 
 
-def test_two_rounds_alone_are_told_as_two(laboratory):
-    (note,) = words._rounds(laboratory)
+def test_two_rounds_alone_are_told_as_two():
+    (note,) = notes_of(frontier=[point("seed_17", "ppo", 17, 0.72), point("rounds_2", "ppo", 17, 0.75)])[2:]
     assert note.seen == "As many labels in one round or in several: gold differs by 0.03."
     assert note.follows == "In one, two rounds: 0.72, 0.75 (seed 17)."
-    assert [*words._rounds(laboratory | {"frontier": [point("rounds_2", "ppo", 17, 0.7)]})] == []
+    assert notes_of(frontier=[point("rounds_2", "ppo", 17, 0.7)])[2:] == []
 
 
 def test_names_of_policies_and_cells():
