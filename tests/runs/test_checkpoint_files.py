@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import stat
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -117,6 +118,18 @@ def test_a_disk_that_refuses_is_named_with_the_step_and_nothing_half_written_sta
     assert names(folder) == before
 
 
+def test_a_folder_that_cannot_be_made_is_named(folder, monkeypatch, capsys):
+    def refuses(*_, **__):
+        raise OSError("read-only")
+
+    made = checkpoints.States(folder, 0.0)
+    monkeypatch.setattr(Path, "mkdir", refuses)
+    keep(made, [1])
+    assert capsys.readouterr().err == (
+        f"WARNING: {folder}: the state of step 1 could not be kept (read-only); training goes on\n"
+    )
+
+
 def test_a_warning_is_shown_at_once(folder, monkeypatch):
     flushed = []
     monkeypatch.setattr(checkpoints, "print", lambda *_, **named: flushed.append(named["flush"]), raising=False)
@@ -152,7 +165,7 @@ def test_discarding_removes_a_trainings_states_alone(kept, folder):
 
 
 def opened(root, stage: str = "ppo", inputs=(), round_name: str | None = "r1", **params) -> checkpoints.States:
-    known = SimpleNamespace(model_dump=lambda mode: {"mode": mode} | params)
+    known = SimpleNamespace(model_dump=lambda mode: {"json": params}[mode])
     return checkpoints.opened(root, stage, known, inputs, round_name)
 
 

@@ -93,6 +93,7 @@ def test_a_second_loop_of_one_step_is_shown(clock, capsys):
     bar = progress.Progress("sft", silent=False)
     for _ in range(2):
         assert shown(clock, capsys, bar, [0.0], total=1) == ["sft  1/1  0s"]
+    assert shown(clock, capsys, bar, [1.0], total=9) == ["sft  1/9  1s"], "at once, though a line was just printed"
 
 
 class Terminal(io.StringIO):
