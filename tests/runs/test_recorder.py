@@ -93,7 +93,7 @@ def test_what_the_environment_does_not_say(root, monkeypatch):
     assert "checkpoints.key" not in child.data.tags
 
 
-def test_a_run_has_the_params_of_its_stage_and_its_parent_those_of_all(root):
+def test_a_run_has_the_params_of_its_stage_and_its_parent_those_of_all(root, capsys):
     run = opened(root)
     child, parent = held(run)
     shared = {"seed": "17", "runtime.device": "cpu", "runtime.threads": "1", "runtime.workers": "1"}
@@ -105,6 +105,8 @@ def test_a_run_has_the_params_of_its_stage_and_its_parent_those_of_all(root):
     assert parent.data.params == shared | others
     run.params({"seed": 18, "extra": {"a": 1, "b": [2]}})
     run.params({"extra": {"a": 3, "c": 4}})
+    run.params({"seed": 19, "extra": {"b": 5}})
+    assert capsys.readouterr().err == "", "MLflow is not asked to change one"
     more = {"extra.a": "1", "extra.b": "[2]", "extra.c": "4"}
     assert held(run)[0].data.params == shared | in_round | {"ppo.kl_coef": "0.05"} | more
     assert "round.policy" not in held(opened(root, "sft", None))[0].data.params
@@ -224,10 +226,14 @@ def test_the_end_is_that_of_the_run_and_its_parent_and_what_was_made_counts_if_i
     assert [(point.value, point.timestamp, point.step) for point in points] == ([(0.5, 1_234_567, 0)] if whole else [])
 
 
-def test_a_stage_that_made_no_folder_names_none(root):
-    run = opened(root, "evaluate", None)
+@pytest.mark.parametrize("stage", ["sft", "evaluate"])
+def test_a_stage_that_made_nothing_ends_all_the_same(root, capsys, stage):
+    run = opened(root, stage, None)
     run.close("FINISHED")
-    assert not [name for name in held(run)[0].data.tags if name.startswith("dvc.out")]
+    child, parent = held(run)
+    assert not [name for name in child.data.tags if name.startswith("dvc.out")]
+    assert (child.info.status, parent.info.status, parent.data.metrics) == ("FINISHED", "FINISHED", {})
+    assert capsys.readouterr().err == ""
 
 
 def test_earlier_runs_are_named_for_the_stages_that_this_session_did_not_run(root):
