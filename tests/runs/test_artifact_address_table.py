@@ -42,7 +42,7 @@ def read(database) -> list[dict]:
 def test_what_lay_below_the_folder_before_is_looked_for_here(before, tmp_path):
     old, elsewhere = before / "mlartifacts", "s3://bucket/mlartifacts/1"
     experiments = {"rlhf": old.as_uri(), "plain": str(old), "remote": elsewhere, "other": "file:///x/mlartifacts"}
-    runs = {"a": f"{old.as_uri()}/1/a/artifacts", "b": f"{old}/1/b", "c": elsewhere, "d": f"{before}2/mlartifacts/d"}
+    runs = {"c": elsewhere, "d": f"{before}2/mlartifacts/d", "a": f"{old.as_uri()}/1/a/artifacts", "b": f"{old}/1/b"}
     write(before, experiments, runs, {"m": f"{old.as_uri()}/models/m"})
     here = before.rename(tmp_path / "it is there")
     new = here / "mlartifacts"

@@ -67,7 +67,8 @@ def test_each_change_is_named_once_params_first(dvc, tmp_path):
     ]  # fmt: skip
 
 
-def test_a_stage_that_never_ran_names_whole_sections(dvc, tmp_path):
+@pytest.mark.parametrize("locked", [{}, {"new": {}}, {"new": {"params": {}}}, {"new": {"params": {"params.yaml": {}}}}])
+def test_a_stage_of_which_no_params_are_locked_names_whole_sections(dvc, tmp_path, locked):
     (tmp_path / "params.yaml").write_text("sft: {rate: 0.5}\n")
-    dvc({"new": [{"changed deps": {"params.yaml": {"sft": "new"}}}]})
+    dvc({"new": [{"changed deps": {"params.yaml": {"sft": "new"}}}]}, locked=locked)
     assert changes.changed(tmp_path) == ["sft"]

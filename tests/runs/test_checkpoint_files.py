@@ -261,6 +261,8 @@ def test_of_several_processes_the_first_holds_the_lock_and_speaks(repository, mo
     monkeypatch.setattr(distributed, "gathered", lambda _: [True])
     second = opened(repository)
     assert (second.folder, second.lock) == (first.folder, None)
+    assert opened(repository, round_name="r9").lock is None
+    assert not (repository / ".checkpoints/ppo/r9").exists()
     monkeypatch.setattr(distributed, "gathered", lambda _: [False])
     assert opened(repository).folder is None
     assert capsys.readouterr() == ("", "")

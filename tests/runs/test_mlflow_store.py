@@ -168,9 +168,9 @@ def test_a_server_is_asked_for_its_health_and_chooses_its_own_place_for_artifact
     monkeypatch.setattr(mlflow, "MlflowClient", Client)
     monkeypatch.setattr(Client, "made", [])
     with server() as (uri, asked):
-        _, experiment = mlflow_store.open_store(settings(f"{uri}/"), home)
-    assert (experiment, Client.made) == ("7", [(f"{uri}/", "rlhf", None)])
-    assert asked == ["/health"]
+        _, experiment = mlflow_store.open_store(settings(f"{uri}/X/"), home)
+    assert (experiment, Client.made) == ("7", [(f"{uri}/X/", "rlhf", None)])
+    assert asked == ["/X/health"]
     assert not list(home.glob("*127.0.0.1*")), "no lock of a database"
 
 
@@ -211,7 +211,7 @@ def test_a_password_is_not_shown(uri, shown):
 
 
 def test_links_lead_to_a_run_or_to_the_table_of_runs():
-    assert mlflow_store.link("http://u:p@h:5/", "3", "abc") == "http://u:***@h:5/#/experiments/3/runs/abc"
+    assert mlflow_store.link("http://u:p@h:5/X/", "3", "abc") == "http://u:***@h:5/X/#/experiments/3/runs/abc"
     assert mlflow_store.link("https://h", "3", None) == "https://h/#/experiments/3/runs?workflowType=machine_learning"
     assert mlflow_store.link("sqlite:////x/mlflow.db", "1", "r") == "http://localhost:5000/#/experiments/1/runs/r"
 

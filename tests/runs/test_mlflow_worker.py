@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -131,6 +132,7 @@ def test_closing_waits_until_everything_is_recorded(worker):
         closed = pool.submit(worker.close, "KILLED")
         assert worker._process.pipe.poll(20)
         assert worker._process.pipe.recv() == ("close", "KILLED")
+        time.sleep(0.05)
         assert not closed.done()
         assert worker._process.waited == 0
         worker._process.pipe.send((True, ""))

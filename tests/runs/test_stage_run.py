@@ -96,6 +96,7 @@ def test_a_curve_keeps_one_point_in_so_many_each_name_for_itself_and_its_last(ro
     ]
     assert [step for _, step in curve(root, [1, 2, 3, 4], log_every=3)] == [1, 4], "the last was kept already"
     assert [step for _, step in curve(root, [0, 1, 2], log_every=3)][-1] == 2
+    assert [step for _, step in curve(root, [1, 1, 4], log_every=3)] == [1, 4], "a step twice is not a curve anew"
 
 
 def test_a_curve_that_begins_anew_keeps_its_first_point(root):
