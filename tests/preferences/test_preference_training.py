@@ -129,6 +129,13 @@ def test_calibration_by_hand():
     assert error == pytest.approx(4 / 6 * 0.25 + 2 / 6 * 0.45, abs=1e-6)  # too shy and too sure do not cancel
 
 
+def test_bins_part_the_claims_evenly():
+    claims = torch.tensor([0.55, 0.7, 0.74, 0.76, 0.8, 0.95])
+    _, bins = reward_accuracy.calibration(claims.logit().tolist(), num_bins=2)
+    assert [row["pairs"] for row in bins] == [3, 3]
+    assert [row["claimed"] for row in bins] == pytest.approx([1.99 / 3, 2.51 / 3])
+
+
 def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
     margins = torch.linspace(0.02, 4, 200)
     judged = [m for m in margins.tolist() for _ in range(round(1000 * torch.tensor(m).sigmoid().item()))]
