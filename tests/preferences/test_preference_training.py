@@ -5,6 +5,8 @@ import torch
 
 from rlhf.params.reward_model import RewardModel
 from rlhf.preferences import preference_training, reward_accuracy, rewards
+from rlhf.runtime import failures, seeds
+from rlhf.tokens import batching
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -127,6 +129,13 @@ def test_calibration_by_hand():
     assert error == pytest.approx(4 / 6 * 0.25 + 2 / 6 * 0.45, abs=1e-6)  # too shy and too sure do not cancel
 
 
+def test_bins_part_the_claims_evenly():
+    claims = torch.tensor([0.55, 0.7, 0.74, 0.76, 0.8, 0.95])
+    _, bins = reward_accuracy.calibration(claims.logit().tolist(), num_bins=2)
+    assert [row["pairs"] for row in bins] == [3, 3]
+    assert [row["claimed"] for row in bins] == pytest.approx([1.99 / 3, 2.51 / 3])
+
+
 def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
     margins = torch.linspace(0.02, 4, 200)
     judged = [m for m in margins.tolist() for _ in range(round(1000 * torch.tensor(m).sigmoid().item()))]
@@ -156,3 +165,18 @@ def test_shuffled_pairs_train_for_as_many_updates(tokenizer):
     groups = preference_training.encode(tokenizer, toys.comparisons(12), chosen)
     curve = list(preference_training.train(toys.reward_model(tokenizer), groups, chosen, RUNTIME, seed=1))
     assert len(curve) == preference_training.count_steps(groups, chosen) == 6
+
+
+def test_a_step_that_breaks_down_is_named_with_its_records(tokenizer):
+    chosen = params(batch_size=2, epochs=1)
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen)
+    model = toys.reward_model(tokenizer)
+    training = preference_training.train(model, groups, chosen, RUNTIME, seed=1)
+    order = batching.epochs(4, 2, 1, seeds.derive(1, "order"))
+    batches = [[groups[index].record for index in chosen] for chosen in order]
+    next(training)
+    torch.nn.init.constant_(model.score.weight, float("nan"))
+    with pytest.raises(failures.NotFinite) as error:
+        next(training)
+    assert str(error.value).startswith("step 2: ")
+    assert str(error.value).endswith(f"; records of its batch: {', '.join(batches[1])}")

@@ -45,3 +45,37 @@ def test_the_baseline_is_the_same_each_time():
 def test_no_pair_to_learn_from_scores_nothing():
     tied = [{"responses": ["a b", "a b"], "labels": [{"ranks": [1, 1]}]}] * 2
     assert tfidf_baseline.scores(tied, [{"responses": ["a", "b", "c"], "labels": []}]) == [[0.0, 0.0, 0.0]]
+
+
+def test_two_pairs_are_enough_to_learn_from():
+    """One of them is turned round, so that there are two classes."""
+    training = [{"responses": ["red fox", "blue fox"], "labels": [{"ranks": [1, 2]}]}] * 2
+    (scores,) = tfidf_baseline.scores(training, [{"responses": ["blue fox", "red fox", "amber"], "labels": []}])
+    assert scores[0] < scores[2] == 0.0 < scores[1]
+
+
+def test_only_the_first_pairs_are_learned_from_up_to_the_limit():
+    training = comparisons(10, "red", "blue", seed=1) + comparisons(40, "blue", "red", seed=3)
+    (own,) = tfidf_baseline.scores(training, [{"responses": ["red", "blue"], "labels": []}], max_pairs=10)
+    assert own[0] > 0 > own[1]
+    (own,) = tfidf_baseline.scores(training, [{"responses": ["red", "blue"], "labels": []}])
+    assert own[0] < 0 < own[1]
+    alone = tfidf_baseline.scores(training[:1], [{"responses": ["red", "blue"], "labels": []}])
+    assert tfidf_baseline.scores(training, [{"responses": ["red", "blue"], "labels": []}], max_pairs=1) == alone
+
+
+def test_a_pair_of_words_counts_and_a_word_of_one_answer_does_not():
+    training = [{"responses": ["a b . b a", "b a . a b"], "labels": [{"ranks": [1, 2]}]}] * 4
+    training += [{"responses": ["c d", "d c"], "labels": [{"ranks": [1, 2]}]}] * 4
+    training.append({"responses": ["once", "c"], "labels": [{"ranks": [1, 2]}]})
+    (own,) = tfidf_baseline.scores(training, [{"responses": ["c d", "d c", "once"], "labels": []}])
+    assert own[0] > own[1]
+    assert own[2] == 0.0
+
+
+def test_words_rarer_than_the_50_000_most_frequent_have_no_say():
+    frequent = " ".join(f"w{number}" for number in range(26_000))  # as many pairs of words again
+    answers = [f"{frequent} {frequent} please", f"{frequent} {frequent}"]
+    training = [{"responses": answers, "labels": [{"ranks": [1, 2]}]}] * 2
+    (own,) = tfidf_baseline.scores(training, [{"responses": ["w1 please", "w1"], "labels": []}])
+    assert own[0] == own[1]

@@ -1,0 +1,21 @@
+"""Nested mappings as dotted names."""
+
+import numpy
+import torch
+
+from rlhf.runs import flat
+
+
+def test_mappings_are_flattened_and_lists_stay_values():
+    nested = {"a": 1, "b": {"c": {"d": [1, {"e": 2}]}, "f": None}, 3: {4: 5}, "empty": {}}
+    assert flat.flatten(nested) == {"a": 1, "b.c.d": [1, {"e": 2}], "b.f": None, "3.4": 5}
+
+
+def test_numbers_of_all_kinds_are_kept_and_nothing_else():
+    content = {
+        "int": 3, "text": "1", "nested": {"float": 0.5, "none": None}, "yes": True, "tensor": torch.tensor(2.0),
+        "array": numpy.float32(0.25), "truth": numpy.bool_(True), "list": [1], "last": 7,
+    }  # fmt: skip
+    found = flat.flat_numbers(content)
+    assert found == {"int": 3.0, "nested.float": 0.5, "tensor": 2.0, "array": 0.25, "last": 7.0}
+    assert {type(value) for value in found.values()} == {float}
