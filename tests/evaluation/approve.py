@@ -72,7 +72,9 @@ def by_both() -> tuple[Findings, History]:
     fewer = found.settings.best_of_n.model_copy(update={"curve_prompts": 2})
     best = [row | {"score": 0.9, "low": 0.86, "high": 0.95} for row in found.best_of_n]
     settings = found.settings.model_copy(update={"best_of_n": fewer})
-    return found._replace(best_of_n=best, settings=settings), invented.history()
+    trained = invented.history()
+    trained.sources[0]["licence"] = "CC BY | 4.0"
+    return found._replace(best_of_n=best, settings=settings), trained
 
 
 def where_all_goes_wrong() -> tuple[Findings, History]:

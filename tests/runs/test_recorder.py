@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import lineage, machine, mlflow_store, recorder, sessions
+from rlhf.runs import lineage, machine, mlflow_store, pipeline_runs, recorder, sessions
 from rlhf.runs.recorder import Recorder
 from rlhf.runs.stage_name import StageName
 from tests.runs.test_tracking import model_folder, write_params
