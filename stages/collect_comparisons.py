@@ -4,9 +4,7 @@ import random
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.models import loading, placement
 from rlhf.params.base import load
@@ -23,13 +21,16 @@ from rlhf.tokens.fitting import fitting
 from rlhf.training.context import StageContext, open_stage
 from rlhf.world.grading import gold, labelers
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 STAGE = "collect_comparisons"
 FILES = ("train", "validation", "judge")
 PROMPTS = {"reward_model": ("prompts.reward_model", Prompt), "sft": ("demonstrations.train", Demonstration)}
 
 
 class Policy(NamedTuple):
-    model: PreTrainedModel
+    model: "PreTrainedModel"
     tokenizer: Any
 
 

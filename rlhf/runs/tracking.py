@@ -16,15 +16,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs import checkpoints, lineage
+from rlhf.runs import lineage
 from rlhf.runs.flat import flat_numbers
 from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.progress import Progress, duration
 from rlhf.runtime import distributed
+
+if TYPE_CHECKING:  # stages without tensors import this module too
+    from rlhf.runs.checkpoints import States
 
 PATIENCE = 5.0  # seconds
 
@@ -111,7 +114,7 @@ class StageRun:
 
 @contextmanager
 def stage_run(
-    root: Path, stage: str, round_name: str | None = None, states: checkpoints.States = checkpoints.NONE
+    root: Path, stage: str, round_name: str | None = None, states: "States | None" = None
 ) -> Iterator[StageRun]:
     """Record the block as one MLflow run named `stage` or `stage@round`, a child of its session's parent run.
 
@@ -124,20 +127,21 @@ def stage_run(
     settings = load(root, TrackingInputs).tracking
     name = stage if round_name is None else f"{stage}@{round_name}"
     recorder = (
-        MlflowWorker(root, stage, round_name, settings, states.key)
+        MlflowWorker(root, stage, round_name, settings, states.key if states else "")
         if settings.enabled and distributed.is_first()
         else None
     )
     progress = Progress(name, silent=not distributed.is_first())
-    if states.points:
+    if states and states.points:
         progress.goes_on_from(len(states.points))
     run = StageRun(progress, recorder, settings.log_every)
     status = "FAILED"
     try:
-        with _sigterm_interrupts(at_once=not states.key or distributed.count() > 1):
+        with _sigterm_interrupts(states if distributed.count() == 1 else None):
             yield run
         status = "FINISHED"
-        states.discard()
+        if states:
+            states.discard()
     except KeyboardInterrupt:
         status = "KILLED"
         raise
@@ -157,21 +161,22 @@ def _report_end(root: Path, progress: Progress, recorder: MlflowWorker | None, s
 
 
 @contextmanager
-def _sigterm_interrupts(at_once: bool) -> Iterator[None]:
+def _sigterm_interrupts(states: "States | None") -> Iterator[None]:
     """Let SIGTERM end the block as Ctrl-C does, so that its run is recorded as KILLED.
 
-    Unless `at_once`, a training loop that ends a step within PATIENCE keeps its state first.
+    A training loop that keeps `states` and ends a step within PATIENCE keeps one first.
     """
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt(f"signal {number} at {time.strftime('%H:%M:%S')}")
 
     def wait_for_the_step(_number: int, _frame: FrameType | None) -> None:
-        checkpoints.stopping = True
+        assert states
+        states.stopping = True
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
 
     try:
-        previous = signal.signal(signal.SIGTERM, interrupt if at_once else wait_for_the_step)
+        previous = signal.signal(signal.SIGTERM, wait_for_the_step if states and states.key else interrupt)
     except ValueError:  # not the main thread, where Python allows no handlers
         yield
         return
@@ -182,4 +187,5 @@ def _sigterm_interrupts(at_once: bool) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGTERM, previous)
-        checkpoints.stopping = False
+        if states:
+            states.stopping = False
