@@ -1,4 +1,4 @@
-"""What starting costs: processor time of each stage's imports, of the params check, and of a `dvc repro` with nothing to do.
+"""What starting costs: processor time of the stages' imports, the params check, and a `dvc repro` with nothing to do.
 
 python -m benchmarks.start [--rounds 5] [--beside FOLDER]
 
@@ -72,10 +72,8 @@ def table(seconds: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
     """Return the lines of a table from {name: {column: seconds of the rounds}}."""
     columns = list(dict.fromkeys(column for row in seconds.values() for column in row))
     ratio = ["first over second"] if len(columns) == 2 else []
-    lines = [
-        "| processor seconds | " + " | ".join([*columns, *ratio]) + " |",
-        "| --- " * (1 + len(columns + ratio)) + "|",
-    ]
+    heads = ["processor seconds", *columns, *ratio]
+    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
     for name, row in seconds.items():
         cells = [f"{median(row[c]):.2f} ({min(row[c]):.2f}-{max(row[c]):.2f})" if c in row else "" for c in columns]
         if ratio:
