@@ -65,7 +65,8 @@ def processor_seconds(case: Case) -> float:
         raise ValueError(f"{case.folder}: {case.name} failed:\n{done.stderr}")
     if "dvc" in case.arguments and "up to date" not in done.stdout:
         raise ValueError(f"{case.folder}: expected nothing to do; `dvc repro` or `dvc checkout` first:\n{done.stdout}")
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return max(0.0, spent)  # a difference of floats may end just below 0
 
 
 def table(seconds: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
