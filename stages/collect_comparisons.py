@@ -3,9 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.models import loading, placement
 from rlhf.params.base import load
@@ -22,6 +20,9 @@ from rlhf.tokens.fitting import fitting
 from rlhf.training.context import StageContext, open_stage
 from rlhf.world.grading import gold, labelers
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 STAGE = "collect_comparisons"
 FILES = ("train", "validation", "judge")
 JUDGE_PROMPTS = "prompts.judge"
@@ -29,7 +30,7 @@ PROMPTS = {"reward_model": ("prompts.reward_model", Prompt), "sft": ("demonstrat
 
 
 class Policy(NamedTuple):
-    model: PreTrainedModel
+    model: "PreTrainedModel"
     tokenizer: Any
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from rlhf.models import initialisation, loading, placement, shapes
 from rlhf.params.base import load
@@ -21,6 +21,9 @@ from rlhf.runtime.files import new_folder
 from rlhf.tokens import chat, tokenizer
 from rlhf.training import language_modelling, muon, optimisation
 from rlhf.training.context import open_stage
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 STAGE = "pretrain"
 
@@ -61,7 +64,7 @@ def main(root: Path = Path(".")) -> None:
         context.conclude(metrics)
 
 
-def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrainedModel, Any]:
+def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple["PreTrainedModel", Any]:
     """Return an untrained model of the named shape with a tokenizer made from `texts`, or the adopted pair."""
     if not isinstance(params.pretrain, Scratch):
         return adopt(params.pretrain, root, params.runtime)
@@ -70,13 +73,13 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple[PreTrai
     config = shapes.config(params.pretrain.shape, len(made), made.pad_token_id, made.eos_token_id)
     loading.set_dropout(config, 0.0)
     torch.manual_seed(seeds.derive(params.seed, STAGE, "weights"))
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=params.runtime.attention)
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=params.runtime.attention)
     if params.pretrain.previous_token_heads:
         initialisation.add_previous_token_heads(model, params.pretrain.previous_token_heads)
     return placement.placed(model, params.runtime), made
 
 
-def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple[PreTrainedModel, Any]:
+def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple["PreTrainedModel", Any]:
     """Return the model and tokenizer of a local folder or hub id, with a PAD token of its own and a chat template.
 
     Raises ValueError for weights that are not safetensors (pickles run code) and for a tokenizer without EOS.
@@ -85,7 +88,7 @@ def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple[PreTraine
     revision = params.revision if isinstance(params, HubModel) else None
     adopted = loading.read_tokenizer(path, revision)
     with loading.reading(path):
-        model = AutoModelForCausalLM.from_pretrained(
+        model = transformers.AutoModelForCausalLM.from_pretrained(
             path,
             revision=revision,
             dtype=torch.float32,
@@ -115,7 +118,7 @@ def count_steps(params: Scratch) -> int:
 
 
 def train(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     rows: Tensor,
     params: Scratch,
     runtime: Runtime,
@@ -163,7 +166,7 @@ def validation_rows(base_tokenizer: Any, texts: list[str], params: HeldOut) -> T
 
 @torch.no_grad()
 def copying(
-    model: PreTrainedModel, base_tokenizer: Any, probes: Sequence[CopyProbe], runtime: Runtime
+    model: "PreTrainedModel", base_tokenizer: Any, probes: Sequence[CopyProbe], runtime: Runtime
 ) -> dict[str, dict[str, float]]:
     """Return how often the likeliest next token begins the word that the text before demands, by type of probe.
 

@@ -7,14 +7,16 @@ and rotation are single passes; a decoding step makes no masks anew and writes k
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel
 
 from rlhf.engine import activations, attention, norms, products, spans
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LLAMAS = {"LlamaModel", "Qwen2Model", "MistralModel"}
 
@@ -40,7 +42,7 @@ class Network(NamedTuple):
         return projected if rotation is None else attention.rotated(projected, self.heads, rotation)
 
 
-def supports(model: PreTrainedModel) -> bool:
+def supports(model: "PreTrainedModel") -> bool:
     """Say whether this module computes exactly what the model's own forward pass does."""
     base, config = model.base_model, model.config
     if model.device.type != "cpu":
@@ -58,7 +60,7 @@ def supports(model: PreTrainedModel) -> bool:
 
 
 def hidden_states(
-    model: PreTrainedModel, ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, forked: bool
+    model: "PreTrainedModel", ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, forked: bool
 ) -> Tensor:
     """Return the last hidden states of the wanted tokens, row after row: [M, D] in float32; as in `spans.stream`."""
     network = _network(model, _each_time)
@@ -90,7 +92,7 @@ def _read(network: Network, tokens: spans.Stream, attend: Callable[[Tensor, atte
 class Decoder:
     """Rows of one model, read and continued token by token; keys and values are written where they will stay."""
 
-    def __init__(self, model: PreTrainedModel, most_new_tokens: int):
+    def __init__(self, model: "PreTrainedModel", most_new_tokens: int):
         self.network = _network(model, _once)
         head: Any = model.get_output_embeddings()
         self.head = _once(head.weight.t(), head.bias)
@@ -169,7 +171,7 @@ class Decoder:
 Affine = Callable[[Tensor, Tensor | None], Callable[[Tensor], Tensor]]  # weight [D, E], bias [E] -> x [N, D] -> [N, E]
 
 
-def _network(model: PreTrainedModel, affine: Affine) -> Network:
+def _network(model: "PreTrainedModel", affine: Affine) -> Network:
     base = model.base_model
     return (_gpt2 if type(base).__name__ == "GPT2Model" else _llama)(base, affine)
 

@@ -4,12 +4,14 @@ There every operator on a small model's activations costs a pass over memory and
 the library's five operators takes three times the passes of the formula's.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 REPLACED = {"Qwen2RMSNorm", "LlamaRMSNorm", "MistralRMSNorm", "Qwen3RMSNorm"}  # y = w x / sqrt(mean(x^2) + eps)
 
@@ -49,7 +51,7 @@ class _Normalised(Function):
         return to_x, both.flatten(0, -2).sum(0), None
 
 
-def replace(model: PreTrainedModel) -> None:
+def replace(model: "PreTrainedModel") -> None:
     """Put RMSNorm in place of the model's own where it is the same function; names and values of weights stay."""
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):

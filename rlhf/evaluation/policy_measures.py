@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from transformers import PreTrainedModel
 
 from rlhf.evaluation import statistics, verdicts
 from rlhf.evaluation.statistics import Bootstrap, Interval
@@ -20,10 +19,13 @@ from rlhf.sampling import rollouts
 from rlhf.tokens.fitting import fitting
 from rlhf.training import language_modelling
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 class Policy(NamedTuple):
     name: str  # base, sft, feedme, ppo (the last round's), ppo_<round> (an earlier one's)
-    model: PreTrainedModel
+    model: "PreTrainedModel"
     tokenizer: Any
 
 

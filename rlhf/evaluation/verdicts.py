@@ -4,17 +4,19 @@ The verdict on a prompt with a `task` is the gold labeler's, on any other the ju
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rlhf.evaluation import statistics
 from rlhf.evaluation.statistics import Array, Bootstrap, Interval
 from rlhf.params.evaluate import TieThreshold
-from rlhf.preferences.rewards import RewardScorer
 from rlhf.records.types import Prompt
-from rlhf.sampling.rollouts import Response
 from rlhf.world.grading import gold
+
+if TYPE_CHECKING:  # tools/ablate.py compares what was judged already, without torch
+    from rlhf.preferences.rewards import RewardScorer
+    from rlhf.sampling.rollouts import Response
 
 MEASURES = ("verdict", "strict", "judge", "reward_model")
 Key = tuple[str, str]  # policy, decoding
@@ -61,9 +63,9 @@ class WinRate(NamedTuple):
 
 def judge_answers(
     prompts: Sequence[Prompt],
-    answers: Sequence[Response],
-    reward_model: RewardScorer | None,
-    judge: RewardScorer | None,
+    answers: Sequence["Response"],
+    reward_model: "RewardScorer | None",
+    judge: "RewardScorer | None",
     batch_size: int,
 ) -> list[Judged]:
     """Return each prompt's answer with its scores; a scorer that is not needed here may be None."""

@@ -3,18 +3,20 @@
 Our own forward pass (`engine.lean`) computes them where it can, else transformers' own.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from rlhf.engine import lean, logprobs
 from rlhf.tokens.batching import position_ids, segment_attention
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 def hidden_states(
-    model: PreTrainedModel, ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, kind: str = "plain"
+    model: "PreTrainedModel", ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, kind: str = "plain"
 ) -> Tensor:
     """Return the backbone's last hidden states of the M wanted tokens, row after row: four [B, T] -> [M, D].
 
@@ -28,7 +30,7 @@ def hidden_states(
     return hidden.last_hidden_state[wanted]
 
 
-def completion_states(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
+def completion_states(model: "PreTrainedModel", ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
     """Return the last hidden states that predict the M real ones of the R last tokens: [B, T], [B, R] -> [M, D]."""
     wanted = torch.zeros_like(mask[:, :-1])
     wanted[:, -completion_mask.shape[1] :] = completion_mask
@@ -41,14 +43,14 @@ def spread(values: Tensor, mask: Tensor) -> Tensor:
     return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
-def output_head(model: PreTrainedModel) -> nn.Linear:
+def output_head(model: "PreTrainedModel") -> nn.Linear:
     """Return the layer that makes logits of hidden states. Raises ValueError for models that change logits after it."""
     _check_plain_logits(model)
     head: Any = model.get_output_embeddings()  # declared as any module, or none
     return head
 
 
-def tied_head(model: PreTrainedModel) -> logprobs.Head:
+def tied_head(model: "PreTrainedModel") -> logprobs.Head:
     """Return the same of a classifier, whose embeddings are tied. Raises ValueError where they are not."""
     _check_plain_logits(model)
     if not model.config.tie_word_embeddings:
@@ -60,7 +62,7 @@ def tied_head(model: PreTrainedModel) -> logprobs.Head:
     return logprobs.Head(embeddings.weight, None)
 
 
-def _check_plain_logits(model: PreTrainedModel) -> None:
+def _check_plain_logits(model: "PreTrainedModel") -> None:
     for name in ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier"):
         if getattr(model.config, name, None) not in (None, 1, 1.0):
             raise ValueError(

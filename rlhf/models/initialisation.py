@@ -6,17 +6,19 @@ half is what training takes longest to find, so it is given, in the manner of Tr
 trainable.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 STRENGTH = 4.5  # of the biases: with it the previous token gets about 0.8 of a head's attention before training
 ROTARY_PAIRS = 6  # of the fastest ones, which tell neighbours apart
 
 
-def add_previous_token_heads(model: PreTrainedModel, num_heads: int) -> None:
+def add_previous_token_heads(model: "PreTrainedModel", num_heads: int) -> None:
     """Set the query and key biases of the first layer's first heads so that they attend to the token before.
 
     With rotary positions, q = (a, 0) and k = (a cos w, a sin w) in a pair of frequency w have their largest product at

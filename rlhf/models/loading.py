@@ -6,21 +6,18 @@ Policies are causal LMs, reward and value models one-label classifiers. What can
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-)
 
 from rlhf.models.placement import placed
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import distributed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @contextmanager
@@ -41,7 +38,7 @@ def reading(path: Path | str) -> Iterator[None]:
 def read_tokenizer(path: Path | str, revision: str | None = None) -> Any:
     """Return the tokenizer of a folder or hub id, whatever markers it has or lacks."""
     with reading(path):
-        return AutoTokenizer.from_pretrained(path, **({} if revision is None else {"revision": revision}))
+        return transformers.AutoTokenizer.from_pretrained(path, **({} if revision is None else {"revision": revision}))
 
 
 def load_tokenizer(path: Path | str) -> Any:
@@ -54,28 +51,28 @@ def load_tokenizer(path: Path | str) -> Any:
     return tokenizer
 
 
-def load_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> PreTrainedModel:
+def load_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> "PreTrainedModel":
     """Return a causal LM in float32 in eval mode on the device; `dropout` replaces the folder's residual dropout."""
     with reading(path):
-        config = AutoConfig.from_pretrained(path)
+        config = transformers.AutoConfig.from_pretrained(path)
         set_dropout(config, dropout)
-        model = AutoModelForCausalLM.from_pretrained(
+        model = transformers.AutoModelForCausalLM.from_pretrained(
             path, config=config, dtype=torch.float32, use_safetensors=True, attn_implementation=runtime.attention
         )
     return placed(model, runtime).eval()
 
 
-def load_policy(path: Path | str, runtime: Runtime) -> tuple[PreTrainedModel, Any]:
+def load_policy(path: Path | str, runtime: Runtime) -> tuple["PreTrainedModel", Any]:
     """Return (model, tokenizer) of a policy's folder, dropout off."""
     return load_causal(path, runtime), load_tokenizer(path)
 
 
-def load_classifier(path: Path | str, runtime: Runtime) -> PreTrainedModel:
+def load_classifier(path: Path | str, runtime: Runtime) -> "PreTrainedModel":
     """Return a one-label sequence classifier (reward or value model), dropout off, in eval mode on the device."""
     with reading(path):
-        config = AutoConfig.from_pretrained(path, num_labels=1)
+        config = transformers.AutoConfig.from_pretrained(path, num_labels=1)
         set_dropout(config, 0.0)
-        model = AutoModelForSequenceClassification.from_pretrained(
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
             path, config=config, dtype=torch.float32, use_safetensors=True, attn_implementation=runtime.attention
         )
     return placed(model, runtime).eval()
@@ -88,7 +85,7 @@ def set_dropout(config: Any, dropout: float) -> None:
             setattr(config, name, dropout)
 
 
-def save(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
+def save(model: "PreTrainedModel", tokenizer: Any, folder: Path) -> None:
     """Write model and tokenizer into `folder` as `from_pretrained` reads them; of several processes the first does."""
     if not distributed.is_first():
         return

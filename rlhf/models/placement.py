@@ -2,15 +2,17 @@
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from rlhf.engine import allocator, norms
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import distributed, parallel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def prepare(runtime: Runtime, seed: int) -> None:
@@ -42,7 +44,7 @@ def precision(runtime: Runtime) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def placed(model: PreTrainedModel, runtime: Runtime) -> PreTrainedModel:
+def placed(model: "PreTrainedModel", runtime: Runtime) -> "PreTrainedModel":
     """Return the model on the device; on a CPU, in float32, with the faster RMSNorm."""
     if (runtime.device, runtime.dtype) == ("cpu", "float32"):
         norms.replace(model)

@@ -1,17 +1,19 @@
 """The scalar head of reward and value models, and what a reward is: pooling, likelihood, activation, shift, gain."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedModel
 
 from rlhf.engine import logprobs
 from rlhf.models.forward import completion_states, hidden_states, spread, tied_head
 from rlhf.models.loading import load_classifier
 from rlhf.params.runtime import Runtime
 from rlhf.tokens.batching import Forked, position_ids, predecessors
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 class RewardMeaning(NamedTuple):
@@ -28,11 +30,11 @@ class RewardMeaning(NamedTuple):
     gain: float = 1.0
 
     @classmethod
-    def of(cls, config: PretrainedConfig) -> "RewardMeaning":
+    def of(cls, config: "PretrainedConfig") -> "RewardMeaning":
         """Return what a folder's config says."""
         return cls(*(getattr(config, f"reward_{name}") for name in cls._fields))
 
-    def write_into(self, config: PretrainedConfig) -> None:
+    def write_into(self, config: "PretrainedConfig") -> None:
         """Put it into a config, which is saved with the model."""
         for name, value in self._asdict().items():
             setattr(config, f"reward_{name}", value)
@@ -43,7 +45,7 @@ class RewardMeaning(NamedTuple):
         return (activated - self.shift) * self.gain
 
 
-def new_reward_model(path: Path | str, runtime: Runtime, generator: torch.Generator) -> PreTrainedModel:
+def new_reward_model(path: Path | str, runtime: Runtime, generator: torch.Generator) -> "PreTrainedModel":
     """Return a classifier on the backbone in `path`, its scalar head drawn from N(0, 1 / (d + 1)) (Stiennon 2020)."""
     model = load_classifier(path, runtime)
     head = scalar_head(model)
@@ -55,7 +57,7 @@ def new_reward_model(path: Path | str, runtime: Runtime, generator: torch.Genera
     return model
 
 
-def scalar_head(model: PreTrainedModel) -> nn.Linear:
+def scalar_head(model: "PreTrainedModel") -> nn.Linear:
     """Return the linear layer that makes the scalar: `score` of decoders, `classifier` of encoders."""
     head = getattr(model, "score", None) or getattr(model, "classifier", None)
     if not isinstance(head, nn.Linear):
@@ -63,13 +65,13 @@ def scalar_head(model: PreTrainedModel) -> nn.Linear:
     return head
 
 
-def is_encoder(model: PreTrainedModel) -> bool:
+def is_encoder(model: "PreTrainedModel") -> bool:
     """Say whether the classifier's backbone is bidirectional (its head stands on a pooled token)."""
     return not hasattr(model, "score")
 
 
 def sequence_rewards(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     ids: Tensor,
     mask: Tensor,
     num_answer: Tensor | None = None,
@@ -93,7 +95,7 @@ def sequence_rewards(
     return _pooled_rewards(model, rows, owners, pooled, likelihood_coef, len(ids))
 
 
-def forked_rewards(model: PreTrainedModel, forked: Forked, pooling: str, likelihood_coef: float = 0.0) -> Tensor:
+def forked_rewards(model: "PreTrainedModel", forked: Forked, pooling: str, likelihood_coef: float = 0.0) -> Tensor:
     """Return what sequence_rewards gives for each answer, [N], from one pass over every prompt; decoders only."""
     if pooling == "mean":
         pooled = forked.owners >= 0
@@ -114,7 +116,7 @@ class _Rows(NamedTuple):
 
 
 def _pooled_rewards(
-    model: PreTrainedModel, rows: _Rows, owners: Tensor, pooled: Tensor, likelihood_coef: float, num_answers: int
+    model: "PreTrainedModel", rows: _Rows, owners: Tensor, pooled: Tensor, likelihood_coef: float, num_answers: int
 ) -> Tensor:
     """Return raw rewards [N]; owners [B, T]: whose token this is, -1 for no answer's; pooled: scalars that count."""
     head = scalar_head(model)
@@ -138,7 +140,7 @@ def _means(values: Tensor, owners: Tensor, num_owners: int) -> Tensor:
     return sums / torch.bincount(owners, minlength=num_owners).clamp(min=1)
 
 
-def token_values(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
+def token_values(model: "PreTrainedModel", ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
     """Return the scalar at the position before each real completion token: [B, T], [B, R] -> [B, R], 0 on padding.
 
     Position t holds V(s_t): what the value model says before the t-th completion token is chosen.

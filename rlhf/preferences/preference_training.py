@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from transformers import PreTrainedModel
 
 from rlhf.models import loading, placement, reward_head
 from rlhf.models.reward_head import RewardMeaning
@@ -23,6 +22,9 @@ from rlhf.tokens import batching
 from rlhf.training import optimisation
 from rlhf.training.context import StageContext
 from rlhf.training.optimisation import MicroBatchLoss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 DEMONSTRATIONS = "data/collect_prompts/demonstrations.train.jsonl"
 
@@ -82,7 +84,7 @@ def meaning_of(params: RewardModel) -> RewardMeaning:
     return RewardMeaning(params.pooling, params.likelihood_coef, activation)
 
 
-def save(model: PreTrainedModel, tokenizer: Any, out: Path, meaning: RewardMeaning) -> None:
+def save(model: "PreTrainedModel", tokenizer: Any, out: Path, meaning: RewardMeaning) -> None:
     """Write the folder, and into its config what a score means."""
     meaning.write_into(model.config)
     with new_folder(out) as folder:
@@ -172,7 +174,7 @@ def count_steps(groups: list[Group], params: RewardModel) -> int:
 
 
 def train(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     groups: list[Group],
     params: RewardModel,
     runtime: Runtime,
@@ -203,7 +205,7 @@ def train(
 
 
 def micro_batch_losses(
-    model: PreTrainedModel, batch: list[Group], params: RewardModel, runtime: Runtime
+    model: "PreTrainedModel", batch: list[Group], params: RewardModel, runtime: Runtime
 ) -> Iterator[Callable[[], MicroBatchLoss]]:
     """Yield the parts of the batch's loss, with how many pairs each has and how many it orders as the labelers did."""
     meaning = meaning_of(params)

@@ -1,10 +1,9 @@
 """Scoring texts by a trained reward model: prompts and answers as rows of its tokens, rows as scores."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from transformers import PreTrainedModel
 
 from rlhf.models import loading, placement, reward_head
 from rlhf.models.reward_head import RewardMeaning
@@ -12,6 +11,9 @@ from rlhf.params.runtime import Runtime
 from rlhf.records.types import Message
 from rlhf.runtime import parallel
 from rlhf.tokens import batching, chat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Sequence(NamedTuple):
@@ -50,7 +52,9 @@ class RewardScorer:
         return parallel.by_length(score, [len(row.ids) for row in rows], batch_size)
 
 
-def raw_scores(model: PreTrainedModel, rows: list[Sequence], meaning: RewardMeaning, runtime: Runtime) -> torch.Tensor:
+def raw_scores(
+    model: "PreTrainedModel", rows: list[Sequence], meaning: RewardMeaning, runtime: Runtime
+) -> torch.Tensor:
     """Return the raw rewards of rows [B]."""
     batch = batching.pad([row.ids for row in rows], model.config.pad_token_id, "right", runtime.device)
     num_answer = torch.tensor([row.num_answer for row in rows], device=runtime.device)
@@ -60,7 +64,7 @@ def raw_scores(model: PreTrainedModel, rows: list[Sequence], meaning: RewardMean
 
 
 def group_scores(
-    model: PreTrainedModel, groups: list[list[Sequence]], meaning: RewardMeaning, runtime: Runtime
+    model: "PreTrainedModel", groups: list[list[Sequence]], meaning: RewardMeaning, runtime: Runtime
 ) -> torch.Tensor:
     """Return raw_scores of all rows of groups [N]; the rows of a group share their prompt, which is read once.
 

@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-
 from rlhf.records.records import pairs
 from rlhf.records.types import Comparison
 
@@ -18,6 +15,9 @@ def scores(
 
     Features are words and word pairs of the answer alone. All 0 where training offers no pair.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer  # here, as it takes over a second
+    from sklearn.linear_model import LogisticRegression
+
     first, second, target = _pairs(training, max_pairs)
     if len(set(target)) < 2:
         return [[0.0] * len(comparison["responses"]) for comparison in held_out]

@@ -1,11 +1,10 @@
 """What one PPO iteration knows of its episodes: rollouts scored by reward model, value model and reference."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rlhf.engine import logprobs
 from rlhf.models import forward, placement, reward_head
@@ -20,13 +19,16 @@ from rlhf.tokens import batching, chat
 from rlhf.world.asking.requests import Task
 from rlhf.world.grading import gold
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 class Models(NamedTuple):
     """The four models of PPO, none sharing a weight with another (Stiennon et al. 2020, G.1)."""
 
-    policy: PreTrainedModel
-    value_model: PreTrainedModel
-    reference: PreTrainedModel  # frozen
+    policy: "PreTrainedModel"
+    value_model: "PreTrainedModel"
+    reference: "PreTrainedModel"  # frozen
     scorer: rewards.RewardScorer  # frozen
     tokenizer: Any  # the policy's
 
@@ -99,7 +101,7 @@ def _sample(
     return rollouts.Completions(ids[:, :width], mask[:, :width])
 
 
-def values_of(model: PreTrainedModel, ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
+def values_of(model: "PreTrainedModel", ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
     """Return V(s_t) in the scores' unit before each real completion token: [B, T], [B, R] -> [B, R]."""
     return RewardMeaning.of(model.config).scores(reward_head.token_values(model, ids, mask, completion_mask))
 

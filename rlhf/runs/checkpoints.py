@@ -42,9 +42,6 @@ KEPT = 2  # states: if the newest is damaged, the one before it is used
 REPOSITORY = Path(__file__).resolve().parents[2]
 CODE = ("rlhf", "stages")  # packages whose files count in the key
 
-stopping = False  # SIGTERM came: a state is saved after this step, and the stage ends
-
-
 # What a training loop's step changes, by name: models, optimisers, generators, and dicts of numbers and tensors.
 Parts = Mapping[str, nn.Module | torch.optim.Optimizer | torch.Generator | dict[str, Any]]
 
@@ -61,6 +58,7 @@ class States:
     def __init__(self, folder: Path | None, every_seconds: float):
         self.folder, self.every_seconds = folder, every_seconds
         self.points: list[dict[str, Any]] = []  # of the loop, up to the state that was found
+        self.stopping = False  # SIGTERM came: a state is saved after this step, and the stage ends
         self.lock: FileLock | None = None  # held as long as this object lives
         self.steps_kept = 0  # of the newest state on the disk
         self._tree: Any = None
@@ -91,11 +89,11 @@ class States:
         self.points.append(point)
         if not distributed.is_first():
             return
-        if not (last or stopping or time.monotonic() - self._saved_at >= self.every_seconds):
+        if not (last or self.stopping or time.monotonic() - self._saved_at >= self.every_seconds):
             return
         self._write({name: _state_of(part) for name, part in parts.items()})
         self._saved_at = time.monotonic()
-        if stopping:
+        if self.stopping:
             raise KeyboardInterrupt(f"told to stop after step {len(self.points)}")
 
     def discard(self) -> None:

@@ -15,16 +15,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs import checkpoints
 from rlhf.runs.flat import flat_numbers
 from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.progress import Progress, duration
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed
+
+if TYPE_CHECKING:  # stages without tensors import this module too
+    from rlhf.runs.checkpoints import States
 
 PATIENCE = 5.0  # seconds
 
@@ -124,7 +126,7 @@ class StageRun:
 
 @contextmanager
 def stage_run(
-    root: Path, stage: str, round_name: str | None = None, states: checkpoints.States = checkpoints.NONE
+    root: Path, stage: str, round_name: str | None = None, states: "States | None" = None
 ) -> Iterator[StageRun]:
     """Record the block as one MLflow run named `stage` or `stage@round`, a child of its session's parent run.
 
@@ -136,17 +138,19 @@ def stage_run(
     """
     settings = load(root, TrackingInputs).tracking
     name = StageName(stage, round_name)
-    recorder = MlflowWorker(root, name, settings, states.key) if settings.enabled and distributed.is_first() else None
+    records = settings.enabled and distributed.is_first()
+    recorder = MlflowWorker(root, name, settings, states.key if states else "") if records else None
     progress = Progress(name.title, silent=not distributed.is_first())
-    if states.points:
+    if states and states.points:
         progress.goes_on_from(len(states.points))
     run = StageRun(name, progress, recorder, settings.log_every)
     status = "FAILED"
     try:
-        with _interruptible(progress, at_once=not states.key or distributed.count() > 1):
+        with _interruptible(progress, states if distributed.count() == 1 else None):
             yield run
         status = "FINISHED"
-        states.discard()
+        if states:
+            states.discard()
     except KeyboardInterrupt:
         status = "KILLED"
         raise
@@ -156,35 +160,37 @@ def stage_run(
             _report_end(progress, recorder, status, states)
 
 
-def _report_end(progress: Progress, recorder: MlflowWorker | None, status: str, states: checkpoints.States) -> None:
+def _report_end(progress: Progress, recorder: MlflowWorker | None, status: str, states: "States | None") -> None:
     end = f"{status.lower()} after {duration(progress.elapsed())}"
     where = f"  {recorder.link}" if recorder else ""
     progress.say(f"{progress.name}  {end}{where}")
-    if status != "FINISHED" and states.steps_kept:
+    if status != "FINISHED" and states and states.steps_kept:
         progress.say(f"{progress.name}  it goes on after step {states.steps_kept} with: dvc repro {progress.name}")
 
 
 @contextmanager
-def _interruptible(progress: Progress, at_once: bool) -> Iterator[None]:
+def _interruptible(progress: Progress, states: "States | None") -> Iterator[None]:
     """Let SIGTERM end the block as Ctrl-C does, so that its run is recorded as KILLED.
 
-    Unless `at_once`, a training loop that ends a step within PATIENCE keeps its state first; a second signal ends it
-    at once.
+    A training loop that keeps `states` and ends a step within PATIENCE keeps one first; a second signal ends it at
+    once.
     """
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt(f"signal {number} at {time.strftime('%H:%M:%S')}")
 
     def wait_for_the_step(number: int, frame: FrameType | None) -> None:
-        if checkpoints.stopping:
+        assert states
+        if states.stopping:
             interrupt(number, frame)
-        checkpoints.stopping = True
+        states.stopping = True
         signal.setitimer(signal.ITIMER_REAL, PATIENCE)
         progress.say(f"{progress.name}  stops after this step and keeps it; once more ends it at once")
 
+    told = wait_for_the_step if states and states.key else interrupt
     numbers = {
-        signal.SIGTERM: interrupt if at_once else wait_for_the_step,
-        signal.SIGINT: interrupt if at_once else wait_for_the_step,
+        signal.SIGTERM: told,
+        signal.SIGINT: told,
         signal.SIGALRM: interrupt,
     }
     previous = {}
@@ -200,4 +206,5 @@ def _interruptible(progress: Progress, at_once: bool) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
-        checkpoints.stopping = False
+        if states:
+            states.stopping = False

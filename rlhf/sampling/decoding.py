@@ -1,13 +1,15 @@
 """Decoding with a cache of keys and values: by our own forward pass where it knows the model, else by transformers."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rlhf.engine import lean
 from rlhf.sampling import kv_cache
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Decoder(Protocol):
@@ -26,7 +28,7 @@ class Decoder(Protocol):
         ...
 
 
-def decoder(model: PreTrainedModel, most_new_tokens: int) -> Decoder:
+def decoder(model: "PreTrainedModel", most_new_tokens: int) -> Decoder:
     """Return a decoder with room for so many tokens after the prompts."""
     return lean.Decoder(model, most_new_tokens) if lean.supports(model) else LibraryDecoder(model)
 
@@ -34,7 +36,7 @@ def decoder(model: PreTrainedModel, most_new_tokens: int) -> Decoder:
 class LibraryDecoder:
     """The model's own forward pass, one token at a time."""
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: "PreTrainedModel"):
         self.model = model
         self.cache = kv_cache.empty(model.config)
         self.mask = self.positions = torch.empty(0)

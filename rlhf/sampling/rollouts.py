@@ -5,11 +5,10 @@ place in it.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rlhf.engine import logprobs
 from rlhf.models import forward
@@ -17,6 +16,9 @@ from rlhf.records.types import Message
 from rlhf.runtime import parallel, seeds
 from rlhf.sampling import decoding
 from rlhf.tokens import batching, chat
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 COMPUTED_IN_VAIN = 0.25  # of a batch's rows have ended before they leave it: choosing rows copies all that was read
 
@@ -59,7 +61,7 @@ def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
 
 @torch.no_grad()
 def complete(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     prompts: batching.Padded,
     draws: Tensor,
     temperature: float,
@@ -100,7 +102,7 @@ def complete(
 
 
 def respond(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     tokenizer: Any,
     dialogues: Sequence[list[Message]],
     row_ids: Sequence[str],
@@ -124,7 +126,7 @@ def respond(
 
 @torch.no_grad()
 def sequence_logprobs(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     tokenizer: Any,
     messages_list: list[list[Message]],
     token_ids_list: list[list[int]],

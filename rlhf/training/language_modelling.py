@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from rlhf.engine import logprobs
 from rlhf.models import forward, placement
@@ -15,6 +14,9 @@ from rlhf.params.runtime import Runtime
 from rlhf.runtime import parallel
 from rlhf.tokens import batching
 from rlhf.training.optimisation import MicroBatchLoss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 TEXTS_AT_ONCE = 1000  # a call of the tokenizer costs more than a text
 
@@ -37,7 +39,7 @@ def sequences(stream: Tensor, num_tokens: int) -> Tensor:
     return stream[: len(stream) // num_tokens * num_tokens].view(-1, num_tokens)
 
 
-def next_token_losses(model: PreTrainedModel, ids: Tensor) -> Tensor:
+def next_token_losses(model: "PreTrainedModel", ids: Tensor) -> Tensor:
     """Return -log p(token | tokens before) for tokens 1..T-1 of unpadded rows: [B, T] -> [B, T - 1], nats."""
     everywhere = torch.ones_like(ids[:, 1:], dtype=torch.bool)
     positions = torch.arange(ids.shape[1] - 1, device=ids.device).expand_as(everywhere)
@@ -45,7 +47,7 @@ def next_token_losses(model: PreTrainedModel, ids: Tensor) -> Tensor:
     return -logprobs.of_hidden(hidden, forward.output_head(model), ids[:, 1:].flatten()).view(everywhere.shape)
 
 
-def packed_losses(model: PreTrainedModel, packed: batching.Packed, targets: Tensor) -> Tensor:
+def packed_losses(model: "PreTrainedModel", packed: batching.Packed, targets: Tensor) -> Tensor:
     """Return -log p of the M targets in row order, examples blind to one another: [B, T - 1] -> [M], nats.
 
     `targets` is True where a token 1..T-1 of a row is asked for; an example's first token must not be.
@@ -57,7 +59,7 @@ def packed_losses(model: PreTrainedModel, packed: batching.Packed, targets: Tens
 
 
 def micro_batch_losses(
-    model: PreTrainedModel, rows: Tensor, most_rows: int, runtime: Runtime
+    model: "PreTrainedModel", rows: Tensor, most_rows: int, runtime: Runtime
 ) -> Iterator[Callable[[], MicroBatchLoss]]:
     """Yield the parts of the mean loss on unpadded rows [B, T], at most `most_rows` of them each."""
     num_targets = rows.shape[0] * (rows.shape[1] - 1)
@@ -72,7 +74,7 @@ def micro_batch_losses(
 
 
 @torch.no_grad()
-def mean_loss(model: PreTrainedModel, rows: Tensor, batch_size: int, runtime: Runtime) -> float:
+def mean_loss(model: "PreTrainedModel", rows: Tensor, batch_size: int, runtime: Runtime) -> float:
     """Return the mean loss on rows [N, T] in nats per token, each row on its own."""
 
     def total(batch: Tensor) -> float:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from transformers import PreTrainedModel
 
 from rlhf.models import loading, placement
 from rlhf.params.runtime import Runtime
@@ -19,6 +18,9 @@ from rlhf.tokens import batching, chat
 from rlhf.training import language_modelling, optimisation
 from rlhf.training.context import StageContext
 from rlhf.training.optimisation import MicroBatchLoss
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Example(NamedTuple):
@@ -38,7 +40,7 @@ class Data(NamedTuple):
 
 
 def fit(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     tokenizer: Any,
     training: Sequence[Demonstration],
     held_out: Sequence[Demonstration],
@@ -87,7 +89,7 @@ def count_steps(num_examples: int, params: Supervised) -> int:
 
 
 def train(
-    model: PreTrainedModel,
+    model: "PreTrainedModel",
     data: Data,
     params: Supervised,
     runtime: Runtime,
@@ -131,7 +133,7 @@ def train(
 
 
 @torch.no_grad()
-def validate(model: PreTrainedModel, examples: list[Example], params: Supervised, runtime: Runtime) -> float:
+def validate(model: "PreTrainedModel", examples: list[Example], params: Supervised, runtime: Runtime) -> float:
     """Return the mean loss on the assistants' tokens, nats per token."""
     was_training = model.training
     model.eval()
@@ -149,7 +151,7 @@ def validate(model: PreTrainedModel, examples: list[Example], params: Supervised
 
 
 def micro_batch_losses(
-    model: PreTrainedModel, examples: list[Example], params: Supervised, runtime: Runtime
+    model: "PreTrainedModel", examples: list[Example], params: Supervised, runtime: Runtime
 ) -> Iterator[Callable[[], MicroBatchLoss]]:
     """Yield the parts of the batch's loss, weighted by tokens of the whole batch."""
     num_targets = sum(sum(example.assistant_mask[1:]) for example in examples)

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from benchmarks import compare, ours, work, workers
+from benchmarks import compare, ours, start, work, workers
 from rlhf.runtime import parallel
 
 
@@ -28,6 +28,25 @@ def test_the_workers_benchmark_prints_a_row_for_every_setting(monkeypatch, capsy
         "| 2 | 1 | 2.0 (2.0-2.0) | 2.00 |",
         "| 2 | 2 | 4.0 (4.0-4.0) | 4.00 |",
     ]
+
+
+@pytest.mark.process
+def test_the_start_benchmark_counts_a_processs_own_work_and_names_what_failed(tmp_path):
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
+    assert start.processor_seconds(start.Case("busy", ("-c", busy), tmp_path)) > 0.4  # the system counts in ticks
+    with pytest.raises(ValueError, match="broken failed"):
+        start.processor_seconds(start.Case("broken", ("-c", "1 / 0"), tmp_path))
+
+
+def test_the_start_benchmark_puts_two_checkouts_side_by_side():
+    seconds = {"floor": {"here": [1.0, 3.0, 2.0]}, "stage": {"here": [1.0, 1.0, 4.0], "before": [2.0, 2.5, 2.0]}}
+    assert start.table(seconds) == [
+        "| processor seconds | here | before | first over second |",
+        "| --- | --- | --- | --- |",
+        "| floor | 2.00 (1.00-3.00) |  |  |",
+        "| stage | 1.00 (1.00-4.00) | 2.00 (2.00-2.50) | 0.50 |",
+    ]
+    assert start.table({"stage": {"here": [1.0]}})[0] == "| processor seconds | here |"
 
 
 @pytest.mark.parametrize("name", ["ppo_with_eos", "reward_k4", "sft"])

@@ -204,4 +204,4 @@ def test_a_second_signal_does_not_wait(root):
 
     with pytest.raises(KeyboardInterrupt, match="signal"):
         train()
-    assert not checkpoints.stopping
+    assert not states.stopping
