@@ -144,11 +144,11 @@ def test_an_error_of_our_own_is_no_full_disk(folder):
         checkpoints.States(folder, 0.0).keep({}, {"kept": {"f": lambda: None}}, last=True)
 
 
-def test_told_to_stop_the_step_is_kept_and_the_loop_ended(folder, monkeypatch):
+def test_told_to_stop_the_step_is_kept_and_the_loop_ended(folder):
     made = checkpoints.States(folder, 1000.0)
     keep(made, [1, 2])
     assert not folder.exists()
-    monkeypatch.setattr(checkpoints, "stopping", True)
+    made.stopping = True
     with pytest.raises(KeyboardInterrupt) as stopped:
         keep(made, [3])
     assert str(stopped.value) == "told to stop after step 3"
