@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -48,6 +48,37 @@ UNIONS = {  # by section
         "kind", 3, {"world": LAPTOP, "file": "examples/own_project.yaml", "hub": "presets/real_en.yaml"}
     ),
 }
+
+
+class Local(NamedTuple):
+    place: str  # the key that names it
+    path: str  # as written: absolute, or relative to the folder of params.yaml; of files also a pattern
+    what: Literal["files", "folder"]
+
+
+class OnHub(NamedTuple):
+    place: str  # the key that holds its revision
+    kind: Literal["models", "datasets"]
+    id: str
+    revision: str | None  # a branch or tag can move, a commit cannot
+
+
+Named = Local | OnHub  # what params name that lies outside params.yaml
+
+
+def folder_or_hub(key: str, hub: OnHub, root: Path) -> Named:
+    """Return what the id under `key` names, as the libraries take it: a folder where there is one, else what a hub has.
+
+    An id of a hub has at most one slash and begins like a name; what else it may be is a path whose folder is missing.
+    """
+    is_path = hub.id.startswith((".", "/", "~")) or hub.id.count("/") > 1 or place_of(hub.id, root).is_dir()
+    return Local(key, hub.id, "folder") if is_path else hub
+
+
+def place_of(path: str, root: Path) -> Path:
+    """Return where a path of params.yaml leads."""
+    return root / Path(path).expanduser()
+
 
 AnyParams = TypeVar("AnyParams", bound=Params)
 
