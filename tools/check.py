@@ -4,7 +4,7 @@
     python -m tools.check STAGE [ROUND]    the whole params.yaml, but only those files and folders that STAGE reads
 
 Prints every mistake with its path, its value and what is allowed, and exits with 2; else one line on what was read.
-It is the first command of each stage in dvc.yaml, with the stage's name, and silent there if all is well, so that a typo
+With the stage's name it is the first command of each stage in dvc.yaml, and silent there if all is well, so that a typo
 in `ppo` stops the first stage; it changes no output, so no stage depends on it.
 """
 

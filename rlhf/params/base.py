@@ -1,10 +1,13 @@
 """Reading params.yaml into frozen, typed classes; every error names the full path, the value and what is allowed."""
 
+import math
+import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -29,6 +32,14 @@ class Params(BaseModel):
             return content
         may_be_null = [name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)]
         return dict.fromkeys(may_be_null) | dict(content)
+
+    @field_validator("*")
+    @classmethod
+    def _zero_has_no_sign(cls, value: Any) -> Any:
+        values: list[Any] = value if isinstance(value, list) else [value]
+        if any(isinstance(one, float) and one == 0 and math.copysign(1, one) < 0 for one in values):
+            raise ValueError("write 0.0 for -0.0: DVC takes the two for one value and would not see the change")
+        return value
 
 
 class Union(NamedTuple):
@@ -91,7 +102,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML 1.2 file (`3e-6` is a number there). Raises ParamsError naming file and line."""
     try:
         reader: Any = YAML(typ="safe", pure=True)  # its methods declare no types
-        content = reader.load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = reader.load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; copy one, for example: cp presets/laptop.yaml {path}") from None
     except UnicodeDecodeError as error:
@@ -100,6 +112,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ParamsError(f"{path}: {_place_and_problem(error)}") from None
     except (YAMLError, ValueError) as error:  # characters and numbers that YAML does not have
         raise ParamsError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if re.search(r"^%YAML", text, re.MULTILINE):
+        raise ParamsError(
+            f"{path}: remove the %YAML line: DVC does not heed it, and would read other values than a stage"
+        )
     if not is_mapping(content):
         raise ParamsError(f"{path}: expected a mapping of sections, got {type(content).__name__}")
     return dict(content)
@@ -147,6 +163,8 @@ def _explain(mistake: Any, path: str) -> str:
     if type_ in ("union_tag_not_found", "union_tag_invalid"):
         given = f"(got {mistake['ctx']['tag']!r})" if "tag" in mistake["ctx"] else "(missing)"
         return f"params.yaml: {place}.{union.key}: expected one of {', '.join(map(repr, union.shown))} {given}"
+    if isinstance(mistake["input"], date):
+        return f"params.yaml: {place}: YAML reads a date here; put it in quotes (got {mistake['input']})"
     shown = repr(mistake["input"])[:120]
     message = mistake["msg"].removeprefix("Value error, ")
     return f"params.yaml: {place}: {message} (got {shown})"
