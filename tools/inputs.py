@@ -108,6 +108,8 @@ def bring_up_to_date(params: Any, root: Path) -> list[str]:
         return []
     pipeline, said = dvc_yaml.read(root / PIPELINE), []
     for stage, named in of_stages(params, root).items():
+        if stage not in pipeline["stages"]:
+            continue
         deps, wanted = dvc_yaml.definition(pipeline, stage)["deps"], dependencies(named)
         ours = [dep for index, dep in enumerate(deps) if dvc_yaml.comment_of(deps, index) == COMMENT]
         gone = [dep for dep in ours if dep not in wanted]
@@ -187,7 +189,9 @@ def _files(one: Local, root: Path) -> Iterator[Path]:
 
 
 def _dvc_tracks(dep: str, root: Path) -> bool:
-    return any((root / f"{path}.dvc").exists() for path in (Path(dep), *Path(dep).parents))
+    """Return whether git knows that DVC keeps it: a .dvc file that was not added to git is in no copy."""
+    files = [f"{path}.dvc" for path in (Path(dep), *Path(dep).parents[:-1])]
+    return bool(_git(root, "ls-files", "--", *files))
 
 
 def _git(root: Path, *arguments: str) -> str | None:
