@@ -23,6 +23,7 @@ from tools import dvc_yaml
 COMMENT = "named by params.yaml"
 PIPELINE = Path("dvc.yaml")
 MEND = "python -m tools.check"
+PIN = "python -m tools.pin"
 STAGES = (
     "collect_prompts", "pretrain", "sft", "collect_comparisons", "reward_model", "ppo", "feedme", "judge", "evaluate",
 )  # fmt: skip
@@ -48,9 +49,14 @@ def mistakes(named: Iterable[Named], root: Path) -> Iterator[str]:
     for one in named:
         if isinstance(one, Local):
             yield from (f"{one.place}: {problem}" for problem in _missing(one, root) or _unwatchable(one, root))
-        elif not SHA.fullmatch(one.revision or ""):
+        elif not is_commit(one.revision):
             without_commit.append(one)
     yield from _without_commit(without_commit, root)
+
+
+def is_commit(revision: str | None) -> bool:
+    """Return whether a revision is a full commit sha."""
+    return SHA.fullmatch(revision or "") is not None
 
 
 def _missing(one: Local, root: Path) -> list[str]:
@@ -130,7 +136,7 @@ def _without_commit(unpinned: list[OnHub], root: Path) -> Iterator[str]:
         today = commit_of_today(one) if answers else None
         answers = today is not None
         key = one.place.rpartition(".")[2]
-        told = f"today's is {key}: {today}" if today else "its page on the hub shows it under 'History'"
+        told = f"today's is {key}: {today}, and {PIN} writes it" if today else f"{PIN} asks the hub and writes it"
         yield (
             f"{one.place}: expected the full commit sha (40 hex digits) of {one.id!r}, for what a branch or tag names "
             f"can change; {told} (got {one.revision!r}). If it shall be a folder: {root.resolve() / one.id} is none"

@@ -1,11 +1,10 @@
 """Reading params.yaml into frozen, typed classes; every error names the full path, the value and what is allowed."""
 
-import math
 import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
@@ -35,9 +34,9 @@ class Params(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _zero_has_no_sign(cls, value: Any) -> Any:
-        values: list[Any] = value if isinstance(value, list) else [value]
-        if any(isinstance(one, float) and one == 0 and math.copysign(1, one) < 0 for one in values):
+    def _zero_has_no_sign(cls, value: object) -> object:
+        values = cast(list[Any], value) if isinstance(value, list) else [value]
+        if any(isinstance(one, float) and str(one) == "-0.0" for one in values):
             raise ValueError("write 0.0 for -0.0: DVC takes the two for one value and would not see the change")
         return value
 

@@ -1,19 +1,22 @@
 """Files and folders that params name are dependencies in dvc.yaml; what a hub holds is named by its commit."""
 
 import json
+import re
 import shutil
 import subprocess
 import threading
+from functools import reduce
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.serialize import loads_yaml
 
 from rlhf.params.base import Local, parse, read_yaml
 from tests import toys
 from tests.collect_prompts_section import source
-from tools import check, dvc_yaml, inputs
+from tools import check, dvc_yaml, inputs, pin
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 HUB = {"name": "far", "kind": "hub", "split": "train", "use": ["demonstrations", "prompts"], "splits": ["sft"]}
@@ -317,3 +320,46 @@ def test_in_a_copy_it_says_where_files_are_missing_from(project, monkeypatch, ca
     said = capsys.readouterr().err
     assert "This is an experiment's copy" in said
     assert f"What {project.parent.resolve()} has beside them is not here: python -m tools.check there" in said
+
+
+NULLS = """collect_prompts:
+  sources:
+  - name: a                 # first
+    kind: hub
+    id: a/b
+    revision: null   # its commit
+  - {name: b, kind: hub, id: a/b, revision: old, split: train}
+  - {id: a/b, name: c}
+  - id: a/b        # fourth
+    name: d
+  - {name: e, id: a/b, revision: null}
+pretrain:
+  revision: ~
+  path: a/b
+"""
+
+
+@pytest.mark.parametrize("place", [*(f"collect_prompts.sources.{n}.revision" for n in range(5)), "pretrain.revision"])
+def test_pinning_changes_one_value_and_keeps_every_other_byte(place):
+    made = pin.pinned(NULLS, place, SHA)
+    expected = loads_yaml(NULLS)
+    section = reduce(lambda inner, key: inner[int(key) if key.isdigit() else key], place.split(".")[:-1], expected)
+    section["revision"] = SHA
+    assert loads_yaml(made) == expected
+    kept = [line for line in NULLS.splitlines() if line not in made.splitlines()]
+    assert len(kept) <= 1
+    assert {"# first", "# its commit", "# fourth"} <= set(re.findall("# .+", made))
+
+
+def test_every_hub_id_of_a_preset_gets_todays_commit_and_is_then_right(project, hub, capsys):
+    file = project / "params.yaml"
+    shutil.copy(toys.REPO / "presets/real_en.yaml", file)
+    text = re.sub(r"(?m)^( +id: )\S+", r"\1a/b", file.read_text())
+    file.write_text(text)
+    assert len(check.check(project)) == len(re.findall("id: a/b", text)) > 5
+    assert pin.main([str(file)]) == 0
+    assert check.check(project) == []
+    assert file.read_text().replace(SHA, "null") == text
+    file.write_text(text.replace("a/b", "a/c"))
+    assert pin.main([str(file)]) == 2
+    assert "collect_prompts.sources.0.revision: the hub gave no commit of 'a/c'" in capsys.readouterr().err
