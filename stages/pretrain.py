@@ -10,7 +10,7 @@ import transformers
 from torch import Tensor
 
 from rlhf.models import initialisation, loading, placement, shapes
-from rlhf.params.base import load
+from rlhf.params.base import load, place_of
 from rlhf.params.pretrain import AdoptedModel, HeldOut, HubModel, LocalModel, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
 from rlhf.records import records
@@ -84,7 +84,8 @@ def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple["PreTrain
 
     Raises ValueError for weights that are not safetensors (pickles run code) and for a tokenizer without EOS.
     """
-    path = str(root / params.path) if isinstance(params, LocalModel) else params.path
+    place = place_of(params.path, root)
+    path = str(place) if isinstance(params, LocalModel) or place.is_dir() else params.path
     revision = params.revision if isinstance(params, HubModel) else None
     adopted = loading.read_tokenizer(path, revision)
     with loading.reading(path):

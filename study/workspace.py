@@ -17,12 +17,12 @@ from ruamel.yaml import YAML
 from rlhf.evaluation.policy_measures import Policy, Scorers
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.models import loading
-from rlhf.params.base import ParamsError
+from rlhf.params.base import ParamsError, parse
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.runtime.files import write_text
 from study.params import Settings
-from tools import check
+from tools import check, inputs
 
 FOLDER = Path(".study")
 COPIED = ("rlhf", "stages", "tools", "dvc.yaml", "dvc.lock", ".dvcignore")
@@ -77,6 +77,7 @@ def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
     write_text(folder / ".dvc/config", _config(root))
     with open(folder / "params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(content, file)
+    inputs.bring_up_to_date(parse(check.schema(), content, ""), folder)
     if is_new:
         _dvc(folder, "checkout", "--allow-missing", "--quiet", check=False)
     return folder

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+from tools import dvc_yaml
+from tools.dvc_yaml import definition
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("rlhf", "stages", "tools", "study")
@@ -66,12 +67,6 @@ def sections_read(stage: str, root: Path = ROOT) -> list[str]:
     raise ValueError(f"stage {stage}: expected a class {name} that lists the sections of params.yaml it reads")
 
 
-def definition(pipeline: Any, stage: str) -> Any:
-    """Return the mapping with cmd, deps, ... of a stage, that of one round for a stage of every round."""
-    entry = pipeline["stages"][stage]
-    return entry.get("do", entry)
-
-
 def is_code(dep: str) -> bool:
     """Return whether a dep is code of ours rather than data."""
     return dep.startswith("rlhf/") or (dep.startswith(tuple(f"{name}/" for name in PACKAGES)) and dep.endswith(".py"))
@@ -102,7 +97,7 @@ def study_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
 
 def read_pipeline(root: Path = ROOT, file: str = "dvc.yaml") -> Any:
     """Return dvc.yaml with its comments."""
-    return _yaml().load((root / file).read_text(encoding="utf-8"))
+    return dvc_yaml.read(root / file)
 
 
 def differences(root: Path = ROOT) -> Iterator[str]:
@@ -128,9 +123,8 @@ def fix(root: Path = ROOT) -> None:
             for key, wanted in _wanted(pipeline, stage, root, file).items():
                 present = entry.setdefault(key, [])
                 if set(present) != set(wanted):
-                    present[:] = wanted
-        with open(root / file, "w", encoding="utf-8") as opened:
-            _yaml().dump(pipeline, opened)
+                    dvc_yaml.set_entries(present, wanted)
+        dvc_yaml.write(root / file, pipeline)
 
 
 def _present(root: Path) -> list[str]:
@@ -142,14 +136,6 @@ def _wanted(pipeline: Any, stage: str, root: Path, file: str) -> dict[str, list[
         return {"deps": study_deps(stage, definition(pipeline, stage).get("deps", []), root)}
     deps, per_round = definition(pipeline, stage).get("deps", []), "foreach" in pipeline["stages"][stage]
     return {"deps": wanted_deps(stage, deps, root), "params": wanted_params(stage, per_round, root)}
-
-
-def _yaml() -> YAML:
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=2, offset=0)
-    return yaml
 
 
 def imported_modules(tree: ast.AST) -> Iterator[str]:

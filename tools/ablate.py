@@ -7,8 +7,8 @@
 
 An ablation is an overlay (rlhf/params/overlays.py): a file of changed keys, nested as in params.yaml or dotted, laid
 over it, or over the preset that the file names (preset: stiennon). Its name is the experiment's in `dvc exp show` and
-the parent run's in MLflow. All are checked before the first one runs; each runs in a copy, so that this folder stays as
-it is.
+the parent run's in MLflow; an experiment of that name on this commit is removed first. All are checked before the first
+one runs; each runs in a copy, so that this folder stays as it is, and there only the stages that it changes.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from rlhf.evaluation import statistics
 from rlhf.evaluation.verdicts import Judged
-from rlhf.params.base import ParamsError, read_yaml
-from tools import presets
+from rlhf.params.base import ParamsError, parse, read_yaml
+from tools import check, inputs, presets
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
 INTERVALS = statistics.Bootstrap(resamples=2000, coverage=0.95, seed=0)
@@ -53,7 +53,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
-    for words in [] if chosen.table else commands(ablations, chosen.queue, chosen.jobs):
+    for words in [] if chosen.table else commands(root, ablations, chosen.queue, chosen.jobs):
         code = subprocess.run(words, cwd=root, check=False).returncode
         if code:
             return code
@@ -71,10 +71,22 @@ def read(root: Path, file: Path) -> Ablation:
     base = current if preset is None else read_yaml(presets.path_of(root, preset, f"{file}: preset"))
     if not overlay and preset is None:
         raise ParamsError(f"{file}: changes nothing; write the keys to change, nested as in params.yaml")
-    changes = tuple(differences(current, presets.applied(root, file, base, overlay)))
+    changed = presets.applied(root, file, base, overlay)
+    changes = tuple(differences(current, changed))
     if not changes:
         raise ParamsError(f"{file}: params.yaml has these values already; change one, or choose another base")
+    if _named(root, changed) != _named(root, current):
+        raise ParamsError(
+            f"{file}: names other files or models than params.yaml; DVC reads dvc.yaml before it changes params.yaml. "
+            f"Write the whole params.yaml (python -m tools.presets), then {inputs.MEND} and dvc exp run -n {file.stem}"
+        )
     return Ablation(file.stem, changes)
+
+
+def _named(root: Path, content: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return {stage: the files and folders that params name for it}."""
+    params = parse(check.schema(), content, "")
+    return {stage: inputs.dependencies(named) for stage, named in inputs.of_stages(params, root).items()}
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[Change]:
@@ -91,18 +103,33 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
             yield Change("", place, new)
 
 
-def commands(ablations: list[Ablation], queue: bool, jobs: int) -> Iterator[list[str]]:
-    """Yield what runs them: each by itself, or all in the queue and then, unless only that is asked for, the queue."""
+def commands(root: Path, ablations: list[Ablation], queue: bool, jobs: int) -> Iterator[list[str]]:
+    """Yield what runs them: each by itself, or all in the queue and then, unless only that is asked for, the queue.
+
+    DVC's own --force would replace an experiment of the same name, but also run every stage.
+    """
     queued = queue or jobs > 1
+    where = ["--queue" if queued else "--temp"]
+    if inputs.untracked(parse(check.schema(), read_yaml(root / "params.yaml"), ""), root):
+        where.append("--allow-missing")  # the copy lacks them, and a stage that reads them may have run already
     for ablation in ablations:
-        yield command(ablation, "--queue" if queued else "--temp")
+        if exists(root, ablation.name):
+            yield ["dvc", "exp", "remove", ablation.name]
+        yield command(ablation, where)
     if queued and not queue:
         yield ["dvc", "exp", "run", "--run-all", "--jobs", str(jobs)]
 
 
-def command(ablation: Ablation, where: str) -> list[str]:
+def exists(root: Path, name: str) -> bool:
+    """Return whether the commit that is checked out has an experiment of that name."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False).stdout
+    ref = f"refs/exps/{head[:2]}/{head[2:].strip()}/{name}"
+    return subprocess.run(["git", "show-ref", "--verify", "--quiet", ref], cwd=root, check=False).returncode == 0
+
+
+def command(ablation: Ablation, where: list[str]) -> list[str]:
     """Return the `dvc exp run` of an ablation."""
-    words = ["dvc", "exp", "run", where, "--force", "--name", ablation.name]
+    words = ["dvc", "exp", "run", *where, "--name", ablation.name]
     for sign, key, value in ablation.changes:
         words += ["--set-param", f"{sign}{key}" if sign == "~" else f"{sign}{key}={_hydra(value)}"]
     return words

@@ -1,12 +1,14 @@
 """Validates the whole params.yaml, and that the files it names exist, before anything expensive begins.
 
-    python -m tools.check [root]
+    python -m tools.check                  by hand: everything, and dvc.yaml is made to list what params.yaml names
+    python -m tools.check STAGE [ROUND]    the whole params.yaml, but only those files and folders that STAGE reads
 
 Prints every mistake with its path, its value and what is allowed, and exits with 2; else one line on what was read.
-It is the first command of each stage in dvc.yaml, where it is silent if all is well, so that a typo in `ppo` stops the
-first stage; it changes no output, so no stage depends on it.
+With the stage's name it is the first command of each stage in dvc.yaml, and silent there if all is well, so that a typo
+in `ppo` stops the first stage; it changes no output, so no stage depends on it.
 """
 
+import argparse
 import json
 import os
 import re
@@ -27,6 +29,7 @@ from rlhf.params.feedme import FeedmeInputs
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import TrackingInputs
+from tools import inputs
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
     collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectComparisonsInputs,
@@ -43,42 +46,80 @@ def schema() -> type[Params]:
     return create_model("WholeParams", __base__=Params, **fields)
 
 
-def check(root: Path) -> list[str]:
-    """Return the mistakes of `root`/params.yaml, one line each; an empty list means that all is well."""
+def check(root: Path, stage: str | None = None) -> list[str]:
+    """Return the mistakes of `root`/params.yaml, one line each; an empty list means that all is well.
+
+    With a stage, inputs that only other stages read are not looked for.
+    """
     try:
         content = read_yaml(root / "params.yaml")
     except ParamsError as error:
         return str(error).splitlines()
-    return mistakes_in(content, root)
+    return mistakes_in(content, root, stage)
 
 
-def mistakes_in(content: Mapping[str, Any], root: Path) -> list[str]:
+def mistakes_in(content: Mapping[str, Any], root: Path, stage: str | None = None) -> list[str]:
     """Return the mistakes of params that were read already, and of files that they name below `root`."""
     try:
         params: Any = parse(schema(), content, "")
     except ParamsError as error:
         return str(error).splitlines()
     mistakes = [mistake for rule in RULES for mistake in rule(params)]
-    mistakes += [*_missing_inputs(params, root), *_likelihoods_need_tied_embeddings(params, root)]
+    for name, named in inputs.of_stages(params, root).items():
+        mistakes += inputs.mistakes(named, root) if stage in (None, name) else []
+    mistakes += _likelihoods_need_tied_embeddings(params, root)
     return [f"params.yaml: {mistake}" for mistake in mistakes]
 
 
-def main(arguments: list[str]) -> int:
-    """Check the folder named on the command line, or this one; returns the exit code."""
-    root = Path(arguments[0]) if arguments else Path(".")
-    mistakes = check(root)
+def main(arguments: list[str], root: Path = Path(".")) -> int:
+    """Check this folder, for one stage or for all; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stage", nargs="?", choices=inputs.STAGES, metavar="STAGE")
+    parser.add_argument("round", nargs="?", metavar="ROUND")
+    chosen = parser.parse_args(arguments)
+    mistakes = check(root, chosen.stage) or _not_watched(root, chosen.stage)
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
-    stage = os.environ.get("DVC_STAGE")
-    if mistakes and stage:
-        from rlhf.runs import lineage
-
-        hint = lineage.way_back(root, stage)
-        if hint:
+    running = os.environ.get("DVC_STAGE")
+    if mistakes and running:
+        for hint in _hints(root, running):
             print(hint, file=sys.stderr)
-    if not mistakes and not stage:
+    if not mistakes and not running:
+        if chosen.stage is None:
+            params: Any = parse(schema(), read_yaml(root / "params.yaml"), "")
+            print("".join(f"{line}\n" for line in inputs.bring_up_to_date(params, root)), end="")
+            print("".join(f"{line}\n" for line in inputs.untracked(params, root)), end="", file=sys.stderr)
         print(in_a_line(root))
     return 2 if mistakes else 0
+
+
+def _not_watched(root: Path, stage: str | None) -> list[str]:
+    """Return one line where DVC would not see that an input of the stage changes: it has read dvc.yaml already."""
+    unlisted = inputs.unlisted(parse(schema(), read_yaml(root / "params.yaml"), ""), root, stage) if stage else []
+    if not unlisted:
+        return []
+    again = "the same dvc command again"
+    if "DVC_EXP_NAME" in os.environ:
+        again = "dvc exp run without -S for it: DVC reads dvc.yaml before -S changes params.yaml"
+    return [
+        f"dvc.yaml: deps of {stage}: params.yaml names {', '.join(unlisted)}, which DVC does not watch yet; "
+        f"with params.yaml as it shall be, type: {inputs.MEND}, and then {again}"
+    ]
+
+
+def _hints(root: Path, running: str) -> Iterator[str]:
+    """Yield what may help within a stage of DVC: where the copy lacks files, and how old outputs come back."""
+    from rlhf.runs import lineage
+
+    origin = Path(os.environ.get("DVC_ROOT", root)).resolve()
+    if origin != root.resolve():
+        yield (
+            f"This is an experiment's copy, with the files that git or DVC keeps. What {origin} has beside them is not "
+            f"here: {inputs.MEND} there names it and says how DVC keeps it (dvc add)"
+        )
+    way_back = lineage.way_back(root, running)
+    if way_back:
+        yield way_back
 
 
 def in_a_line(root: Path) -> str:
@@ -194,23 +235,6 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
     _shape_is_known_and_wide_enough,
     _workers_share_the_threads,
 )
-
-
-def _missing_inputs(params: Any, root: Path) -> Iterator[str]:
-    """Named local files and model folders that are not there."""
-    try:
-        collect_prompts.inputs(params.collect_prompts, root)
-    except FileNotFoundError as error:
-        yield str(error).removeprefix("params.yaml: ")
-    folders = {
-        "pretrain.path": pretrain.inputs(params.pretrain),
-        "reward_model.encoder_path": reward_model.inputs(params.reward_model),
-        "judge.encoder_path": reward_model.inputs(params.judge),
-    }
-    for place, paths in folders.items():
-        for path in paths:
-            if not (root / path.expanduser()).is_dir():
-                yield f"{place}: no such folder below {root.resolve()} (got {str(path)!r})"
 
 
 def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:

@@ -67,13 +67,19 @@ def load_policy(path: Path | str, runtime: Runtime) -> tuple["PreTrainedModel", 
     return load_causal(path, runtime), load_tokenizer(path)
 
 
-def load_classifier(path: Path | str, runtime: Runtime) -> "PreTrainedModel":
+def load_classifier(path: Path | str, runtime: Runtime, revision: str | None = None) -> "PreTrainedModel":
     """Return a one-label sequence classifier (reward or value model), dropout off, in eval mode on the device."""
+    commit = {} if revision is None else {"revision": revision}
     with reading(path):
-        config = transformers.AutoConfig.from_pretrained(path, num_labels=1)
+        config = transformers.AutoConfig.from_pretrained(path, num_labels=1, **commit)
         set_dropout(config, 0.0)
         model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            path, config=config, dtype=torch.float32, use_safetensors=True, attn_implementation=runtime.attention
+            path,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            attn_implementation=runtime.attention,
+            **commit,
         )
     return placed(model, runtime).eval()
 

@@ -45,9 +45,14 @@ class RewardMeaning(NamedTuple):
         return (activated - self.shift) * self.gain
 
 
-def new_reward_model(path: Path | str, runtime: Runtime, generator: torch.Generator) -> "PreTrainedModel":
-    """Return a classifier on the backbone in `path`, its scalar head drawn from N(0, 1 / (d + 1)) (Stiennon 2020)."""
-    model = load_classifier(path, runtime)
+def new_reward_model(
+    path: Path | str, runtime: Runtime, generator: torch.Generator, revision: str | None = None
+) -> "PreTrainedModel":
+    """Return a classifier on the backbone in `path`, its scalar head drawn from N(0, 1 / (d + 1)) (Stiennon 2020).
+
+    `revision`: the commit, where `path` is a hub id.
+    """
+    model = load_classifier(path, runtime, revision)
     head = scalar_head(model)
     draws = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
     with torch.no_grad():

@@ -1,10 +1,12 @@
 """Reading params.yaml into frozen, typed classes; every error names the full path, the value and what is allowed."""
 
+import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -30,6 +32,14 @@ class Params(BaseModel):
         may_be_null = [name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)]
         return dict.fromkeys(may_be_null) | dict(content)
 
+    @field_validator("*")
+    @classmethod
+    def _zero_has_no_sign(cls, value: object) -> object:
+        values = cast(list[Any], value) if isinstance(value, list) else [value]
+        if any(isinstance(one, float) and str(one) == "-0.0" for one in values):
+            raise ValueError("write 0.0 for -0.0: DVC takes the two for one value and would not see the change")
+        return value
+
 
 class Union(NamedTuple):
     """A place of params.yaml whose keys depend on one of them."""
@@ -49,6 +59,37 @@ UNIONS = {  # by section
     ),
 }
 
+
+class Local(NamedTuple):
+    place: str  # the key that names it
+    path: str  # as written: absolute, or relative to the folder of params.yaml; of files also a pattern
+    what: Literal["files", "folder"]
+
+
+class OnHub(NamedTuple):
+    place: str  # the key that holds its revision
+    kind: Literal["models", "datasets"]
+    id: str
+    revision: str | None  # a branch or tag can move, a commit cannot
+
+
+Named = Local | OnHub  # what params name that lies outside params.yaml
+
+
+def folder_or_hub(key: str, hub: OnHub, root: Path) -> Named:
+    """Return what the id under `key` names, as the libraries take it: a folder where there is one, else what a hub has.
+
+    An id of a hub has at most one slash and begins like a name; what else it may be is a path whose folder is missing.
+    """
+    is_path = hub.id.startswith((".", "/", "~")) or hub.id.count("/") > 1 or place_of(hub.id, root).is_dir()
+    return Local(key, hub.id, "folder") if is_path else hub
+
+
+def place_of(path: str, root: Path) -> Path:
+    """Return where a path of params.yaml leads."""
+    return root / Path(path).expanduser()
+
+
 AnyParams = TypeVar("AnyParams", bound=Params)
 
 
@@ -60,7 +101,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML 1.2 file (`3e-6` is a number there). Raises ParamsError naming file and line."""
     try:
         reader: Any = YAML(typ="safe", pure=True)  # its methods declare no types
-        content = reader.load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = reader.load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; copy one, for example: cp presets/laptop.yaml {path}") from None
     except UnicodeDecodeError as error:
@@ -69,6 +111,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ParamsError(f"{path}: {_place_and_problem(error)}") from None
     except (YAMLError, ValueError) as error:  # characters and numbers that YAML does not have
         raise ParamsError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if re.search(r"^%YAML", text, re.MULTILINE):
+        raise ParamsError(
+            f"{path}: remove the %YAML line: DVC does not heed it, and would read other values than a stage"
+        )
     if not is_mapping(content):
         raise ParamsError(f"{path}: expected a mapping of sections, got {type(content).__name__}")
     return dict(content)
@@ -116,6 +162,8 @@ def _explain(mistake: Any, path: str) -> str:
     if type_ in ("union_tag_not_found", "union_tag_invalid"):
         given = f"(got {mistake['ctx']['tag']!r})" if "tag" in mistake["ctx"] else "(missing)"
         return f"params.yaml: {place}.{union.key}: expected one of {', '.join(map(repr, union.shown))} {given}"
+    if isinstance(mistake["input"], date):
+        return f"params.yaml: {place}: YAML reads a date here; put it in quotes (got {mistake['input']})"
     shown = repr(mistake["input"])[:120]
     message = mistake["msg"].removeprefix("Value error, ")
     return f"params.yaml: {place}: {message} (got {shown})"

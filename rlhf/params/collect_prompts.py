@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from rlhf.params.base import Params
+from rlhf.params.base import Local, Named, OnHub, Params, folder_or_hub, place_of
 
 Split = Literal["sft", "reward_model", "judge", "ppo", "validation", "test"]
 Use = Literal["documents", "demonstrations", "comparisons", "prompts"]
@@ -18,6 +18,20 @@ Meaning = Literal[
 PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
 Language = Literal["en", "zh", "other", "und"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+READERS_OF_FOLDERS = {
+    "arrow",
+    "csv",
+    "hdf5",
+    "json",
+    "lance",
+    "pandas",
+    "parquet",
+    "text",
+    "webdataset",
+    "xml",
+}  # an id
+# of `datasets.load_dataset` that is no data set: it reads the files in `folder`
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 TAKES: dict[Split, set[Use]] = {
@@ -238,17 +252,31 @@ def matches(pattern: str, root: Path) -> list[Path]:
     return files
 
 
-def inputs(params: CollectPrompts, root: Path = Path(".")) -> list[Path]:
-    """Return the local files that the sources name. Raises FileNotFoundError naming source and path."""
-    files: list[Path] = []
+def named(params: CollectPrompts, root: Path) -> list[Named]:
+    """Return the files, folders and data sets that the sources name; what they hold is an input of the stage."""
+    found: list[Named] = []
     for number, source in enumerate(params.sources):
-        for pattern in source.paths if isinstance(source, FileSource) else []:
-            try:
-                files += matches(pattern, root)
-            except FileNotFoundError as error:
-                place = f"collect_prompts.sources.{number}.paths (source '{source.name}')"
-                raise FileNotFoundError(f"params.yaml: {place}: {error}") from None
-    return files
+        place = f"collect_prompts.sources.{number}"
+        if isinstance(source, FileSource):
+            found += [Local(f"{place}.paths (source '{source.name}')", path, "files") for path in source.paths]
+        elif isinstance(source, HubSource) and source.id in READERS_OF_FOLDERS:
+            found += [Local(f"{place}.folder", source.folder, "folder")] if source.folder else []
+        elif isinstance(source, HubSource):
+            on_hub = OnHub(f"{place}.revision", "datasets", source.id, source.revision)
+            found.append(folder_or_hub(f"{place}.id", on_hub, root))
+    return found
+
+
+def inputs(params: CollectPrompts, root: Path = Path(".")) -> list[Path]:
+    """Return the local files and folders that the sources name. Raises FileNotFoundError naming source and path."""
+    found: list[Path] = []
+    for one in named(params, root):
+        try:
+            if isinstance(one, Local):
+                found += matches(one.path, root) if one.what == "files" else [place_of(one.path, root)]
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"params.yaml: {one.place}: {error}") from None
+    return found
 
 
 def shares_of(params: CollectPrompts) -> Mapping[Split, float]:

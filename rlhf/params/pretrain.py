@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlhf.params.base import Params
+from rlhf.params.base import Local, Named, OnHub, Params, folder_or_hub
 from rlhf.params.optimisation import Optimisation
 from rlhf.params.runtime import Runtime
 
@@ -37,7 +37,7 @@ class LocalModel(HeldOut):
 class HubModel(HeldOut):
     source: Literal["hub"]
     path: str = Field(min_length=1)  # an id such as Qwen/Qwen3-0.6B-Base
-    revision: str | None  # null: its newest
+    revision: str | None  # a full commit sha; null where `path` is a folder
 
 
 AdoptedModel = LocalModel | HubModel
@@ -50,6 +50,11 @@ class PretrainInputs(Params):
     pretrain: Pretrain
 
 
-def inputs(params: Pretrain) -> list[Path]:
-    """Return the local paths that must exist before anything starts."""
-    return [Path(params.path)] if isinstance(params, LocalModel) else []
+def named(params: Pretrain, root: Path) -> list[Named]:
+    """Return the folder or the hub's model that is adopted, if one is."""
+    if isinstance(params, LocalModel):
+        return [Local("pretrain.path", params.path, "folder")]
+    if isinstance(params, HubModel):
+        on_hub = OnHub("pretrain.revision", "models", params.path, params.revision)
+        return [folder_or_hub("pretrain.path", on_hub, root)]
+    return []

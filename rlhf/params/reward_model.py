@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from rlhf.params.base import Params
+from rlhf.params.base import Named, OnHub, Params, folder_or_hub
 from rlhf.params.optimisation import Optimisation
 from rlhf.params.runtime import Runtime
 
@@ -16,6 +16,7 @@ class RewardModel(Params):
     pooling: Literal["last", "mean"]  # the last token's scalar (an encoder's pooled one), or the answer tokens' mean
     likelihood_coef: float = Field(ge=0)  # of the answer's mean log-likelihood (Meng et al. 2024); 0: the scalar alone
     encoder_path: str | None  # local folder or hub id of a BERT-shaped encoder; null unless backbone is 'encoder'
+    encoder_revision: str | None  # of a hub id: a full commit sha
     epochs: int = Field(ge=1, le=100)
     batch_size: int = Field(ge=1)  # prompts an update, each with all its answers and pairs
     micro_batch_rows: int = Field(ge=2)  # answers a forward pass (a prompt's answers stay together)
@@ -31,6 +32,8 @@ class RewardModel(Params):
             raise ValueError(
                 f"encoder_path must be given for backbone 'encoder' and null otherwise; backbone is '{self.backbone}'"
             )
+        if self.encoder_path is None and self.encoder_revision is not None:
+            raise ValueError("encoder_revision must be null where encoder_path is null")
         if self.pairs == "shuffled" and self.loss != "rank":
             raise ValueError("pairs must be 'grouped' for loss 'direct': it regresses scores, and has no pairs")
         if self.backbone == "encoder" and self.pooling == "mean":
@@ -58,7 +61,9 @@ class JudgeInputs(Params):
     judge: Judge
 
 
-def inputs(params: RewardModel) -> list[Path]:
-    """Return the local paths that must exist: the encoder's, where it is written as a path."""
-    path = params.encoder_path
-    return [Path(path)] if path and path.startswith((".", "/", "~")) else []
+def named(section: str, params: RewardModel, root: Path) -> list[Named]:
+    """Return the encoder's folder or the hub's model, if an encoder is the backbone."""
+    if params.encoder_path is None:
+        return []
+    on_hub = OnHub(f"{section}.encoder_revision", "models", params.encoder_path, params.encoder_revision)
+    return [folder_or_hub(f"{section}.encoder_path", on_hub, root)]

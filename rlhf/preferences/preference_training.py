@@ -10,6 +10,7 @@ import torch
 
 from rlhf.models import loading, placement, reward_head
 from rlhf.models.reward_head import RewardMeaning
+from rlhf.params.base import place_of
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import preference_losses, reward_accuracy, rewards
@@ -49,9 +50,10 @@ def fit(
     if not any(records.pairs(label["ranks"]) for comparison in held_out for label in comparison["labels"]):
         raise ValueError(f"no labeler ranked two answers apart in the {len(held_out)} held-out comparisons; add more")
     backbone = backbone_of(root, params)
-    tokenizer = loading.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone)
+    commit = params.encoder_revision
+    tokenizer = loading.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone, commit)
     generator = torch.Generator().manual_seed(seeds.derive(context.seed, "head"))
-    model = reward_head.new_reward_model(backbone, runtime, generator)
+    model = reward_head.new_reward_model(backbone, runtime, generator, commit)
     model.config.pad_token_id = tokenizer.pad_token_id
     groups = encode(tokenizer, training[: params.max_comparisons], params)
     num_steps = count_steps(groups, params)
@@ -73,9 +75,11 @@ def inputs(root: Path, params: RewardModel) -> list[Path]:
 
 
 def backbone_of(root: Path, params: RewardModel) -> Path:
-    """Return the folder that training starts from."""
-    paths = {"sft": root / "data/sft", "base": root / "data/pretrain", "encoder": Path(params.encoder_path or "")}
-    return paths[params.backbone]
+    """Return the folder that training starts from, or the hub id of an encoder."""
+    if params.encoder_path is not None:
+        place = place_of(params.encoder_path, root)
+        return place if place.is_dir() else Path(params.encoder_path)
+    return root / {"sft": "data/sft", "base": "data/pretrain"}[params.backbone]
 
 
 def meaning_of(params: RewardModel) -> RewardMeaning:

@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests import code_deps
+from tools.inputs import OUTPUTS, STAGES
 
-STAGES = [
-    "collect_prompts", "pretrain", "sft", "collect_comparisons", "reward_model", "ppo", "feedme", "judge", "evaluate",
-]  # fmt: skip
 SMALL_PIPELINE = """# top
 stages:
   a:
@@ -30,7 +28,12 @@ def pipeline():
 
 
 def test_the_stages_are_those_of_the_recipe(pipeline):
-    assert list(pipeline["stages"]) == STAGES
+    assert tuple(pipeline["stages"]) == STAGES
+
+
+def test_the_folders_of_outputs_are_those_of_the_recipe(pipeline):
+    outs = {Path(out.split("/$")[0]) for stage in STAGES for out in code_deps.definition(pipeline, stage)["outs"]}
+    assert {*outs, Path("metrics")} == OUTPUTS
 
 
 def test_deps_equal_the_imports_and_params_equal_the_sections_read():
@@ -42,8 +45,8 @@ def test_one_name_in_command_outs_metrics_and_plots(pipeline, stage):
     place = f"{stage}/${{key}}" if stage in PER_ROUND else stage
     entry = code_deps.definition(pipeline, stage)
     assert ("foreach" in pipeline["stages"][stage]) == (stage in PER_ROUND)
-    command = f"python -m stages.{stage}" + (" ${key}" if stage in PER_ROUND else "")
-    assert list(entry["cmd"]) == ["python -m tools.check", command]
+    command = f"{stage} ${{key}}" if stage in PER_ROUND else stage
+    assert list(entry["cmd"]) == [f"python -m tools.check {command}", f"python -m stages.{command}"]
     assert list(entry["outs"]) == [f"data/{place}", *OTHER_OUTS.get(stage, [])]
     assert [list(metric) for metric in entry["metrics"]] == [[f"metrics/{place}.json"]]
     assert all(name.startswith("metrics/plots/") for plot in entry.get("plots", []) for name in plot)

@@ -10,9 +10,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks import compare
+from rlhf.params.base import read_yaml
 from study import pages
 from tests import toys
-from tools import ablate, mutants
+from tools import mutants, presets
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / pages.FOLDER
@@ -159,9 +160,9 @@ def test_the_example_of_own_data_passes_the_check(page, tmp_path):
         (tmp_path / name).write_text("{}")
     example = next(block for block in blocks(ROOT / page, "yaml") if "sources:" in block)
     (tmp_path / "mine.yaml").write_text(example if example.startswith("preset:") else f"preset: real_en\n{example}")
-    changes = ablate.read(tmp_path, tmp_path / "mine.yaml").changes
-    (sources,) = (change.value for change in changes if change.key == "collect_prompts.sources")
-    assert {use for source in sources for use in source["use"]} == {
+    preset, changes = presets.read_overlay(tmp_path / "mine.yaml")
+    made = presets.applied(tmp_path, tmp_path / "mine.yaml", read_yaml(tmp_path / f"presets/{preset}.yaml"), changes)
+    assert {use for source in made["collect_prompts"]["sources"] for use in source["use"]} == {
         "documents", "demonstrations", "comparisons", "prompts"
     }  # fmt: skip
 

@@ -4,6 +4,8 @@ import re
 
 from ruamel.yaml import YAML
 
+from rlhf.params.base import read_yaml
+from rlhf.runs.flat import flatten
 from tests.integration.conftest import run
 
 
@@ -14,6 +16,15 @@ def test_repeating_says_that_nothing_is_to_be_done(pipeline):
 
 def test_an_experiment_with_another_kl_coef_reruns_only_ppo_and_evaluate(pipeline):
     assert re.findall(r"Running stage '(.+)'", pipeline.experiment) == ["ppo@r1", "evaluate"]
+
+
+def test_an_ablation_runs_only_what_it_changes_and_once_more_takes_the_place_of_the_first(pipeline):
+    (pipeline.root / "low_kl.yaml").write_text("ppo: {kl_coef: 1.0e-6}\n")
+    first, second = (run(pipeline.root, "python", "-m", "tools.ablate", "low_kl.yaml") for _ in range(2))
+    assert re.findall(r"Running stage '(.+)'", first) == ["ppo@r1", "evaluate"]
+    assert re.findall(r"Running stage '(.+)'", second) == []
+    assert "has not run" not in first + second
+    assert run(pipeline.root, "dvc", "exp", "list", "--name-only").split().count("low_kl") == 1
 
 
 def test_every_file_of_metrics_is_an_output_that_dvc_knows(pipeline):
@@ -45,6 +56,22 @@ def test_dvc_and_mlflow_name_the_experiment_alike(pipeline):
     assert parent.data.tags["stage.sft.status"] == "cached"
     assert "evaluate.win_rate.ppo_vs_sft.mean" in parent.data.metrics
     assert "sft.validation_loss" in parent.data.metrics
+
+
+def test_dvc_and_mlflow_show_the_params_that_the_stages_read(pipeline):
+    from mlflow import MlflowClient
+
+    read = flatten(read_yaml(pipeline.root / "params.yaml"))
+    lock = YAML(typ="safe", pure=True).load((pipeline.root / "dvc.lock").read_text())
+    for name, stage in lock["stages"].items():
+        for place, value in flatten(stage["params"]["params.yaml"]).items():
+            assert repr(value) == repr(read[place]), (name, place)
+    client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlhf").experiment_id
+    (parent,) = client.search_runs([experiment], "attributes.run_name = 'more_kl'")
+    shown = {place: value for place, value in parent.data.params.items() if place in read}
+    assert len(shown) > 200
+    assert {place for place in shown if shown[place] != str(read[place])} == set()
 
 
 def test_without_tracking_the_same_bytes_come_out(pipeline):

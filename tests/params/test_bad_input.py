@@ -115,7 +115,7 @@ def test_a_broken_param_is_named_with_what_is_allowed(path, value, said, tmp_pat
     content = read_yaml(toys.REPO / "presets/tiny.yaml")
     toys.put(content, path, value)
     toys.write_params(tmp_path, content)
-    assert check.main([str(tmp_path)]) == 2
+    assert check.main([], tmp_path) == 2
     error = capsys.readouterr().err
     lines = [line for line in error.splitlines() if said in line]
     parent = path.rpartition(".")[0] or path

@@ -42,7 +42,7 @@ def root(tmp_path) -> Path:
     folder = tmp_path / "repository"
     for name, text in {
         "rlhf/code.py": "new", "rlhf/__pycache__/code.pyc": "x", "stages/sft.py": "s", "tools/check.py": "c",
-        "dvc.yaml": "stages:", "dvc.lock": "lock", "metrics/sft.json": "{}", "metrics/study/seeds.json": "{}",
+        "dvc.yaml": "stages: {}", "dvc.lock": "lock", "metrics/sft.json": "{}", "metrics/study/seeds.json": "{}",
         "data/sft/model": "weights", "study/cell.py": "the laboratory itself is not copied",
     }.items():  # fmt: skip
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +68,17 @@ def test_a_new_workspace_is_a_copy_of_the_pipeline_with_its_own_params(root, cal
     assert [(call.words, call.folder, call.must_succeed) for call in calls] == [
         (["cache", "dir"], root, True), (["checkout", "--allow-missing", "--quiet"], made, False)
     ]  # fmt: skip
+
+
+def test_a_workspaces_dvc_watches_the_encoder_that_its_params_name(root, calls):
+    (root / "study/encoder").mkdir(parents=True)
+    (root / "dvc.yaml").write_text("stages:\n  reward_model:\n    deps:\n    - code.py\n")
+    changes = {"backbone": "encoder", "pooling": "last", "likelihood_coef": 0.0, "encoder_path": "../../study/encoder"}
+    params = content()
+    params["reward_model"] |= changes
+    params["ppo"]["value_init"] = "policy"
+    made = workspace.prepare(root, "bert", params)
+    assert "- ../../study/encoder  # named by params.yaml\n" in (made / "dvc.yaml").read_text()
 
 
 def test_the_workspaces_dvc_shares_the_cache_and_knows_no_git(root, calls):

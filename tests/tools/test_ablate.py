@@ -39,7 +39,7 @@ def applied(root, ablation: ablate.Ablation) -> dict:
     from dvc.utils.hydra import apply_overrides
 
     file = shutil.copy(root / "params.yaml", root / "applied.yaml")
-    apply_overrides(file, ablate.command(ablation, "--temp")[8::2])
+    apply_overrides(file, ablate.command(ablation, ["--temp"])[7::2])
     return toys.read_yaml(file)
 
 
@@ -47,10 +47,10 @@ def test_an_overlay_becomes_the_changed_keys(root):
     found = ablate.read(root, overlay(root, "ppo: {kl_coef: 0.75, kl_controller: {kind: adaptive}}\nseed: 5\n"))
     assert found.name == "some"
     assert values(found) == {"ppo.kl_coef": 0.75, "ppo.kl_controller.kind": "adaptive", "seed": 5}
-    words = ablate.command(found, "--temp")
-    assert words[:7] == ["dvc", "exp", "run", "--temp", "--force", "--name", "some"]
-    assert sorted(words[8::2]) == ["ppo.kl_coef=0.75", 'ppo.kl_controller.kind="adaptive"', "seed=5"]
-    assert set(words[7::2]) == {"--set-param"}
+    words = ablate.command(found, ["--temp"])
+    assert words[:6] == ["dvc", "exp", "run", "--temp", "--name", "some"]
+    assert sorted(words[7::2]) == ["ppo.kl_coef=0.75", 'ppo.kl_controller.kind="adaptive"', "seed=5"]
+    assert set(words[6::2]) == {"--set-param"}
 
 
 def test_dotted_keys_are_nested_ones(root):
@@ -73,16 +73,18 @@ FILE = source("mine", "params.yaml", columns={"prompt": 'q, "quoted" [1]', "resp
         ({"ppo": {"kl_coef": 1e-5, "gamma": 0.5}}, ""),
         ({"tracking": {"uri": "sqlite:///a b.db"}}, ""),
         ({"rounds": {"r2": ROUND}}, "+"),
-        ({"pretrain": toys.adopting("data")}, "~"),
+        ({"pretrain": toys.adopting("adopted")}, "~"),
         ({"collect_prompts": {"sources": [FILE]}}, ""),
         ({"collect_comparisons": {"labelers": None, "max_prompts": 0, "max_judge_prompts": 0}}, ""),
     ],
     ids=["numbers", "text", "a new round", "another source", "a list of mappings", "null for a mapping"],
 )
 def test_dvc_makes_of_the_command_what_the_overlay_says(root, changes, sign):
-    found = ablate.read(root, overlay(root, json.dumps(changes, ensure_ascii=False)))
+    (root / "adopted").mkdir()
+    whole = overlays.laid_over(toys.read_yaml(root / "params.yaml"), changes)
+    found = ablate.Ablation("some", tuple(ablate.differences(toys.read_yaml(root / "params.yaml"), whole)))
     assert sign in {change.sign for change in found.changes}
-    assert applied(root, found) == overlays.laid_over(toys.read_yaml(root / "params.yaml"), changes)
+    assert applied(root, found) == whole
 
 
 def test_a_mapping_may_come_back(root):
@@ -130,13 +132,13 @@ def test_how_they_are_run(root, monkeypatch, options, expected):
 
     def run(command, **_):
         commands.append(command)
-        return subprocess.CompletedProcess(command, 0)
+        return subprocess.CompletedProcess(command, 1 if command[0] == "git" else 0, "")
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(ablate, "table", lambda *_: [])
     files = [str(overlay(root, f"seed: {number}", f"seed_{number}")) for number in (5, 6)]
     assert ablate.main([*files, *options], root) == 0
-    assert [command[1:4] for command in commands] == expected
+    assert [command[1:4] for command in commands if command[0] == "dvc"] == expected
 
 
 def samples(*scores: float | None) -> str:

@@ -1,0 +1,205 @@
+"""What params.yaml names that lies outside it, as dependencies in dvc.yaml: DVC then sees when one of them changes.
+
+`python -m tools.check` keeps these entries of `deps`; each carries a comment, by which it is known again. A file or
+folder stands for itself, a pattern for the folder that it begins with, in which new files may appear. What a hub holds
+has no file here: its full commit sha is required, which cannot change.
+"""
+
+import glob
+import json
+import os
+import re
+import subprocess
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rlhf.params import collect_prompts, pretrain, reward_model
+from rlhf.params.base import Local, Named, OnHub, place_of
+from tools import dvc_yaml
+
+COMMENT = "named by params.yaml"
+PIPELINE = Path("dvc.yaml")
+MEND = "python -m tools.check"
+PIN = "python -m tools.pin"
+STAGES = (
+    "collect_prompts", "pretrain", "sft", "collect_comparisons", "reward_model", "ppo", "feedme", "judge", "evaluate",
+)  # fmt: skip
+OUTPUTS = {Path("metrics"), *(Path("data", name) for name in (*STAGES, "model_card"))}
+SHA = re.compile(r"[0-9a-f]{40}")
+HUB = "https://huggingface.co"
+PATIENCE = 3  # seconds that a hub may take to answer
+
+
+def of_stages(params: Any, root: Path) -> dict[str, list[Named]]:
+    """Return what each stage reads besides params, code and the outputs of others: {stage: what its params name}."""
+    return {
+        "collect_prompts": collect_prompts.named(params.collect_prompts, root),
+        "pretrain": pretrain.named(params.pretrain, root),
+        "reward_model": reward_model.named("reward_model", params.reward_model, root),
+        "judge": reward_model.named("judge", params.judge, root),
+    }
+
+
+def mistakes(named: Iterable[Named], root: Path) -> Iterator[str]:
+    """Yield what is wrong with what a stage reads: missing, not to be watched, or without a commit."""
+    without_commit = []
+    for one in named:
+        if isinstance(one, Local):
+            yield from (f"{one.place}: {problem}" for problem in _missing(one, root) or _unwatchable(one, root))
+        elif not is_commit(one.revision):
+            without_commit.append(one)
+    yield from _without_commit(without_commit, root)
+
+
+def is_commit(revision: str | None) -> bool:
+    """Return whether a revision is a full commit sha."""
+    return SHA.fullmatch(revision or "") is not None
+
+
+def _missing(one: Local, root: Path) -> list[str]:
+    try:
+        if one.what == "files":
+            collect_prompts.matches(one.path, root)
+        elif not place_of(one.path, root).is_dir():
+            return [f"no such folder below {root.resolve()} (got {one.path!r})"]
+    except FileNotFoundError as error:
+        return [str(error)]
+    return []
+
+
+def _unwatchable(one: Local, root: Path) -> list[str]:
+    """Return why DVC cannot watch a path that exists."""
+    dep, place = dependency(one), root.resolve()
+    absolute = Path(os.path.normpath(place / dep))
+    if one.what == "files" and glob.has_magic(one.path) and place.is_relative_to(absolute):
+        return [f"a pattern needs a folder that DVC can watch; move the files into one of their own (got {one.path!r})"]
+    if os.path.isabs(dep) and absolute.is_relative_to(place):
+        return [f"write a path inside the project as {absolute.relative_to(place)} (got {one.path!r})"]
+    for output in OUTPUTS:
+        if Path(dep).is_relative_to(output) or output.is_relative_to(dep):
+            return [f"the pipeline writes {output}; copy its inputs to a folder of their own (got {one.path!r})"]
+    return []
+
+
+def dependency(one: Local) -> str:
+    """Return the path that stands for it in dvc.yaml: a pattern's longest folder without a wildcard."""
+    path = Path(one.path).expanduser()
+    if one.what == "files" and glob.has_magic(one.path):
+        fixed = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
+        path = Path(*path.parts[:fixed])
+    return Path(os.path.normpath(path)).as_posix()
+
+
+def dependencies(named: Iterable[Named]) -> list[str]:
+    """Return the entries of `deps` that they ask for, sorted; what lies in a folder of another is left to that."""
+    found = {dependency(one) for one in named if isinstance(one, Local)}
+    return sorted(path for path in found if not any(str(parent) in found for parent in Path(path).parents))
+
+
+def unlisted(params: Any, root: Path, stage: str) -> list[str]:
+    """Return what a stage reads and dvc.yaml does not list, so that DVC would not see it change."""
+    wanted = dependencies(of_stages(params, root).get(stage, []))
+    if not wanted or not (root / PIPELINE).exists():
+        return []
+    listed = dvc_yaml.definition(dvc_yaml.read(root / PIPELINE), stage)["deps"]
+    return [dep for dep in wanted if dep not in listed]
+
+
+def bring_up_to_date(params: Any, root: Path) -> list[str]:
+    """Make dvc.yaml list what params name, and no longer what they named; return what was changed, a line a stage."""
+    if not (root / PIPELINE).exists():
+        return []
+    pipeline, said = dvc_yaml.read(root / PIPELINE), []
+    for stage, named in of_stages(params, root).items():
+        if stage not in pipeline["stages"]:
+            continue
+        deps, wanted = dvc_yaml.definition(pipeline, stage)["deps"], dependencies(named)
+        ours = [dep for index, dep in enumerate(deps) if dvc_yaml.comment_of(deps, index) == COMMENT]
+        gone = [dep for dep in ours if dep not in wanted]
+        new = [dep for dep in wanted if dep not in deps]
+        if gone or new:
+            dvc_yaml.set_entries(deps, [*new, *(dep for dep in deps if dep not in gone)], COMMENT)
+            words = [*(f"+ {dep}" for dep in new), *(f"- {dep}" for dep in gone)]
+            said.append(f"dvc.yaml: deps of {stage}: {', '.join(words)}; commit it together with params.yaml")
+    if said:
+        dvc_yaml.write(root / PIPELINE, pipeline)
+    return said
+
+
+def _without_commit(unpinned: list[OnHub], root: Path) -> Iterator[str]:
+    """Yield a line for each, with the commit of today as long as the hub answers."""
+    answers = True
+    for one in unpinned:
+        today = commit_of_today(one) if answers else None
+        answers = today is not None
+        key = one.place.rpartition(".")[2]
+        told = f"today's is {key}: {today}, and {PIN} writes it" if today else f"{PIN} asks the hub and writes it"
+        yield (
+            f"{one.place}: expected the full commit sha (40 hex digits) of {one.id!r}, for what a branch or tag names "
+            f"can change; {told} (got {one.revision!r}). If it shall be a folder: {root.resolve() / one.id} is none"
+        )
+
+
+def commit_of_today(one: OnHub) -> str | None:
+    """Ask the hub; None where it does not answer, or is not to be asked (HF_HUB_OFFLINE)."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        return None
+    at = f"/revision/{urllib.parse.quote(one.revision, safe='')}" if one.revision else ""
+    url = f"{os.environ.get('HF_ENDPOINT', HUB)}/api/{one.kind}/{one.id}{at}"
+    token = os.environ.get("HF_TOKEN")
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            sha = json.load(answer).get("sha")
+    except (OSError, ValueError):
+        return None
+    return sha if SHA.fullmatch(str(sha)) else None
+
+
+def untracked(params: Any, root: Path) -> list[str]:
+    """Return a line for each input inside the project of which neither git nor DVC keeps a file."""
+    found = []
+    for one in (one for named in of_stages(params, root).values() for one in named if isinstance(one, Local)):
+        dep = dependency(one)
+        if os.path.isabs(dep) or dep.startswith("..") or _dvc_tracks(dep, root) or dep in (path for path, _ in found):
+            continue
+        kept = _git(root, "ls-files", "-z", "--", dep)
+        if kept is not None and {*_files(one, root)} - {Path(name) for name in kept.split("\0")}:
+            found.append((dep, way(dep, root)))
+    return [
+        f"{dep}: git does not keep it, so a colleague and an experiment's copy will not have it: {command}"
+        for dep, command in found
+    ]
+
+
+def way(dep: str, root: Path) -> str:
+    """Return the command with which DVC keeps an input: of the folder above, where git ignores what lies beside it."""
+    target = Path(dep)
+    while _git(root, "check-ignore", "--quiet", "--", f"{target}.dvc") is not None and len(target.parts) > 1:
+        target = target.parent
+    if target.is_relative_to("data"):
+        return "move it out of data/, where the pipeline writes, and then dvc add"
+    return f"dvc add {target} && git add {target}.dvc {target.parent / '.gitignore'}"
+
+
+def _files(one: Local, root: Path) -> Iterator[Path]:
+    """Yield its files, from `root`."""
+    if one.what == "files":
+        found: Iterable[Path] = collect_prompts.matches(one.path, root)
+    else:
+        found = (file for file in place_of(one.path, root).rglob("*") if file.is_file())
+    yield from (Path(os.path.relpath(file, root)) for file in found)
+
+
+def _dvc_tracks(dep: str, root: Path) -> bool:
+    """Return whether git knows that DVC keeps it: a .dvc file that was not added to git is in no copy."""
+    files = [f"{path}.dvc" for path in (Path(dep), *Path(dep).parents[:-1])]
+    return bool(_git(root, "ls-files", "--", *files))
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    return answer.stdout if answer.returncode == 0 else None
