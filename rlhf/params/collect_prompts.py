@@ -19,19 +19,8 @@ PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
 Language = Literal["en", "zh", "other", "und"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
-READERS_OF_FOLDERS = {
-    "arrow",
-    "csv",
-    "hdf5",
-    "json",
-    "lance",
-    "pandas",
-    "parquet",
-    "text",
-    "webdataset",
-    "xml",
-}  # an id
-# of `datasets.load_dataset` that is no data set: it reads the files in `folder`
+# ids of `datasets.load_dataset` that are no data sets: each reads the files in `folder`
+READERS_OF_FOLDERS = {"arrow", "csv", "hdf5", "json", "lance", "pandas", "parquet", "text", "webdataset", "xml"}
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 TAKES: dict[Split, set[Use]] = {
