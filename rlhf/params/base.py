@@ -35,10 +35,13 @@ class Params(BaseModel):
     @field_validator("*")
     @classmethod
     def _zero_has_no_sign(cls, value: Any) -> Any:
-        values: list[Any] = value if isinstance(value, list) else [value]
-        if any(isinstance(one, float) and str(one) == "-0.0" for one in values):
+        if any(isinstance(one, float) and str(one) == "-0.0" for one in _values(value)):
             raise ValueError("write 0.0 for -0.0: DVC takes the two for one value and would not see the change")
         return value
+
+
+def _values(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 class Union(NamedTuple):
