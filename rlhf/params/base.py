@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
@@ -34,14 +34,11 @@ class Params(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _zero_has_no_sign(cls, value: Any) -> Any:
-        if any(isinstance(one, float) and str(one) == "-0.0" for one in _values(value)):
+    def _zero_has_no_sign(cls, value: object) -> object:
+        values = cast(list[object], value) if isinstance(value, list) else [value]
+        if any(isinstance(one, float) and str(one) == "-0.0" for one in values):
             raise ValueError("write 0.0 for -0.0: DVC takes the two for one value and would not see the change")
-        return value
-
-
-def _values(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+        return cast(object, value)
 
 
 class Union(NamedTuple):
