@@ -94,13 +94,16 @@ def described(locked: Mapping[str, Locked], stage: str, store: Store) -> Iterato
     entry = locked[stage]
     path, md5 = made_by(entry)
     yield f"{stage} made"
-    yield from (f"  {out['path']:<44}{out['md5']}" for out in entry["outs"])
+    data = [dep for dep in entry.get("deps", []) if not dep["path"].startswith(CODE)]
+    width = max(len(one["path"]) for one in [*entry["outs"], *data]) + 2
+    yield from (f"  {out['path']:<{width}}{out['md5']}" for out in entry["outs"])
     runs = store.made(path, md5)
     if not runs:
         yield f"run   {_unknown(store)}"
     for number, run in enumerate(runs[:3]):
         tags = run.data.tags
-        dirty = ", with changes that were not committed" if tags.get("git.dirty") == "true" else ""
+        changed = tags.get("git.changed", "")
+        dirty = f", with changes that were not committed: {changed}" if tags.get("git.dirty") == "true" else ""
         yield f"{'run' if number == 0 else 'again'}   {_when(run)}  {store.link(run)}"
         yield f"      code {tags.get('mlflow.source.git.commit', 'not in git') or 'not in git'}{dirty}"
         parent = tags.get("mlflow.parentRunId")
@@ -113,23 +116,20 @@ def described(locked: Mapping[str, Locked], stage: str, store: Store) -> Iterato
     for file in entry.get("params", {}).values():
         yield from (f"  {name}: {value}" for name, value in flatten(file).items())
     yield "data"
-    for dep in entry.get("deps", []):
-        if dep["path"].startswith(CODE):
-            continue
-        yield f"  {dep['path']:<44}{dep['md5']}"
+    for dep in data:
+        yield f"  {dep['path']:<{width}}{dep['md5']}"
         yield from upstream(locked, dep["path"], store)
     code = [dep["path"] for dep in entry.get("deps", []) if dep["path"].startswith(CODE)]
     yield f"code  {', '.join(code)}, by md5 in dvc.lock; see the commit above"
 
 
 def upstream(locked: Mapping[str, Locked], path: str, store: Store) -> Iterator[str]:
-    """Yield the run that made a dependency, where a stage did."""
-    try:
-        maker = stage_of(locked, path)
-    except ValueError:
-        return
-    runs = store.made(*made_by(locked[maker]))
-    yield f"    by {maker}  " + (f"{_when(runs[0])}  {store.link(runs[0])}" if runs else _unknown(store))
+    """Yield the runs that made a dependency: of a folder around outputs of several stages or rounds, each of them."""
+    for maker, entry in locked.items():
+        outs = [Path(out["path"]) for out in entry.get("outs", [])]
+        if any(out.is_relative_to(path) or Path(path).is_relative_to(out) for out in outs):
+            runs = store.made(*made_by(entry))
+            yield f"    by {maker}  " + (f"{_when(runs[0])}  {store.link(runs[0])}" if runs else _unknown(store))
 
 
 def _when(run: "Run") -> str:

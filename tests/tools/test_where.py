@@ -79,7 +79,20 @@ def test_each_dependency_leads_to_the_run_that_made_it(made, capsys):
     for stage in ("sft", "pretrain"):
         (line,) = (line for line in text.splitlines() if f"by {stage} " in line)
         assert line.endswith(f"/runs/{runs[stage]}")
-        assert f"  {f'data/{stage}':<44}{lineage.dvc_md5(root / 'data' / stage)}" in text
+        assert [f"data/{stage}", lineage.dvc_md5(root / "data" / stage)] in [line.split() for line in text.splitlines()]
+
+
+def test_a_folder_around_outputs_leads_to_the_run_of_each_and_columns_stay_apart(repository, capsys):
+    """As evaluate reads data/ppo, where every round lies; a long path does not run into its md5."""
+    lock = YAML(typ="safe", pure=True).load((repository / "dvc.lock").read_text())
+    long = "metrics/plots/" + "x" * 60
+    lock["stages"]["feedme"]["deps"] += [{"path": "data", "md5": "3" * 32}, {"path": long, "md5": "4" * 32}]
+    with open(repository / "dvc.lock", "w") as file:
+        YAML(typ="safe", pure=True).dump(lock, file)
+    _, text, _ = said(capsys, repository, "data/feedme")
+    below = text[text.index("3" * 32) : text.index("4" * 32)]
+    assert sorted(line.split()[1] for line in below.splitlines() if " by " in line) == ["feedme", "pretrain", "sft"]
+    assert [long, "4" * 32] in [line.split() for line in text.splitlines()]
 
 
 def test_without_a_path_every_artifact_is_listed_with_its_own_run(made, capsys):
