@@ -22,10 +22,7 @@ def run(stage: str, main: Callable[[], None]) -> None:
     """
     with plain_errors(StageName(stage)):
         _refuse_arguments(stage)
-        _start_others(stage)
-        with _watched(StageName(stage)):
-            main()
-            distributed.leave()
+        _compute(StageName(stage), main)
 
 
 def run_alone(stage: str, main: Callable[[], None]) -> None:
@@ -43,10 +40,15 @@ def run_round(stage: str, main: Callable[[Path, str], None]) -> None:
         if len(sys.argv) != 2 or sys.argv[1] not in known:
             got = f"got {' '.join(sys.argv[1:])}" if sys.argv[1:] else "none is named"
             raise ParamsError(f"python -m stages.{stage}: expected a round of params.yaml: {', '.join(known)} ({got})")
-        _start_others(stage)
-        with _watched(StageName(stage, sys.argv[1])):
-            main(Path("."), sys.argv[1])
-            distributed.leave()
+        _compute(StageName(stage, sys.argv[1]), lambda: main(Path("."), sys.argv[1]))
+
+
+def _compute(name: StageName, main: Callable[[], None]) -> None:
+    """Call main() in the processes that params.yaml asks for."""
+    _start_others(name.stage)
+    with _watched(name):
+        main()
+        distributed.leave()
 
 
 @contextmanager

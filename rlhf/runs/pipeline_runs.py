@@ -85,7 +85,7 @@ class PipelineRun:
         """Tag the run with the earlier runs whose outputs this session reused, found by the md5 in dvc.lock."""
         known = self._client.get_run(self.run_id).data.tags
         for title, outs in lineage.locked_outs(root).items():
-            place = StageName(*title.split("@")).place
+            place = StageName.of(title).place
             md5 = outs.get(f"data/{place}")
             if f"stage.{place}" in known or md5 is None:
                 continue
@@ -107,7 +107,7 @@ def metrics_files(root: Path, name: StageName, rounds: Collection[str]) -> Itera
     if name != LAST:
         return
     for title, outs in lineage.locked_outs(root).items():
-        stage = StageName(*title.split("@"))
+        stage = StageName.of(title)
         if stage == name or (stage.round_name is not None and stage.round_name not in rounds):
             continue
         for path, md5 in outs.items():
@@ -129,7 +129,7 @@ def targets(command: Sequence[str]) -> list[str]:
 
 def _is_of(place: str, target: str) -> bool:
     """Say whether a target names the stage of a place: by its name, as one of several rounds, or by its output."""
-    named = StageName(*target.split("@", 1)).place.removeprefix("data/").rstrip("/")
+    named = StageName.of(target).place.removeprefix("data/").rstrip("/")
     return place == named or place.startswith(f"{named}/")
 
 

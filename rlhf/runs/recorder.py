@@ -30,7 +30,7 @@ class Recorder:
     def __init__(self, root: Path, name: StageName, settings: Tracking, key: str, process: str, session: str):
         """The arguments are what the stage's process sends over, in one message.
 
-        `process` and `session` identify the stage's process and the `dvc` command's (see lineage).
+        `process` and `session` identify the stage's process and the `dvc` command's (see sessions).
 
         `key` is that of the training's states (see checkpoints): a run with it that did not finish goes on.
         """

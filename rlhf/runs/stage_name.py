@@ -9,6 +9,11 @@ class StageName(NamedTuple):
     stage: str
     round_name: str | None = None
 
+    @classmethod
+    def of(cls, title: str) -> "StageName":
+        """Return the name that has this title."""
+        return cls(*title.split("@", 1))
+
     @property
     def title(self) -> str:
         """The name in dvc.yaml and of the run in MLflow: "sft", "ppo@r1"."""
