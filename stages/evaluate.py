@@ -75,9 +75,10 @@ def main(root: Path = Path(".")) -> None:
         judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
         found = conclude(prompts, judged, scorers, {**measured, **known})
         trained = history.read(root, last, params.seed)
-        write(root, found, trained)
+        metrics = findings.metrics(found)
+        write(root, found, trained, metrics)
         write_card(root, found, trained, folders["ppo"])
-        tell(root, found, folders["ppo"], context.run)
+        tell(root, found, metrics, folders["ppo"], context.run)
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
@@ -160,7 +161,7 @@ def conclude(
     )
 
 
-def write(root: Path, found: Findings, trained: History) -> None:
+def write(root: Path, found: Findings, trained: History, metrics: Mapping[str, Any]) -> None:
     """Write the report, the samples, metrics and plots."""
     chosen = range(min(found.settings.sample_prompts, len(found.prompts)))  # the prompts are in random order already
     with new_folder(root / "data" / STAGE) as folder:
@@ -178,7 +179,7 @@ def write(root: Path, found: Findings, trained: History) -> None:
     plots = root / "metrics/plots"
     write_text(plots / "win_rates.svg", report.win_rate_plot(found))
     write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, trained))
-    outputs.write_metrics(root, STAGE, findings.metrics(found))
+    outputs.write_metrics(root, STAGE, metrics)
 
 
 def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
@@ -193,10 +194,9 @@ def write_card(root: Path, found: Findings, trained: History, folder: Path) -> N
         write_text(written / "README.md", model_card.markdown(found, trained, policy))
 
 
-def tell(root: Path, found: Findings, policy: Path, run: tracking.StageRun) -> None:
+def tell(root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, run: tracking.StageRun) -> None:
     """Show what was written to the tracker: the card on the policy's page, and the verdict."""
     run.log_card(policy, root / "data/model_card/README.md")
-    metrics = findings.metrics(found)
     run.log_metrics(metrics)
     run.log_deciding(deciding.figures(metrics))
     written, plots = root / "data" / STAGE, root / "metrics/plots"
