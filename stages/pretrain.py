@@ -89,13 +89,7 @@ def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple["PreTrain
     revision = params.revision if isinstance(params, HubModel) else None
     adopted = loading.read_tokenizer(path, revision)
     with loading.reading(path):
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            path,
-            revision=revision,
-            dtype=torch.float32,
-            use_safetensors=True,
-            attn_implementation=runtime.attention,
-        )
+        model = loading.read_weights(transformers.AutoModelForCausalLM, path, runtime, revision)
     if adopted.eos_token_id is None:
         raise ValueError(f"{path}: the tokenizer has no EOS token; set eos_token in its tokenizer_config.json")
     embeddings: Any = model.get_input_embeddings()

@@ -51,14 +51,24 @@ def load_tokenizer(path: Path | str) -> Any:
     return tokenizer
 
 
+def read_weights(kind: Any, path: Path | str, runtime: Runtime, revision: str | None = None, config: Any = None) -> Any:
+    """Return the model of a folder or hub id by one of transformers' Auto classes: float32, and no pickles (code)."""
+    return kind.from_pretrained(
+        path,
+        config=config,
+        revision=revision,
+        dtype=torch.float32,
+        use_safetensors=True,
+        attn_implementation=runtime.attention,
+    )
+
+
 def load_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> "PreTrainedModel":
     """Return a causal LM in float32 in eval mode on the device; `dropout` replaces the folder's residual dropout."""
     with reading(path):
         config = transformers.AutoConfig.from_pretrained(path)
         set_dropout(config, dropout)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            path, config=config, dtype=torch.float32, use_safetensors=True, attn_implementation=runtime.attention
-        )
+        model = read_weights(transformers.AutoModelForCausalLM, path, runtime, config=config)
     return placed(model, runtime).eval()
 
 
@@ -69,18 +79,10 @@ def load_policy(path: Path | str, runtime: Runtime) -> tuple["PreTrainedModel", 
 
 def load_classifier(path: Path | str, runtime: Runtime, revision: str | None = None) -> "PreTrainedModel":
     """Return a one-label sequence classifier (reward or value model), dropout off, in eval mode on the device."""
-    commit = {} if revision is None else {"revision": revision}
     with reading(path):
-        config = transformers.AutoConfig.from_pretrained(path, num_labels=1, **commit)
+        config = transformers.AutoConfig.from_pretrained(path, num_labels=1, revision=revision)
         set_dropout(config, 0.0)
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
-            path,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            attn_implementation=runtime.attention,
-            **commit,
-        )
+        model = read_weights(transformers.AutoModelForSequenceClassification, path, runtime, revision, config)
     return placed(model, runtime).eval()
 
 
