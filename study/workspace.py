@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from rlhf.evaluation.policy_measures import Policy, Scorers
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.models import loading
-from rlhf.params.base import ParamsError, parse
+from rlhf.params.base import ParamsError
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.runtime.files import write_text
@@ -77,7 +77,7 @@ def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
     write_text(folder / ".dvc/config", _config(root))
     with open(folder / "params.yaml", "w", encoding="utf-8") as file:
         YAML().dump(content, file)
-    inputs.bring_up_to_date(parse(check.schema(), content, ""), folder)
+    inputs.bring_up_to_date(check.whole(content), folder)
     if is_new:
         _dvc(folder, "checkout", "--allow-missing", "--quiet", check=False)
     return folder

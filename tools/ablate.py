@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 from rlhf.evaluation import statistics
 from rlhf.evaluation.verdicts import Judged
-from rlhf.params.base import ParamsError, parse, read_yaml
+from rlhf.params.base import ParamsError, read_yaml
+from rlhf.runs import lineage
 from tools import check, inputs, presets
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
@@ -85,7 +86,7 @@ def read(root: Path, file: Path) -> Ablation:
 
 def _named(root: Path, content: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return {stage: the files and folders that params name for it}."""
-    params = parse(check.schema(), content, "")
+    params = check.whole(content)
     return {stage: inputs.dependencies(named) for stage, named in inputs.of_stages(params, root).items()}
 
 
@@ -110,7 +111,7 @@ def commands(root: Path, ablations: list[Ablation], queue: bool, jobs: int) -> I
     """
     queued = queue or jobs > 1
     where = ["--queue" if queued else "--temp"]
-    if inputs.untracked(parse(check.schema(), read_yaml(root / "params.yaml"), ""), root):
+    if inputs.untracked(check.whole(read_yaml(root / "params.yaml")), root):
         where.append("--allow-missing")  # the copy lacks them, and a stage that reads them may have run already
     for ablation in ablations:
         if exists(root, ablation.name):
@@ -122,9 +123,9 @@ def commands(root: Path, ablations: list[Ablation], queue: bool, jobs: int) -> I
 
 def exists(root: Path, name: str) -> bool:
     """Return whether the commit that is checked out has an experiment of that name."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False).stdout
+    head = lineage.git(root, "rev-parse", "HEAD") or ""
     ref = f"refs/exps/{head[:2]}/{head[2:].strip()}/{name}"
-    return subprocess.run(["git", "show-ref", "--verify", "--quiet", ref], cwd=root, check=False).returncode == 0
+    return lineage.git(root, "show-ref", "--verify", "--quiet", ref) is not None
 
 
 def command(ablation: Ablation, where: list[str]) -> list[str]:

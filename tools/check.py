@@ -29,6 +29,7 @@ from rlhf.params.feedme import FeedmeInputs
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import TrackingInputs
+from rlhf.runs import lineage
 from tools import inputs
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
@@ -58,12 +59,21 @@ def check(root: Path, stage: str | None = None) -> list[str]:
     return mistakes_in(content, root, stage)
 
 
+def whole(content: Mapping[str, Any]) -> Any:
+    """Return the params of a whole params.yaml. Raises ParamsError for what their types do not take."""
+    return parse(schema(), content, "")
+
+
 def mistakes_in(content: Mapping[str, Any], root: Path, stage: str | None = None) -> list[str]:
     """Return the mistakes of params that were read already, and of files that they name below `root`."""
     try:
-        params: Any = parse(schema(), content, "")
+        return mistakes_of(whole(content), root, stage)
     except ParamsError as error:
         return str(error).splitlines()
+
+
+def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
+    """Return what is wrong with params whose types are right, and with the files that they name below `root`."""
     mistakes = [mistake for rule in RULES for mistake in rule(params)]
     for name, named in inputs.of_stages(params, root).items():
         mistakes += inputs.mistakes(named, root) if stage in (None, name) else []
@@ -77,7 +87,11 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     parser.add_argument("stage", nargs="?", choices=inputs.STAGES, metavar="STAGE")
     parser.add_argument("round", nargs="?", metavar="ROUND")
     chosen = parser.parse_args(arguments)
-    mistakes = check(root, chosen.stage) or _not_watched(root, chosen.stage)
+    try:
+        params = whole(read_yaml(root / "params.yaml"))
+        mistakes = mistakes_of(params, root, chosen.stage) or _not_watched(params, root, chosen.stage)
+    except ParamsError as error:
+        params, mistakes = None, str(error).splitlines()
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
     running = os.environ.get("DVC_STAGE")
@@ -86,16 +100,15 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
             print(hint, file=sys.stderr)
     if not mistakes and not running:
         if chosen.stage is None:
-            params: Any = parse(schema(), read_yaml(root / "params.yaml"), "")
             print("".join(f"{line}\n" for line in inputs.bring_up_to_date(params, root)), end="")
             print("".join(f"{line}\n" for line in inputs.untracked(params, root)), end="", file=sys.stderr)
-        print(in_a_line(root))
+        print(in_a_line(params, root))
     return 2 if mistakes else 0
 
 
-def _not_watched(root: Path, stage: str | None) -> list[str]:
+def _not_watched(params: Any, root: Path, stage: str | None) -> list[str]:
     """Return one line where DVC would not see that an input of the stage changes: it has read dvc.yaml already."""
-    unlisted = inputs.unlisted(parse(schema(), read_yaml(root / "params.yaml"), ""), root, stage) if stage else []
+    unlisted = inputs.unlisted(params, root, stage) if stage else []
     if not unlisted:
         return []
     again = "the same dvc command again"
@@ -109,8 +122,6 @@ def _not_watched(root: Path, stage: str | None) -> list[str]:
 
 def _hints(root: Path, running: str) -> Iterator[str]:
     """Yield what may help within a stage of DVC: where the copy lacks files, and how old outputs come back."""
-    from rlhf.runs import lineage
-
     origin = Path(os.environ.get("DVC_ROOT", root)).resolve()
     if origin != root.resolve():
         yield (
@@ -122,9 +133,8 @@ def _hints(root: Path, running: str) -> Iterator[str]:
         yield way_back
 
 
-def in_a_line(root: Path) -> str:
+def in_a_line(params: Any, root: Path) -> str:
     """Return what a params.yaml without mistakes asks for: the preset that it equals, if any, and its main choices."""
-    params: Any = parse(schema(), read_yaml(root / "params.yaml"), "")
     text = (root / "params.yaml").read_bytes()
     same = [path.stem for path in sorted((root / "presets").glob("*.yaml")) if path.read_bytes() == text]
     base = params.pretrain

@@ -9,7 +9,6 @@ import glob
 import json
 import os
 import re
-import subprocess
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 from rlhf.params import collect_prompts, pretrain, reward_model
 from rlhf.params.base import Local, Named, OnHub, place_of
+from rlhf.runs import lineage
 from tools import dvc_yaml
 
 COMMENT = "named by params.yaml"
@@ -166,7 +166,7 @@ def untracked(params: Any, root: Path) -> list[str]:
         dep = dependency(one)
         if os.path.isabs(dep) or dep.startswith("..") or _dvc_tracks(dep, root) or dep in (path for path, _ in found):
             continue
-        kept = _git(root, "ls-files", "-z", "--", dep)
+        kept = lineage.git(root, "ls-files", "-z", "--", dep)
         if kept is not None and {*_files(one, root)} - {Path(name) for name in kept.split("\0")}:
             found.append((dep, way(dep, root)))
     return [
@@ -178,7 +178,7 @@ def untracked(params: Any, root: Path) -> list[str]:
 def way(dep: str, root: Path) -> str:
     """Return the command with which DVC keeps an input: of the folder above, where git ignores what lies beside it."""
     target = Path(dep)
-    while _git(root, "check-ignore", "--quiet", "--", f"{target}.dvc") is not None and len(target.parts) > 1:
+    while lineage.git(root, "check-ignore", "--quiet", "--", f"{target}.dvc") is not None and len(target.parts) > 1:
         target = target.parent
     if target.is_relative_to("data"):
         return "move it out of data/, where the pipeline writes, and then dvc add"
@@ -197,9 +197,4 @@ def _files(one: Local, root: Path) -> Iterator[Path]:
 def _dvc_tracks(dep: str, root: Path) -> bool:
     """Return whether git knows that DVC keeps it: a .dvc file that was not added to git is in no copy."""
     files = [f"{path}.dvc" for path in (Path(dep), *Path(dep).parents[:-1])]
-    return bool(_git(root, "ls-files", "--", *files))
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    return answer.stdout if answer.returncode == 0 else None
+    return bool(lineage.git(root, "ls-files", "--", *files))

@@ -14,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from rlhf.params.base import OnHub, ParamsError, parse, read_yaml
+from rlhf.params.base import OnHub, ParamsError, read_yaml
 from rlhf.runtime.files import write_text
 from tools import check, inputs
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     """Pin the file named on the command line, or params.yaml; returns the exit code, 2 where a commit is not known."""
     file = Path(arguments[0]) if arguments else Path("params.yaml")
     try:
-        params = parse(check.schema(), read_yaml(file), "")
+        params = check.whole(read_yaml(file))
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2

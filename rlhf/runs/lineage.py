@@ -47,7 +47,7 @@ def locked(root: Path, rev: str | None = None) -> dict[str, dict[str, Any]]:
     """
     if rev is None:
         return read_yaml(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
-    text = _git(root, "show", f"{rev}:./dvc.lock")
+    text = git(root, "show", f"{rev}:./dvc.lock")
     if text is None:
         raise ValueError(f"git knows no dvc.lock at {rev!r}; name a commit that has one: git log -- dvc.lock")
     return YAML(typ="safe", pure=True).load(text)["stages"]
@@ -68,7 +68,7 @@ def way_back(root: Path, name: str) -> str | None:
     if not gone:
         return None
     metrics = [path for path in gone if path.startswith("metrics/")]
-    in_git = (_git(root, "ls-files", "--", *metrics) or "").split() if metrics else []
+    in_git = (git(root, "ls-files", "--", *metrics) or "").split() if metrics else []
     cache = root / _dvc(root, "cache", "dir") / "files/md5"
     absent = [path for path in gone.keys() - {*metrics} if not (cache / gone[path][:2] / gone[path][2:]).exists()]
     if absent and not _dvc(root, "remote", "list"):
@@ -90,12 +90,12 @@ def commit_of(root: Path) -> Commit:
     DVC removes a stage's outputs, metrics in git among them, before the stage can look. Files that git does not know
     count where they are code.
     """
-    head = _git(root, "rev-parse", "HEAD")
+    head = git(root, "rev-parse", "HEAD")
     if head is None:
         return Commit("", [])
     made = {path for outs in locked_outs(root).values() for path in outs} | {"dvc.lock"}
-    answer = _git(root, "status", "--porcelain", "--untracked-files=all", "--no-renames", "-z", ".") or ""
-    prefix = (_git(root, "rev-parse", "--show-prefix") or "").strip()
+    answer = git(root, "status", "--porcelain", "--untracked-files=all", "--no-renames", "-z", ".") or ""
+    prefix = (git(root, "rev-parse", "--show-prefix") or "").strip()
     changed = []
     for entry in filter(None, answer.split("\0")):
         state, path = entry[:2], entry[3:].removeprefix(prefix)
@@ -112,6 +112,7 @@ def _file_md5(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def git(root: Path, *arguments: str) -> str | None:
+    """Return what a git command prints; None where it fails."""
     answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
     return answer.stdout if answer.returncode == 0 else None
