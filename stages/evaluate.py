@@ -44,6 +44,7 @@ from rlhf.runtime.files import new_folder, write_text
 from rlhf.training.context import open_stage
 
 STAGE = "evaluate"
+SAMPLES_ON_PAGE = 3  # test prompts with their answers on the run's page in MLflow
 
 
 def main(root: Path = Path(".")) -> None:
@@ -202,7 +203,9 @@ def tell(root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, 
     written, plots = root / "data" / STAGE, root / "metrics/plots"
     for path in (written / "report.html", written / "samples.md", plots / "win_rates.svg", plots / "reward_vs_kl.svg"):
         run.log_artifact(path)
-    run.describe("\n\n".join([f"**{report_words.headline(found)}**", *report_words.lead(found)]))
+    samples = report.samples_markdown(found, range(min(SAMPLES_ON_PAGE, len(found.prompts))))
+    headline = f"**{report_words.headline(found)}**"
+    run.describe([headline, *report_words.lead(found), samples], [plots / "win_rates.svg"])
     run.say(report_words.headline(found))
 
 

@@ -44,7 +44,7 @@ class Notebook:
     def params(self, params):
         pass
 
-    def describe(self, markdown):
+    def describe(self, parts, pictures):
         pass
 
     def artifact(self, path):

@@ -1,6 +1,7 @@
 """The MLflow store that `tracking.uri` names: opening it, and what it takes of names, params and points."""
 
 import hashlib
+import json
 import logging
 import os
 import posixpath
@@ -8,7 +9,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from rlhf.params.tracking import Tracking
@@ -19,9 +20,20 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PROCESS = "dvc.process"  # tag of a run: the process whose end is its own
-LONGEST_NAME = 250  # characters
+LONGEST_NAME, LONGEST_TAG = 250, 8000  # characters
 PREFLIGHT_SECONDS = 2.0
 UI = "http://localhost:5000"  # where `make ui` serves a local database
+TRAINING = "workflowType=machine_learning"  # the UI's mode that shows runs; its other one, for agents, hides them
+PAGE = "mlflow.note.content"  # tag of a run, model or experiment: the text on its page
+VIEW = "pipelines"  # the name of the table of runs with the columns that matter
+VIEWS = "mlflow.sharedViewState."  # and its name: tag of an experiment that keeps such a table's columns and order
+
+
+class Store(NamedTuple):
+    """An open store, and the id of the experiment in it that a repository records in."""
+
+    client: "MlflowClient"
+    experiment_id: str
 
 
 def anchor(root: Path) -> Path:
@@ -35,8 +47,8 @@ def resolve_uri(uri: str | None, home: Path) -> str:
     return f"sqlite:///{home / uri.removeprefix('sqlite:///')}" if uri.startswith("sqlite:///") else uri
 
 
-def open_store(settings: Tracking, home: Path) -> "tuple[MlflowClient, str]":
-    """Return a client and the id of the experiment, both made on first use.
+def open_store(settings: Tracking, home: Path) -> Store:
+    """Return a client and the experiment, both made on first use.
 
     Raises ConnectionError, see preflight.
     """
@@ -65,7 +77,7 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def _connect(uri: str, experiment: str, home: Path) -> "tuple[MlflowClient, str]":
+def _connect(uri: str, experiment: str, home: Path) -> Store:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -75,7 +87,7 @@ def _connect(uri: str, experiment: str, home: Path) -> "tuple[MlflowClient, str]
         local = uri.startswith("sqlite:")  # a server chooses its own place for artifacts
         location = (home / artifact_addresses.FOLDER).as_uri() if local else None
         try:
-            return client, client.create_experiment(experiment, artifact_location=location)
+            return Store(client, client.create_experiment(experiment, artifact_location=location))
         except MlflowException:  # another process may have made it in between
             found = client.get_experiment_by_name(experiment)
             if found is None:
@@ -87,7 +99,7 @@ def _connect(uri: str, experiment: str, home: Path) -> "tuple[MlflowClient, str]
         moved = artifact_addresses.set_right(database, experiment)
         if moved:
             print(f"MLflow: {moved}", file=sys.stderr, flush=True)
-    return client, found.experiment_id
+    return Store(client, found.experiment_id)
 
 
 def preflight(settings: Tracking, home: Path) -> None:
@@ -132,11 +144,46 @@ def redacted(uri: str) -> str:
     return uri.replace(f":{password}@", ":***@") if password else uri
 
 
-def link(uri: str, experiment_id: str, run_id: str | None) -> str:
-    """Return the address in the MLflow UI of a run, or of the experiment's table of runs if `run_id` is None."""
+def link(uri: str, experiment_id: str, run_id: str | None, view: str | None = None) -> str:
+    """Return the address in the MLflow UI of a run; of the experiment's table of runs if `run_id` is None, with the
+    columns of a `view` that it has.
+    """
     base = uri.rstrip("/") if uri.startswith("http") else UI
-    tail = "runs?workflowType=machine_learning" if run_id is None else f"runs/{run_id}"
-    return f"{redacted(base)}/#/experiments/{experiment_id}/{tail}"
+    tail = f"runs?{TRAINING}" if run_id is None else f"runs/{run_id}?{TRAINING}"
+    return f"{redacted(base)}/#/experiments/{experiment_id}/{tail}" + (f"&viewStateShareKey={view}" if view else "")
+
+
+def table_link(uri: str, store: Store) -> str:
+    """Return the address of the experiment's table of runs, with the columns that matter where they are known."""
+    tags = store.client.get_experiment(store.experiment_id).tags
+    return link(uri, store.experiment_id, None, VIEW if f"{VIEWS}{VIEW}" in tags else None)
+
+
+def offer_view(store: Store, tags: Sequence[str], metrics: Sequence[str]) -> None:
+    """Keep the columns of the table of runs: these tags and metrics, and metrics of before, which other runs have."""
+    key = f"{VIEWS}{VIEW}"
+    before = store.client.get_experiment(store.experiment_id).tags.get(key)
+    earlier = json.loads(before)["selectedColumns"] if before else []
+    columns = [*(f"tags.`{name}`" for name in tags), *(f"metrics.`{name}`" for name in metrics)]
+    columns = ["attributes.`Created`", "attributes.`Duration`", *columns]
+    columns += [name for name in earlier if name not in columns]
+    state = {"selectedColumns": columns, "orderByKey": "attributes.start_time", "orderByAsc": False}
+    content = json.dumps(state)
+    if content != before:
+        store.client.set_experiment_tag(store.experiment_id, key, content)
+
+
+def write_page(client: "MlflowClient", run_id: str, parts: Sequence[str]) -> None:
+    """Show texts below one another on a run's page, those that MLflow's longest tag has room for."""
+    text = fitting(parts)
+    if text:
+        client.set_tag(run_id, PAGE, text)
+
+
+def fitting(parts: Sequence[str]) -> str:
+    """Return texts below one another that fit in a tag; one that does not is cut, and says so."""
+    text, cut = "\n\n".join(filter(None, parts)), "\n\n(cut here: MLflow has room for no more)"
+    return text if len(text) <= LONGEST_TAG else text[: LONGEST_TAG - len(cut)].rpartition("\n")[0] + cut
 
 
 def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: str | None) -> "list[Run]":

@@ -82,8 +82,8 @@ class MlflowWorker:
     def card(self, path: Path, card: Path) -> None:
         self._send("card", path.resolve(), card.resolve())
 
-    def describe(self, markdown: str) -> None:
-        self._send("describe", markdown)
+    def describe(self, parts: Sequence[str], pictures: Sequence[Path]) -> None:
+        self._send("describe", list(parts), [path.resolve() for path in pictures])
 
     def artifact(self, path: Path) -> None:
         self._send("artifact", path.resolve())

@@ -15,45 +15,59 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.flat import flat_numbers, flatten
+from rlhf.runs.likeness import likeness
+from rlhf.runs.mlflow_store import Store
 from rlhf.runs.stage_name import StageName
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
+PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
 LAST = StageName("evaluate")  # the pipeline ends with it
 OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-param", "--jobs", "--rev", "--copy-paths"}
 
 
 class PipelineRun:
-    """A session's parent run, made with all `params` by the first of its stages.
+    """A session's parent run, made with all `params` by the first of its stages, and named after them.
 
     `session` identifies the dvc command's process, or the stage's own by hand.
     """
 
     def __init__(
         self,
-        client: "MlflowClient",
-        experiment_id: str,
+        store: Store,
+        root: Path,
         params: Mapping[str, Any],
+        commit: lineage.Commit,
         tags: Mapping[str, str],
         session: str,
     ):
-        self._client, self._experiment_id = client, experiment_id
-        self._rounds = params.get("rounds", {})
+        self._client, self._experiment_id = store
+        self._root, self._params = root, params
         experiment = os.environ.get("DVC_EXP_NAME", "")
         self._asked = targets(sessions.command_of(session)) or [LAST.title]
         key = f"{session} {experiment}".strip()
-        found = client.search_runs([experiment_id], f"tags.`{SESSION}` = '{key}'", max_results=1)
+        found = self._client.search_runs([self._experiment_id], f"tags.`{SESSION}` = '{key}'", max_results=1)
         if found:
             self.run_id = found[0].info.run_id
-            client.update_run(self.run_id, status="RUNNING")
+            self._client.update_run(self.run_id, status="RUNNING")
             return
+        like = likeness(root, params)
         words = " ".join(Path(word).name if "/" in word else word for word in sessions.command_of(session))
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
-        run = client.create_run(experiment_id, run_name=experiment or None, tags={**tags, **own})
+        own |= {PRESET: like.preset, CHANGED: like.words[: mlflow_store.LONGEST_TAG]}
+        run = self._client.create_run(
+            self._experiment_id, run_name=like.named(experiment, commit), tags={**tags, **own}
+        )
         self.run_id = run.info.run_id
-        mlflow_store.log_params(client, self.run_id, flatten(params))
+        mlflow_store.log_params(self._client, self.run_id, flatten(params))
+        self.describe([])
+
+    def describe(self, parts: Sequence[str]) -> None:
+        """Show texts on the run's page, the last one below what its params change of a preset."""
+        changes = likeness(self._root, self._params).markdown()
+        mlflow_store.write_page(self._client, self.run_id, [*parts[:-1], changes, *parts[-1:]])
 
     def begin(self, name: StageName, run_id: str) -> None:
         """Point to the run of a stage."""
@@ -69,22 +83,22 @@ class PipelineRun:
         if status != "FINISHED" or over or done:
             self._client.set_terminated(self.run_id, status)
 
-    def add_metrics(self, root: Path, name: StageName) -> None:
+    def add_metrics(self, name: StageName) -> None:
         """Take in a stage's final metrics; the last stage's bring those of stages that DVC did not rerun."""
         present = self._client.get_run(self.run_id).data.metrics
         moment = time.time_ns() // 1_000_000
         points = []
-        for file in metrics_files(root, name, self._rounds):
+        for file in metrics_files(self._root, name, self._params.get("rounds", {})):
             numbers = mlflow_store.named(flat_numbers(json.loads(file.read_text(encoding="utf-8"))))
             points += [(key, value, moment, 0) for key, value in numbers.items() if key not in present]
         mlflow_store.log_points(self._client, self.run_id, points)
         if name == LAST:
-            self._name_cached_stages(root)
+            self._name_cached_stages()
 
-    def _name_cached_stages(self, root: Path) -> None:
+    def _name_cached_stages(self) -> None:
         """Tag the run with the earlier runs whose outputs this session reused, found by the md5 in dvc.lock."""
         known = self._client.get_run(self.run_id).data.tags
-        for title, outs in lineage.locked_outs(root).items():
+        for title, outs in lineage.locked_outs(self._root).items():
             place = StageName.of(title).place
             md5 = outs.get(f"data/{place}")
             if f"stage.{place}" in known or md5 is None:

@@ -20,7 +20,6 @@ from rlhf.runs.stage_name import StageName
 SECONDS_BETWEEN_FLUSHES = 5.0
 STATES = "checkpoints.key"  # tag of a run: the training that it can go on with
 FIRST = "0 results"  # MLflow sorts names, and shows those before a stroke as a group
-LONGEST_TAG = 8000  # characters
 LONGEST_PAUSE = 300.0  # seconds between two attempts at a store that keeps failing
 
 
@@ -37,12 +36,13 @@ class Recorder:
         self._root, self._settings, self._stage = root, settings, name
         self._is_by_hand = process == session
         self._home = mlflow_store.anchor(root)
-        self._client, self._experiment_id = mlflow_store.open_store(settings, self._home)
+        self._store = mlflow_store.open_store(settings, self._home)
+        self._client, self._experiment_id = self._store
         pipeline_runs.reap(self._client, self._experiment_id)
         self._commit = lineage.commit_of(root)
         content = {name: section for name, section in read_yaml(root / "params.yaml").items() if name != "tracking"}
         tags = self._tags()
-        self._pipeline = PipelineRun(self._client, self._experiment_id, content, tags, session)
+        self._pipeline = PipelineRun(self._store, root, content, self._commit, tags, session)
         tags |= {"mlflow.parentRunId": self._pipeline.run_id, "dvc.stage": name.title}
         tags |= {mlflow_store.PROCESS: process}
         self._recorded: set[tuple[str, int]] = set()  # points that are there from before: name, step
@@ -108,6 +108,7 @@ class Recorder:
         with self._tolerant("what decides"):
             self._show(mlflow_store.log_points(self._client, self.run_id, points, self._models))
             self._show(mlflow_store.log_points(self._client, self._pipeline.run_id, points))
+            mlflow_store.offer_view(self._store, [pipeline_runs.CHANGED], list(named))
 
     def inputs(self, paths: Sequence[Path], context: str) -> None:
         """Log files and folders as datasets with DVC's md5 as digest, and tag the run with each."""
@@ -150,8 +151,8 @@ class Recorder:
                 self._add_output(model.model_id)
             for model_id in self._models:
                 self._client.log_model_artifact(model_id, str(card))
-                text = card.read_text(encoding="utf-8")[:LONGEST_TAG]
-                self._client.set_logged_model_tags(model_id, {"mlflow.note.content": text})
+                text = mlflow_store.fitting([card.read_text(encoding="utf-8")])
+                self._client.set_logged_model_tags(model_id, {mlflow_store.PAGE: text})
 
     def _add_output(self, model_id: str) -> None:
         from mlflow.entities import LoggedModelOutput
@@ -162,11 +163,13 @@ class Recorder:
             if outputs is None or model_id not in [one.model_id for one in outputs.model_outputs]:
                 self._client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
-    def describe(self, markdown: str) -> None:
-        """Show a text on the pages of the run and of its parent."""
+    def describe(self, parts: Sequence[str], pictures: Sequence[Path]) -> None:
+        """Show texts on the pages of the run and of its parent, behind the first one pictures among its artifacts."""
+        shown = [f"![{path.stem}](get-artifact?path={path.name}&run_uuid={self.run_id})" for path in pictures]
         with self._tolerant("the description"):
-            for run_id in (self.run_id, self._pipeline.run_id):
-                self._client.set_tag(run_id, "mlflow.note.content", markdown)
+            parts = [*parts[:1], *shown, *parts[1:]]
+            mlflow_store.write_page(self._client, self.run_id, parts)
+            self._pipeline.describe(parts)
 
     def artifact(self, path: Path) -> None:
         """Copy a file, or a folder under its own name, to the run's artifacts."""
@@ -188,7 +191,7 @@ class Recorder:
                     md5 = lineage.dvc_md5(self._root / out)
                     self._client.set_tag(self.run_id, mlflow_store.allowed(f"dvc.out.{out}"), md5)
                     came_out_as_before = outs.get(out) == md5 and self._are_as_before(outs, but=out)
-                self._pipeline.add_metrics(self._root, self._stage)
+                self._pipeline.add_metrics(self._stage)
             self._client.set_terminated(self.run_id, status)
             self._pipeline.end(self._stage, status, over=self._is_by_hand or came_out_as_before)
 

@@ -84,10 +84,11 @@ class StageRun:
         if self._recorder:
             self._recorder.card(path, card)
 
-    def describe(self, markdown: str) -> None:
-        """Put what was found on the page of the run, and on that of the pipeline's run."""
+    def describe(self, parts: Sequence[str], pictures: Sequence[Path]) -> None:
+        """Put what was found on the page of the run, and on that of the pipeline's run: texts in Markdown, the longest
+        last, and behind the first one `pictures`, which were logged as artifacts."""
         if self._recorder:
-            self._recorder.describe(markdown)
+            self._recorder.describe(parts, pictures)
 
     def log_artifact(self, path: Path) -> None:
         """Copy a file or folder to the run's artifacts."""

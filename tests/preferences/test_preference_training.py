@@ -1,10 +1,13 @@
 """Training a reward model on ranked answers."""
 
+import copy
+
 import pytest
 import torch
 
 from rlhf.params.reward_model import RewardModel
 from rlhf.preferences import preference_training, reward_accuracy, rewards
+from rlhf.runs import checkpoints
 from rlhf.runtime import failures, seeds
 from rlhf.tokens import batching
 from tests import toys
@@ -180,3 +183,17 @@ def test_a_step_that_breaks_down_is_named_with_its_records(tokenizer):
         next(training)
     assert str(error.value).startswith("step 2: ")
     assert str(error.value).endswith(f"; records of its batch: {', '.join(batches[1])}")
+
+
+def test_a_training_that_goes_on_does_only_the_updates_that_are_missing(reward_model, tokenizer):
+    class Broken(checkpoints.States):  # after two updates
+        def __init__(self, points):
+            super().__init__(None, 0.0)
+            self.points = points
+
+    chosen = params(batch_size=1, epochs=1)
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen)
+    whole = list(preference_training.train(copy.deepcopy(reward_model), groups, chosen, RUNTIME, 17))
+    rest = list(preference_training.train(reward_model, groups, chosen, RUNTIME, 17, Broken(whole[:2])))
+    assert [point["step"] for point in rest] == [1, 2, 3, 4]
+    assert rest[:2] == whole[:2]

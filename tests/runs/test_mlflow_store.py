@@ -1,5 +1,6 @@
 """MLflow's store: where it is, what opening it says and sets, and the two runs of a stage in it."""
 
+import json
 import logging
 import os
 import shutil
@@ -13,7 +14,11 @@ import pytest
 
 from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_store, pipeline_runs, sessions
+from rlhf.runs.lineage import Commit
+from rlhf.runs.mlflow_store import Store
 from rlhf.runs.pipeline_runs import PipelineRun
+
+NO_COMMIT = Commit("", [])
 
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -211,10 +216,38 @@ def test_a_password_is_not_shown(uri, shown):
     assert mlflow_store.redacted(uri) == shown
 
 
-def test_links_lead_to_a_run_or_to_the_table_of_runs():
-    assert mlflow_store.link("http://u:p@h:5/X/", "3", "abc") == "http://u:***@h:5/X/#/experiments/3/runs/abc"
-    assert mlflow_store.link("https://h", "3", None) == "https://h/#/experiments/3/runs?workflowType=machine_learning"
-    assert mlflow_store.link("sqlite:////x/mlflow.db", "1", "r") == "http://localhost:5000/#/experiments/1/runs/r"
+def test_links_lead_to_a_run_or_to_the_table_of_runs_in_the_mode_that_shows_them():
+    mode = "workflowType=machine_learning"
+    assert mlflow_store.link("http://u:p@h:5/X/", "3", "abc") == f"http://u:***@h:5/X/#/experiments/3/runs/abc?{mode}"
+    assert mlflow_store.link("https://h", "3", None) == f"https://h/#/experiments/3/runs?{mode}"
+    shared = f"https://h/#/experiments/3/runs?{mode}&viewStateShareKey=mine"
+    assert mlflow_store.link("https://h", "3", None, "mine") == shared
+    assert (
+        mlflow_store.link("sqlite:////x/mlflow.db", "1", "r") == f"http://localhost:5000/#/experiments/1/runs/r?{mode}"
+    )
+
+
+def test_the_table_of_runs_has_the_newest_columns_first_and_keeps_those_of_other_runs(client):
+    made = Store(client, client.create_experiment("a table"))
+    assert "viewStateShareKey" not in mlflow_store.table_link("https://h", made)
+    mlflow_store.offer_view(made, ["changed"], ["gold", "won"])
+    mlflow_store.offer_view(made, ["changed"], ["judged", "won"])
+    assert mlflow_store.table_link("https://h", made).endswith("&viewStateShareKey=pipelines")
+    kept = json.loads(client.get_experiment(made.experiment_id).tags["mlflow.sharedViewState.pipelines"])
+    times = ["attributes.`Created`", "attributes.`Duration`"]
+    assert kept["selectedColumns"] == [
+        *times, "tags.`changed`", "metrics.`judged`", "metrics.`won`", "metrics.`gold`"
+    ]  # fmt: skip
+    assert (kept["orderByKey"], kept["orderByAsc"]) == ("attributes.start_time", False)
+
+
+@pytest.mark.parametrize("length", [100, 8000, 8001, 20_000])
+def test_a_page_that_is_too_long_is_cut_between_lines_and_says_so(length):
+    text = mlflow_store.fitting(["head", "", ("x" * 49 + "\n") * 1000])
+    short = mlflow_store.fitting(["a" * length])
+    assert text.startswith("head\n\nx") and text.endswith("x\n\n(cut here: MLflow has room for no more)")
+    assert len(text) <= 8000 and len(short) <= 8000
+    assert (short == "a" * length) == (length <= 8000)
 
 
 def test_runs_that_made_bytes_are_found_newest_first(client, experiment):
@@ -231,11 +264,11 @@ def test_runs_that_made_bytes_are_found_newest_first(client, experiment):
     assert [one.info.run_id for one in found] == [newer, older]
 
 
-def test_a_session_has_one_parent_that_its_later_stages_find_running(client, experiment):
+def test_a_session_has_one_parent_that_its_later_stages_find_running(client, experiment, tmp_path):
     tags = {"machine": "m"}
 
     def parent(params, session):
-        return PipelineRun(client, experiment, params, tags, session).run_id
+        return PipelineRun(Store(client, experiment), tmp_path, params, NO_COMMIT, tags, session).run_id
 
     first = parent({"seed": 1, "sft": {"rate": 0.5}}, "host 1 2.00")
     found = client.get_run(first)
@@ -243,7 +276,7 @@ def test_a_session_has_one_parent_that_its_later_stages_find_running(client, exp
     assert own.items() <= found.data.tags.items()
     assert found.data.params == {"seed": "1", "sft.rate": "0.5"}
     assert found.info.status == "RUNNING"
-    assert found.info.run_name, "MLflow gives it a name"
+    assert found.info.run_name == "params.yaml"
     client.set_terminated(first, "FINISHED")
     assert parent({"seed": 1}, "host 1 2.00") == first
     assert client.get_run(first).info.status == "RUNNING"
@@ -251,15 +284,18 @@ def test_a_session_has_one_parent_that_its_later_stages_find_running(client, exp
     assert tags == {"machine": "m"}
 
 
-def test_an_experiment_of_dvc_names_the_parent_and_is_a_session_of_its_own(client, experiment, monkeypatch):
-    plain = PipelineRun(client, experiment, {}, {}, "host 1 2.00").run_id
+def test_an_experiment_of_dvc_names_the_parent_and_is_a_session_of_its_own(client, experiment, monkeypatch, tmp_path):
+    def parent():
+        return PipelineRun(Store(client, experiment), tmp_path, {}, Commit("0123456789", []), {}, "host 1 2.00").run_id
+
+    plain = parent()
     monkeypatch.setenv("DVC_EXP_NAME", "bold-idea")
-    parent = PipelineRun(client, experiment, {}, {}, "host 1 2.00").run_id
-    assert parent != plain
-    found = client.get_run(parent)
-    assert found.info.run_name == "bold-idea"
+    own = parent()
+    assert own != plain
+    found = client.get_run(own)
+    assert found.info.run_name == "bold-idea @0123456"
     assert (found.data.tags["dvc.session"], found.data.tags["dvc.process"]) == ("host 1 2.00 bold-idea", "host 1 2.00")
-    assert PipelineRun(client, experiment, {}, {}, "host 1 2.00").run_id == parent
+    assert parent() == own
 
 
 def test_running_runs_of_processes_that_are_gone_become_killed(client, experiment, monkeypatch):

@@ -113,7 +113,7 @@ def test_each_word_goes_out_whole_with_absolute_paths_and_its_moment(worker, roo
     worker.decide({"PPO beats SFT": 0.7})
     worker.model(root / "m")
     worker.card(root / "m", root / "card")
-    worker.describe("**so**")
+    worker.describe(["**so**"], [])
     worker.artifact(root / "f")
     assert worker._process.heard() == [
         ("params", {"a": 1}),
@@ -123,7 +123,7 @@ def test_each_word_goes_out_whole_with_absolute_paths_and_its_moment(worker, roo
         ("decide", {"PPO beats SFT": 0.7}, 1_234_567),
         ("model", there / "m"),
         ("card", there / "m", there / "card"),
-        ("describe", "**so**"),
+        ("describe", ["**so**"], []),
         ("artifact", there / "f"),
     ]
 
@@ -187,7 +187,7 @@ def test_the_warning_is_shown_at_once(worker, monkeypatch):
     monkeypatch.setattr(mlflow_worker, "print", lambda *_, **named: flushed.append(named), raising=False)
     worker._process.heard()
     worker._process.hang_up()
-    worker.describe("x")
+    worker.describe(["x"], [])
     assert flushed == [{"file": sys.stderr, "flush": True}]
 
 
@@ -284,5 +284,5 @@ def test_a_stage_and_its_process_record_a_run(worker, root, empty_store, monkeyp
     assert run.data.params["extra.a"] == "1"
     assert run.data.metrics["loss"] == 0.5
     assert run.inputs.dataset_inputs[0].dataset.name == "data/text"
-    assert worker.link.endswith(f"/runs/{run.info.run_id}")
+    assert f"/runs/{run.info.run_id}?" in worker.link
     assert Path(run.info.artifact_uri.removeprefix("file://").replace("%20", " ")).is_relative_to(root.resolve())

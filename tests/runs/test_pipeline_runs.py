@@ -122,6 +122,12 @@ def test_after_a_stage_that_came_out_as_it_was_dvc_goes_on_to_nothing(root):
     assert parent(root).info.status == "RUNNING"
 
 
+def test_a_folder_that_was_asked_for_with_a_stroke_is_its_stage(root, monkeypatch):
+    under(monkeypatch, "dvc", "repro", "data/sft/")
+    ran(root, "sft")
+    assert parent(root).info.status == "FINISHED"
+
+
 def test_a_stage_by_hand_is_a_session_of_its_own(root, monkeypatch):
     under(monkeypatch, "python", "-m", "stages.sft", identity=sessions.own_process())
     ran(root, "sft")

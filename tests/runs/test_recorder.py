@@ -81,11 +81,11 @@ def test_a_run_and_its_parent_say_where_they_come_from(root, monkeypatch):
     own = {"mlflow.parentRunId": parent.info.run_id, "dvc.stage": "ppo@r1", "dvc.process": "the stage"}
     assert child.data.tags == both | own | {"mlflow.runName": "ppo@r1"}
     session = {"dvc.session": "dvc bold-idea", "dvc.process": "dvc", "stage.ppo/r1": run.run_id}
-    session["dvc.command"] = "python dvc repro"
-    assert parent.data.tags == both | session | {"mlflow.runName": "bold-idea"}
+    session |= {"dvc.command": "python dvc repro", "params.preset": "", "params.changed": ""}
+    assert parent.data.tags == both | session | {"mlflow.runName": "bold-idea @sha of +"}
     assert (child.info.run_name, child.info.status) == ("ppo@r1", "RUNNING")
     uri = f"http://localhost:5000/#/experiments/{child.info.experiment_id}/runs/{run.run_id}"
-    assert run.link == uri
+    assert run.link == f"{uri}?workflowType=machine_learning"
 
 
 def test_what_the_environment_does_not_say(root, monkeypatch):
@@ -206,10 +206,13 @@ def test_artifacts_are_files_and_folders_under_their_names(root):
     assert {one.path for one in run._client.list_artifacts(run.run_id)} == {"plots", "params.yaml"}
 
 
-def test_a_text_is_shown_on_both_pages(root):
+def test_texts_and_pictures_are_shown_on_both_pages_and_on_the_pipelines_what_its_params_change(root):
     run = opened(root)
-    run.describe("**RLHF helped**")
-    assert [found.data.tags["mlflow.note.content"] for found in held(run)] == ["**RLHF helped**"] * 2
+    run.describe(["**RLHF helped**", "samples"], [root / "plots/win_rates.svg"])
+    picture = f"![win_rates](get-artifact?path=win_rates.svg&run_uuid={run.run_id})"
+    own, pipelines = (found.data.tags["mlflow.note.content"].split("\n\n") for found in held(run))
+    assert own == ["**RLHF helped**", picture, "samples"]
+    assert pipelines == ["**RLHF helped**", picture, "samples"]
 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
@@ -316,7 +319,7 @@ def test_each_refusal_is_a_warning_that_says_what_was_not_taken(root, monkeypatc
     run.metrics({"loss": 1.0}, 1, 1)
     run.inputs([root / "params.yaml"], "training")
     run.model(root / "data")
-    run.describe("so")
+    run.describe(["so"], [])
     run.artifact(root / "params.yaml")
     run.close("FINISHED")
     refused = ["params", "inputs", f"model {root / 'data'}", "the description", f"artifact {root / 'params.yaml'}"]

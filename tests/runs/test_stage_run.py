@@ -61,7 +61,7 @@ def test_each_word_reaches_the_recorder_in_its_order(root):
         run.log_model(root / "m")
         run.log_card(root / "m", root / "card")
         run.log_deciding({"PPO beats SFT": 0.7})
-        run.describe("**so**")
+        run.describe(["**so**"], [])
         run.log_artifact(root / "f")
         run.progress(1, 2, {})
     assert run._recorder.calls == [
@@ -72,7 +72,7 @@ def test_each_word_reaches_the_recorder_in_its_order(root):
         ("model", root / "m"),
         ("card", root / "m", root / "card"),
         ("decide", {"PPO beats SFT": 0.7}),
-        ("describe", "**so**"),
+        ("describe", ["**so**"], []),
         ("artifact", root / "f"),
         ("ready",),
         ("close", "FINISHED"),
@@ -134,7 +134,7 @@ def test_without_a_recorder_lines_have_no_address(root, clock, capsys):
         run.say("a word")
         run.progress(1, 1, {"loss": 0.5})
         run.log_params({"a": 1})
-        run.describe("so")
+        run.describe(["so"], [])
         run.log_artifact(root)
     assert capsys.readouterr().out == "sft  a word\nsft  1/1  loss 0.5  0s\nsft  finished after 0s\n"
 

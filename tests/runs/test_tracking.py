@@ -362,10 +362,10 @@ def test_a_clock_that_goes_backwards_loses_no_point(root, in_process, monkeypatc
 
 def test_a_run_says_what_was_found_and_on_which_machine(root, in_process):
     with tracking.stage_run(root, "evaluate") as run:
-        run.describe("**RLHF helped**")
+        run.describe(["**RLHF helped**"], [])
     _, _, runs = store(root)
     for found in (runs["evaluate"], parent_of(root, "evaluate")):
-        assert found.data.tags["mlflow.note.content"] == "**RLHF helped**"
+        assert found.data.tags["mlflow.note.content"].startswith("**RLHF helped**")
         assert f"torch {machine.describe()['torch']}" in found.data.tags["versions"]
         assert "cores" in found.data.tags["machine"]
 
@@ -387,6 +387,7 @@ def test_the_page_of_a_model_has_its_params_its_results_and_its_card(root, in_pr
     assert model.tags["mlflow.note.content"] == "# A policy"
     assert model.params["ppo.kl_coef"] == "0.05"
     told = {metric.key: metric.value for metric in model.metrics}
+    assert {metric.step for metric in model.metrics} == {0}
     assert told == {"ppo.r1.kl": 2.0, "evaluate.win_rate": 0.7, "0 results/PPO beats SFT": 0.7}
     for found in (runs["ppo@r1"], runs["evaluate"], parent_of(root, "evaluate")):
         assert [output.model_id for output in found.outputs.model_outputs] == [model.model_id]

@@ -102,7 +102,7 @@ MODELS = [
 
 
 def test_reward_models_stand_with_both_accuracies_and_their_size():
-    made = tables.reward_models({"reward_models": MODELS[:1]})
+    made = tables.reward_models({"reward_models": [{**MODELS[0], "cell": "rm_1056_17"}]})
     accuracies = ["0.860 (0.840 to 0.880)", "0.726 (0.706 to 0.746)", "0.765"]
     assert made.rows == [["1,056 prompts", *accuracies, "1,056", "17"]]
     assert made.columns == [

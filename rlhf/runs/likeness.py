@@ -1,0 +1,65 @@
+"""Which preset a params.yaml is like, and what it changes of it: the names and pages of the pipelines' runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlhf.params.base import read_yaml
+from rlhf.runs.flat import flatten
+from rlhf.runs.lineage import Commit
+
+PRESETS = "presets"  # folder below the repository's root
+DEFAULT = "laptop"
+NAMED = 2  # changes that a run's name says; the rest of them is counted
+ABSENT = "(none)"
+OF_NO_PIPELINE = "tracking"  # the section that changes no artifact
+
+
+class Likeness(NamedTuple):
+    """A preset's name, empty where there are none, and what differs: {dotted key: (the preset's value, ours)}."""
+
+    preset: str
+    changes: dict[str, tuple[Any, Any]]
+
+    @property
+    def words(self) -> str:
+        """The changes in one line: "ppo.kl_coef=0.02 (0.05), seed=18 (17)"; empty if there are none."""
+        return ", ".join(f"{key}={ours} ({theirs})" for key, (theirs, ours) in self.changes.items())
+
+    def named(self, experiment: str, commit: Commit) -> str:
+        """Return a run's name: the experiment's, or the preset and its changes, and the commit.
+
+        A "+" behind the commit stands for changes that are not in it, but for those of params.yaml, which are named.
+        """
+        few = [f"{key}={ours}" for key, (_, ours) in self.changes.items()]
+        changes = few if len(few) <= NAMED else [f"{len(few)} changes"]
+        name = experiment or " ".join([self.preset or "params.yaml", *changes])
+        others = "+" if set(commit.changed) - {"params.yaml"} else ""
+        return f"{name} @{commit.sha[:7]}{others}" if commit.sha else name
+
+    def markdown(self) -> str:
+        """Return the changes as a table, or that there are none; nothing without a preset."""
+        if not self.preset:
+            return ""
+        if not self.changes:
+            return f"Params: those of `{PRESETS}/{self.preset}.yaml`."
+        rows = [f"| {key} | {theirs} | {ours} |" for key, (theirs, ours) in self.changes.items()]
+        head = [f"What differs from `{PRESETS}/{self.preset}.yaml`:", "", "| param | preset | here |", "|---|---|---|"]
+        return "\n".join([*head, *rows])
+
+
+def likeness(root: Path, content: Mapping[str, Any]) -> Likeness:
+    """Return the preset below `root` that differs in the fewest params, the default where several do."""
+    ours = _flat(content)
+    files = sorted((root / PRESETS).glob("*.yaml"), key=lambda file: (file.stem != DEFAULT, file.stem))
+    found = [Likeness(file.stem, _changes(_flat(read_yaml(file)), ours)) for file in files]
+    return min(found, key=lambda one: len(one.changes), default=Likeness("", {}))
+
+
+def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
+    return flatten({name: section for name, section in content.items() if name != OF_NO_PIPELINE})
+
+
+def _changes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    pairs = {key: (theirs.get(key, ABSENT), ours.get(key, ABSENT)) for key in {**ours, **theirs}}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
