@@ -3,55 +3,23 @@
     python -m tests.code_deps          list what differs
     python -m tests.code_deps --fix    rewrite the code deps and params in dvc.yaml, keeping its comments
 
-DVC follows no imports, so `deps` must name all code whose change could change an output: the stage's own file, the
-folders of rlhf/ that it imports from, directly or through others, and of params/ and runs/ the files: their sections
-and their byte-neutral modules are nothing to other stages.
+Which deps stand for which imports: tools/imports.py. The laboratory's cells depend on a listing of their code instead:
+tools/cell_code.py.
 """
 
 import ast
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tools import dvc_yaml
+from tools import cell_code, dvc_yaml
 from tools.dvc_yaml import definition
+from tools.imports import PACKAGES, closure, listed
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("rlhf", "stages", "tools", "study")
 LABORATORY = "study"
 FILES = ("dvc.yaml", "study/dvc.yaml")
-# These change no byte of an output, so that editing them reruns nothing. What only they import is left out as well.
-BYTE_NEUTRAL = {"rlhf/runs/checkpoints.py", "rlhf/runs/launch.py", "rlhf/runs/tracking.py"}
-BY_FILE = ("rlhf/params", "rlhf/runs")  # folders of which a stage lists files, not the whole
-
-
-def closure(start: str, root: Path = ROOT) -> set[str]:
-    """Return the files (posix paths from `root`) that the module file `start` imports, itself included.
-
-    Empty files are left out: they change nothing, and DVC warns about each. Filled ones are there at once.
-    """
-    found, waiting = set(), [start]
-    while waiting:
-        file = waiting.pop()
-        if file in found or file in BYTE_NEUTRAL:
-            continue
-        found.add(file)
-        tree = ast.parse((root / file).read_text(encoding="utf-8"), file)
-        for module in imported_modules(tree):
-            waiting += files_of(module, root)
-    return found
-
-
-def listed(files: Collection[str]) -> list[str]:
-    """Return the deps that stand for these files: rlhf's folders as a whole, but for BY_FILE; sorted."""
-    whole = {file for file in files if file.startswith("rlhf/") and _folder(file) not in BY_FILE}
-    return sorted({*(set(files) - whole), *(_folder(file) for file in whole)})
-
-
-def _folder(file: str) -> str:
-    """Return the folder right below rlhf/ that a file lies in."""
-    return "/".join(file.split("/")[:2])
 
 
 def sections_read(stage: str, root: Path = ROOT) -> list[str]:
@@ -60,7 +28,7 @@ def sections_read(stage: str, root: Path = ROOT) -> list[str]:
     Raises ValueError if no module that the stage imports has that class.
     """
     name = "".join(word.capitalize() for word in stage.split("_")) + "Inputs"
-    for file in sorted(closure(f"stages/{stage}.py", root)):
+    for file in sorted(closure([f"stages/{stage}.py"], root)):
         for node in ast.parse((root / file).read_text(encoding="utf-8"), file).body:
             if isinstance(node, ast.ClassDef) and node.name == name:
                 return [field.target.id for field in node.body if isinstance(field, ast.AnnAssign)]
@@ -74,7 +42,7 @@ def is_code(dep: str) -> bool:
 
 def wanted_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
     """Return `deps` with its code replaced by what the stage imports; data stays first, in its order."""
-    return [dep for dep in deps if not is_code(dep)] + listed(closure(f"stages/{stage}.py", root))
+    return [dep for dep in deps if not is_code(dep)] + listed(closure([f"stages/{stage}.py"], root))
 
 
 def wanted_params(stage: str, per_round: bool, root: Path = ROOT) -> list[str]:
@@ -85,14 +53,17 @@ def wanted_params(stage: str, per_round: bool, root: Path = ROOT) -> list[str]:
 
 
 def study_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
-    """Return the deps of a stage of study/dvc.yaml: its module's closure, and for cells that of all that they run."""
-    runs_cells = stage in ("chain", "cell", "encoder_cell")
-    modules = {f"{LABORATORY}/{'cell' if runs_cells else stage}.py"}
-    if runs_cells:
-        ran = [name for name in read_pipeline(root)["stages"] if stage == "chain" or name not in ("evaluate", "judge")]
-        modules |= {f"stages/{name}.py" for name in ran}
-    code = set().union(*(closure(module, root) for module in modules))
-    return [dep for dep in deps if not is_code(dep)] + listed(code)
+    """Return the deps of a stage of study/dvc.yaml: a cell's listing, or the code of the stage's module.
+
+    The stage `code`, which writes the listings, has their code besides that of its own module.
+    """
+    data = [dep for dep in deps if not is_code(dep) and not dep.startswith(f"{cell_code.FOLDER}/")]
+    if stage in cell_code.LISTING:
+        return [*data, cell_code.path_of(cell_code.LISTING[stage]).as_posix()]
+    if stage != "code":
+        return data + listed(closure([f"{LABORATORY}/{stage}.py"], root))
+    own = listed(closure(["tools/cell_code.py"], root))
+    return data + sorted({*own, *(dep for name in cell_code.LISTING.values() for dep in cell_code.deps_of(name, root))})
 
 
 def read_pipeline(root: Path = ROOT, file: str = "dvc.yaml") -> Any:
@@ -136,27 +107,6 @@ def _wanted(pipeline: Any, stage: str, root: Path, file: str) -> dict[str, list[
         return {"deps": study_deps(stage, definition(pipeline, stage).get("deps", []), root)}
     deps, per_round = definition(pipeline, stage).get("deps", []), "foreach" in pipeline["stages"][stage]
     return {"deps": wanted_deps(stage, deps, root), "params": wanted_params(stage, per_round, root)}
-
-
-def imported_modules(tree: ast.AST) -> Iterator[str]:
-    """Yield the dotted names that a module imports, names imported from a package among them."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, "relative imports are not followed"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def files_of(module: str, root: Path) -> list[str]:
-    """Return the file of a module of this package and the __init__ files that Python runs before it."""
-    parts = module.split(".")
-    if parts[0] not in PACKAGES:
-        return []
-    candidates = ["/".join(parts) + ".py"]
-    candidates += ["/".join(parts[:length]) + "/__init__.py" for length in range(1, len(parts) + 1)]
-    return [file for file in candidates if (root / file).is_file() and (root / file).stat().st_size]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests import code_deps
+from tools import imports
 from tools.inputs import OUTPUTS, STAGES
 
 SMALL_PIPELINE = """# top
@@ -53,7 +54,7 @@ def test_one_name_in_command_outs_metrics_and_plots(pipeline, stage):
 
 
 def test_byte_neutral_modules_exist():
-    assert all((code_deps.ROOT / file).is_file() for file in code_deps.BYTE_NEUTRAL)
+    assert all((code_deps.ROOT / file).is_file() for file in imports.BYTE_NEUTRAL)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def small_repo(tmp_path: Path) -> Path:
 
 def test_the_closure_follows_lazy_and_circular_imports_but_not_neutral_or_empty_modules(small_repo):
     expected = {"maths/__init__.py", "maths/b.py", "texts/deep/c.py", "runs/flat.py", "params/a.py"}
-    assert code_deps.closure("stages/a.py", small_repo) == {"stages/a.py", *(f"rlhf/{name}" for name in expected)}
+    assert imports.closure(["stages/a.py"], small_repo) == {"stages/a.py", *(f"rlhf/{name}" for name in expected)}
 
 
 def test_a_stage_lists_folders_and_of_params_and_runs_files(small_repo):

@@ -4,7 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests import code_deps, toys
+from tests import toys
+from tools import imports as code_imports
 
 FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imported by it, and nothing else
     ("params",),
@@ -26,8 +27,8 @@ def folder_of(file: str) -> str:
 
 def imports(file: Path) -> Iterator[str]:
     """Yield the files of this repository that a file imports, wherever in it."""
-    for module in code_deps.imported_modules(ast.parse(file.read_text(encoding="utf-8"))):
-        yield from code_deps.files_of(module, toys.REPO)
+    for module in code_imports.imported_modules(ast.parse(file.read_text(encoding="utf-8"))):
+        yield from code_imports.files_of(module, toys.REPO)
 
 
 def test_imports_run_downwards():

@@ -1,0 +1,64 @@
+"""The code that the laboratory's cells run, file by file → metrics/study/code/<chain|cell>.json.
+
+    python -m tools.cell_code
+
+DVC spends time on each dep of each stage in every command, and the cells are many. So one stage of study/dvc.yaml,
+`code`, has their code as deps and writes {file: md5}, and a cell's one code dep is that file: an edit changes the
+listings that name the edited file, and these make their cells stale.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlhf.runs import lineage
+from rlhf.runtime.files import write_json
+from tools import imports
+from tools.inputs import STAGES
+
+FOLDER = Path("metrics/study/code")
+MEASURING = ("evaluate", "judge")  # stages that chains run and other cells do not
+LISTING = {"chain": "chain", "cell": "cell", "encoder_cell": "cell"}  # stage of study/dvc.yaml: name of its listing
+
+
+def main(root: Path = Path(".")) -> None:
+    ignored = names_that_dvc_ignores(root)
+    for listing in sorted(set(LISTING.values())):
+        files = {file for dep in deps_of(listing, root) for file in _files(root, dep, ignored)}
+        write_json(root / path_of(listing), {file: lineage.dvc_md5(root / file) for file in sorted(files)})
+
+
+def path_of(listing: str) -> Path:
+    """Return where a listing lies."""
+    return FOLDER / f"{listing}.json"
+
+
+def deps_of(listing: str, root: Path) -> list[str]:
+    """Return the files and folders of code that the cells of a listing run."""
+    ran = [stage for stage in STAGES if listing == "chain" or stage not in MEASURING]
+    return imports.listed(imports.closure(["study/cell.py", *(f"stages/{stage}.py" for stage in ran)], root))
+
+
+def names_that_dvc_ignores(root: Path) -> set[str]:
+    """Return the lines of .dvcignore, each the name of files and folders wherever they lie.
+
+    Raises ValueError for a pattern, as only DVC reads those.
+    """
+    lines = (root / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    names = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
+    for name in sorted(names):
+        if set(name) & set("*?[]!/\\"):
+            raise ValueError(f".dvcignore: expected plain names, which tools/cell_code.py reads too (got {name!r})")
+    return names
+
+
+def _files(root: Path, dep: str, ignored: set[str]) -> Iterator[str]:
+    """Yield the files that DVC sees in a dep, as posix paths from `root`."""
+    found = [root / dep] if (root / dep).is_file() else (root / dep).rglob("*")
+    for file in found:
+        place = file.relative_to(root)
+        if file.is_file() and not ignored & set(place.parts):
+            yield place.as_posix()
+
+
+if __name__ == "__main__":
+    main()
