@@ -1,9 +1,8 @@
-"""Outputs of rounds that params.yaml no longer lists go where they come back, and are refused where they would be lost."""
+"""Outputs of rounds that params.yaml no longer lists are removed where they come back, else refused."""
 
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,8 @@ def test_what_comes_back_goes_and_the_screen_says_so(root, capsys, words):
     assert check.main(words, root) == 0
     assert capsys.readouterr().out.splitlines()[0] == (
         "round r2: params.yaml no longer lists it; removed data/collect_comparisons/r2, data/ppo/r2, "
-        "data/reward_model/r2 and 6 files below metrics/. With the round in params.yaml again, dvc repro brings them back"
+        "data/reward_model/r2 and 6 files below metrics/. With the round in params.yaml again, dvc repro brings them "
+        "back"
     )
     after = toys.file_bytes(root / "data") | toys.file_bytes(root / "metrics")
     assert after == {path: content for path, content in before.items() if "r2" not in str(path)}
