@@ -199,6 +199,33 @@ def _new_answers_have_prompts(params: Any) -> Iterator[str]:
             )
 
 
+def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
+    """Reward model and judge learn from given comparisons, or from answers to prompts that simulated labelers know."""
+    section, sources = params.collect_comparisons, params.collect_prompts.sources
+    asked = ("reward_model", "prompts") if section.prompts == "reward_model" else ("sft", "demonstrations")
+    for count, into, (split, use) in (
+        ("max_prompts", "reward_model", asked),
+        ("max_judge_prompts", "judge", ("judge", "prompts")),
+    ):
+        wanted = getattr(section, count)
+        known = [source for source in sources if source.kind == "world" and source.prompts]
+        ranked = wanted and any(use in source.use and split in source.splits for source in known)
+        given = any("comparisons" in source.use and into in source.splits for source in sources)
+        if ranked or (given and getattr(params.collect_prompts.shares, into)):
+            continue
+        nobody = (
+            "simulated labelers rank answers to prompts of the embedded world alone, and no source of kind world "
+            f"has {use} in its use and {split} in its splits"
+            if wanted
+            else "no answers are ranked"
+        )
+        yield (
+            f"collect_comparisons.{count}: {nobody}, nor does a source with comparisons in its use list {into}; "
+            f"{'the reward model' if into == 'reward_model' else 'the judge'} would learn from nothing. Add one of "
+            f"either kind (got {wanted})"
+        )
+
+
 def _value_model_can_start_from_the_reward_model(params: Any) -> Iterator[str]:
     if params.ppo.value_init == "reward_model" and params.reward_model.backbone == "encoder":
         yield (
@@ -252,6 +279,7 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
     _named_rounds_exist,
     _tracking_uri_is_a_store,
     _new_answers_have_prompts,
+    _comparisons_come_from_somewhere,
     _value_model_can_start_from_the_reward_model,
     _shape_is_known_and_wide_enough,
     _workers_share_the_threads,
