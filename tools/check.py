@@ -100,7 +100,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         params, mistakes = None, str(error).splitlines()
     running = os.environ.get("DVC_STAGE")
     if mistakes:
-        _show([*mistakes, *(_hints(root, running) if running else ())], sys.stderr)
+        _show([*mistakes, *(_hints(params, root, running) if running else ())], sys.stderr)
         return 2
     _show(unlisted.remove(left, root), sys.stdout)
     if running:
@@ -131,14 +131,16 @@ def _not_watched(params: Any, root: Path, stage: str | None) -> list[str]:
     ]
 
 
-def _hints(root: Path, running: str) -> Iterator[str]:
-    """Yield what may help within a stage of DVC: where the copy lacks files, and how old outputs come back."""
+def _hints(params: Any, root: Path, running: str) -> Iterator[str]:
+    """Yield what may help within a stage of DVC: what the copy lacks, and how old outputs come back."""
     origin = Path(os.environ.get("DVC_ROOT", root)).resolve()
-    if origin != root.resolve():
+    lacking = inputs.untracked(params, origin) if params and origin != root.resolve() else []
+    if lacking:
         yield (
-            f"This is an experiment's copy, with the files that git or DVC keeps. What {origin} has beside them is not "
-            f"here: {inputs.MEND} there names it and says how DVC keeps it (dvc add)"
+            f"This is an experiment's copy of {origin}, with the files that git or DVC keeps. Do there what follows, and "
+            "then type the same command again:"
         )
+        yield from lacking
     way_back = lineage.way_back(root, running)
     if way_back:
         yield way_back
