@@ -137,8 +137,8 @@ def _hints(params: Any, root: Path, running: str) -> Iterator[str]:
     lacking = inputs.untracked(params, origin) if params and origin != root.resolve() else []
     if lacking:
         yield (
-            f"This is an experiment's copy of {origin}, with the files that git or DVC keeps. Do there what follows, and "
-            "then type the same command again:"
+            f"This is an experiment's copy of {origin}, with the files that git or DVC keeps. Do there what "
+            "follows, and then type the same command again:"
         )
         yield from lacking
     way_back = lineage.way_back(root, running)

@@ -197,3 +197,10 @@ def test_the_repositorys_own_ablations_are_sound():
     assert len(files) >= 3
     for file in files:
         assert ablate.read(toys.REPO, file).changes
+
+
+def test_after_a_run_that_failed_it_names_what_a_copy_lacks(root, monkeypatch, capsys):
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 255, ""))
+    monkeypatch.setattr(ablate.inputs, "untracked", lambda *_: ["real/a.jsonl: git does not keep it: dvc add it"])
+    assert ablate.main([str(overlay(root, "ppo: {kl_coef: 0.9}"))], root) == 255
+    assert "real/a.jsonl: git does not keep it: dvc add it\n" in capsys.readouterr().err
