@@ -37,11 +37,7 @@ test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 ui: $(INSTALLED)
-	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || { \
-	  echo "Port $(PORT) is in use or not allowed. Name another: make ui PORT=5001" >&2; exit 1; }
-	@$(BIN)/python -m tools.moved
-	@echo "MLflow: http://localhost:$(PORT)   (Ctrl-C ends it)"
-	@MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///mlflow.db --workers 1 --port $(PORT)
+	@$(BIN)/python -m tools.ui --port $(PORT)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

@@ -49,8 +49,9 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         together = {name: earlier[name] + new[name] for name in FILES}
         if not together["train"]:
             raise ValueError(
-                "no comparisons: give collect_prompts a source with comparisons, or collect_comparisons labelers and "
-                "max_prompts"
+                "no comparisons: give collect_prompts a source with comparisons, or collect_comparisons labelers, "
+                "max_prompts and prompts of the embedded world (a source of kind world): labelers rank answers to no "
+                "others"
             )
         if not together["validation"]:  # given comparisons without validation users: keep whole prompts apart
             together["train"], together["validation"] = held_out(together["train"], section.validation_share)
@@ -87,6 +88,11 @@ def collect(folder: Path, params: CollectComparisons, context: StageContext) -> 
     for name, (pool, kind, most) in pools.items():
         read = records.read(context.root / f"data/collect_prompts/{pool}.jsonl", kind)
         prompts = [record for record in read if "task" in record]
+        if most and len(prompts) < len(read):
+            context.run.say(
+                f"{len(read) - len(prompts)} of the {len(read)} prompts of {pool} get no comparisons: simulated "
+                "labelers rank answers to prompts of the embedded world alone"
+            )
         dialogues = [record["messages"] for record in prompts]
         param = f"{STAGE}.max_prompt_tokens"
         fit = fitting(policy.tokenizer, dialogues, params.max_prompt_tokens, param)

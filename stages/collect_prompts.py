@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlhf.collection import data_card
+from rlhf.collection import data_card, loosening
 from rlhf.collection.cleaning import clean_document, clean_record
 from rlhf.collection.columns import recognise
 from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
@@ -37,11 +37,13 @@ Progress = Callable[[int, int, Mapping[str, float]], None]  # (steps done, of ho
 
 
 class Collected(NamedTuple):
-    """{file name: records} to write, rows read by source, and rows dropped by source and reason."""
+    """{file name: records} to write, rows read by source, rows dropped by source and reason, and of comparisons that
+    were dropped for too few answers, what left answers out."""
 
     files: dict[str, list[Any]]
     read: dict[str, int]
     drops: Drops
+    causes: Drops
 
 
 def main(root: Path = Path(".")) -> None:
@@ -52,12 +54,14 @@ def main(root: Path = Path(".")) -> None:
         collected = collect(params, root, run.progress)
         for line in data_card.screen_lines(collected.read, collected.drops):
             run.say(line)
+        for line in loosening.explanations(collected.read, collected.drops, collected.causes, params.collect_prompts):
+            run.say(line)
         check_complete(collected, params.collect_prompts)
         write(collected, params.collect_prompts, root)
         settings = params.collect_prompts
         test_set = (root / "data" / STAGE / "prompts.test.jsonl").read_bytes()
         fingerprints = fingerprint(settings.sources) | {"test_set": hashlib.sha256(test_set).hexdigest()}
-        numbers = data_card.numbers(*collected) | {"sha256": fingerprints}
+        numbers = data_card.numbers(collected.files, collected.read, collected.drops) | {"sha256": fingerprints}
         outputs.write_metrics(root, STAGE, numbers)
         outputs.write_curve(root, f"{STAGE}/categories", data_card.categories(collected.files))
         run.log_metrics(numbers)
@@ -72,14 +76,15 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
     entries: list[Entry] = []
     seen = SeenDocuments()
     read = {source.name: 0 for source in settings.sources}
-    drops: Drops = {source.name: Counter() for source in settings.sources}
+    drops, causes = ({source.name: Counter[str]() for source in settings.sources} for _ in range(2))
     for number, source in enumerate(sources):
         progress(number, len(sources) + 1, {"documents": len(documents), "prompts": len(entries)})
         for row in rows(source, root, settings.documents.separator):
             try:
                 record = clean(row, source, read[source.name], settings, seed, seen)
-            except Dropped as reason:
-                drops[source.name][str(reason)] += 1
+            except Dropped as dropped:
+                drops[source.name][str(dropped)] += 1
+                causes[source.name].update(dropped.causes)
             else:
                 if record["kind"] == "document":
                     documents += pieces(record, settings.documents)
@@ -93,7 +98,7 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
     train, validation = split_off_validation(documents, settings.documents.validation_share, seed)
     found = {"documents.train": train, "documents.validation": validation, **arrange(assigned, seed)}
     progress(len(sources) + 1, len(sources) + 1, {"documents": len(documents), "prompts": len(assigned)})
-    return Collected(found, read, drops)
+    return Collected(found, read, drops, causes)
 
 
 def clean(

@@ -199,7 +199,8 @@ def tell(root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, 
     """Show what was written to the tracker: the card on the policy's page, and the verdict."""
     run.log_card(policy, root / "data/model_card/README.md")
     run.log_metrics(metrics)
-    run.log_deciding(deciding.figures(metrics))
+    figures = deciding.figures(metrics)
+    run.log_deciding(figures, deciding.columns(figures))
     written, plots = root / "data" / STAGE, root / "metrics/plots"
     for path in (written / "report.html", written / "samples.md", plots / "win_rates.svg", plots / "reward_vs_kl.svg"):
         run.log_artifact(path)

@@ -21,6 +21,7 @@ class Notebook:
         self.inputs_read: list[Path] = []
         self.final: dict[str, float] = {}
         self.deciding: dict[str, float] = {}
+        self.columns: list[str] = []
         self.models: list[Path] = []
 
     def metrics(self, numbers, step):
@@ -32,8 +33,9 @@ class Notebook:
     def results(self, numbers):
         self.final.update(numbers)
 
-    def decide(self, numbers):
+    def decide(self, numbers, columns):
         self.deciding.update(numbers)
+        self.columns += columns
 
     def model(self, path):
         self.models.append(path)
@@ -69,8 +71,8 @@ class InProcess(Recorder):
     def results(self, numbers):
         super().results(numbers, time.time_ns() // 1_000_000)
 
-    def decide(self, numbers):
-        super().decide(numbers, time.time_ns() // 1_000_000)
+    def decide(self, numbers, columns):
+        super().decide(numbers, columns, time.time_ns() // 1_000_000)
 
     def ready(self):
         pass

@@ -213,8 +213,21 @@ def test_given_comparisons_alone_are_parted_by_prompt(root, tokenizer):
 
 def test_without_any_comparison_it_says_what_to_do(root, tokenizer):
     toys.save(root / "data/sft", toys.policy(tokenizer), tokenizer)
-    with pytest.raises(ValueError, match="no comparisons"):
+    with pytest.raises(ValueError, match=r"no comparisons: .* \(a source of kind world\)"):
         collect_comparisons.main(root, "r1")  # the toy prompts carry no task, so nobody can rank their answers
+
+
+def test_prompts_that_simulated_labelers_do_not_know_are_counted_on_the_screen(root, tokenizer, capsys):
+    collect_comparisons.main(prepared(root, tokenizer), "r1")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "get no comparisons" in line]
+    assert lines == [
+        "collect_comparisons@r1  2 of the 18 prompts of prompts.reward_model get no comparisons: simulated labelers "
+        "rank answers to prompts of the embedded world alone"
+    ]
+    toys.set_param(root, "collect_comparisons.max_prompts", 0)
+    records.write(root / "data/collect_prompts/comparisons.train.jsonl", toys.comparisons(3))
+    collect_comparisons.main(root, "r1")
+    assert "get no comparisons" not in capsys.readouterr().out, "none was asked for"
 
 
 def test_a_later_round_adds_to_the_earlier_ones_comparisons(done, tmp_path, tokenizer):

@@ -210,7 +210,7 @@ def test_the_embedded_world_fills_every_file_but_the_comparisons(tmp_path):
         f"comparisons.{n}" for n in ("train", "validation", "judge")
     }
     assert all("task" in record for name, part in collected.files.items() for record in part if "documents" not in name)
-    assert data_card.numbers(*collected)["users"]["prompts.test"] > 0
+    assert data_card.numbers(*collected[:3])["users"]["prompts.test"] > 0
 
 
 @pytest.mark.parametrize(
@@ -246,3 +246,20 @@ def test_wrong_params_name_path_and_what_is_allowed(change, place, problem):
         typed(found)
     assert place in str(error.value)
     assert problem in str(error.value)
+
+
+def test_the_screen_says_which_limit_took_the_answers_of_comparisons_and_no_file_changes_for_it(root, capsys):
+    pairs = (root / "raw/pairs.jsonl").read_text().splitlines()
+    longer = [line.replace("By the best road", "By the very best road") for line in pairs[:25]]
+    (root / "raw/pairs.jsonl").write_text("\n".join([*longer, *pairs[25:]]))
+    files = run(root, cleaning={"response_characters": {"min": 1, "max": 20}})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "pairs: " in line] == [
+        "collect_prompts  pairs: read 100, kept 75; dropped: too_few_responses 25",
+        "collect_prompts  pairs: 25 comparisons are left with fewer than 2 answers, 25 since an answer is longer than "
+        "cleaning.response_characters.max 20",
+        "collect_prompts  WARNING: pairs: 25% of its rows are dropped, too_few_responses; to keep more, raise "
+        "collect_prompts.cleaning.response_characters.max (now 20)",
+    ]
+    assert all(len(line.split()) > 1 and not line.rstrip().endswith(";") for line in lines)
+    assert "| pairs | 100 | 75 | too_few_responses 25 |" in files["data_card.md"].decode()

@@ -57,6 +57,8 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     for words in [] if chosen.table else commands(root, ablations, chosen.queue, chosen.jobs):
         code = subprocess.run(words, cwd=root, check=False).returncode
         if code:
+            lacking = inputs.untracked(check.whole(read_yaml(root / "params.yaml")), root)
+            print("".join(f"{line}\n" for line in lacking), end="", file=sys.stderr)  # DVC names a path in the copy
             return code
     if chosen.queue:
         return 0

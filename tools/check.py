@@ -1,11 +1,13 @@
 """Validates the whole params.yaml, and that the files it names exist, before anything expensive begins.
 
-    python -m tools.check                  by hand: everything, and dvc.yaml is made to list what params.yaml names
+    python -m tools.check                  by hand: everything, and dvc.yaml is made to list what params.yaml names;
+                                           outputs of rounds that params.yaml no longer lists go, if they come back
     python -m tools.check STAGE [ROUND]    the whole params.yaml, but only those files and folders that STAGE reads
 
 Prints every mistake with its path, its value and what is allowed, and exits with 2; else one line on what was read.
 With the stage's name it is the first command of each stage in dvc.yaml, and silent there if all is well, so that a typo
-in `ppo` stops the first stage; it changes no output, so no stage depends on it.
+in `ppo` stops the first stage; it changes no output of a stage that is there, so no stage depends on it. Before
+`evaluate`, which reads the folders of all rounds, it removes those of rounds that are no longer listed.
 """
 
 import argparse
@@ -13,9 +15,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import create_model
 
@@ -30,7 +32,7 @@ from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage
-from tools import inputs
+from tools import inputs, unlisted
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
     collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectComparisonsInputs,
@@ -87,23 +89,32 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     parser.add_argument("stage", nargs="?", choices=inputs.STAGES, metavar="STAGE")
     parser.add_argument("round", nargs="?", metavar="ROUND")
     chosen = parser.parse_args(arguments)
+    left: unlisted.LeftBehind = {}
     try:
         params = whole(read_yaml(root / "params.yaml"))
         mistakes = mistakes_of(params, root, chosen.stage) or _not_watched(params, root, chosen.stage)
+        if not mistakes and chosen.stage in (None, "evaluate"):  # it reads the folders of all rounds
+            left = unlisted.left_behind(params, root)
+            mistakes = list(unlisted.mistakes(left, root))
     except ParamsError as error:
         params, mistakes = None, str(error).splitlines()
-    for mistake in mistakes:
-        print(mistake, file=sys.stderr)
     running = os.environ.get("DVC_STAGE")
-    if mistakes and running:
-        for hint in _hints(root, running):
-            print(hint, file=sys.stderr)
-    if not mistakes and not running:
-        if chosen.stage is None:
-            print("".join(f"{line}\n" for line in inputs.bring_up_to_date(params, root)), end="")
-            print("".join(f"{line}\n" for line in inputs.untracked(params, root)), end="", file=sys.stderr)
-        print(in_a_line(params, root))
-    return 2 if mistakes else 0
+    if mistakes:
+        _show([*mistakes, *(_hints(params, root, running) if running else ())], sys.stderr)
+        return 2
+    _show(unlisted.remove(left, root), sys.stdout)
+    if running:
+        return 0
+    if chosen.stage is None:
+        _show(inputs.bring_up_to_date(params, root), sys.stdout)
+        _show(inputs.untracked(params, root), sys.stderr)
+    _show([in_a_line(params, root)], sys.stdout)
+    return 0
+
+
+def _show(lines: Iterable[str], where: TextIO) -> None:
+    for line in lines:
+        print(line, file=where)
 
 
 def _not_watched(params: Any, root: Path, stage: str | None) -> list[str]:
@@ -120,14 +131,16 @@ def _not_watched(params: Any, root: Path, stage: str | None) -> list[str]:
     ]
 
 
-def _hints(root: Path, running: str) -> Iterator[str]:
-    """Yield what may help within a stage of DVC: where the copy lacks files, and how old outputs come back."""
+def _hints(params: Any, root: Path, running: str) -> Iterator[str]:
+    """Yield what may help within a stage of DVC: what the copy lacks, and how old outputs come back."""
     origin = Path(os.environ.get("DVC_ROOT", root)).resolve()
-    if origin != root.resolve():
+    lacking = inputs.untracked(params, origin) if params and origin != root.resolve() else []
+    if lacking:
         yield (
-            f"This is an experiment's copy, with the files that git or DVC keeps. What {origin} has beside them is not "
-            f"here: {inputs.MEND} there names it and says how DVC keeps it (dvc add)"
+            f"This is an experiment's copy of {origin}, with the files that git or DVC keeps. Do there what "
+            "follows, and then type the same command again:"
         )
+        yield from lacking
     way_back = lineage.way_back(root, running)
     if way_back:
         yield way_back
@@ -188,6 +201,33 @@ def _new_answers_have_prompts(params: Any) -> Iterator[str]:
             )
 
 
+def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
+    """Reward model and judge learn from given comparisons, or from answers to prompts that simulated labelers know."""
+    section, sources = params.collect_comparisons, params.collect_prompts.sources
+    asked = ("reward_model", "prompts") if section.prompts == "reward_model" else ("sft", "demonstrations")
+    for count, into, (split, use) in (
+        ("max_prompts", "reward_model", asked),
+        ("max_judge_prompts", "judge", ("judge", "prompts")),
+    ):
+        wanted = getattr(section, count)
+        known = [source for source in sources if source.kind == "world" and source.prompts]
+        ranked = wanted and any(use in source.use and split in source.splits for source in known)
+        given = any("comparisons" in source.use and into in source.splits for source in sources)
+        if ranked or (given and getattr(params.collect_prompts.shares, into)):
+            continue
+        nobody = (
+            "simulated labelers rank answers to prompts of the embedded world alone, and no source of kind world "
+            f"has {use} in its use and {split} in its splits"
+            if wanted
+            else "no answers are ranked"
+        )
+        yield (
+            f"collect_comparisons.{count}: {nobody}, nor does a source with comparisons in its use list {into}; "
+            f"{'the reward model' if into == 'reward_model' else 'the judge'} would learn from nothing. Add one of "
+            f"either kind (got {wanted})"
+        )
+
+
 def _value_model_can_start_from_the_reward_model(params: Any) -> Iterator[str]:
     if params.ppo.value_init == "reward_model" and params.reward_model.backbone == "encoder":
         yield (
@@ -241,6 +281,7 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
     _named_rounds_exist,
     _tracking_uri_is_a_store,
     _new_answers_have_prompts,
+    _comparisons_come_from_somewhere,
     _value_model_can_start_from_the_reward_model,
     _shape_is_known_and_wide_enough,
     _workers_share_the_threads,

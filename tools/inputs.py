@@ -166,6 +166,8 @@ def untracked(params: Any, root: Path) -> list[str]:
         dep = dependency(one)
         if os.path.isabs(dep) or dep.startswith("..") or _dvc_tracks(dep, root) or dep in (path for path, _ in found):
             continue
+        if _missing(one, root):  # its own mistake
+            continue
         kept = lineage.git(root, "ls-files", "-z", "--", dep)
         if kept is not None and {*_files(one, root)} - {Path(name) for name in kept.split("\0")}:
             found.append((dep, way(dep, root)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.evaluation.headline import claim
-from rlhf.params.base import Params, load
+from rlhf.params.base import Params, ParamsError, load
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import changes, lineage
@@ -32,13 +32,21 @@ class SummaryInputs(Params):
 
 
 def main(root: Path = Path(".")) -> int:
-    """Print the summary of `root`; returns the exit code, 1 if evaluate has not run."""
-    if not (root / "metrics/evaluate.json").exists():
-        print("metrics/evaluate.json: not there yet; run `make run` or `dvc repro` first", file=sys.stderr)
-        return 1
-    last = list(load(root, SummaryInputs).rounds)[-1]
+    """Print the summary of `root`; returns the exit code: 1 if evaluate has not run, 2 for a broken params.yaml."""
+    try:
+        last = list(load(root, SummaryInputs).rounds)[-1]
+    except ParamsError as error:
+        print(error, file=sys.stderr)
+        return 2
     evaluate, reward = _read(root, "evaluate"), _read(root, "reward_model", last)
-    lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trust(evaluate, reward), ""]
+    if evaluate is None:
+        print(
+            "metrics/evaluate.json: not there, for evaluate has not ended; run `make run` or `dvc repro` first",
+            file=sys.stderr,
+        )
+        return 1
+    trusted = trust(evaluate, reward) if reward else [f"reward_model@{last} has not ended: it has no metrics"]
+    lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trusted, ""]
     earlier = changes.in_a_line(root)
     print("\n".join([*([earlier, ""] if earlier else []), *lines, *places(root)]))
     return 0
@@ -93,12 +101,12 @@ def trust(evaluate: Metrics, reward: Metrics) -> Iterator[str]:
 def places(root: Path) -> Iterator[str]:
     """Yield where the report, the samples and the run in the MLflow UI are, or how to get them."""
     folder = root / "data/evaluate"
-    if folder.exists():
+    if (folder / "report.html").exists():
         yield f"report   {folder / 'report.html'}"
         yield f"samples  {folder / 'samples.md'}"
     else:
-        get = "`dvc repro` makes it, `dvc pull evaluate` fetches it where a DVC remote is set"
-        yield f"report   not here: {folder} holds it; {get}"
+        get = "`make run` or `dvc repro` makes it; where a DVC remote is set, `dvc pull evaluate` fetches it"
+        yield f"report   not here yet: {get}"
     settings = load(root, TrackingInputs).tracking
     if settings.enabled:
         yield f"MLflow   {_link(root)}"
@@ -120,8 +128,10 @@ def _link(root: Path) -> str:
     return f"{mlflow_store.link(uri, experiment_id, run_id)}   ({unknown}make ui serves it)"
 
 
-def _read(root: Path, stage: str, round_name: str | None = None) -> Metrics:
+def _read(root: Path, stage: str, round_name: str | None = None) -> Metrics | None:
     path = root / "metrics" / (f"{stage}.json" if round_name is None else f"{stage}/{round_name}.json")
+    if not path.exists():
+        return None
     content = json.loads(path.read_text(encoding="utf-8"))[stage]
     return content if round_name is None else content[round_name]
 

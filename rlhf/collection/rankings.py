@@ -14,15 +14,20 @@ def within(comparison: Comparison, params: Comparisons, limits: Limits, seed: in
     """Return a comparison of at most `max_responses` different responses that keep the length limits.
 
     Where there are more, a subset drawn from the seed and the record's id stays, in its order; ranks are made dense
-    again. Raises Dropped where fewer than `min_responses` stay or no labeler prefers one to another.
+    again. Raises Dropped where fewer than `min_responses` stay (with what left the others out as its causes) or no
+    labeler prefers one to another.
     """
     first: dict[str, int] = {}
+    left_out: set[str] = set()
     for index, response in enumerate(comparison["responses"]):
-        if _fits(response, limits):
-            first.setdefault(response, index)
+        reason = _unfit(response, limits)
+        if reason or response in first:
+            left_out.add(reason or "equal_response")
+        else:
+            first[response] = index
     kept = list(first.values())
     if len(kept) < params.min_responses:
-        raise Dropped("too_few_responses")
+        raise Dropped("too_few_responses", sorted(left_out) or ["none_left_out"])
     if len(kept) > params.max_responses:
         kept = sorted(random.Random(derive(seed, "responses", comparison["id"])).sample(kept, params.max_responses))
     labels = [_subset(label, kept) for label in comparison["labels"]]
@@ -31,12 +36,13 @@ def within(comparison: Comparison, params: Comparisons, limits: Limits, seed: in
     return {**comparison, "responses": [comparison["responses"][index] for index in kept], "labels": labels}
 
 
-def _fits(response: str, limits: Limits) -> bool:
+def _unfit(response: str, limits: Limits) -> str | None:
+    """Return why a response cannot be used; None if it can."""
     try:
         check_response(response, limits)
-    except Dropped:
-        return False
-    return True
+    except Dropped as dropped:
+        return str(dropped)
+    return None
 
 
 def _subset(label: Label, kept: list[int]) -> Label:

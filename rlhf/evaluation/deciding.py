@@ -22,6 +22,9 @@ OTHERS = {
 }
 
 
+BOUNDS = ("low", "high")  # of a win rate's interval, behind its name
+
+
 def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return those of the content of metrics/evaluate.json that decide: a win rate's mean, and its bounds beside it.
 
@@ -31,6 +34,11 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
     for name, key in WIN_RATES.items():
         rate = metrics["win_rate"].get(key)
         if rate:
-            found |= {name: rate["mean"], f"{name} low": rate["low"], f"{name} high": rate["high"]}
+            found |= {name: rate["mean"]} | {f"{name} {bound}": rate[bound] for bound in BOUNDS}
     others = {name: metrics.get(group, {}).get(key) for name, (group, key) in OTHERS.items()}
     return found | {name: value for name, value in others.items() if value is not None}
+
+
+def columns(figures: Mapping[str, float]) -> list[str]:
+    """Return the names of those that a table of runs has room for: all but the bounds."""
+    return [name for name in figures if not name.endswith(BOUNDS)]

@@ -11,7 +11,8 @@ from rlhf.runs import lineage
 from rlhf.runs.flat import flatten
 
 SHOWN = 4  # of the changes named in one line
-ABSENT = ("deleted", "not in cache")  # data and outputs that are not here are no change: a fresh clone has none
+ABSENT = ("deleted", "not in cache")  # data that is not here is no change: a fresh clone has none
+METRICS = "metrics/"  # these are in git: they are absent where a stage began, or is new, and has not ended
 
 
 def in_a_line(root: Path) -> str | None:
@@ -35,7 +36,8 @@ def in_a_line(root: Path) -> str | None:
 
 
 def changed(root: Path) -> list[str]:
-    """Return what differs from dvc.lock: params by their dotted names, then files and commands; each once.
+    """Return what differs from dvc.lock: params by their dotted names, stages without metrics, files and commands; each
+    once.
 
     Raises ValueError with DVC's words where it cannot tell.
     """
@@ -43,7 +45,7 @@ def changed(root: Path) -> list[str]:
     answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise ValueError(f"dvc status: {answer.stderr.strip() or f'exit code {answer.returncode}'}")
-    params, others = [], []
+    params, open_stages, others = [], [], []
     for name, entries in json.loads(answer.stdout).items():
         for entry in entries:
             if isinstance(entry, str):  # "changed command"
@@ -54,7 +56,9 @@ def changed(root: Path) -> list[str]:
                     params += _leaves(root, name, path, state)
                 elif state not in ABSENT:
                     others.append(path)
-    return list(dict.fromkeys([*params, *others]))
+                elif path.startswith(METRICS) and "changed outs" in entry:
+                    open_stages.append(f"{name} has not ended")
+    return list(dict.fromkeys([*params, *open_stages, *others]))
 
 
 def _leaves(root: Path, stage: str, file: str, sections: Mapping[str, str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from rlhf.params.rounds import RoundsInputs
 from rlhf.params.runtime import RuntimeInputs
 from rlhf.runs import lineage, sessions
 from rlhf.runs.stage_name import StageName
-from rlhf.runtime import distributed
+from rlhf.runtime import distributed, interrupts
 
 
 def run(stage: str, main: Callable[[], None]) -> None:
@@ -67,11 +67,13 @@ def plain_errors(name: StageName) -> Iterator[None]:
 
     Whatever the end, say how the outputs come back that DVC removed before it started the stage.
     """
+    interrupts.raise_from_now_on()
     try:
         yield
     except KeyboardInterrupt:
+        print(f"{name.title}: interrupted", file=sys.stderr, flush=True)
         _show_the_way_back(name)
-        raise SystemExit(130) from None
+        raise SystemExit(interrupts.CODE) from None
     except (ValueError, OSError, MemoryError) as error:
         if os.environ.get("TRACEBACK"):
             raise

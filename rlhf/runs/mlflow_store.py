@@ -26,6 +26,7 @@ UI = "http://localhost:5000"  # where `make ui` serves a local database
 TRAINING = "workflowType=machine_learning"  # the UI's mode that shows runs; its other one, for agents, hides them
 PAGE = "mlflow.note.content"  # tag of a run, model or experiment: the text on its page
 VIEW = "pipelines"  # the name of the table of runs with the columns that matter
+RUN_NAME = "attributes.`Run Name`"  # the table's first column
 VIEWS = "mlflow.sharedViewState."  # and its name: tag of an experiment that keeps such a table's columns and order
 
 
@@ -165,9 +166,15 @@ def offer_view(store: Store, tags: Sequence[str], metrics: Sequence[str]) -> Non
     before = store.client.get_experiment(store.experiment_id).tags.get(key)
     earlier = json.loads(before)["selectedColumns"] if before else []
     columns = [*(f"tags.`{name}`" for name in tags), *(f"metrics.`{name}`" for name in metrics)]
-    columns = ["attributes.`Created`", "attributes.`Duration`", *columns]
+    columns = ["attributes.`Created`", *columns]
     columns += [name for name in earlier if name not in columns]
-    state = {"selectedColumns": columns, "orderByKey": "attributes.start_time", "orderByAsc": False}
+    state = {
+        "selectedColumns": columns,
+        "columnOrder": [RUN_NAME, *columns],
+        "columnWidths": {RUN_NAME: 260, **{name: 7 * len(name) for name in columns}},  # pixels
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+    }
     content = json.dumps(state)
     if content != before:
         store.client.set_experiment_tag(store.experiment_id, key, content)

@@ -73,8 +73,8 @@ class MlflowWorker:
     def results(self, numbers: Mapping[str, float]) -> None:
         self._send("results", dict(numbers), time.time_ns() // 1_000_000)
 
-    def decide(self, numbers: Mapping[str, float]) -> None:
-        self._send("decide", dict(numbers), time.time_ns() // 1_000_000)
+    def decide(self, numbers: Mapping[str, float], columns: Sequence[str]) -> None:
+        self._send("decide", dict(numbers), list(columns), time.time_ns() // 1_000_000)
 
     def model(self, path: Path) -> None:
         self._send("model", path.resolve())

@@ -100,15 +100,17 @@ class Recorder:
         with self._tolerant("results"):
             self._show(mlflow_store.log_points(self._client, self.run_id, points, self._models))
 
-    def decide(self, numbers: Mapping[str, float], moment: int) -> None:
+    def decide(self, numbers: Mapping[str, float], columns: Sequence[str], moment: int) -> None:
         """Log the few numbers by which runs are compared, to the run, its models and the pipeline's run, where their
-        common name puts them first."""
+        common name puts them first; the table of runs shows those in `columns`.
+        """
         named = mlflow_store.named({f"{FIRST}/{name}": value for name, value in numbers.items()})
         points = [(name, value, moment, 0) for name, value in named.items()]
         with self._tolerant("what decides"):
             self._show(mlflow_store.log_points(self._client, self.run_id, points, self._models))
             self._show(mlflow_store.log_points(self._client, self._pipeline.run_id, points))
-            mlflow_store.offer_view(self._store, [pipeline_runs.CHANGED], list(named))
+            shown = [mlflow_store.allowed(f"{FIRST}/{name}") for name in columns]
+            mlflow_store.offer_view(self._store, [pipeline_runs.CHANGED], shown)
 
     def inputs(self, paths: Sequence[Path], context: str) -> None:
         """Log files and folders as datasets with DVC's md5 as digest, and tag the run with each."""

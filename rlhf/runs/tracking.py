@@ -61,10 +61,12 @@ class StageRun:
             metrics = {part: metrics}
         self._recorder.results(flat_numbers(metrics))
 
-    def log_deciding(self, figures: Mapping[str, float]) -> None:
-        """Record the few numbers by which runs are compared, which stand first on the pages of run and pipeline."""
+    def log_deciding(self, figures: Mapping[str, float], columns: Sequence[str]) -> None:
+        """Record the few numbers by which runs are compared, which stand first where runs are; `columns` names those
+        that the table of runs shows.
+        """
         if self._recorder:
-            self._recorder.decide(figures)
+            self._recorder.decide(figures, columns)
 
     def log_inputs(self, paths: Sequence[Path], context: str) -> None:
         """Record the files and folders that were read as MLflow datasets, their digest being DVC's md5."""

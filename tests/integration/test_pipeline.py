@@ -1,10 +1,12 @@
 """The commands that the README promises, run on the tiny preset in a copy of the repository."""
 
 import re
+import shutil
 
 from ruamel.yaml import YAML
 
 from rlhf.params.base import read_yaml
+from rlhf.runs import lineage
 from rlhf.runs.flat import flatten
 from tests.integration.conftest import run
 
@@ -87,3 +89,31 @@ def test_without_tracking_the_same_bytes_come_out(pipeline):
         assert (pipeline.root / "dvc.lock").read_text() == lock
     finally:
         params.write_text(original)
+
+
+def test_a_round_taken_away_and_given_back_computes_only_what_cannot_be_restored(pipeline, tmp_path):
+    root = shutil.copytree(pipeline.root, tmp_path / "repository", symlinks=True)
+    params, one = root / "params.yaml", (root / "params.yaml").read_text()
+    before = {name: stage["deps"] + stage["outs"] for name, stage in lineage.locked(root).items()}
+    two = one.replace("\ntracking:", "  r2: {policy: ppo/r1, earlier: collect_comparisons/r1}\n\ntracking:", 1)
+    params.write_text(two)
+    run(root, "dvc", "repro")
+    second = [f"{stage}/r2" for stage in ("collect_comparisons", "reward_model", "ppo")]
+    assert all((root / "data" / place).exists() and (root / f"metrics/{place}.json").exists() for place in second)
+
+    params.write_text(one)
+    back = run(root, "dvc", "repro")
+    assert re.findall(r"Running stage '(.+)'", back) == ["evaluate"]
+    assert "round r2: params.yaml no longer lists it; removed" in back
+    assert not any((root / "data" / place).exists() or (root / f"metrics/{place}.json").exists() for place in second)
+    now = {name: stage["deps"] + stage["outs"] for name, stage in lineage.locked(root).items()}
+    assert {name: now[name] for name in before} == before
+
+    params.write_text(two)
+    assert "Running stage" not in run(root, "dvc", "repro")
+    assert all((root / "data" / place).exists() and (root / f"metrics/{place}.json").exists() for place in second)
+    params.write_text(one)
+    assert "round r2: params.yaml no longer lists it; removed" in run(root, "python", "-m", "tools.check")
+    assert "Running stage" not in run(root, "dvc", "repro"), "evaluate is found in the run cache"
+    now = {name: stage["deps"] + stage["outs"] for name, stage in lineage.locked(root).items()}
+    assert {name: now[name] for name in before} == before

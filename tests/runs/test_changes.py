@@ -90,10 +90,26 @@ def test_after_a_run_that_failed_halfway_the_last_figures_are_an_earlier_runs(ro
     edit(root, "rate: 0.5", "rate: 0.7")
     figures = (root / "metrics/evaluate.json").read_text()
     dvc(root, "repro", "-q", failing="sft", check=False)
-    assert changes.changed(root) == ["sft.rate"]
+    assert changes.changed(root) == ["sft.rate", "sft has not ended"]
     dvc(root, "repro", "-q", failing="evaluate", check=False)  # sft has run; its params are dvc.lock's now
     (root / "metrics/evaluate.json").write_text(figures)
     assert changes.changed(root) == ["data/sft"]
+
+
+def test_a_stage_that_was_stopped_is_named_though_its_params_are_those_of_before(root):
+    figures = (root / "metrics/evaluate.json").read_text()
+    dvc(root, "repro", "-q", "--force", failing="sft", check=False)
+    assert changes.changed(root) == ["sft has not ended"]
+    assert (root / "metrics/evaluate.json").read_text() == figures
+    dvc(root, "repro", "-q")
+    assert changes.in_a_line(root) is None
+
+
+def test_a_stage_that_is_new_is_named(root):
+    third = PIPELINE.replace("data/sft", "data/x").replace("  sft:", "  x:").replace("make.py sft", "make.py x")
+    third = third.replace("metrics/sft.json", "metrics/x.json").split("  evaluate:")[0].removeprefix("\nstages:\n")
+    (root / "dvc.yaml").write_text(PIPELINE + third)
+    assert "x has not ended" in changes.changed(root)
 
 
 def test_a_metrics_file_edited_by_hand_and_a_changed_command_are_named(root):

@@ -234,10 +234,10 @@ def test_the_table_of_runs_has_the_newest_columns_first_and_keeps_those_of_other
     mlflow_store.offer_view(made, ["changed"], ["judged", "won"])
     assert mlflow_store.table_link("https://h", made).endswith("&viewStateShareKey=pipelines")
     kept = json.loads(client.get_experiment(made.experiment_id).tags["mlflow.sharedViewState.pipelines"])
-    times = ["attributes.`Created`", "attributes.`Duration`"]
-    assert kept["selectedColumns"] == [
-        *times, "tags.`changed`", "metrics.`judged`", "metrics.`won`", "metrics.`gold`"
-    ]  # fmt: skip
+    columns = ["attributes.`Created`", "tags.`changed`", "metrics.`judged`", "metrics.`won`", "metrics.`gold`"]
+    assert kept["selectedColumns"] == columns
+    assert kept["columnOrder"] == ["attributes.`Run Name`", *columns]
+    assert kept["columnWidths"].keys() == {*kept["columnOrder"]}
     assert (kept["orderByKey"], kept["orderByAsc"]) == ("attributes.start_time", False)
 
 

@@ -110,7 +110,7 @@ def test_each_word_goes_out_whole_with_absolute_paths_and_its_moment(worker, roo
     worker.metrics({"loss": 0.5}, 7)
     worker.inputs([root / "a", root / "b"], "training")
     worker.results({"sft.loss": 0.25})
-    worker.decide({"PPO beats SFT": 0.7})
+    worker.decide({"PPO beats SFT": 0.7}, ["PPO beats SFT"])
     worker.model(root / "m")
     worker.card(root / "m", root / "card")
     worker.describe(["**so**"], [])
@@ -120,7 +120,7 @@ def test_each_word_goes_out_whole_with_absolute_paths_and_its_moment(worker, roo
         ("metrics", {"loss": 0.5}, 7, 1_234_567),
         ("inputs", [there / "a", there / "b"], "training"),
         ("results", {"sft.loss": 0.25}, 1_234_567),
-        ("decide", {"PPO beats SFT": 0.7}, 1_234_567),
+        ("decide", {"PPO beats SFT": 0.7}, ["PPO beats SFT"], 1_234_567),
         ("model", there / "m"),
         ("card", there / "m", there / "card"),
         ("describe", ["**so**"], []),

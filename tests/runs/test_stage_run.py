@@ -60,7 +60,7 @@ def test_each_word_reaches_the_recorder_in_its_order(root):
         run.log_inputs([root / "a"], context="training")
         run.log_model(root / "m")
         run.log_card(root / "m", root / "card")
-        run.log_deciding({"PPO beats SFT": 0.7})
+        run.log_deciding({"PPO beats SFT": 0.7}, ["PPO beats SFT"])
         run.describe(["**so**"], [])
         run.log_artifact(root / "f")
         run.progress(1, 2, {})
@@ -71,7 +71,7 @@ def test_each_word_reaches_the_recorder_in_its_order(root):
         ("inputs", [root / "a"], "training"),
         ("model", root / "m"),
         ("card", root / "m", root / "card"),
-        ("decide", {"PPO beats SFT": 0.7}),
+        ("decide", {"PPO beats SFT": 0.7}, ["PPO beats SFT"]),
         ("describe", ["**so**"], []),
         ("artifact", root / "f"),
         ("ready",),

@@ -379,7 +379,7 @@ def test_the_page_of_a_model_has_its_params_its_results_and_its_card(root, in_pr
     with tracking.stage_run(root, "evaluate") as run:
         run.log_card(folder, card)
         run.log_metrics({"win_rate": 0.7})
-        run.log_deciding({"PPO beats SFT": 0.7})
+        run.log_deciding({"PPO beats SFT": 0.7}, ["PPO beats SFT"])
     client, experiment, runs = store(root)
     (model,) = client.search_logged_models([experiment])
     names = {file.path for file in client.list_logged_model_artifacts(model.model_id)}

@@ -88,11 +88,11 @@ def test_dvc_makes_of_the_command_what_the_overlay_says(root, changes, sign):
 
 
 def test_a_mapping_may_come_back(root):
-    labelers = toys.read_yaml(root / "params.yaml")["collect_comparisons"]["labelers"]
-    for key, value in {"max_prompts": 0, "max_judge_prompts": 0, "labelers": None}.items():
-        toys.set_param(root, f"collect_comparisons.{key}", value)
-    found = ablate.read(root, overlay(root, f"collect_comparisons: {json.dumps({'labelers': labelers})}"))
-    assert applied(root, found)["collect_comparisons"]["labelers"] == labelers
+    near = toys.read_yaml(root / "params.yaml")["collect_prompts"]["cleaning"]["near_duplicates"]
+    toys.set_param(root, "collect_prompts.cleaning.near_duplicates", None)
+    change = {"collect_prompts": {"cleaning": {"near_duplicates": near}}}
+    found = ablate.read(root, overlay(root, json.dumps(change)))
+    assert applied(root, found)["collect_prompts"]["cleaning"]["near_duplicates"] == near
 
 
 @pytest.mark.parametrize(
@@ -197,3 +197,10 @@ def test_the_repositorys_own_ablations_are_sound():
     assert len(files) >= 3
     for file in files:
         assert ablate.read(toys.REPO, file).changes
+
+
+def test_after_a_run_that_failed_it_names_what_a_copy_lacks(root, monkeypatch, capsys):
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 255, ""))
+    monkeypatch.setattr(ablate.inputs, "untracked", lambda *_: ["real/a.jsonl: git does not keep it: dvc add it"])
+    assert ablate.main([str(overlay(root, "ppo: {kl_coef: 0.9}"))], root) == 255
+    assert "real/a.jsonl: git does not keep it: dvc add it\n" in capsys.readouterr().err

@@ -100,6 +100,46 @@ def test_impossible_combinations_and_missing_inputs_are_named(tiny, changes, nam
     assert any(named in line for line in tiny(changes)), named
 
 
+WORLD = read_yaml(REPO / "presets/tiny.yaml")["collect_prompts"]["sources"]
+UNRANKED = "simulated labelers rank answers to prompts of the embedded world alone, and no source of kind world has "
+OF_WORLD = {"reward_model": UNRANKED + "prompts in its use and reward_model in its splits", "judge": UNRANKED}
+NOBODY = {"collect_comparisons.labelers": None} | {
+    f"collect_comparisons.{count}": 0 for count in ("max_prompts", "max_judge_prompts")
+}
+
+
+def beside(use: list[str], splits: list[str], of_world=("sft", "ppo")) -> dict:
+    """Return the change to tiny's sources by which its world feeds these splits only, and a file of one's own."""
+    mine = {"name": "mine", "kind": "file", "paths": ["mine.jsonl"], "format": "auto", "use": use, "splits": splits}
+    return {"collect_prompts.sources": [WORLD[0] | {"splits": list(of_world)}, WORLD[1], mine]}
+
+
+BOTH = ["reward_model", "judge"]
+FROM_SFT = {"collect_comparisons.prompts": "sft"}
+NO_RANKED, NO_JUDGED = f"max_prompts: {OF_WORLD['reward_model']}", f"max_judge_prompts: {OF_WORLD['judge']}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (beside(["prompts"], BOTH), [NO_RANKED, NO_JUDGED]),
+        (NOBODY, ["max_prompts: no answers are ranked", "max_judge_prompts: no answers are ranked"]),
+        (beside(["prompts", "comparisons"], BOTH), []),
+        (NOBODY | beside(["prompts", "comparisons"], BOTH), []),
+        (FROM_SFT | beside(["prompts"], BOTH), [NO_JUDGED]),
+        (beside(["prompts"], BOTH, ("sft", "ppo", "reward_model", "judge")), []),
+        (beside(["prompts"], ["judge"], ("sft", "ppo", "reward_model")), [NO_JUDGED]),
+        (beside(["prompts", "comparisons"], ["judge"], ("sft", "ppo", "reward_model")), []),
+    ],
+)
+def test_comparisons_come_from_labelers_who_know_the_prompts_or_are_given(tiny, changes, said):
+    found = [line for line in tiny(changes) if "collect_comparisons." in line]
+    assert len(found) == len(said)
+    for line, beginning in zip(found, said, strict=True):
+        assert line.startswith(f"params.yaml: collect_comparisons.{beginning}")
+        assert "would learn from nothing" in line
+
+
 CONTEXT = SHAPES["tiny"].context
 IN_CONTEXT = (  # what may ask for more tokens than the model's context holds
     "pretrain.sequence_tokens", "sft.max_tokens", "feedme.max_tokens", "reward_model.max_tokens", "judge.max_tokens",

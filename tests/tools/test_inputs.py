@@ -309,17 +309,38 @@ def test_it_does_not_warn_of_what_git_or_dvc_keeps_or_what_lies_outside(reposito
     assert capsys.readouterr().err == ""
 
 
-def test_in_a_copy_it_says_where_files_are_missing_from(project, monkeypatch, capsys):
-    add_source(project, **source("mine", "real/gone.jsonl"))
+@pytest.mark.parametrize(
+    ("ignored", "way"),
+    [
+        ("*.jsonl", "dvc add real/a.jsonl && git add real/a.jsonl.dvc real/.gitignore"),
+        ("/real/", "dvc add real && git add real.dvc .gitignore"),
+    ],
+)
+def test_in_a_copy_it_says_what_the_copy_lacks_and_how_it_gets_it(repository, monkeypatch, capsys, ignored, way):
+    (repository / ".gitignore").write_text(f"{ignored}\n")
+    add_source(repository, **source("mine", "real/a.jsonl"))
+    copy = repository.parent / "copy"
+    shutil.copytree(repository, copy, ignore=shutil.ignore_patterns("real"))
     monkeypatch.setenv("DVC_STAGE", "collect_prompts")
-    monkeypatch.setenv("DVC_ROOT", str(project))
-    assert check.main(["collect_prompts"], project) == 2
+    monkeypatch.setenv("DVC_ROOT", str(copy))
+    assert check.main(["collect_prompts"], copy) == 2
     assert "experiment's copy" not in capsys.readouterr().err
-    monkeypatch.setenv("DVC_ROOT", str(project.parent))
-    assert check.main(["collect_prompts"], project) == 2
-    said = capsys.readouterr().err
-    assert "This is an experiment's copy" in said
-    assert f"What {project.parent.resolve()} has beside them is not here: python -m tools.check there" in said
+    monkeypatch.setenv("DVC_ROOT", str(repository))
+    assert check.main(["collect_prompts"], copy) == 2
+    missing, about, lacking = capsys.readouterr().err.splitlines()
+    assert "real/a.jsonl: no such file" in missing
+    assert f"This is an experiment's copy of {repository.resolve()}" in about
+    assert lacking.startswith("real/a.jsonl: git does not keep it")
+    assert lacking.endswith(way)
+
+
+def test_a_mistake_that_is_the_same_everywhere_is_none_of_the_copys(repository, monkeypatch, capsys):
+    add_source(repository, **source("mine", "real/gone.jsonl"))
+    copy = shutil.copytree(repository, repository.parent / "copy")
+    monkeypatch.setenv("DVC_STAGE", "collect_prompts")
+    monkeypatch.setenv("DVC_ROOT", str(repository))
+    assert check.main(["collect_prompts"], copy) == 2
+    assert "experiment's copy" not in capsys.readouterr().err
 
 
 NULLS = """collect_prompts:

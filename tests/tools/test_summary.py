@@ -16,6 +16,7 @@ def root(tmp_path):
     assert read_yaml(REPO / "params.yaml")["rounds"].keys() == {"r1"}
     (tmp_path / "params.yaml").write_text(text.replace("enabled: true", "enabled: false"), encoding="utf-8")
     (tmp_path / "data/evaluate").mkdir(parents=True)
+    (tmp_path / "data/evaluate/report.html").touch()
     return tmp_path
 
 
@@ -71,7 +72,7 @@ def test_in_a_fresh_clone_it_says_how_to_get_the_report_and_makes_no_database(ro
     (root / "params.yaml").write_text(text.replace("enabled: false", "enabled: true"), encoding="utf-8")
     summary.main(root)
     shown = capsys.readouterr().out
-    assert "report   not here" in shown
+    assert "report   not here yet: `make run` or `dvc repro` makes it" in shown
     assert "dvc pull evaluate" in shown
     assert "report.html" not in shown
     assert "MLflow   has no run yet" in shown
@@ -83,3 +84,26 @@ def test_figures_of_an_earlier_run_are_called_so_first(root, capsys, monkeypatch
     monkeypatch.setattr(summary.changes, "in_a_line", lambda root: "These figures are of an earlier run; ...")
     summary.main(root)
     assert capsys.readouterr().out.startswith("These figures are of an earlier run; ...\n\nDid RLHF help? RLHF helped")
+
+
+def test_a_folder_without_its_report_is_no_report(root, capsys):
+    write(root, 0.7, 0.8)
+    (root / "data/evaluate/report.html").rename(root / "data/evaluate/.gitignore")  # which DVC leaves
+    summary.main(root)
+    assert "report.html" not in capsys.readouterr().out
+
+
+def test_without_the_last_rounds_reward_model_the_rest_is_shown_and_that_is_said(root, capsys):
+    write(root, 0.7, 0.8)
+    (root / "metrics/reward_model/r1.json").unlink()
+    assert summary.main(root) == 0
+    shown = capsys.readouterr().out
+    assert "Did RLHF help? RLHF helped. " in shown
+    assert "reward_model@r1 has not ended: it has no metrics" in shown
+
+
+def test_a_broken_params_yaml_is_named(root, capsys):
+    write(root, 0.7, 0.8)
+    (root / "params.yaml").write_text("seed: 1\n  x: 2\n", encoding="utf-8")
+    assert summary.main(root) == 2
+    assert "params.yaml: line 2" in capsys.readouterr().err

@@ -75,10 +75,12 @@ def test_each_dependency_leads_to_the_run_that_made_it(made, capsys):
     root, runs = made
     assert len(set(runs.values())) == len(MADE)
     _, text, _ = said(capsys, root, "data/feedme")
-    assert [line for line in text.splitlines() if line.startswith("run ")][0].endswith(f"/runs/{runs['feedme']}")
+    assert [line for line in text.splitlines() if line.startswith("run ")][0].endswith(
+        f"/runs/{runs['feedme']}?workflowType=machine_learning"
+    )
     for stage in ("sft", "pretrain"):
         (line,) = (line for line in text.splitlines() if f"by {stage} " in line)
-        assert line.endswith(f"/runs/{runs[stage]}")
+        assert line.endswith(f"/runs/{runs[stage]}?workflowType=machine_learning")
         assert [f"data/{stage}", lineage.dvc_md5(root / "data" / stage)] in [line.split() for line in text.splitlines()]
 
 
@@ -102,7 +104,7 @@ def test_without_a_path_every_artifact_is_listed_with_its_own_run(made, capsys):
     lines = text.splitlines()
     assert sorted(line.split()[0] for line in lines) == sorted(MADE)
     for line in lines:
-        assert line.endswith(f"/runs/{runs[line.split()[0].removeprefix('data/')]}")
+        assert line.endswith(f"/runs/{runs[line.split()[0].removeprefix('data/')]}?workflowType=machine_learning")
 
 
 def test_an_older_commit_leads_to_the_older_run(repository, capsys):

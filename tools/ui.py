@@ -1,0 +1,71 @@
+"""The MLflow UI of this repository: `make ui`, or `make ui PORT=5001`.
+
+    python -m tools.ui                  at http://localhost:5000, to which the links point that stages print
+    python -m tools.ui --port 5001      at another port
+
+Before it serves, it sets the addresses of artifacts right where mlflow.db was moved with its folder, and calls runs
+KILLED whose process is gone. It prints the address of the table of runs with the columns that matter.
+"""
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+from rlhf.params.base import ParamsError, load
+from rlhf.params.tracking import TrackingInputs
+from rlhf.runs import mlflow_store, pipeline_runs
+
+
+def main(arguments: list[str], root: Path = Path(".")) -> int:
+    """Become the server; returns the exit code where there is nothing to serve, or where it cannot be served."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=int, default=5000)
+    port = parser.parse_args(arguments).port
+    address = f"http://localhost:{port}"
+    why_not = _in_use(port)
+    if why_not:
+        print(f"Port {port}: {why_not}. Name another: make ui PORT={port + 1}", file=sys.stderr)
+        return 1
+    try:
+        uri, table = look(root, address)
+    except ConnectionError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if uri.startswith("http"):
+        print(f"MLflow is on a server: {table}")
+        return 0
+    print(f"MLflow: {table}   (Ctrl-C ends it)", flush=True)
+    serve = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--workers", "1", "--port", str(port)]
+    os.execve(sys.executable, [sys.executable, *serve], os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+
+
+def look(root: Path, address: str) -> tuple[str, str]:
+    """Set the store right; return its URI, and the address of the table of runs, below `address` for one to be served.
+
+    Raises ConnectionError where the store cannot be opened. A params.yaml that cannot be read leaves it as it is.
+    """
+    home = mlflow_store.anchor(root)
+    try:
+        settings = load(root, TrackingInputs).tracking
+    except ParamsError as error:
+        print(f"{error}\n(so the runs are shown as they are, and those of mlflow.db)", file=sys.stderr)
+        return mlflow_store.resolve_uri("sqlite:///mlflow.db", home), address
+    uri = mlflow_store.resolve_uri(settings.uri, home)
+    store = mlflow_store.open_store(settings, home)
+    pipeline_runs.reap(store.client, store.experiment_id)
+    return uri, mlflow_store.table_link(uri if uri.startswith("http") else address, store)
+
+
+def _in_use(port: int) -> str | None:
+    """Return why this port cannot be served, if so."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
