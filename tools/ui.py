@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
@@ -37,6 +38,10 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         print(f"MLflow is on a server: {table}")
         return 0
     print(f"MLflow: {table}   (Ctrl-C ends it)", flush=True)
+    _become_the_server(uri, port)
+
+
+def _become_the_server(uri: str, port: int) -> NoReturn:
     serve = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--workers", "1", "--port", str(port)]
     os.execve(sys.executable, [sys.executable, *serve], os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
 
@@ -63,7 +68,7 @@ def _in_use(port: int) -> str | None:
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        return error.strerror
+        return os.strerror(error.errno or 0)
     return None
 
 
