@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from benchmarks import work
 from rlhf.evaluation import plots
 from rlhf.runtime.files import write_text
+from rlhf.runtime.markdown import markdown_table
 from study import pages
 
 OUT = Path("metrics/benchmarks.json")
@@ -196,7 +197,7 @@ def page(entries: dict[str, dict]) -> str:
 def table(entries: dict[str, dict]) -> str:
     """Return the ratios as Markdown, one line a case."""
     titles = ("work", "ours", "TRL at its best", "ratio", "of the product rate: rollout, update", "our settings; TRL's")
-    lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
+    rows = []
     for name, entry in entries.items():
         chosen = "; ".join(
             ", ".join(f"{key} {value}" for key, value in entry[side].items())
@@ -205,8 +206,8 @@ def table(entries: dict[str, dict]) -> str:
         cells = ["{} ({} to {})".format(*map(_short, entry[side].values())) for side in ("ours", "peer")]
         ratio = "**{median:.2f}** ({low:.2f} to {high:.2f})".format(**entry["ratio"])
         shares = ", ".join(f"{share['median']:.0%}" for share in entry["matmul"]["fraction"].values())
-        lines.append(f"| `{name}`, {entry['unit']} | {cells[0]} | {cells[1]} | {ratio} | {shares} | {chosen} |")
-    return "\n".join(lines) + "\n"
+        rows.append([f"`{name}`, {entry['unit']}", *cells, ratio, shares, chosen])
+    return markdown_table(titles, rows) + "\n"
 
 
 def _short(number: float) -> str:

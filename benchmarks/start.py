@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from rlhf.runtime.markdown import markdown_table
+
 ROOT = Path(__file__).resolve().parent.parent
 DVC = ("-m", "dvc", "repro")
 ONE_STAGE = "stages: {one: {cmd: echo one > one.txt, outs: [one.txt]}}\n"
@@ -69,19 +71,18 @@ def processor_seconds(case: Case) -> float:
     return max(0.0, spent)  # a difference of floats may end just below 0
 
 
-def table(seconds: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
-    """Return the lines of a table from {name: {column: seconds of the rounds}}."""
+def table(seconds: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Return a table in Markdown from {name: {column: seconds of the rounds}}."""
     columns = list(dict.fromkeys(column for row in seconds.values() for column in row))
     ratio = ["first over second"] if len(columns) == 2 else []
-    heads = ["processor seconds", *columns, *ratio]
-    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+    rows = []
     for name, row in seconds.items():
         cells = [f"{median(row[c]):.2f} ({min(row[c]):.2f}-{max(row[c]):.2f})" if c in row else "" for c in columns]
         if ratio:
             both = [median(row[column]) for column in columns if column in row]
             cells.append(f"{both[0] / both[1]:.2f}" if len(both) == 2 else "")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return lines
+        rows.append([name, *cells])
+    return markdown_table(["processor seconds", *columns, *ratio], rows)
 
 
 def main(arguments: list[str]) -> None:
@@ -100,7 +101,7 @@ def main(arguments: list[str]) -> None:
                 measured = processor_seconds(case)
                 if one:  # the first round only warms the disk's cache
                     seconds[case.name].setdefault(column, []).append(measured)
-    print("\n".join(table(seconds)))
+    print(table(seconds))
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def markdown(rows: list[Row]) -> str:
     shown = Table(["claim", "the paper", "here (95% interval)", "expected", "verdict"], lines)
     counts = {name: sum(row.verdict == name for row in rows) for name in Verdict.__args__}
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"{tables.markdown(shown)}\n{len(rows)} claims: {summary}.\n"
+    return f"{tables.as_markdown(shown)}\n{len(rows)} claims: {summary}.\n"
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:

@@ -25,9 +25,9 @@ def laboratory(root: Path) -> dict[str, str]:
     """Return {file name: text} of the laboratory's pages."""
     seeds = json.loads((root / results.SEEDS).read_text(encoding="utf-8"))
     cells = json.loads((root / results.LABORATORY).read_text(encoding="utf-8"))
-    titled = (f"## {table.caption}\n\n{tables.markdown(table)}" for table in tables.laboratory(cells))
+    titled = (f"## {table.caption}\n\n{tables.as_markdown(table)}" for table in tables.laboratory(cells))
     return {
-        "seeds.md": page("Three seeds", COMMAND, results.SEEDS, tables.markdown(tables.seeds(seeds))),
+        "seeds.md": page("Three seeds", COMMAND, results.SEEDS, tables.as_markdown(tables.seeds(seeds))),
         "laboratory.md": page("Every cell of the laboratory", COMMAND, results.LABORATORY, "\n".join(titled)),
         "claims.md": page("The papers' claims", COMMAND, claims.OUT, claims.markdown(claims.stored(root))),
     }

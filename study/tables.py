@@ -6,6 +6,7 @@ from rlhf.evaluation.report_page import Table
 from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import MISSING, number, percent, percent_interval
 from rlhf.evaluation.typography import interval as interval_in_words
+from rlhf.runtime.markdown import markdown_table
 from study import names
 
 HEADLINES = tuple(names.RATES)
@@ -16,10 +17,9 @@ REWARD_MODEL = {
 NO_PEAK = 1e4  # nats: a fitted peak beyond is none
 
 
-def markdown(table: Table) -> str:
-    """Return a table as Markdown."""
-    lines = [table.columns, ["---"] * len(table.columns), *table.rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+def as_markdown(table: Table) -> str:
+    """Return a table as a paragraph of Markdown."""
+    return markdown_table(table.columns, table.rows) + "\n"
 
 
 def seeds(found: dict[str, Any]) -> Table:

@@ -72,7 +72,7 @@ def content(**changes):
 
 
 def write_params(root: Path, changed, seed=1):
-    tracking = {"enabled": False, "uri": None, "experiment": "test", "max_checkpoint_mb": 1, "log_every": 1}
+    tracking = {"enabled": False, "uri": None, "experiment": "test", "max_model_mb": 1, "log_every": 1}
     with open(root / "params.yaml", "w") as file:
         YAML().dump({"seed": seed, "tracking": tracking, "collect_prompts": changed}, file)
 

@@ -49,7 +49,7 @@ SETTINGS = {
 PARAMS = {
     "seed": 5,
     "runtime": {"device": "cpu", "dtype": "float32", "attention": "eager", "processes": 1, "threads": 1, "workers": 1},
-    "tracking": {"enabled": False, "uri": None, "experiment": "test", "max_checkpoint_mb": 1.0, "log_every": 1},
+    "tracking": {"enabled": False, "uri": None, "experiment": "test", "max_model_mb": 1.0, "log_every": 1},
     "rounds": {
         "r1": {"policy": "sft", "earlier": "collect_prompts"},
         "r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"},

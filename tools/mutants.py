@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from rlhf.params.base import read_yaml
 from rlhf.runtime import seeds
 from rlhf.runtime.files import write_json, write_text
+from rlhf.runtime.markdown import markdown_table
 
 OUT, PAGE = Path("metrics/mutants.json"), Path("docs/generated/mutants.md")
 EXPLAINED = Path("tests/explained_mutants.yaml")
@@ -245,16 +246,12 @@ def page(results: Mapping[str, Mapping[str, Any]], known: Sequence[Reason]) -> s
         "# What the tests see", "",
         "Small faults are put into the code one at a time (mutmut); a seeded sample of each package is tried against",
         "those tests of its folder and its stages that call the mutated function. No test sees a survivor.", "",
-        *table(columns, rows),
+        markdown_table(columns, rows),
     ]  # fmt: skip
     for name, one in found.items():
         if one["survivors"]:
             lines += ["", f"## {name}: survivors", "", *map(survivor, one["survivors"])]
     return "\n".join(lines) + "\n"
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    return [f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows)]
 
 
 def survivor(one: Mapping[str, Any]) -> str:

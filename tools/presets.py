@@ -111,7 +111,7 @@ def applied(root: Path, file: Path, base: Mapping[str, Any], changes: Mapping[st
     mistakes = check.mistakes_in(target, root)
     for place in overlays.replaced(base, changes):
         if any(re.match(rf"params\.yaml: {place}\.\S+: missing", mistake) for mistake in mistakes):
-            key = overlays.UNIONS[place]
+            key = overlays.WHOLE[place]
             mistakes.append(f"params.yaml: {place}: another {key} replaces the section whole; write all its keys")
     if mistakes:
         raise ParamsError("\n".join(_of_file(mistake, file) for mistake in mistakes))

@@ -38,7 +38,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         print(f"MLflow is on a server: {table}")
         return 0
     print(f"MLflow: {table}   (Ctrl-C ends it)", flush=True)
-    _become_the_server(uri, port)
+    return _become_the_server(uri, port)
 
 
 def _become_the_server(uri: str, port: int) -> NoReturn:

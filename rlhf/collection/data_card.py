@@ -6,6 +6,7 @@ from typing import Any
 
 from rlhf.collection.prompt_sets import Drops
 from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
+from rlhf.runtime.markdown import markdown_table
 
 Files = Mapping[str, Sequence[Any]]  # by file name: records of the kind that it holds
 
@@ -63,24 +64,25 @@ def render(files: Files, read: Mapping[str, int], drops: Drops, sources: Sequenc
     listed = shares[: len(PAPER_CATEGORIES) + OTHER_CATEGORIES]
     more = [row for row in shares if row not in listed]
     rest = [(f"{len(more)} more", f"{sum(row['share'] for row in more):.1f}", "")] if more else []
+    sizes = [(f"{name}.jsonl", len(found), len(_users(found)) or "") for name, found in files.items()]
     parts = [
         "# Data card",
         f"{found['read']:,} rows read, {found['kept']:,} kept. A row that is dropped counts under its first reason.",
         "## Sources",
-        _table(("source", "from", "use", "splits", "licence"), [_source_row(source) for source in sources]),
+        markdown_table(("source", "from", "use", "splits", "licence"), [_source_row(source) for source in sources]),
         "## Kept and dropped",
-        _table(("source", "read", "kept", "dropped by reason"), rows),
+        markdown_table(("source", "read", "kept", "dropped by reason"), rows),
         "## Files",
-        _table(("file", "records", "users"), [(f"{n}.jsonl", len(r), len(_users(r)) or "") for n, r in files.items()]),
+        markdown_table(("file", "records", "users"), sizes),
         "## Use cases (% of prompts) beside InstructGPT's Table 1",
-        _table(("category", "here", "paper"), [_category_row(row) for row in listed] + rest),
+        markdown_table(("category", "here", "paper"), [_category_row(row) for row in listed] + rest),
         "## Languages",
-        _table(
+        markdown_table(
             ("language", "prompts", "%"),
             [(name, n, f"{100 * n / prompts:.1f}") for name, n in sorted(found["languages"].items())],
         ),
         "## Lengths in characters",
-        _table(("text", *QUANTILES), [(name, *row.values()) for name, row in found["characters"].items()]),
+        markdown_table(("text", *QUANTILES), [(name, *row.values()) for name, row in found["characters"].items()]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -146,8 +148,3 @@ def _reasons(counts: Counter[str]) -> str:
     return ", ".join(
         f"{reason} {count}" for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     )
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -8,6 +8,7 @@ from rlhf.evaluation import report_words as words
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.history import History
 from rlhf.evaluation.report_page import Table
+from rlhf.runtime.markdown import markdown_table
 
 HEAD = """---
 library_name: transformers
@@ -61,6 +62,4 @@ def markdown(findings: Findings, history: History, policy: Mapping[str, Any]) ->
 
 
 def _table(table: Table) -> str:
-    rows = [table.columns, ["---"] * len(table.columns), *table.rows]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([f"{table.caption}:\n" if table.caption else "", *lines, ""])
+    return "\n".join([f"{table.caption}:\n", markdown_table(table.columns, table.rows), ""])

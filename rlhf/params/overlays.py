@@ -3,16 +3,16 @@
 Keys stand nested as in params.yaml, or dotted: `ppo: {kl_coef: 0.02}` and `ppo.kl_coef: 0.02` are the same.
 Mappings are merged key by key; everything else, lists too, is replaced.
 
-One exception: the keys of a section in UNIONS depend on one of them. An overlay that gives this one another value than
+One exception: the keys of a section in WHOLE depend on one of them. An overlay that gives this one another value than
 it has beneath (pretrain.source: local over scratch) replaces the section whole, and names all the keys it needs.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rlhf.params.base import ParamsError, is_mapping
+from rlhf.params.base import UNIONS, ParamsError, is_mapping
 
-UNIONS = {"pretrain": "source"}  # section: the key that says which other keys it has
+WHOLE = {section: union.key for section, union in UNIONS.items() if union.depth == 1}  # sections
 
 
 def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,14 +36,14 @@ def nested(overlay: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def replaces(place: str, below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
     """Return whether a mapping of an overlay, at this dotted place, replaces the one beneath instead of merging."""
-    key = UNIONS.get(place)
+    key = WHOLE.get(place)
     return key is not None and key in above and above[key] != below.get(key)
 
 
 def replaced(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Iterator[str]:
     """Yield the sections that an overlay replaces whole."""
     above = nested(overlay)
-    for place in UNIONS.keys() & above.keys() & base.keys():
+    for place in WHOLE.keys() & above.keys() & base.keys():
         if is_mapping(above[place]) and replaces(place, base[place], above[place]):
             yield place
 

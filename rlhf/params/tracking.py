@@ -9,7 +9,7 @@ class Tracking(Params):
     enabled: bool
     uri: str | None
     experiment: str = Field(min_length=1, max_length=256)
-    max_checkpoint_mb: float = Field(ge=0)
+    max_model_mb: float = Field(ge=0)
     log_every: int = Field(ge=1)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from rlhf.params.base import read_yaml
 from rlhf.runs.flat import flatten
 from rlhf.runs.lineage import Commit
+from rlhf.runtime.markdown import markdown_table
 
 PRESETS = "presets"  # folder below the repository's root
 DEFAULT = "laptop"
@@ -43,9 +44,9 @@ class Likeness(NamedTuple):
             return ""
         if not self.changes:
             return f"Params: those of `{PRESETS}/{self.preset}.yaml`."
-        rows = [f"| {key} | {theirs} | {ours} |" for key, (theirs, ours) in self.changes.items()]
-        head = [f"What differs from `{PRESETS}/{self.preset}.yaml`:", "", "| param | preset | here |", "|---|---|---|"]
-        return "\n".join([*head, *rows])
+        rows = [(key, *pair) for key, pair in self.changes.items()]
+        head = f"What differs from `{PRESETS}/{self.preset}.yaml`:"
+        return f"{head}\n\n{markdown_table(['param', 'preset', 'here'], rows)}"
 
 
 def likeness(root: Path, content: Mapping[str, Any]) -> Likeness:

@@ -130,7 +130,7 @@ class Recorder:
         """Log a model folder as a LoggedModel that is an output of the run and of the pipeline's, with the params that
         were logged before it; the results that are logged after it become its own too."""
         with self._tolerant(f"model {path}"):
-            by_reference = lineage.size_mb(path) > self._settings.max_checkpoint_mb
+            by_reference = lineage.size_mb(path) > self._settings.max_model_mb
             tags = {"dvc.path": self._relative(path), "dvc.md5": lineage.dvc_md5(path), "git.commit": self._commit.sha}
             if by_reference:
                 tags["mlflow.model.isExternal"] = "true"

@@ -74,7 +74,7 @@ class StageRun:
             self._recorder.inputs(paths, context)
 
     def log_model(self, path: Path) -> None:
-        """Record a model folder as an MLflow model: with its files up to `max_checkpoint_mb`, else by path and md5.
+        """Record a model folder as an MLflow model: with its files up to `max_model_mb`, else by path and md5.
 
         Params that were recorded before it and results that are recorded after it stand on its page as well.
         """

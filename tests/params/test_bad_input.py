@@ -41,7 +41,7 @@ PARAMS = [
     ("rounds.r1.earlier", None, "valid string"),
     ("rounds.r1.polcy", "sft", "unknown key"),
     ("tracking.uri", "mlruns", "a URI that begins with"),
-    ("tracking.max_checkpoint_mb", -5.0, "greater than or equal to 0"),
+    ("tracking.max_model_mb", -5.0, "greater than or equal to 0"),
     ("tracking.log_every", 0, "greater than or equal to 1"),
     ("tracking.experiment", "", "at least 1 character"),
     ("checkpoints.every_seconds", "often", "valid number"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf.params.base import Params, ParamsError
-from rlhf.params.overlays import UNIONS, laid_over, replaced
+from rlhf.params.overlays import WHOLE, laid_over, replaced
 from rlhf.runs.flat import flatten
 from tools import check
 
@@ -76,7 +76,7 @@ def unions(schema: type[Params], prefix: str = ""):
 
 
 def test_the_sections_that_are_replaced_are_the_unions_of_the_schema():
-    assert dict(unions(check.schema())) == UNIONS
+    assert dict(unions(check.schema())) == WHOLE
 
 
 @pytest.mark.parametrize(

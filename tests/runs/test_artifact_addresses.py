@@ -1,18 +1,14 @@
 """A folder with mlflow.db that is moved or copied keeps its artifacts, and writes new ones beside its own database."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from rlhf.runs import artifact_addresses, mlflow_store
+from rlhf.runs import mlflow_store
 from tests.runs.test_tracking import write_params
-from tools import moved
 
-SETTINGS = {"enabled": True, "uri": None, "experiment": "rlhf", "max_checkpoint_mb": 1.0, "log_every": 1}
+SETTINGS = {"enabled": True, "uri": None, "experiment": "rlhf", "max_model_mb": 1.0, "log_every": 1}
 
 
 def opened(root: Path):
@@ -89,31 +85,3 @@ def test_a_folder_that_was_chosen_for_artifacts_stays_chosen(root, tmp_path):
     client.create_experiment("other", artifact_location=chosen.as_uri())
     _, experiment = mlflow_store.open_store(other, root)
     assert client.get_experiment(experiment).artifact_location == chosen.as_uri()
-
-
-@pytest.mark.process
-def test_before_the_ui_starts_addresses_are_set_right_without_mlflow(root, tmp_path):
-    run, _ = log(root, "before")
-    there = root.rename(tmp_path / "elsewhere")
-    script = "import sys; from tools import moved; moved.main(); print('mlflow' in sys.modules)"
-    environment = os.environ | {"PYTHONPATH": str(Path(moved.__file__).parents[1])}
-    command = [sys.executable, "-c", script]
-    answer = subprocess.run(command, cwd=there, env=environment, capture_output=True, text=True, check=True)
-    assert f"comes from {root}" in answer.stdout
-    assert answer.stdout.endswith("False\n")
-    assert artifact_addresses.set_right(there / "mlflow.db", "rlhf") is None
-    assert said(there, run) == "before"
-
-
-def test_a_folder_without_a_database_gets_none(root, capsys):
-    (root / "mlflow.db").unlink()
-    moved.main(root)
-    assert capsys.readouterr().out == ""
-    assert not (root / "mlflow.db").exists()
-
-
-def test_a_broken_params_file_does_not_stop_the_ui(root, capsys):
-    (root / "mlflow.db").touch()
-    (root / "params.yaml").write_text("seed: 1\n")
-    moved.main(root)
-    assert "'tracking' is missing" in capsys.readouterr().out

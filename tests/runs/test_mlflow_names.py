@@ -60,7 +60,7 @@ def test_names_of_params_of_all_scripts_reach_the_store(run):
 
 def test_an_experiment_that_was_deleted_is_named_with_the_way_back(run, tmp_path):
     client, _ = run
-    settings = mlflow_store.Tracking(enabled=True, uri=None, experiment="mine", max_checkpoint_mb=1.0, log_every=1)
+    settings = mlflow_store.Tracking(enabled=True, uri=None, experiment="mine", max_model_mb=1.0, log_every=1)
     identity = client.create_experiment("mine")
     mlflow_store.preflight(settings, tmp_path)
     client.delete_experiment(identity)

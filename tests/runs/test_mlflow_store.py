@@ -58,7 +58,7 @@ def experiment(client, request) -> str:
 
 
 def settings(uri: str | None = None, experiment: str = "rlhf") -> Tracking:
-    return Tracking(enabled=True, uri=uri, experiment=experiment, max_checkpoint_mb=1.0, log_every=1)
+    return Tracking(enabled=True, uri=uri, experiment=experiment, max_model_mb=1.0, log_every=1)
 
 
 def free_port() -> int:

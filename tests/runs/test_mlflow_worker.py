@@ -19,7 +19,7 @@ from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.stage_name import StageName
 from tests.runs.test_tracking import store, write_params
 
-SETTINGS = Tracking(enabled=True, uri=None, experiment="rlhf", max_checkpoint_mb=1.0, log_every=1)
+SETTINGS = Tracking(enabled=True, uri=None, experiment="rlhf", max_model_mb=1.0, log_every=1)
 ENDED = "WARNING: ppo@r1: the process that records in MLflow has ended\n"
 
 

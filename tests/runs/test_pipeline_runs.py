@@ -13,7 +13,7 @@ from tests import notebook
 PARAMS = """
 seed: 17
 rounds: {r1: {policy: sft, earlier: collect_prompts}}
-tracking: {enabled: true, uri: null, experiment: rlhf, max_checkpoint_mb: 0.001, log_every: 1}
+tracking: {enabled: true, uri: null, experiment: rlhf, max_model_mb: 0.001, log_every: 1}
 ppo: {kl_coef: 0.05}
 """
 DVC = f"{sessions.socket.gethostname()} 999999999 1.00"

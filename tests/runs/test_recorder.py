@@ -37,7 +37,7 @@ def root(tmp_path, empty_store):
 def opened(
     root: Path, stage: str = "ppo", round_name: str | None = "r1", key: str = "", session: str = "dvc"
 ) -> Recorder:
-    settings = Tracking(enabled=True, uri=None, experiment="rlhf", max_checkpoint_mb=LIMIT, log_every=1)
+    settings = Tracking(enabled=True, uri=None, experiment="rlhf", max_model_mb=LIMIT, log_every=1)
     return Recorder(root, StageName(stage, round_name), settings, key, "the stage", session)
 
 

@@ -24,7 +24,7 @@ PARAMS = """
 seed: 17
 runtime: {{device: cpu, threads: 1, workers: 1}}
 rounds: {{r1: {{policy: sft, earlier: collect_prompts}}}}
-tracking: {{enabled: {enabled}, uri: {uri}, experiment: rlhf, max_checkpoint_mb: 0.001, log_every: {log_every}}}
+tracking: {{enabled: {enabled}, uri: {uri}, experiment: rlhf, max_model_mb: 0.001, log_every: {log_every}}}
 sft: {{learning_rate: 1.0e-3, sources: [a, b]}}
 ppo: {{kl_coef: 0.05}}
 """
@@ -306,7 +306,7 @@ def test_md5_of_a_folder_is_the_one_that_dvc_computes(tmp_path):
 
 
 def test_a_second_opener_waits_while_the_first_creates_the_database(bare):
-    settings = Tracking(enabled=True, uri=None, experiment="rlhf", max_checkpoint_mb=1.0, log_every=1)
+    settings = Tracking(enabled=True, uri=None, experiment="rlhf", max_model_mb=1.0, log_every=1)
     with ThreadPoolExecutor() as pool:
         with FileLock(f"{bare / 'mlflow.db'}.init.lock"):
             opened = pool.submit(mlflow_store.open_store, settings, bare)

@@ -12,7 +12,7 @@ def interval(mean: float, half: float = 0.02) -> dict[str, float]:
 
 def test_a_table_is_written_as_markdown():
     made = tables.Table(["a", "b"], [["1", "2"], ["3", "4"]], "title")
-    assert tables.markdown(made) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |\n"
+    assert tables.as_markdown(made) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |\n"
 
 
 def test_seeds_stand_beside_their_mean_and_the_criterion_that_helps_most_is_named():

@@ -9,7 +9,7 @@ import pytest
 from rlhf.runs import sessions
 from tools import ui
 
-PARAMS = "tracking: {{enabled: true, uri: {}, experiment: rlhf, max_checkpoint_mb: 1, log_every: 1}}"
+PARAMS = "tracking: {{enabled: true, uri: {}, experiment: rlhf, max_model_mb: 1, log_every: 1}}"
 
 
 @pytest.fixture
@@ -49,6 +49,14 @@ def test_the_table_of_runs_is_named_and_its_database_served(root, served, free, 
     assert capsys.readouterr().out == f"MLflow: {address}   (Ctrl-C ends it)\n"
     assert f"sqlite:///{root}/mlflow.db" in served[0]
     assert served[0][-1] == str(free)
+
+
+def test_a_folder_that_was_moved_is_set_right_and_says_so(root, served, free, tmp_path_factory, capsys):
+    ui.main(["--port", str(free)], root)
+    there = root.rename(tmp_path_factory.mktemp("elsewhere") / "moved")
+    ui.main(["--port", str(free)], there)
+    assert f"comes from {root}" in capsys.readouterr().err
+    assert f"sqlite:///{there}/mlflow.db" in served[1]
 
 
 def test_runs_of_processes_that_are_gone_are_called_killed(root, served, free, monkeypatch):
