@@ -56,10 +56,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         cwd=REPO, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     kept = [file for file in files.split("\0") if file and file != "dvc.lock" and (REPO / file).exists()]
-    for file in kept:
-        if not file.startswith("metrics/"):
-            (root / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPO / file, root / file)
+    for file in kept:  # also metrics/ of the default and of the laboratory, which are not this pipeline's
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPO / file, root / file)
     shutil.copy(REPO / "presets/tiny.yaml", root / "params.yaml")
     run(root, "git", "init", "--quiet")
     run(root, "dvc", "repro")

@@ -1,15 +1,21 @@
 """What a person sees: the MLflow UI compares the two runs, and the report opens without a network."""
 
+import copy
 import json
 import re
+import shutil
 from urllib.parse import quote
 
 import pytest
+from mlflow import MlflowClient
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.integration.conftest import EXPERIMENT, KL_COEF, run
+from rlhf.evaluation import deciding
+from rlhf.runs import mlflow_store, tracking
+from rlhf.runtime import outputs
+from tests.integration.conftest import EXPERIMENT, KL_COEF, REPO, run
 
 SECONDS = 180  # a busy machine draws slowly
 
@@ -17,35 +23,99 @@ SECONDS = 180  # a busy machine draws slowly
 @pytest.fixture
 def parents(pipeline):
     """Return the parent runs of `dvc repro` and of `dvc exp run`, and their experiment's id."""
-    from mlflow import MlflowClient
-
     client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rlhf").experiment_id
     runs = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
     parents = [found for found in runs if "mlflow.parentRunId" not in found.data.tags]
     assert len(parents) == 2
-    assert parents[1].info.run_name == EXPERIMENT
+    assert [run.info.run_name.partition(" @")[0] for run in parents] == ["tiny", EXPERIMENT]
     return experiment, parents
 
 
 def page(browser, url: str, *texts: str) -> str:
     """Open `url`, wait until all `texts` are on the page, and return its text."""
     browser.get(url)
+    return page_text(browser, *texts)
+
+
+def page_text(browser, *texts: str) -> str:
+    """Wait until all `texts` are on the page, and return its text."""
 
     def visible() -> str:
         return browser.find_element(By.TAG_NAME, "body").text
 
     WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(
-        lambda _: all(text in visible() for text in texts), f"{texts} did not all appear on {url}"
+        lambda _: all(text in visible() for text in texts), f"{texts} did not all appear on {browser.current_url}"
     )
     return visible()
 
 
-def test_the_table_of_runs_shows_both_pipelines(browser, mlflow_url, parents, screenshot):
+def test_the_table_of_runs_shows_both_pipelines_with_what_decides_and_what_was_changed(
+    browser, mlflow_url, pipeline, parents, screenshot
+):
     experiment, runs = parents
-    address = f"{mlflow_url}/#/experiments/{experiment}/runs?workflowType=machine_learning"
-    page(browser, address, *(run.info.run_name for run in runs))
+    client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
+    address = mlflow_store.table_link(mlflow_url, mlflow_store.Store(client, experiment))
+    changed = f"ppo.kl_coef={KL_COEF} ({runs[0].data.params['ppo.kl_coef']})"
+    text = page(browser, address, *(run.info.run_name for run in runs), "PPO beats SFT sampled", changed)
+    assert text.index("params.changed") < text.index("PPO beats SFT sampled")
     screenshot(browser, "mlflow-runs")
+
+
+def test_a_pipelines_page_has_the_verdict_the_picture_of_win_rates_and_what_its_params_change(
+    browser, mlflow_url, parents, screenshot
+):
+    experiment, runs = parents
+    page(browser, mlflow_store.link(mlflow_url, experiment, runs[1].info.run_id), runs[1].info.run_name, "Show more")
+    browser.find_element(By.XPATH, "//*[text()='Show more']").click()
+    text = page_text(browser, "ppo.kl_coef", KL_COEF, "SFT, greedy")
+    assert "What differs from presets/tiny.yaml" in text
+    picture = browser.find_element(By.CSS_SELECTOR, "img[alt='win_rates']")
+    WebDriverWait(browser, SECONDS).until(lambda _: picture.get_property("naturalWidth") > 0)
+    screenshot(browser, "mlflow-pipeline")
+
+
+@pytest.fixture
+def losing(pipeline, tmp_path, monkeypatch):
+    """Return the ids of an experiment and of two pipelines in it, one of which loses by as much as the other wins.
+
+    They are recorded from a folder that holds the default's metrics, the laboratory's and the benchmarks'.
+    """
+    from tests import notebook
+
+    shutil.copytree(REPO / "metrics", tmp_path / "metrics")
+    content = (REPO / "presets/tiny.yaml").read_text().replace("experiment: rlhf", "experiment: losing")
+    (tmp_path / "params.yaml").write_text(content.replace("uri: null", f"uri: sqlite:///{pipeline.root}/mlflow.db"))
+    monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
+    metrics = json.loads((REPO / "metrics/evaluate.json").read_text())["evaluate"]
+    lost = copy.deepcopy(metrics)
+    for rate in lost["win_rate"].values():
+        rate |= {"mean": 1 - rate["mean"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
+    for name, found in {"wins": metrics, "loses": lost}.items():
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        with tracking.stage_run(tmp_path, "evaluate") as run:
+            outputs.write_metrics(tmp_path, "evaluate", found)
+            run.log_metrics(found)
+            figures = deciding.figures(found)
+            run.log_deciding(figures, deciding.columns(figures))
+    client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("losing").experiment_id
+    runs = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
+    return experiment, [run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags]
+
+
+def test_an_ablation_that_loses_looks_so_in_the_compare_view(browser, mlflow_url, losing, screenshot):
+    experiment, runs = losing
+    address = (
+        f"{mlflow_url}/#/compare-runs?runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
+    )
+    page(browser, address, "wins", "loses", "0 results/PPO beats SFT sampled")
+    rate = json.loads((REPO / "metrics/evaluate.json").read_text())["evaluate"]["win_rate"]["ppo_vs_sft"]["mean"]
+    row = browser.find_element(By.XPATH, "//a[text()='0 results/PPO beats SFT sampled']/ancestor::tr")
+    cells = [float(cell) for cell in row.text.splitlines()[-1].split()[-2:]]
+    assert cells == pytest.approx([rate, 1 - rate], abs=1e-3)
+    assert rate > 0.6, "else it is no loss"
+    screenshot(browser, "mlflow-losing")
 
 
 def test_the_comparison_of_both_shows_the_changed_parameter_and_the_win_rates(browser, mlflow_url, parents, screenshot):

@@ -1,14 +1,15 @@
 """The commands that the README promises, run on the tiny preset in a copy of the repository."""
 
+import json
 import re
 import shutil
 
-from ruamel.yaml import YAML
+import pytest
 
 from rlhf.params.base import read_yaml
 from rlhf.runs import lineage
-from rlhf.runs.flat import flatten
-from tests.integration.conftest import run
+from rlhf.runs.flat import flat_numbers, flatten
+from tests.integration.conftest import EXPERIMENT, REPO, run
 
 
 def test_repeating_says_that_nothing_is_to_be_done(pipeline):
@@ -30,11 +31,14 @@ def test_an_ablation_runs_only_what_it_changes_and_once_more_takes_the_place_of_
 
 
 def test_every_file_of_metrics_is_an_output_that_dvc_knows(pipeline):
-    lock = YAML(typ="safe", pure=True).load((pipeline.root / "dvc.lock").read_text())
-    known = {out["path"] for stage in lock["stages"].values() for out in stage["outs"]}
+    known, others = (
+        {path for outs in lineage.locked_outs(root).values() for path in outs} for root in (pipeline.root, REPO)
+    )
+    before = {path.relative_to(REPO).as_posix() for path in (REPO / "metrics").rglob("*") if path.is_file()}
     present = {
         path.relative_to(pipeline.root).as_posix() for path in (pipeline.root / "metrics").rglob("*") if path.is_file()
     }
+    present -= before - others  # the laboratory's, the benchmarks'
     assert present - known == set(), "a plot that dvc.yaml does not list stays behind when DVC restores older outputs"
 
 
@@ -52,7 +56,7 @@ def test_dvc_and_mlflow_name_the_experiment_alike(pipeline):
     assert "more_kl" in run(pipeline.root, "dvc", "exp", "show", "--csv", "--only-changed", "--drop", "stages/.*")
     client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rlhf").experiment_id
-    (parent,) = client.search_runs([experiment], "attributes.run_name = 'more_kl'")
+    (parent,) = client.search_runs([experiment], "attributes.run_name LIKE 'more_kl @%'")
     assert parent.data.params["ppo.kl_coef"] == "0.345"
     assert parent.data.tags["stage.ppo/r1.status"] == "finished"
     assert parent.data.tags["stage.sft.status"] == "cached"
@@ -60,17 +64,46 @@ def test_dvc_and_mlflow_name_the_experiment_alike(pipeline):
     assert "sft.validation_loss" in parent.data.metrics
 
 
+def test_the_parents_latest_metrics_are_those_of_its_own_files_value_by_value(pipeline):
+    """Also where the default's, the laboratory's and another experiment's lie beside them."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlhf").experiment_id
+    runs = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
+    parents = [found for found in runs if "mlflow.parentRunId" not in found.data.tags]
+    experiment_commit = run(
+        pipeline.root, "git", "for-each-ref", "--format=%(objectname)", f"refs/exps/**/{EXPERIMENT}"
+    ).strip()
+    revisions = {"tiny": "HEAD", EXPERIMENT: experiment_commit}
+    for parent in parents:
+        revision = next((rev for name, rev in revisions.items() if parent.info.run_name.startswith(name)), None)
+        if revision is None:  # of other tests
+            continue
+        files = [
+            path for outs in lineage.locked_outs(pipeline.root, revision).values() for path in outs
+            if path.startswith("metrics/") and path.endswith(".json")
+        ]  # fmt: skip
+        expected: dict[str, float] = {}
+        for file in files:
+            expected |= flat_numbers(json.loads(run(pipeline.root, "git", "show", f"{revision}:{file}")))
+        own = {name: value for name, value in parent.data.metrics.items() if not name.startswith("0 results/")}
+        assert own == pytest.approx(expected, abs=0)
+        assert len(files) == 9
+        assert revisions.pop(parent.info.run_name.partition(" ")[0])
+    assert revisions == {}
+
+
 def test_dvc_and_mlflow_show_the_params_that_the_stages_read(pipeline):
     from mlflow import MlflowClient
 
     read = flatten(read_yaml(pipeline.root / "params.yaml"))
-    lock = YAML(typ="safe", pure=True).load((pipeline.root / "dvc.lock").read_text())
-    for name, stage in lock["stages"].items():
+    for name, stage in lineage.locked(pipeline.root).items():
         for place, value in flatten(stage["params"]["params.yaml"]).items():
             assert repr(value) == repr(read[place]), (name, place)
     client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rlhf").experiment_id
-    (parent,) = client.search_runs([experiment], "attributes.run_name = 'more_kl'")
+    (parent,) = client.search_runs([experiment], "attributes.run_name LIKE 'more_kl @%'")
     shown = {place: value for place, value in parent.data.params.items() if place in read}
     assert len(shown) > 200
     assert {place for place in shown if shown[place] != str(read[place])} == set()
