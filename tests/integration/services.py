@@ -71,7 +71,7 @@ def postgres(folder: Path, port: int | None = None) -> Iterator[str]:
         if become:
             shutil.chown(data, "postgres", "postgres")
         run(*become, found("initdb"), "--pgdata", str(data), "--username", "mlflow", "--auth", "trust", cwd="/")
-    command = [*become, found("postgres"), "-D", str(data), "-p", str(port), "-h", HOST, "-k", str(data)]
+    command = [found("postgres"), "-D", str(data), "-p", str(port), "-h", HOST, "-k", str(data)]
     uri = f"postgresql://mlflow@{HOST}:{port}/postgres"
 
     def answers() -> bool:
@@ -80,7 +80,7 @@ def postgres(folder: Path, port: int | None = None) -> Iterator[str]:
         with psycopg.connect(uri, connect_timeout=2):
             return True
 
-    with service("postgres", command, folder, answers, cwd="/", how=signal.SIGINT):
+    with service("postgres", command, folder, answers, cwd="/", how=signal.SIGINT, user="postgres" if become else None):
         yield uri
 
 
@@ -148,13 +148,18 @@ def service(
     cwd: str | None = None,
     environment: Mapping[str, str] | None = None,
     how: signal.Signals = signal.SIGTERM,
+    user: str | None = None,
 ) -> Iterator[None]:
-    """Run a program until the block ends, from when it is ready; it is told to end by the signal `how`."""
+    """Run a program until the block ends, from when it is ready; it is told to end by the signal `how`.
+
+    As another `user` it is started directly: runuser would not pass SIGINT on.
+    """
     log = folder / f"{name}.log"
     with open(log, "w") as output:
         process = subprocess.Popen(
-            command, cwd=cwd or folder, env=os.environ | dict(environment or {}), stdout=output, stderr=output
-        )
+            command, cwd=cwd or folder, env=os.environ | dict(environment or {}), stdout=output, stderr=output,
+            user=user, group=user, extra_groups=[] if user else None,
+        )  # fmt: skip
     try:
         for _ in range(240):
             if process.poll() is not None:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -215,14 +215,21 @@ def test_a_third_clone_gets_a_commit_of_a_month_ago_whole(users, team, tmp_path)
     assert {name: recorded.metrics.get(name) for name in results} == pytest.approx(results, abs=1e-6)  # files: 6 digits
 
 
-def wait_for(text: str, log: Path, process: subprocess.Popen) -> None:
-    """Wait until a process has said something; fails the test if it ends before."""
-    for _ in range(1200):
-        if text in log.read_text():
-            return
+def wait_until(met: Callable[[], bool], log: Path, process: subprocess.Popen) -> None:
+    """Wait for a condition; fails the test with the process's log if it ends before, or after two minutes."""
+    deadline = time.monotonic() + 120
+    while not met():
         assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
-    pytest.fail(f"{text!r} was not said:\n{log.read_text()}")
+
+
+def runs_of_sft(server: str) -> "list[Run]":  # noqa: F821
+    from mlflow import MlflowClient
+
+    client = MlflowClient(server)
+    experiment = client.get_experiment_by_name("rlhf")
+    return client.search_runs([experiment.experiment_id], "tags.`dvc.stage` = 'sft'") if experiment else []
 
 
 def test_a_restart_of_database_and_server_amid_a_stage_loses_no_point(shared, tmp_path):
@@ -231,7 +238,7 @@ def test_a_restart_of_database_and_server_amid_a_stage_loses_no_point(shared, tm
 
     root, log = tmp_path / "copy", tmp_path / "log"
     shutil.copytree(shared, root, symlinks=True)
-    change(root, r"^(sft:\n(?: .*\n)*?  epochs: )\d+", 40)
+    change(root, r"^(sft:\n(?: .*\n)*?  epochs: )\d+", 100)
     ports = services.free_port(), services.free_port()
     with services.temporary() as folder, ExitStack() as database:
         uri = database.enter_context(services.postgres(folder, ports[0]))
@@ -240,23 +247,21 @@ def test_a_restart_of_database_and_server_amid_a_stage_loses_no_point(shared, tm
             with open(log, "w") as output:
                 command = ["python", "-m", "stages.sft"]
                 stage = subprocess.Popen(command, cwd=root, env=environment(root), stdout=output, stderr=output)
-            wait_for("sft  1/", log, stage)
+            wait_until(lambda: any("loss" in run.data.metrics for run in runs_of_sft(server)), log, stage)
             database.close()
-            wait_for("MLflow did not take metrics", log, stage)
+            wait_until(lambda: "MLflow did not take metrics" in log.read_text(), log, stage)
             stage.send_signal(signal.SIGSTOP)
             database.enter_context(services.postgres(folder, ports[0]))
         with services.mlflow_server(folder, uri, ports[1]):
             stage.send_signal(signal.SIGCONT)
             assert stage.wait(timeout=300) == 0, log.read_text()
-            client = MlflowClient(server)
-            experiment = client.get_experiment_by_name("rlhf").experiment_id
-            (recorded,) = client.search_runs([experiment], "tags.`dvc.stage` = 'sft'")
+            client, (recorded,) = MlflowClient(server), runs_of_sft(server)
             steps = [point.step for point in client.get_metric_history(recorded.info.run_id, "loss")]
-            assert len(client.search_logged_models([experiment])) == 1
+            assert len(client.search_logged_models([recorded.info.experiment_id])) == 1
     lost = re.findall(r"MLflow did not take (\w+)", log.read_text())
     assert set(lost) == {"metrics"}
-    curve = (root / "metrics/plots/sft.csv").read_text().splitlines()[1:]
-    assert steps == [int(line.split(",")[0]) for line in curve]
+    last = (root / "metrics/plots/sft.csv").read_text().splitlines()[-1].split(",")[0]
+    assert steps == list(range(1, int(last) + 1))
     assert recorded.info.status == "FINISHED"
     results = flat_numbers(json.loads((root / "metrics/sft.json").read_text()))
     assert {name: recorded.data.metrics.get(name) for name in results} == pytest.approx(results, abs=1e-6)
