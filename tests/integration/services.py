@@ -36,10 +36,8 @@ class Services(NamedTuple):
 @contextmanager
 def running() -> Iterator[Services]:
     """Yield all services, ready to answer; raises RuntimeError with the log of one that does not come up."""
-    folder = Path(tempfile.mkdtemp(prefix="services-"))
-    folder.chmod(0o755)  # PostgreSQL runs as another user where this one is root
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = stack.enter_context(temporary())
         database = stack.enter_context(postgres(folder))
         yield Services(
             stack.enter_context(mlflow_server(folder, database)),
@@ -50,16 +48,30 @@ def running() -> Iterator[Services]:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """Yield the URI of a database of its own; root runs it as the user postgres, since PostgreSQL refuses root."""
-    data, port = folder / "postgres", free_port()
-    data.mkdir(mode=0o700)
-    become = []
-    if os.geteuid() == 0:
-        shutil.chown(data, "postgres", "postgres")
-        become = ["runuser", "-u", "postgres", "--"]
-    run(*become, found("initdb"), "--pgdata", str(data), "--username", "mlflow", "--auth", "trust", cwd="/")
-    command = [*become, found("postgres"), "-D", str(data), "-p", str(port), "-h", HOST, "-k", str(data)]
+def temporary() -> Iterator[Path]:
+    """Yield a folder that PostgreSQL may enter, which runs as another user where this one is root."""
+    folder = Path(tempfile.mkdtemp(prefix="services-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgres(folder: Path, port: int | None = None) -> Iterator[str]:
+    """Yield the URI of a database of its own, on the same port again the one that the folder holds.
+
+    Root runs it as the user postgres, since PostgreSQL refuses root.
+    """
+    data, port = folder / "postgres", port or free_port()
+    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if not data.exists():
+        data.mkdir(mode=0o700)
+        if become:
+            shutil.chown(data, "postgres", "postgres")
+        run(*become, found("initdb"), "--pgdata", str(data), "--username", "mlflow", "--auth", "trust", cwd="/")
+    command = [found("postgres"), "-D", str(data), "-p", str(port), "-h", HOST, "-k", str(data)]
     uri = f"postgresql://mlflow@{HOST}:{port}/postgres"
 
     def answers() -> bool:
@@ -68,14 +80,14 @@ def postgres(folder: Path) -> Iterator[str]:
         with psycopg.connect(uri, connect_timeout=2):
             return True
 
-    with service("postgres", command, folder, answers, cwd="/", how=signal.SIGINT):
+    with service("postgres", command, folder, answers, cwd="/", how=signal.SIGINT, user="postgres" if become else None):
         yield uri
 
 
 @contextmanager
-def mlflow_server(folder: Path, database: str) -> Iterator[str]:
+def mlflow_server(folder: Path, database: str, port: int | None = None) -> Iterator[str]:
     """Yield the URI of an MLflow server that keeps runs in the database and takes artifacts itself."""
-    port = free_port()
+    port = port or free_port()
     command = [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--workers", "1",
         "--artifacts-destination", str(folder / "artifacts"), "--host", HOST, "--port", str(port),
@@ -136,13 +148,18 @@ def service(
     cwd: str | None = None,
     environment: Mapping[str, str] | None = None,
     how: signal.Signals = signal.SIGTERM,
+    user: str | None = None,
 ) -> Iterator[None]:
-    """Run a program until the block ends, from when it is ready; it is told to end by the signal `how`."""
+    """Run a program until the block ends, from when it is ready; it is told to end by the signal `how`.
+
+    As another `user` it is started directly: runuser would not pass SIGINT on.
+    """
     log = folder / f"{name}.log"
     with open(log, "w") as output:
         process = subprocess.Popen(
-            command, cwd=cwd or folder, env=os.environ | dict(environment or {}), stdout=output, stderr=output
-        )
+            command, cwd=cwd or folder, env=os.environ | dict(environment or {}), stdout=output, stderr=output,
+            user=user, group=user, extra_groups=[] if user else None,
+        )  # fmt: skip
     try:
         for _ in range(240):
             if process.poll() is not None:
