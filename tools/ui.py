@@ -59,7 +59,7 @@ def look(root: Path, address: str) -> tuple[str, str]:
         return mlflow_store.resolve_uri("sqlite:///mlflow.db", home), address
     uri = mlflow_store.resolve_uri(settings.uri, home)
     store = mlflow_store.open_store(settings, home)
-    pipeline_runs.reap(store.client, store.experiment_id)
+    pipeline_runs.reap(store, home)
     return uri, mlflow_store.table_link(uri if uri.startswith("http") else address, store)
 
 

@@ -47,7 +47,7 @@ def locked(root: Path, rev: str | None = None) -> dict[str, dict[str, Any]]:
     """
     if rev is None:
         return read_yaml(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
-    text = git(root, "show", f"{rev}:./dvc.lock")
+    text = text_of(root, "dvc.lock", rev)
     if text is None:
         raise ValueError(f"git knows no dvc.lock at {rev!r}; name a commit that has one: git log -- dvc.lock")
     return YAML(typ="safe", pure=True).load(text)["stages"]
@@ -57,6 +57,18 @@ def locked_outs(root: Path, rev: str | None = None) -> dict[str, dict[str, str]]
     """Return {stage: {path: md5}} of the outs in dvc.lock, as `locked` reads it."""
     found = locked(root, rev).items()
     return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in found}
+
+
+def experiment(root: Path, name: str) -> str | None:
+    """Return the commit in which DVC keeps an experiment's results; None before it does."""
+    return (git(root, "for-each-ref", "--format=%(objectname)", f"refs/exps/**/{name}") or "").strip() or None
+
+
+def text_of(root: Path, path: str, rev: str | None = None) -> str | None:
+    """Return the content of a file below `root`, at commit `rev` if it is given; None where it is not there."""
+    if rev is not None:
+        return git(root, "show", f"{rev}:./{path}")
+    return (root / path).read_text(encoding="utf-8") if (root / path).exists() else None
 
 
 def way_back(root: Path, name: str) -> str | None:

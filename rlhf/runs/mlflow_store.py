@@ -24,6 +24,7 @@ LONGEST_NAME, LONGEST_TAG = 250, 8000  # characters
 PREFLIGHT_SECONDS = 2.0
 UI = "http://localhost:5000"  # where `make ui` serves a local database
 TRAINING = "workflowType=machine_learning"  # the UI's mode that shows runs; its other one, for agents, hides them
+FIRST = "0 results"  # MLflow sorts names, and shows those before a stroke as a group
 PAGE = "mlflow.note.content"  # tag of a run, model or experiment: the text on its page
 VIEW = "pipelines"  # the name of the table of runs with the columns that matter
 RUN_NAME = "attributes.`Run Name`"  # the table's first column

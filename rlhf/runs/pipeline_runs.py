@@ -8,6 +8,7 @@ calls it KILLED.
 
 import json
 import os
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,10 +22,13 @@ from rlhf.runs.stage_name import StageName
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
 PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
 LAST = StageName("evaluate")  # the pipeline ends with it
+GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
+_STATUS = re.compile(r"stage\..+\.status")  # tags of a parent: how its stages ended
 OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-param", "--jobs", "--rev", "--copy-paths"}
 
 
@@ -77,7 +81,7 @@ class PipelineRun:
         """Take in how a stage ended; `over`: DVC goes on to nothing after it, whatever was asked for."""
         self._client.set_tag(self.run_id, f"stage.{name.place}.status", status.lower())
         tags = self._client.get_run(self.run_id).data.tags
-        ended = {tag: value for tag, value in tags.items() if tag.startswith("stage.") and tag.endswith(".status")}
+        ended = {tag: value for tag, value in tags.items() if _STATUS.fullmatch(tag)}
         places = [tag.split(".")[1] for tag, value in ended.items() if value == "finished"]
         done = all(any(_is_of(place, target) for place in places) for target in self._asked)
         if status != "FINISHED" or over or done:
@@ -144,12 +148,79 @@ def targets(command: Sequence[str]) -> list[str]:
 def _is_of(place: str, target: str) -> bool:
     """Say whether a target names the stage of a place: by its name, as one of several rounds, or by its output."""
     named = StageName.of(target).place.removeprefix("data/").rstrip("/")
-    return place == named or place.startswith(f"{named}/")
+    return _is_below(place, named)
 
 
-def reap(client: "MlflowClient", experiment_id: str) -> None:
-    """Mark runs of this host as KILLED whose process is gone: kill -9 leaves them RUNNING for ever."""
-    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=100):
+def reap(store: Store, home: Path) -> None:
+    """Give runs of this host whose process is gone their end: kill -9 leaves them RUNNING for ever.
+
+    Where DVC restored the last stage from its run cache no process of ours ran: that pipeline has FINISHED. Others are
+    KILLED. `home` is the repository in which DVC keeps its experiments.
+    """
+    for run in store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'", max_results=100):
         process = run.data.tags.get(mlflow_store.PROCESS)
-        if process and sessions.is_gone(process):
-            client.set_terminated(run.info.run_id, "KILLED")
+        if not process or not sessions.is_gone(process):
+            continue
+        experiment = run.data.tags.get("dvc.exp")
+        revision = lineage.experiment(home, experiment) if experiment else None
+        if SESSION in run.data.tags and _was_restored(store.client, run, home, revision):
+            _take_in_what_was_restored(store, run, home, revision)
+            store.client.set_terminated(run.info.run_id, "FINISHED")
+        elif not (experiment and revision is None and _is_young(store.client, run)):
+            store.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _was_restored(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
+    """Say whether all stages of a pipeline finished and dvc.lock has the last one made from what they made.
+
+    The lock of an experiment, which DVC keeps when all is done, needs no second look; the one on disk does.
+    """
+    tags = run.data.tags
+    statuses = {tag.removeprefix("stage.").removesuffix(".status"): tags[tag] for tag in tags if _STATUS.fullmatch(tag)}
+    if {*statuses.values()} != {"finished"} or LAST.place in statuses:
+        return False
+    made = {
+        f"data/{place}": client.get_run(tags[f"stage.{place}"]).data.tags.get(f"dvc.out.data/{place}")
+        for place in statuses
+    }
+    locked = {path: md5 for outs in lineage.locked_outs(home, revision).values() for path, md5 in outs.items()}
+    last = lineage.locked(home, revision).get(LAST.title, {})
+    read = {
+        dep["path"]: dep["md5"] for dep in last.get("deps", []) if any(_is_below(path, dep["path"]) for path in made)
+    }
+    is_of_now = revision is not None or all(_has(home / path, md5) for path, md5 in read.items())
+    return bool(read) and is_of_now and all(md5 and locked.get(path) == md5 for path, md5 in made.items())
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def _has(path: Path, md5: str) -> bool:
+    return path.exists() and lineage.dvc_md5(path) == md5
+
+
+def _take_in_what_was_restored(store: Store, run: "Run", home: Path, revision: str | None) -> None:
+    """Give a pipeline the metrics of dvc.lock's stages, and figures and page of the run that made the last one."""
+    moment, run_id = time.time_ns() // 1_000_000, run.info.run_id
+    outs, numbers = lineage.locked_outs(home, revision), dict[str, float]()
+    for title, paths in outs.items():
+        place = StageName.of(title).place
+        text = lineage.text_of(home, f"metrics/{place}.json", revision) if f"metrics/{place}.json" in paths else None
+        numbers |= mlflow_store.named(flat_numbers(json.loads(text))) if text else {}
+    made = mlflow_store.runs_that_made(*store, f"data/{LAST.place}", outs[LAST.title].get(f"data/{LAST.place}"))
+    if made:
+        numbers |= {name: value for name, value in made[0].data.metrics.items() if name.startswith(mlflow_store.FIRST)}
+        store.client.set_tag(run_id, f"stage.{LAST.place}", made[0].info.run_id)
+        store.client.set_tag(run_id, f"stage.{LAST.place}.status", "cached")
+        pages = [one.data.tags.get(mlflow_store.PAGE, "") for one in (made[0], run)]
+        mlflow_store.write_page(store.client, run_id, pages)
+    points = [(name, value, moment, 0) for name, value in numbers.items() if name not in run.data.metrics]
+    mlflow_store.log_points(store.client, run_id, points)
+
+
+def _is_young(client: "MlflowClient", run: "Run") -> bool:
+    """Say whether a pipeline's last stage ended just now: DVC keeps an experiment's results a moment later."""
+    stages = [value for tag, value in run.data.tags.items() if tag.startswith("stage.") and not _STATUS.fullmatch(tag)]
+    ends = [client.get_run(stage).info.end_time or 0 for stage in stages]
+    return bool(ends) and time.time() - max(ends) / 1000 < GRACE

@@ -19,7 +19,6 @@ from rlhf.runs.stage_name import StageName
 
 SECONDS_BETWEEN_FLUSHES = 5.0
 STATES = "checkpoints.key"  # tag of a run: the training that it can go on with
-FIRST = "0 results"  # MLflow sorts names, and shows those before a stroke as a group
 LONGEST_PAUSE = 300.0  # seconds between two attempts at a store that keeps failing
 
 
@@ -38,7 +37,7 @@ class Recorder:
         self._home = mlflow_store.anchor(root)
         self._store = mlflow_store.open_store(settings, self._home)
         self._client, self._experiment_id = self._store
-        pipeline_runs.reap(self._client, self._experiment_id)
+        pipeline_runs.reap(self._store, self._home)
         self._commit = lineage.commit_of(root)
         content = {name: section for name, section in read_yaml(root / "params.yaml").items() if name != "tracking"}
         tags = self._tags()
@@ -104,12 +103,12 @@ class Recorder:
         """Log the few numbers by which runs are compared, to the run, its models and the pipeline's run, where their
         common name puts them first; the table of runs shows those in `columns`.
         """
-        named = mlflow_store.named({f"{FIRST}/{name}": value for name, value in numbers.items()})
+        named = mlflow_store.named({f"{mlflow_store.FIRST}/{name}": value for name, value in numbers.items()})
         points = [(name, value, moment, 0) for name, value in named.items()]
         with self._tolerant("what decides"):
             self._show(mlflow_store.log_points(self._client, self.run_id, points, self._models))
             self._show(mlflow_store.log_points(self._client, self._pipeline.run_id, points))
-            shown = [mlflow_store.allowed(f"{FIRST}/{name}") for name in columns]
+            shown = [mlflow_store.allowed(f"{mlflow_store.FIRST}/{name}") for name in columns]
             mlflow_store.offer_view(self._store, [pipeline_runs.CHANGED], shown)
 
     def inputs(self, paths: Sequence[Path], context: str) -> None:

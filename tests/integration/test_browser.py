@@ -57,8 +57,10 @@ def test_the_table_of_runs_shows_both_pipelines_with_what_decides_and_what_was_c
     client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
     address = mlflow_store.table_link(mlflow_url, mlflow_store.Store(client, experiment))
     changed = f"ppo.kl_coef={KL_COEF} ({runs[0].data.params['ppo.kl_coef']})"
-    text = page(browser, address, *(run.info.run_name for run in runs), "PPO beats SFT sampled", changed)
-    assert text.index("params.changed") < text.index("PPO beats SFT sampled")
+    page(browser, address, *(run.info.run_name for run in runs), "PPO beats SFT sampled", changed)
+    columns = ("Run Name", "params.changed", "0 results/PPO beats SFT sampled")
+    places = [browser.find_element(By.XPATH, f"//*[text()='{name}']").location["x"] for name in columns]
+    assert places == sorted(places)
     screenshot(browser, "mlflow-runs")
 
 
@@ -70,7 +72,7 @@ def test_a_pipelines_page_has_the_verdict_the_picture_of_win_rates_and_what_its_
     browser.find_element(By.XPATH, "//*[text()='Show more']").click()
     text = page_text(browser, "ppo.kl_coef", KL_COEF, "SFT, greedy")
     assert "What differs from presets/tiny.yaml" in text
-    picture = browser.find_element(By.CSS_SELECTOR, "img[alt='win_rates']")
+    picture = browser.find_element(By.CSS_SELECTOR, "img[src*='path=win_rates.svg']")
     WebDriverWait(browser, SECONDS).until(lambda _: picture.get_property("naturalWidth") > 0)
     screenshot(browser, "mlflow-pipeline")
 
@@ -109,10 +111,13 @@ def test_an_ablation_that_loses_looks_so_in_the_compare_view(browser, mlflow_url
     address = (
         f"{mlflow_url}/#/compare-runs?runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
     )
-    lines = page(browser, address, "wins", "loses", "0 results/PPO beats SFT sampled").splitlines()
+    page(browser, address, "wins", "loses", "0 results/PPO beats SFT sampled")
     rate = json.loads((REPO / "metrics/evaluate.json").read_text())["evaluate"]["win_rate"]["ppo_vs_sft"]["mean"]
     screenshot(browser, "mlflow-losing")
-    cells = " ".join(lines[lines.index("0 results/PPO beats SFT sampled") + 1 :]).split()[:2]
+    name = "0 results/PPO beats SFT sampled"
+    link = browser.find_element(By.XPATH, f"//a[contains(@href, '/metric') and normalize-space()='{name}']")
+    row = link.find_element(By.XPATH, "./ancestor::*[contains(normalize-space(), ' 0.')][1]").text
+    cells = row.split(name, 1)[1].split()[:2]
     assert [float(cell) for cell in cells] == pytest.approx([rate, 1 - rate], abs=1e-3)
     assert rate > 0.6, "else it is no loss"
 

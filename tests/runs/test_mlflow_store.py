@@ -298,7 +298,7 @@ def test_an_experiment_of_dvc_names_the_parent_and_is_a_session_of_its_own(clien
     assert parent() == own
 
 
-def test_running_runs_of_processes_that_are_gone_become_killed(client, experiment, monkeypatch):
+def test_running_runs_of_processes_that_are_gone_become_killed(client, experiment, monkeypatch, tmp_path):
     monkeypatch.setattr(sessions, "is_gone", lambda process: process == "gone")
 
     def run(moment: int, status: str = "RUNNING", **tags: str) -> str:
@@ -309,7 +309,7 @@ def test_running_runs_of_processes_that_are_gone_become_killed(client, experimen
 
     older, alive, ended = run(1, **{"dvc.process": "gone"}), run(2, **{"dvc.process": "alive"}), run(3, "FAILED")
     other, newer, by_hand = run(4, "FINISHED", **{"dvc.process": "gone"}), run(5, **{"dvc.process": "gone"}), run(6)
-    pipeline_runs.reap(client, experiment)
+    pipeline_runs.reap(Store(client, experiment), tmp_path)
     found = [client.get_run(run_id).info.status for run_id in (older, alive, ended, other, newer, by_hand)]
     assert found == ["KILLED", "RUNNING", "FAILED", "FINISHED", "KILLED", "RUNNING"]
 

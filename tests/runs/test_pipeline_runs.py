@@ -5,8 +5,11 @@ import shutil
 
 import pytest
 
-from rlhf.runs import pipeline_runs, sessions, tracking
+from rlhf.params.base import load
+from rlhf.params.tracking import TrackingInputs
+from rlhf.runs import lineage, mlflow_store, pipeline_runs, sessions, tracking
 from rlhf.runs.flat import flat_numbers
+from rlhf.runs.recorder import Recorder
 from rlhf.runtime import outputs
 from tests import notebook
 
@@ -157,3 +160,57 @@ def test_a_stage_that_failed_fails_its_pipeline_until_it_is_done_again(root):
 )
 def test_what_a_dvc_command_asks_for(command, asked):
     assert pipeline_runs.targets(command.split()) == asked
+
+
+def restored(root, monkeypatch) -> None:
+    """Let a session end in which PPO came out as in an earlier one, so that DVC restored `evaluate` after it."""
+    metrics = {"win_rate": {"ppo_vs_sft": {"mean": 0.25}}}
+    ran(root, "ppo", "r1")
+    with tracking.stage_run(root, "evaluate") as run:
+        outputs.write_metrics(root, "evaluate", metrics)
+        (root / "data/evaluate").mkdir(parents=True)
+        run.log_deciding({"PPO beats SFT": 0.25}, [])
+        run.describe(["**so**"], [])
+    titles = {"ppo@r1": "ppo/r1", "evaluate": "evaluate"}
+    notebook.write_lock(root, {title: [f"data/{place}", f"metrics/{place}.json"] for title, place in titles.items()})
+    lock = json.loads((root / "dvc.lock").read_text())
+    lock["stages"]["evaluate"]["deps"] = [{"path": "data/ppo", "md5": lineage.dvc_md5(root / "data/ppo")}]
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    under(monkeypatch, "dvc", "repro", identity=f"{DVC} again")
+    monkeypatch.setattr(Recorder, "_are_as_before", lambda *_, **__: False)
+    ran(root, "ppo", "r1")
+
+
+def ended(root, monkeypatch):
+    monkeypatch.setattr(sessions, "is_gone", lambda _: True)
+    pipeline_runs.reap(mlflow_store.open_store(load(root, TrackingInputs).tracking, root), root)
+    return parent(root)
+
+
+def test_a_pipeline_whose_last_stage_dvc_restored_is_finished_and_has_its_figures(root, monkeypatch):
+    restored(root, monkeypatch)
+    assert (parent(root).info.status, "evaluate" in str(parent(root).data.metrics)) == ("RUNNING", False)
+    found = ended(root, monkeypatch)
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics == {
+        "ppo.r1.kl": 2.0, "evaluate.win_rate.ppo_vs_sft.mean": 0.25, "0 results/PPO beats SFT": 0.25
+    }  # fmt: skip
+    assert found.data.tags["stage.evaluate.status"] == "cached"
+    assert found.data.tags["mlflow.note.content"].startswith("**so**")
+
+
+def test_a_pipeline_that_was_broken_off_before_its_last_stage_is_killed(root, monkeypatch):
+    """The lock's last stage is of other data: another policy lies there now."""
+    restored(root, monkeypatch)
+    (root / "data/ppo/r1/made").write_text("other bytes")
+    found = ended(root, monkeypatch)
+    assert found.info.status == "KILLED"
+    assert "0 results/PPO beats SFT" not in found.data.metrics
+
+
+def test_an_experiment_waits_a_moment_for_its_results_before_it_is_called_killed(root, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "gentle")
+    ran(root, "ppo", "r1")
+    assert ended(root, monkeypatch).info.status == "RUNNING"
+    monkeypatch.setattr(pipeline_runs, "GRACE", 0.0)
+    assert ended(root, monkeypatch).info.status == "KILLED"
