@@ -22,7 +22,7 @@ from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.runtime.files import write_text
 from study.params import Settings
-from tools import check, inputs
+from tools import check, dvc_yaml, inputs
 
 FOLDER = Path(".study")
 COPIED = ("rlhf", "stages", "tools", "dvc.yaml", "dvc.lock", ".dvcignore")
@@ -117,5 +117,5 @@ def _dvc(folder: Path, *words: str, check: bool = True) -> None:
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
     environment["DVC_EXP_NAME"] = folder.name
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment["PATH"] = dvc_yaml.path_with_this_python()
     subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, env=environment, check=check)

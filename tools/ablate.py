@@ -13,6 +13,7 @@ one runs; each runs in a copy, so that this folder stays as it is, and there onl
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from rlhf.evaluation import statistics
 from rlhf.evaluation.verdicts import Judged
 from rlhf.params.base import ParamsError, read_yaml
 from rlhf.runs import lineage
-from tools import check, inputs, presets
+from tools import check, dvc_yaml, inputs, presets
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
 INTERVALS = statistics.Bootstrap(resamples=2000, coverage=0.95, seed=0)
@@ -54,8 +55,9 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
+    environment = os.environ | {"PATH": dvc_yaml.path_with_this_python()}
     for words in [] if chosen.table else commands(root, ablations, chosen.queue, chosen.jobs):
-        code = subprocess.run(words, cwd=root, check=False).returncode
+        code = subprocess.run(words, cwd=root, env=environment, check=False).returncode
         if code:
             lacking = inputs.untracked(check.whole(read_yaml(root / "params.yaml")), root)
             print("".join(f"{line}\n" for line in lacking), end="", file=sys.stderr)  # DVC names a path in the copy

@@ -1,5 +1,7 @@
 """dvc.yaml as a text that people write: read with its comments, and written back with a list's entries changed."""
 
+import os
+import sys
 from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
@@ -56,3 +58,8 @@ def _yaml() -> YAML:
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=2, offset=0)
     return yaml
+
+
+def path_with_this_python() -> str:
+    """Return a $PATH on which `dvc`, and the `python` of dvc.yaml's commands, are this interpreter's."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -20,7 +20,7 @@ from typing import Any
 from rlhf.params.base import ParamsError
 from rlhf.runs import lineage, machine
 from rlhf.runtime.files import write_json
-from tools import presets
+from tools import dvc_yaml, presets
 
 OUT = Path("metrics/reproducibility.json")
 
@@ -63,8 +63,8 @@ def remade(root: Path, clone: Path, preset: str | None) -> dict[str, str]:
         shutil.copy(clone / f"presets/{preset}.yaml", clone / "params.yaml")
     print(f"running every stage in {clone}", flush=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
-    python = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    _run("dvc", "repro", "--force", "--no-run-cache", cwd=clone, env=environment | {"PATH": python})
+    environment["PATH"] = dvc_yaml.path_with_this_python()
+    _run("dvc", "repro", "--force", "--no-run-cache", cwd=clone, env=environment)
     return flat_outs(clone)
 
 

@@ -3,6 +3,8 @@
 import json
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -130,11 +132,14 @@ def test_mistakes_are_named_with_the_file_before_anything_runs(presets, monkeypa
 def test_how_they_are_run(root, monkeypatch, options, expected):
     commands = []
 
-    def run(command, **_):
+    def run(command, env=None, **_):
         commands.append(command)
+        found = shutil.which("dvc", path=(env or {}).get("PATH"))
+        assert command[0] != "dvc" or (found and Path(found).parent == Path(sys.executable).parent)
         return subprocess.CompletedProcess(command, 1 if command[0] == "git" else 0, "")
 
     monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setenv("PATH", "/usr/bin")  # a shell in which nothing was activated
     monkeypatch.setattr(ablate, "table", lambda *_: [])
     files = [str(overlay(root, f"seed: {number}", f"seed_{number}")) for number in (5, 6)]
     assert ablate.main([*files, *options], root) == 0
