@@ -87,17 +87,20 @@ class PipelineRun:
         if status != "FINISHED" or over or done:
             self._client.set_terminated(self.run_id, status)
 
-    def add_metrics(self, name: StageName) -> None:
-        """Take in a stage's final metrics; the last stage's bring those of stages that DVC did not rerun."""
+    def add_metrics(self, name: StageName) -> dict[str, str]:
+        """Take in a stage's final metrics; the last stage's bring those of stages that DVC did not rerun.
+
+        Returns why MLflow refuses some of them, by name.
+        """
         present = self._client.get_run(self.run_id).data.metrics
         moment = time.time_ns() // 1_000_000
         points = []
         for file in metrics_files(self._root, name, self._params.get("rounds", {})):
             numbers = mlflow_store.named(flat_numbers(json.loads(file.read_text(encoding="utf-8"))))
             points += [(key, value, moment, 0) for key, value in numbers.items() if key not in present]
-        mlflow_store.log_points(self._client, self.run_id, points)
         if name == LAST:
             self._name_cached_stages()
+        return mlflow_store.log_points(self._client, self.run_id, points)
 
     def _name_cached_stages(self) -> None:
         """Tag the run with the earlier runs whose outputs this session reused, found by the md5 in dvc.lock."""

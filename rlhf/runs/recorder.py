@@ -95,21 +95,25 @@ class Recorder:
 
     def results(self, numbers: Mapping[str, float], moment: int) -> None:
         """Log numbers that belong to no step, and to the models that the run has logged."""
-        points = [(name, value, moment, 0) for name, value in mlflow_store.named(numbers).items()]
-        with self._tolerant("results"):
-            self._show(mlflow_store.log_points(self._client, self.run_id, points, self._models))
+        self._log_results(numbers, moment, "results", [])
 
     def decide(self, numbers: Mapping[str, float], columns: Sequence[str], moment: int) -> None:
         """Log the few numbers by which runs are compared, to the run, its models and the pipeline's run, where their
         common name puts them first; the table of runs shows those in `columns`.
         """
-        named = mlflow_store.named({f"{mlflow_store.FIRST}/{name}": value for name, value in numbers.items()})
-        points = [(name, value, moment, 0) for name, value in named.items()]
-        with self._tolerant("what decides"):
-            self._show(mlflow_store.log_points(self._client, self.run_id, points, self._models))
-            self._show(mlflow_store.log_points(self._client, self._pipeline.run_id, points))
+        first = {f"{mlflow_store.FIRST}/{name}": value for name, value in numbers.items()}
+        self._log_results(first, moment, "what decides", [self._pipeline.run_id])
+        with self._tolerant("the columns of the table of runs"):
             shown = [mlflow_store.allowed(f"{mlflow_store.FIRST}/{name}") for name in columns]
             mlflow_store.offer_view(self._store, [pipeline_runs.CHANGED], shown)
+
+    def _log_results(self, numbers: Mapping[str, float], moment: int, what: str, others: Sequence[str]) -> None:
+        """Log numbers that belong to no step to this run and its models, and to other runs."""
+        points = [(name, value, moment, 0) for name, value in mlflow_store.named(numbers).items()]
+        with self._tolerant(what):
+            self._show(mlflow_store.log_points(self._client, self.run_id, points, self._models))
+            for run_id in others:
+                self._show(mlflow_store.log_points(self._client, run_id, points))
 
     def inputs(self, paths: Sequence[Path], context: str) -> None:
         """Log files and folders as datasets with DVC's md5 as digest, and tag the run with each."""
@@ -192,7 +196,7 @@ class Recorder:
                     md5 = lineage.dvc_md5(self._root / out)
                     self._client.set_tag(self.run_id, mlflow_store.allowed(f"dvc.out.{out}"), md5)
                     came_out_as_before = outs.get(out) == md5 and self._are_as_before(outs, but=out)
-                self._pipeline.add_metrics(self._stage)
+                self._show(self._pipeline.add_metrics(self._stage))
             self._client.set_terminated(self.run_id, status)
             self._pipeline.end(self._stage, status, over=self._is_by_hand or came_out_as_before)
 
