@@ -155,14 +155,14 @@ def table(root: Path, ablations: list[Ablation]) -> Iterator[str]:
     yield "Mean score on the same prompts; difference from params.yaml with a 95% interval (paired bootstrap)"
     yield f"{'':<24}" + "".join(f"{name.replace('_', ' '):>36}" for name in SHOWN)
     if baseline:
-        yield f"{'params.yaml':<24}" + "".join(f"{_mean(baseline[name]):>12.3f}{'':>24}" for name in SHOWN)
+        yield f"{'params.yaml':<24}" + f"{'':>26}".join(f"{_mean(baseline[name]):>10.3f}" for name in SHOWN)
     for ablation in ablations:
         found = scores(_of_experiment(root, ablation.name))
         if not found:
             yield f"{ablation.name:<24}has not run: dvc exp show"
             continue
         cells = [
-            f"{_mean(found[name]):>12.3f}{difference(found[name], (baseline or found)[name]):>24}" for name in SHOWN
+            f"{_mean(found[name]):>10.3f}{difference(found[name], (baseline or found)[name]):>26}" for name in SHOWN
         ]
         changed = ", ".join(f"{key}={value}" for _, key, value in ablation.changes[:4])
         yield f"{ablation.name:<24}" + "".join(cells) + f"  {changed}"

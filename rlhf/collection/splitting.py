@@ -1,4 +1,4 @@
-"""Which split a record enters: by its user, by its prompt where it has none; the same for every run of a seed."""
+"""Which split a unit (a user, or a prompt without one: prompt_sets) enters; the same for every run of a seed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

@@ -11,7 +11,8 @@ from rlhf.runtime.markdown import markdown_table
 
 PRESETS = "presets"  # folder below the repository's root
 DEFAULT = "laptop"
-NAMED = 2  # changes that a run's name says; the rest of them is counted
+FEW = 4  # changes of the default that count as changes of it, though another preset may have the same
+NAMED = 2  # changes that a run's name says; more are counted
 ABSENT = "(none)"
 OF_NO_PIPELINE = "tracking"  # the section that changes no artifact
 
@@ -50,10 +51,12 @@ class Likeness(NamedTuple):
 
 
 def likeness(root: Path, content: Mapping[str, Any]) -> Likeness:
-    """Return the preset below `root` that differs in the fewest params, the default where several do."""
+    """Return the default preset if it differs in a FEW params; else the one below `root` that differs in the fewest."""
     ours = _flat(content)
     files = sorted((root / PRESETS).glob("*.yaml"), key=lambda file: (file.stem != DEFAULT, file.stem))
     found = [Likeness(file.stem, _changes(_flat(read_yaml(file)), ours)) for file in files]
+    if found and found[0].preset == DEFAULT and len(found[0].changes) <= FEW:
+        return found[0]
     return min(found, key=lambda one: len(one.changes), default=Likeness("", {}))
 
 

@@ -7,9 +7,11 @@ from rlhf.runs.lineage import Commit
 
 PRESETS = {
     "laptop": "seed: 17\nppo: {kl_coef: 0.05, lr: 1}\ntracking: {uri: null}",
-    "big": "seed: 17\nppo: {kl_coef: 0.05, lr: 9}\ntracking: {uri: null}",
-    "adopted": "seed: 17\npretrain: {source: local}",
+    "no_kl": "seed: 17\nppo: {kl_coef: 0.0, lr: 1}\ntracking: {uri: null}",
+    "adopted": "seed: 17\npretrain: {source: local, path: m, revision: r, tokens: 3}",
 }
+
+ADOPTED = {"seed": 17, "pretrain": {"source": "local", "path": "m", "revision": "r", "tokens": 3}}
 
 
 @pytest.fixture
@@ -24,17 +26,13 @@ def root(tmp_path):
     ("content", "preset", "words"),
     [
         ({"seed": 17, "ppo": {"kl_coef": 0.05, "lr": 1}, "tracking": {"uri": "http://x"}}, "laptop", ""),
-        ({"seed": 17, "ppo": {"kl_coef": 0.02, "lr": 9}}, "big", "ppo.kl_coef=0.02 (0.05)"),
+        ({"seed": 17, "ppo": {"kl_coef": 0.0, "lr": 1}}, "laptop", "ppo.kl_coef=0.0 (0.05)"),
         ({"seed": 17, "ppo": {"kl_coef": 0.05, "lr": 2}}, "laptop", "ppo.lr=2 (1)"),
-        (
-            {"seed": 18, "pretrain": {"source": "local"}, "sft": {"n": [1]}},
-            "adopted",
-            "seed=18 (17), sft.n=[1] ((none))",
-        ),
+        (ADOPTED | {"seed": 18, "sft": {"n": [1]}}, "adopted", "seed=18 (17), sft.n=[1] ((none))"),
         ({"seed": 17, "ppo": {"lr": 1}}, "laptop", "ppo.kl_coef=(none) (0.05)"),
     ],
 )
-def test_the_nearest_preset_is_named_with_what_differs_and_a_tie_is_the_defaults(root, content, preset, words):
+def test_the_default_is_named_where_little_differs_from_it_and_else_the_nearest_preset(root, content, preset, words):
     found = likeness(root, content)
     assert (found.preset, found.words) == (preset, words)
 
