@@ -145,11 +145,11 @@ def test_what_it_reads_is_an_input_of_its_run_and_what_decides_is_what_it_measur
     assert recorder.models == [tmp_path / "data/ppo/r2"]
     found = json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
     rate = found["win_rate"]["ppo_vs_sft"]
-    shown = [recorder.deciding[f"PPO beats SFT sampled{end}"] for end in ("", " low", " high")]
+    shown = [recorder.deciding[f"0 PPO beats SFT/sampled{end}"] for end in ("", " low", " high")]
     assert shown == pytest.approx([rate["mean"], rate["low"], rate["high"]], abs=1e-6)
-    assert recorder.columns[0] == "PPO beats SFT sampled"
+    assert recorder.columns[0] == "0 PPO beats SFT/sampled"
     assert not [name for name in recorder.columns if name not in recorder.deciding or name.endswith(" low")]
-    assert recorder.deciding["gold PPO sampled"] == pytest.approx(found["gold"]["ppo_sampled"], abs=1e-6)
+    assert recorder.deciding["2 gold/PPO sampled"] == pytest.approx(found["gold"]["ppo_sampled"], abs=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -3,25 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
+# MLflow sorts names, and shows those with one beginning before a stroke as a group
 WIN_RATES = {
-    "PPO beats SFT sampled": "ppo_vs_sft",
-    "PPO beats SFT greedy": "ppo_vs_sft_greedy",
-    "PPO beats SFT best temperature": "ppo_vs_sft_best_temperature",
-    "PPO beats SFT length controlled": "ppo_vs_sft_length_controlled",
-    "PPO beats FeedME sampled": "ppo_vs_feedme",
-    "PPO beats FeedME greedy": "ppo_vs_feedme_greedy",
-    "strict PPO beats SFT greedy": "strict_ppo_vs_sft_greedy",
+    "0 PPO beats SFT/sampled": "ppo_vs_sft",
+    "0 PPO beats SFT/greedy": "ppo_vs_sft_greedy",
+    "0 PPO beats SFT/best temperature": "ppo_vs_sft_best_temperature",
+    "0 PPO beats SFT/length controlled": "ppo_vs_sft_length_controlled",
+    "0 PPO beats SFT/strict greedy": "strict_ppo_vs_sft_greedy",
+    "1 PPO beats FeedME/sampled": "ppo_vs_feedme",
+    "1 PPO beats FeedME/greedy": "ppo_vs_feedme_greedy",
 }
 OTHERS = {
-    "gold SFT sampled": ("gold", "sft_sampled"),
-    "gold PPO sampled": ("gold", "ppo_sampled"),
-    "gold PPO greedy": ("gold", "ppo_greedy"),
-    "tokens SFT sampled": ("num_tokens", "sft_sampled"),
-    "tokens PPO sampled": ("num_tokens", "ppo_sampled"),
-    "KL of PPO from SFT nats an answer": ("kl_per_answer", "ppo"),
+    "2 gold/SFT sampled": ("gold", "sft_sampled"),
+    "2 gold/PPO sampled": ("gold", "ppo_sampled"),
+    "2 gold/PPO greedy": ("gold", "ppo_greedy"),
+    "3 tokens/SFT sampled": ("num_tokens", "sft_sampled"),
+    "3 tokens/PPO sampled": ("num_tokens", "ppo_sampled"),
+    "4 KL/PPO from SFT nats an answer": ("kl_per_answer", "ppo"),
 }
-
-
 BOUNDS = ("low", "high")  # of a win rate's interval, behind its name
 
 

@@ -24,7 +24,6 @@ LONGEST_NAME, LONGEST_TAG = 250, 8000  # characters
 PREFLIGHT_SECONDS = 2.0
 UI = "http://localhost:5000"  # where `make ui` serves a local database
 TRAINING = "workflowType=machine_learning"  # the UI's mode that shows runs; its other one, for agents, hides them
-FIRST = "0 results"  # MLflow sorts names, and shows those before a stroke as a group
 PAGE = "mlflow.note.content"  # tag of a run, model or experiment: the text on its page
 VIEW = "pipelines"  # the name of the table of runs with the columns that matter
 RUN_NAME = "attributes.`Run Name`"  # the table's first column
@@ -169,10 +168,13 @@ def offer_view(store: Store, tags: Sequence[str], metrics: Sequence[str]) -> Non
     columns = [*(f"tags.`{name}`" for name in tags), *(f"metrics.`{name}`" for name in metrics)]
     columns = ["attributes.`Created`", *columns]
     columns += [name for name in earlier if name not in columns]
+    order = [RUN_NAME, *columns]
     state = {
         "selectedColumns": columns,
-        "columnOrder": [RUN_NAME, *columns],
-        "columnWidths": {RUN_NAME: 260, **{name: 7 * len(name) for name in columns}},  # pixels
+        "columnOrder": order,
+        "columnWidths": {
+            name: 300 if name.startswith(("tags.", RUN_NAME)) else 7 * len(name) for name in order
+        },  # pixels
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
     }

@@ -213,7 +213,8 @@ def _take_in_what_was_restored(store: Store, run: "Run", home: Path, revision: s
         numbers |= mlflow_store.named(flat_numbers(json.loads(text))) if text else {}
     made = mlflow_store.runs_that_made(*store, f"data/{LAST.place}", outs[LAST.title].get(f"data/{LAST.place}"))
     if made:
-        numbers |= {name: value for name, value in made[0].data.metrics.items() if name.startswith(mlflow_store.FIRST)}
+        own = f"{LAST.stage}."  # its other metrics are those that decide
+        numbers |= {name: value for name, value in made[0].data.metrics.items() if not name.startswith(own)}
         store.client.set_tag(run_id, f"stage.{LAST.place}", made[0].info.run_id)
         store.client.set_tag(run_id, f"stage.{LAST.place}.status", "cached")
         pages = [one.data.tags.get(mlflow_store.PAGE, "") for one in (made[0], run)]

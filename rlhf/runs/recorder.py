@@ -98,13 +98,12 @@ class Recorder:
         self._log_results(numbers, moment, "results", [])
 
     def decide(self, numbers: Mapping[str, float], columns: Sequence[str], moment: int) -> None:
-        """Log the few numbers by which runs are compared, to the run, its models and the pipeline's run, where their
-        common name puts them first; the table of runs shows those in `columns`.
+        """Log the few numbers by which runs are compared, to the run, its models and the pipeline's run; the table of
+        runs shows those in `columns`.
         """
-        first = {f"{mlflow_store.FIRST}/{name}": value for name, value in numbers.items()}
-        self._log_results(first, moment, "what decides", [self._pipeline.run_id])
+        self._log_results(numbers, moment, "what decides", [self._pipeline.run_id])
         with self._tolerant("the columns of the table of runs"):
-            shown = [mlflow_store.allowed(f"{mlflow_store.FIRST}/{name}") for name in columns]
+            shown = [mlflow_store.allowed(name) for name in columns]
             mlflow_store.offer_view(self._store, [pipeline_runs.CHANGED], shown)
 
     def _log_results(self, numbers: Mapping[str, float], moment: int, what: str, others: Sequence[str]) -> None:

@@ -62,8 +62,8 @@ class StageRun:
         self._recorder.results(flat_numbers(metrics))
 
     def log_deciding(self, figures: Mapping[str, float], columns: Sequence[str]) -> None:
-        """Record the few numbers by which runs are compared, which stand first where runs are; `columns` names those
-        that the table of runs shows.
+        """Record the few numbers by which runs are compared, under names that stand first; the table of runs shows
+        those in `columns`.
         """
         if self._recorder:
             self._recorder.decide(figures, columns)

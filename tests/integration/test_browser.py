@@ -57,8 +57,8 @@ def test_the_table_of_runs_shows_both_pipelines_with_what_decides_and_what_was_c
     client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
     address = mlflow_store.table_link(mlflow_url, mlflow_store.Store(client, experiment))
     changed = f"ppo.kl_coef={KL_COEF} ({runs[0].data.params['ppo.kl_coef']})"
-    page(browser, address, *(run.info.run_name for run in runs), "PPO beats SFT sampled", changed)
-    columns = ("Run Name", "params.changed", "0 results/PPO beats SFT sampled")
+    page(browser, address, *(run.info.run_name for run in runs), "0 PPO beats SFT/sampled", changed)
+    columns = ("Run Name", "params.changed", "0 PPO beats SFT/sampled")
     places = [browser.find_element(By.XPATH, f"//*[text()='{name}']").location["x"] for name in columns]
     assert places == sorted(places)
     screenshot(browser, "mlflow-runs")
@@ -111,10 +111,10 @@ def test_an_ablation_that_loses_looks_so_in_the_compare_view(browser, mlflow_url
     address = (
         f"{mlflow_url}/#/compare-runs?runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
     )
-    page(browser, address, "wins", "loses", "0 results/PPO beats SFT sampled")
+    page(browser, address, "wins", "loses", "0 PPO beats SFT/sampled")
     rate = json.loads((REPO / "metrics/evaluate.json").read_text())["evaluate"]["win_rate"]["ppo_vs_sft"]["mean"]
     screenshot(browser, "mlflow-losing")
-    name = "0 results/PPO beats SFT sampled"
+    name = "0 PPO beats SFT/sampled"
     cells = page_text(browser).rsplit(name, 1)[1].split()[:2]
     assert [float(cell) for cell in cells] == pytest.approx([rate, 1 - rate], abs=1e-3)
     assert rate > 0.6, "else it is no loss"
@@ -131,8 +131,16 @@ def test_the_comparison_of_both_shows_the_changed_parameter_and_the_win_rates(br
     named = WebDriverWait(browser, SECONDS, ignored_exceptions=[StaleElementReferenceException]).until(
         lambda _: differing_metrics(browser)
     )
-    assert {re.split("[./]", name)[0] for name in named} <= {"0 results", "ppo", "evaluate"}
-    assert named[0].startswith("0 results/"), "the figures that decide stand first"
+    assert {re.split("[./]", name)[0] for name in named} <= {
+        "0 PPO beats SFT",
+        "1 PPO beats FeedME",
+        "2 gold",
+        "3 tokens",
+        "4 KL",
+        "ppo",
+        "evaluate",
+    }
+    assert named[0].startswith("0 PPO beats SFT/"), "the figures that decide stand first"
     assert "seed" not in browser.find_element(By.TAG_NAME, "body").text.splitlines()
     screenshot(browser, "mlflow-differences")
 

@@ -193,7 +193,7 @@ def test_a_pipeline_whose_last_stage_dvc_restored_is_finished_and_has_its_figure
     found = ended(root, monkeypatch)
     assert found.info.status == "FINISHED"
     assert found.data.metrics == {
-        "ppo.r1.kl": 2.0, "evaluate.win_rate.ppo_vs_sft.mean": 0.25, "0 results/PPO beats SFT": 0.25
+        "ppo.r1.kl": 2.0, "evaluate.win_rate.ppo_vs_sft.mean": 0.25, "PPO beats SFT": 0.25
     }  # fmt: skip
     assert found.data.tags["stage.evaluate.status"] == "cached"
     assert found.data.tags["mlflow.note.content"].startswith("**so**")
@@ -205,7 +205,7 @@ def test_a_pipeline_that_was_broken_off_before_its_last_stage_is_killed(root, mo
     (root / "data/ppo/r1/made").write_text("other bytes")
     found = ended(root, monkeypatch)
     assert found.info.status == "KILLED"
-    assert "0 results/PPO beats SFT" not in found.data.metrics
+    assert "PPO beats SFT" not in found.data.metrics
 
 
 def test_an_experiment_waits_a_moment_for_its_results_before_it_is_called_killed(root, monkeypatch):

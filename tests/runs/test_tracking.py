@@ -388,10 +388,10 @@ def test_the_page_of_a_model_has_its_params_its_results_and_its_card(root, in_pr
     assert model.params["ppo.kl_coef"] == "0.05"
     told = {metric.key: metric.value for metric in model.metrics}
     assert {metric.step for metric in model.metrics} == {0}
-    assert told == {"ppo.r1.kl": 2.0, "evaluate.win_rate": 0.7, "0 results/PPO beats SFT": 0.7}
+    assert told == {"ppo.r1.kl": 2.0, "evaluate.win_rate": 0.7, "PPO beats SFT": 0.7}
     for found in (runs["ppo@r1"], runs["evaluate"], parent_of(root, "evaluate")):
         assert [output.model_id for output in found.outputs.model_outputs] == [model.model_id]
-    assert parent_of(root, "evaluate").data.metrics["0 results/PPO beats SFT"] == 0.7
+    assert parent_of(root, "evaluate").data.metrics["PPO beats SFT"] == 0.7
 
 
 def test_a_card_of_a_model_that_nobody_recorded_comes_with_the_model(root, in_process):
