@@ -120,7 +120,10 @@ def _link(root: Path) -> str:
     uri = mlflow_store.resolve_uri(settings.uri, home)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return "has no run yet: stages record theirs in mlflow.db"
-    client, experiment_id = mlflow_store.open_store(settings, home)
+    try:
+        client, experiment_id = mlflow_store.open_store(settings, home)
+    except ConnectionError as error:
+        return f"{error}"
     md5 = lineage.locked_outs(root).get("evaluate", {}).get("data/evaluate")
     found = mlflow_store.runs_that_made(client, experiment_id, "data/evaluate", md5)
     run_id = found[0].data.tags["mlflow.parentRunId"] if found else None

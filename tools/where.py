@@ -15,10 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ruamel.yaml import YAML
+
 from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runs.flat import flatten
+from rlhf.runs.stage_name import StageName
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -52,7 +55,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     parser.add_argument("--rev", help="commit, branch or tag whose dvc.lock is read (default: the one on disk)")
     chosen = parser.parse_args(arguments)
     try:
-        locked = lineage.locked(root, chosen.rev)
+        locked = listed(root, chosen.rev)
         stage = stage_of(locked, chosen.path.rstrip("/")) if chosen.path else None
         store = Store(root)
     except (ValueError, ConnectionError) as error:
@@ -63,6 +66,14 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         return 0
     print("\n".join(described(locked, stage, store)))
     return 0 if store.made(*made_by(locked[stage])) else 1
+
+
+def listed(root: Path, rev: str | None) -> dict[str, Locked]:
+    """Return the stages of dvc.lock, but for those of rounds that params.yaml lists no longer, which DVC keeps."""
+    text = lineage.text_of(root, "params.yaml", rev)
+    rounds = (YAML(typ="safe", pure=True).load(text) or {}).get("rounds", {}) if text else {}
+    stages = lineage.locked(root, rev).items()
+    return {title: entry for title, entry in stages if StageName.of(title).round_name in {None, *rounds}}
 
 
 def stage_of(locked: Mapping[str, Locked], path: str) -> str:
@@ -118,17 +129,19 @@ def described(locked: Mapping[str, Locked], stage: str, store: Store) -> Iterato
     yield "data"
     for dep in data:
         yield f"  {dep['path']:<{width}}{dep['md5']}"
-        yield from upstream(locked, dep["path"], store)
+        yield from upstream(locked, dep, store)
     code = [dep["path"] for dep in entry.get("deps", []) if dep["path"].startswith(CODE)]
     yield f"code  {', '.join(code)}, by md5 in dvc.lock; see the commit above"
 
 
-def upstream(locked: Mapping[str, Locked], path: str, store: Store) -> Iterator[str]:
+def upstream(locked: Mapping[str, Locked], dep: Mapping[str, str], store: Store) -> Iterator[str]:
     """Yield the runs that made a dependency: of a folder around outputs of several stages or rounds, each of them."""
+    path = dep["path"]
     for maker, entry in locked.items():
         outs = [Path(out["path"]) for out in entry.get("outs", [])]
         if any(out.is_relative_to(path) or Path(path).is_relative_to(out) for out in outs):
-            runs = store.made(*made_by(entry))
+            made = made_by(entry)  # of an output that was made anew since, the one that was read is meant
+            runs = store.made(path, dep["md5"]) if made[0] == path else store.made(*made)
             yield f"    by {maker}  " + (f"{_when(runs[0])}  {store.link(runs[0])}" if runs else _unknown(store))
 
 

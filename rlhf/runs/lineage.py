@@ -80,14 +80,25 @@ def way_back(root: Path, name: str) -> str | None:
     if not gone:
         return None
     metrics = [path for path in gone if path.startswith("metrics/")]
-    in_git = (git(root, "ls-files", "--", *metrics) or "").split() if metrics else []
+    in_git = [path for path in metrics if _is_in_index(root, path, gone[path])]
     cache = root / _dvc(root, "cache", "dir") / "files/md5"
     absent = [path for path in gone.keys() - {*metrics} if not (cache / gone[path][:2] / gone[path][2:]).exists()]
     if absent and not _dvc(root, "remote", "list"):
         return f"{name}: its previous {absent[0]} is not in DVC's cache here, so it does not come back; it is made anew"
     command = f"dvc {'pull' if absent else 'checkout'} {name}"
     command += f" && git checkout -- {' '.join(in_git)}" if in_git else ""
+    lost = [path for path in metrics if path not in in_git]
+    if lost:
+        command += (
+            f"; git has not these bytes of {', '.join(lost)}: `dvc repro` with the params of then brings them back"
+        )
     return f"{name}: its previous outputs come back with: {command}"
+
+
+def _is_in_index(root: Path, path: str, md5: str) -> bool:
+    """Say whether `git checkout -- path` brings back a file of that md5."""
+    text = git(root, "show", f":./{path}")
+    return text is not None and hashlib.md5(text.encode()).hexdigest() == md5
 
 
 def _dvc(root: Path, *words: str) -> str:

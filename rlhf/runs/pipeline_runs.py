@@ -1,9 +1,8 @@
 """The parent runs in MLflow: one a session, with every parameter and every final metric of its pipeline.
 
 A session is one `dvc` command (or one process by hand): all its stages share one parent run, so that a table of parent
-runs compares whole pipelines. It stays RUNNING until what the command asked for is there, or a stage came out as it was
-before, after which DVC goes on to nothing; one whose dvc is gone by then was broken off, and the next stage to start
-calls it KILLED.
+runs compares whole pipelines. It stays RUNNING until what the command asked for is there. Of one whose dvc is gone by
+then the next stage to start, or `make ui`, says what became of it (`reap`).
 """
 
 import json
@@ -78,7 +77,7 @@ class PipelineRun:
         self._client.set_tag(self.run_id, f"stage.{name.place}", run_id)
 
     def end(self, name: StageName, status: str, over: bool) -> None:
-        """Take in how a stage ended; `over`: DVC goes on to nothing after it, whatever was asked for."""
+        """Take in how a stage ended; `over`: nothing comes after it, whatever was asked for."""
         self._client.set_tag(self.run_id, f"stage.{name.place}.status", status.lower())
         tags = self._client.get_run(self.run_id).data.tags
         ended = {tag: value for tag, value in tags.items() if _STATUS.fullmatch(tag)}
@@ -106,7 +105,9 @@ class PipelineRun:
         """Tag the run with the earlier runs whose outputs this session reused, found by the md5 in dvc.lock."""
         known = self._client.get_run(self.run_id).data.tags
         for title, outs in lineage.locked_outs(self._root).items():
-            place = StageName.of(title).place
+            place, round_name = StageName.of(title).place, StageName.of(title).round_name
+            if round_name is not None and round_name not in self._params.get("rounds", {}):
+                continue  # DVC keeps entries of rounds that are gone
             md5 = outs.get(f"data/{place}")
             if f"stage.{place}" in known or md5 is None:
                 continue
@@ -157,8 +158,8 @@ def _is_of(place: str, target: str) -> bool:
 def reap(store: Store, home: Path) -> None:
     """Give runs of this host whose process is gone their end: kill -9 leaves them RUNNING for ever.
 
-    Where DVC restored the last stage from its run cache no process of ours ran: that pipeline has FINISHED. Others are
-    KILLED. `home` is the repository in which DVC keeps its experiments.
+    Where a stage came out as before, or DVC restored the last one from its run cache, no process of ours ran last: such
+    a pipeline has FINISHED. Others are KILLED. `home` is the repository in which DVC keeps its experiments.
     """
     for run in store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'", max_results=100):
         process = run.data.tags.get(mlflow_store.PROCESS)
@@ -166,47 +167,55 @@ def reap(store: Store, home: Path) -> None:
             continue
         experiment = run.data.tags.get("dvc.exp")
         revision = lineage.experiment(home, experiment) if experiment else None
-        if SESSION in run.data.tags and _was_restored(store.client, run, home, revision):
-            _take_in_what_was_restored(store, run, home, revision)
+        if SESSION in run.data.tags and _is_whole(store.client, run, home, revision):
+            _take_in_the_lock(store, run, home, revision)
             store.client.set_terminated(run.info.run_id, "FINISHED")
         elif not (experiment and revision is None and _is_young(store.client, run)):
             store.client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _was_restored(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
-    """Say whether all stages of a pipeline finished and dvc.lock has the last one made from what they made.
-
-    The lock of an experiment, which DVC keeps when all is done, needs no second look; the one on disk does.
+def _is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
+    """Say whether dvc.lock is that of this pipeline: all of its stages that began have finished, the lock has what they
+    made, and every stage in it ran with this pipeline's params.
     """
     tags = run.data.tags
-    statuses = {tag.removeprefix("stage.").removesuffix(".status"): tags[tag] for tag in tags if _STATUS.fullmatch(tag)}
-    if {*statuses.values()} != {"finished"} or LAST.place in statuses:
+    begun = [tag.removeprefix("stage.") for tag in tags if tag.startswith("stage.") and not _STATUS.fullmatch(tag)]
+    if not begun or any(tags.get(f"stage.{place}.status") != "finished" for place in begun):
         return False
-    made = {
-        f"data/{place}": client.get_run(tags[f"stage.{place}"]).data.tags.get(f"dvc.out.data/{place}")
-        for place in statuses
-    }
-    locked = {path: md5 for outs in lineage.locked_outs(home, revision).values() for path, md5 in outs.items()}
-    last = lineage.locked(home, revision).get(LAST.title, {})
-    read = {
-        dep["path"]: dep["md5"] for dep in last.get("deps", []) if any(_is_below(path, dep["path"]) for path in made)
-    }
-    is_of_now = revision is not None or all(_has(home / path, md5) for path, md5 in read.items())
-    return bool(read) and is_of_now and all(md5 and locked.get(path) == md5 for path, md5 in made.items())
+    stages = _listed(lineage.locked(home, revision), run)
+    locked = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+    for place in begun:
+        made = client.get_run(tags[f"stage.{place}"]).data.tags.get(f"dvc.out.data/{place}")
+        if made is None or locked.get(f"data/{place}") != made:
+            return False
+    read = {dep["path"]: dep["md5"] for dep in stages.get(LAST.title, {}).get("deps", [])}
+    own = {path: md5 for path, md5 in read.items() if any(_is_below(f"data/{place}", path) for place in begun)}
+    is_here = revision is None and all((home / f"data/{place}").exists() for place in begun)
+    if is_here and any(lineage.dvc_md5(home / path) != md5 for path, md5 in own.items()):
+        return False  # the last stage read other bytes; what DVC has removed meanwhile is not known
+    return LAST.title in stages and all(_has_params(run, stage) for stage in stages.values())
+
+
+def _has_params(run: "Run", stage: Mapping[str, Any]) -> bool:
+    """Say whether a stage of dvc.lock ran with the params of a pipeline's run."""
+    params = flatten(stage.get("params", {}).get("params.yaml", {}))
+    return all(run.data.params.get(mlflow_store.allowed(key)) == str(value)[:6000] for key, value in params.items())
+
+
+def _listed(stages: Mapping[str, Any], run: "Run") -> dict[str, Any]:
+    """Return those of dvc.lock's stages that a pipeline's params list: DVC keeps entries of rounds that are gone."""
+    rounds = {name.split(".")[1] for name in run.data.params if name.startswith("rounds.")}
+    return {title: stage for title, stage in stages.items() if StageName.of(title).round_name in {None, *rounds}}
 
 
 def _is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
 
 
-def _has(path: Path, md5: str) -> bool:
-    return path.exists() and lineage.dvc_md5(path) == md5
-
-
-def _take_in_what_was_restored(store: Store, run: "Run", home: Path, revision: str | None) -> None:
+def _take_in_the_lock(store: Store, run: "Run", home: Path, revision: str | None) -> None:
     """Give a pipeline the metrics of dvc.lock's stages, and figures and page of the run that made the last one."""
     moment, run_id = time.time_ns() // 1_000_000, run.info.run_id
-    outs, numbers = lineage.locked_outs(home, revision), dict[str, float]()
+    outs, numbers = _listed(lineage.locked_outs(home, revision), run), dict[str, float]()
     for title, paths in outs.items():
         place = StageName.of(title).place
         text = lineage.text_of(home, f"metrics/{place}.json", revision) if f"metrics/{place}.json" in paths else None

@@ -187,22 +187,14 @@ class Recorder:
         """Send what is buffered, end the run with FINISHED, FAILED or KILLED, and bring the parent up to date."""
         self.flush()
         with self._tolerant("end of run"):
-            came_out_as_before = False
             if status == "FINISHED":
-                outs = lineage.locked_outs(self._root).get(self._stage.title, {})
                 out = f"data/{self._stage.place}"
                 if (self._root / out).exists():
                     md5 = lineage.dvc_md5(self._root / out)
                     self._client.set_tag(self.run_id, mlflow_store.allowed(f"dvc.out.{out}"), md5)
-                    came_out_as_before = outs.get(out) == md5 and self._are_as_before(outs, but=out)
                 self._show(self._pipeline.add_metrics(self._stage))
             self._client.set_terminated(self.run_id, status)
-            self._pipeline.end(self._stage, status, over=self._is_by_hand or came_out_as_before)
-
-    def _are_as_before(self, outs: Mapping[str, str], but: str) -> bool:
-        """Say whether the stage's other outputs have the bytes that dvc.lock lists, so that DVC reruns nothing more."""
-        files = {self._root / path: md5 for path, md5 in outs.items() if path != but}
-        return all(file.exists() and lineage.dvc_md5(file) == md5 for file, md5 in files.items())
+            self._pipeline.end(self._stage, status, over=self._is_by_hand)
 
     def flush(self) -> None:
         """Send what is buffered."""

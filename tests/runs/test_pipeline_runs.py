@@ -9,7 +9,6 @@ from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store, pipeline_runs, sessions, tracking
 from rlhf.runs.flat import flat_numbers
-from rlhf.runs.recorder import Recorder
 from rlhf.runtime import outputs
 from tests import notebook
 
@@ -116,15 +115,6 @@ def test_a_pipeline_has_finished_with_the_stages_that_were_asked_for(root, monke
     assert parent(root).info.status == "FINISHED"
 
 
-def test_after_a_stage_that_came_out_as_it_was_dvc_goes_on_to_nothing(root):
-    ran(root, "sft")
-    notebook.write_lock(root, {"sft": ["data/sft", "metrics/sft.json"]})
-    ran(root, "sft")
-    assert parent(root).info.status == "FINISHED"
-    ran(root, "sft", metrics={"kl": 3.0})
-    assert parent(root).info.status == "RUNNING"
-
-
 def test_a_folder_that_was_asked_for_with_a_stroke_is_its_stage(root, monkeypatch):
     under(monkeypatch, "dvc", "repro", "data/sft/")
     ran(root, "sft")
@@ -174,10 +164,10 @@ def restored(root, monkeypatch) -> None:
     titles = {"ppo@r1": "ppo/r1", "evaluate": "evaluate"}
     notebook.write_lock(root, {title: [f"data/{place}", f"metrics/{place}.json"] for title, place in titles.items()})
     lock = json.loads((root / "dvc.lock").read_text())
+    lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"ppo": {"kl_coef": 0.05}, "seed": 17}}
     lock["stages"]["evaluate"]["deps"] = [{"path": "data/ppo", "md5": lineage.dvc_md5(root / "data/ppo")}]
     (root / "dvc.lock").write_text(json.dumps(lock))
     under(monkeypatch, "dvc", "repro", identity=f"{DVC} again")
-    monkeypatch.setattr(Recorder, "_are_as_before", lambda *_, **__: False)
     ran(root, "ppo", "r1")
 
 
@@ -206,6 +196,43 @@ def test_a_pipeline_that_was_broken_off_before_its_last_stage_is_killed(root, mo
     found = ended(root, monkeypatch)
     assert found.info.status == "KILLED"
     assert "PPO beats SFT" not in found.data.metrics
+
+
+def test_a_pipeline_whose_stage_came_out_as_before_is_finished_though_the_next_one_lost_its_data(root, monkeypatch):
+    """DVC removes a stage's outputs before the stage that looks for earlier pipelines starts."""
+    restored(root, monkeypatch)
+    shutil.rmtree(root / "data/ppo/r1")
+    assert ended(root, monkeypatch).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("change", ["kl_coef: 0.3", "begun"])
+def test_a_lock_of_other_params_or_a_stage_that_never_ended_is_no_finished_pipeline(root, monkeypatch, change):
+    """A stage before came out as it was, so that the lock still has the last pipeline whole."""
+    restored(root, monkeypatch)
+    if change == "begun":
+        run = parent(root)
+        client = mlflow_store.open_store(load(root, TrackingInputs).tracking, root).client
+        client.set_tag(run.info.run_id, "stage.judge", run.info.run_id)
+    else:
+        lock = json.loads((root / "dvc.lock").read_text())
+        lock["stages"]["ppo@r1"]["params"]["params.yaml"]["ppo"]["kl_coef"] = 0.3
+        (root / "dvc.lock").write_text(json.dumps(lock))
+    found = ended(root, monkeypatch)
+    assert (found.info.status, "PPO beats SFT" in found.data.metrics) == ("KILLED", False)
+
+
+def test_a_round_that_is_gone_is_no_stage_of_the_pipeline(root):
+    ran(root, "ppo", "r1")
+    (root / "data/ppo/r2").mkdir()
+    notebook.write_lock(root, {"ppo@r1": ["data/ppo/r1"], "ppo@r2": ["data/ppo/r2"]})
+    lock = json.loads((root / "dvc.lock").read_text())
+    lock["stages"]["ppo@r2"]["outs"][0]["md5"] = lineage.dvc_md5(root / "data/ppo/r1")
+    client = mlflow_store.open_store(load(root, TrackingInputs).tracking, root).client
+    made = client.get_run(parent(root).data.tags["stage.ppo/r1"])
+    client.set_tag(made.info.run_id, "dvc.out.data/ppo/r2", lineage.dvc_md5(root / "data/ppo/r1"))
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    ran(root, "evaluate")
+    assert "stage.ppo/r2" not in parent(root).data.tags
 
 
 def test_an_experiment_waits_a_moment_for_its_results_before_it_is_called_killed(root, monkeypatch):

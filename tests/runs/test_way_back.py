@@ -17,9 +17,10 @@ PATHS = ("data/sft", "metrics/sft.json", "metrics/plots/sft.csv")
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """A repository whose stage sft has run, whose outputs are gone, and whose DVC keeps them in its cache."""
-    outs = [{"path": path, "md5": MD5} for path in PATHS]
-    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {"sft": {"outs": outs}}}))
     outputs.write_metrics(tmp_path, "sft", {"loss": 1.0})
+    md5s = dict.fromkeys(PATHS, MD5) | {"metrics/sft.json": lineage.dvc_md5(tmp_path / "metrics/sft.json")}
+    outs = [{"path": path, "md5": md5} for path, md5 in md5s.items()]
+    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {"sft": {"outs": outs}}}))
     for command in (["init", "-q"], ["add", "metrics/sft.json"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     (tmp_path / "metrics/sft.json").unlink()
@@ -34,8 +35,18 @@ def root(tmp_path, monkeypatch):
 def test_what_dvc_keeps_is_checked_out_and_metrics_come_from_git_alone(root):
     folder, _, _ = root
     assert lineage.way_back(folder, "sft") == (
-        "sft: its previous outputs come back with: dvc checkout sft && git checkout -- metrics/sft.json"
+        "sft: its previous outputs come back with: dvc checkout sft && git checkout -- metrics/sft.json; git has not "
+        "these bytes of metrics/plots/sft.csv: `dvc repro` with the params of then brings them back"
     )
+
+
+def test_metrics_of_another_run_than_gits_are_not_said_to_come_back_from_it(root):
+    folder, _, _ = root
+    outputs.write_metrics(folder, "sft", {"loss": 2.0})
+    subprocess.run(["git", "add", "metrics/sft.json"], cwd=folder, check=True)
+    (folder / "metrics/sft.json").unlink()
+    hint = str(lineage.way_back(folder, "sft"))
+    assert "git checkout" not in hint and "git has not these bytes of metrics/sft.json, metrics/plots/sft.csv" in hint
 
 
 def test_what_is_in_no_cache_here_is_pulled_from_the_remote(root):
