@@ -1,11 +1,10 @@
-"""Decoding with a cache of keys and values: by our own forward pass where it knows the model, else by transformers."""
+"""Decoding with a cache of keys and values: what a decoder is, and one by the model's own forward pass."""
 
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
-from rlhf.engine import lean
 from rlhf.sampling import kv_cache
 
 if TYPE_CHECKING:
@@ -26,11 +25,6 @@ class Decoder(Protocol):
     def step(self, ids: Tensor) -> Tensor:
         """Append one token to each row [B]; return the logits of what comes next [B, V]."""
         ...
-
-
-def decoder(model: "PreTrainedModel", most_new_tokens: int) -> Decoder:
-    """Return a decoder with room for so many tokens after the prompts."""
-    return lean.Decoder(model, most_new_tokens) if lean.supports(model) else LibraryDecoder(model)
 
 
 class LibraryDecoder:

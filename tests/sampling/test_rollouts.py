@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlhf.engine import lean
-from rlhf.sampling import decoding, rollouts
+from rlhf.sampling import rollouts
 from rlhf.tokens import batching, chat
 from tests import toys
 
@@ -30,7 +30,7 @@ def answers(model, tokenizer, texts, *, batch_size=6, temperature=1.0, seed=3, r
 def rows_read(monkeypatch):
     """A list that fills with how many rows each forward pass has: of prompts first, then of single tokens."""
     read: list[int] = []
-    made = decoding.decoder
+    made = rollouts.decoder
 
     def counted(method):
         def count(ids, *more):
@@ -45,7 +45,7 @@ def rows_read(monkeypatch):
             monkeypatch.setattr(reader, name, counted(getattr(reader, name)))
         return reader
 
-    monkeypatch.setattr(decoding, "decoder", watched)
+    monkeypatch.setattr(rollouts, "decoder", watched)
     return read
 
 
