@@ -189,6 +189,6 @@ def test_two_ablations_through_the_queue_share_one_database(copy):
     client = MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rlhf").experiment_id
     for name, value in (("low_kl", "0.01"), ("high_kl", "0.9")):
-        (parent,) = client.search_runs([experiment], f"attributes.run_name = '{name}'")
+        (parent,) = client.search_runs([experiment], f"attributes.run_name LIKE '{name} @%'")
         assert parent.data.params["ppo.kl_coef"] == value
         assert "evaluate.win_rate.ppo_vs_sft.mean" in parent.data.metrics

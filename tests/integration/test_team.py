@@ -208,7 +208,8 @@ def test_a_third_clone_gets_a_commit_of_a_month_ago_whole(users, team, tmp_path)
     assert AutoModelForCausalLM.from_pretrained(third / "data/ppo/r1").num_parameters() > 0
     assert lineage.dvc_md5(third / "data/ppo/r1") != lineage.dvc_md5(first / "data/ppo/r1")
     where = run(third, "python", "-m", "tools.where", "data/ppo/r1")
-    (made,) = re.findall(rf"^run .*{re.escape(team.mlflow)}/#/experiments/\d+/runs/(\w+)$", where, re.MULTILINE)
+    link = re.escape(team.mlflow) + r"/#/experiments/\d+/runs/(\w+)\?workflowType=machine_learning"
+    (made,) = re.findall(rf"^run .*{link}$", where, re.MULTILINE)
     recorded = MlflowClient(team.mlflow).get_run(made).data
     assert recorded.params["ppo.kl_coef"] == str(KL_COEFS["ada"])
     results = flat_numbers(json.loads((third / "metrics/ppo/r1.json").read_text()))
