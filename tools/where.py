@@ -15,13 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML
-
 from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runs.flat import flatten
-from rlhf.runs.stage_name import StageName
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -70,10 +67,8 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 def listed(root: Path, rev: str | None) -> dict[str, Locked]:
     """Return the stages of dvc.lock, but for those of rounds that params.yaml lists no longer, which DVC keeps."""
-    text = lineage.text_of(root, "params.yaml", rev)
-    rounds = (YAML(typ="safe", pure=True).load(text) or {}).get("rounds", {}) if text else {}
-    stages = lineage.locked(root, rev).items()
-    return {title: entry for title, entry in stages if StageName.of(title).round_name in {None, *rounds}}
+    params = lineage.content_of(root, "params.yaml", rev) or {}
+    return lineage.of_rounds(lineage.locked(root, rev), params.get("rounds", {}))
 
 
 def stage_of(locked: Mapping[str, Locked], path: str) -> str:

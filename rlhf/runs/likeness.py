@@ -52,11 +52,11 @@ class Likeness(NamedTuple):
 
 def likeness(root: Path, content: Mapping[str, Any]) -> Likeness:
     """Return the default preset if it differs in a FEW params; else the one below `root` that differs in the fewest."""
-    ours = _flat(content)
-    files = sorted((root / PRESETS).glob("*.yaml"), key=lambda file: (file.stem != DEFAULT, file.stem))
-    found = [Likeness(file.stem, _changes(_flat(read_yaml(file)), ours)) for file in files]
-    if found and found[0].preset == DEFAULT and len(found[0].changes) <= FEW:
-        return found[0]
+    ours, found = _flat(content), list[Likeness]()
+    for file in sorted((root / PRESETS).glob("*.yaml"), key=lambda file: (file.stem != DEFAULT, file.stem)):
+        found.append(Likeness(file.stem, _changes(_flat(read_yaml(file)), ours)))
+        if file.stem == DEFAULT and len(found[0].changes) <= FEW:
+            break
     return min(found, key=lambda one: len(one.changes), default=Likeness("", {}))
 
 

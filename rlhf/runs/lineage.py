@@ -4,12 +4,14 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
 from rlhf.params.base import read_yaml
+from rlhf.runs.stage_name import StageName
 
 CHUNK = 1 << 20  # bytes
 CODE = (".py", ".yaml")  # ends of files that a run may depend on, in git or not
@@ -47,10 +49,17 @@ def locked(root: Path, rev: str | None = None) -> dict[str, dict[str, Any]]:
     """
     if rev is None:
         return read_yaml(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
-    text = text_of(root, "dvc.lock", rev)
-    if text is None:
+    content = content_of(root, "dvc.lock", rev)
+    if content is None:
         raise ValueError(f"git knows no dvc.lock at {rev!r}; name a commit that has one: git log -- dvc.lock")
-    return YAML(typ="safe", pure=True).load(text)["stages"]
+    return content["stages"]
+
+
+def of_rounds(stages: Mapping[str, Any], rounds: Collection[str]) -> dict[str, Any]:
+    """Return those of dvc.lock's stages that run once, or in one of these rounds: DVC keeps entries of rounds that are
+    gone.
+    """
+    return {title: stage for title, stage in stages.items() if StageName.of(title).round_name in {None, *rounds}}
 
 
 def locked_outs(root: Path, rev: str | None = None) -> dict[str, dict[str, str]]:
@@ -69,6 +78,12 @@ def text_of(root: Path, path: str, rev: str | None = None) -> str | None:
     if rev is not None:
         return git(root, "show", f"{rev}:./{path}")
     return (root / path).read_text(encoding="utf-8") if (root / path).exists() else None
+
+
+def content_of(root: Path, path: str, rev: str | None = None) -> Any:
+    """Return what a YAML file below `root` holds, at commit `rev` if it is given; None where it is not there."""
+    text = text_of(root, path, rev)
+    return None if text is None else YAML(typ="safe", pure=True).load(text)
 
 
 def way_back(root: Path, name: str) -> str | None:

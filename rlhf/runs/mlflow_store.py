@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 PROCESS = "dvc.process"  # tag of a run: the process whose end is its own
-LONGEST_NAME, LONGEST_TAG = 250, 8000  # characters
+LONGEST_NAME, LONGEST_PARAM, LONGEST_TAG = 250, 6000, 8000  # characters
 PREFLIGHT_SECONDS = 2.0
 UI = "http://localhost:5000"  # where `make ui` serves a local database
 TRAINING = "workflowType=machine_learning"  # the UI's mode that shows runs; its other one, for agents, hides them
@@ -202,10 +202,10 @@ def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: s
 
 
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
-    """Log flat params, values cut to MLflow's 6000 characters."""
+    """Log flat params, see `as_params`."""
     from mlflow.entities import Param
 
-    entities = [Param(allowed(key), str(value)[:6000]) for key, value in params.items()]
+    entities = [Param(name, text) for name, text in as_params(params).items()]
     for start in range(0, len(entities), 100):
         client.log_batch(run_id, params=entities[start : start + 100])
 
@@ -235,6 +235,11 @@ def log_points(
             else:
                 waiting = [some[: len(some) // 2], some[len(some) // 2 :], *waiting]
     return refused
+
+
+def as_params(params: Mapping[str, Any]) -> dict[str, str]:
+    """Return flat params as MLflow keeps them: under names that it takes, values as texts cut to its longest."""
+    return {allowed(name): str(value)[:LONGEST_PARAM] for name, value in params.items()}
 
 
 def named(numbers: Mapping[str, float]) -> dict[str, float]:

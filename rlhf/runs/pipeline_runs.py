@@ -7,7 +7,6 @@ then the next stage to start, or `make ui`, says what became of it (`reap`).
 
 import json
 import os
-import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,6 @@ SESSION, COMMAND = "dvc.session", "dvc.command"
 PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
 LAST = StageName("evaluate")  # the pipeline ends with it
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
-_STATUS = re.compile(r"stage\..+\.status")  # tags of a parent: how its stages ended
 OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-param", "--jobs", "--rev", "--copy-paths"}
 
 
@@ -65,7 +63,7 @@ class PipelineRun:
         )
         self.run_id = run.info.run_id
         mlflow_store.log_params(self._client, self.run_id, flatten(params))
-        self.describe([])
+        mlflow_store.write_page(self._client, self.run_id, [like.markdown()])
 
     def describe(self, parts: Sequence[str]) -> None:
         """Show texts on the run's page, the last one below what its params change of a preset."""
@@ -80,8 +78,7 @@ class PipelineRun:
         """Take in how a stage ended; `over`: nothing comes after it, whatever was asked for."""
         self._client.set_tag(self.run_id, f"stage.{name.place}.status", status.lower())
         tags = self._client.get_run(self.run_id).data.tags
-        ended = {tag: value for tag, value in tags.items() if _STATUS.fullmatch(tag)}
-        places = [tag.split(".")[1] for tag, value in ended.items() if value == "finished"]
+        places = [place for place, ended in _stages(tags).items() if ended == "finished"]
         done = all(any(_is_of(place, target) for place in places) for target in self._asked)
         if status != "FINISHED" or over or done:
             self._client.set_terminated(self.run_id, status)
@@ -104,10 +101,8 @@ class PipelineRun:
     def _name_cached_stages(self) -> None:
         """Tag the run with the earlier runs whose outputs this session reused, found by the md5 in dvc.lock."""
         known = self._client.get_run(self.run_id).data.tags
-        for title, outs in lineage.locked_outs(self._root).items():
-            place, round_name = StageName.of(title).place, StageName.of(title).round_name
-            if round_name is not None and round_name not in self._params.get("rounds", {}):
-                continue  # DVC keeps entries of rounds that are gone
+        for title, outs in lineage.of_rounds(lineage.locked_outs(self._root), self._params.get("rounds", {})).items():
+            place = StageName.of(title).place
             md5 = outs.get(f"data/{place}")
             if f"stage.{place}" in known or md5 is None:
                 continue
@@ -128,9 +123,9 @@ def metrics_files(root: Path, name: StageName, rounds: Collection[str]) -> Itera
         yield own
     if name != LAST:
         return
-    for title, outs in lineage.locked_outs(root).items():
+    for title, outs in lineage.of_rounds(lineage.locked_outs(root), rounds).items():
         stage = StageName.of(title)
-        if stage == name or (stage.round_name is not None and stage.round_name not in rounds):
+        if stage == name:
             continue
         for path, md5 in outs.items():
             file = root / path
@@ -178,14 +173,13 @@ def _is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | No
     """Say whether dvc.lock is that of this pipeline: all of its stages that began have finished, the lock has what they
     made, and every stage in it ran with this pipeline's params.
     """
-    tags = run.data.tags
-    begun = [tag.removeprefix("stage.") for tag in tags if tag.startswith("stage.") and not _STATUS.fullmatch(tag)]
-    if not begun or any(tags.get(f"stage.{place}.status") != "finished" for place in begun):
+    begun = _stages(run.data.tags)
+    if {*begun.values()} != {"finished"}:
         return False
     stages = _listed(lineage.locked(home, revision), run)
     locked = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
     for place in begun:
-        made = client.get_run(tags[f"stage.{place}"]).data.tags.get(f"dvc.out.data/{place}")
+        made = client.get_run(run.data.tags[f"stage.{place}"]).data.tags.get(f"dvc.out.data/{place}")
         if made is None or locked.get(f"data/{place}") != made:
             return False
     read = {dep["path"]: dep["md5"] for dep in stages.get(LAST.title, {}).get("deps", [])}
@@ -198,14 +192,19 @@ def _is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | No
 
 def _has_params(run: "Run", stage: Mapping[str, Any]) -> bool:
     """Say whether a stage of dvc.lock ran with the params of a pipeline's run."""
-    params = flatten(stage.get("params", {}).get("params.yaml", {}))
-    return all(run.data.params.get(mlflow_store.allowed(key)) == str(value)[:6000] for key, value in params.items())
+    params = mlflow_store.as_params(flatten(stage.get("params", {}).get("params.yaml", {})))
+    return params.items() <= run.data.params.items()
 
 
 def _listed(stages: Mapping[str, Any], run: "Run") -> dict[str, Any]:
-    """Return those of dvc.lock's stages that a pipeline's params list: DVC keeps entries of rounds that are gone."""
-    rounds = {name.split(".")[1] for name in run.data.params if name.startswith("rounds.")}
-    return {title: stage for title, stage in stages.items() if StageName.of(title).round_name in {None, *rounds}}
+    """Return those of dvc.lock's stages that a pipeline's params list."""
+    return lineage.of_rounds(stages, {name.split(".")[1] for name in run.data.params if name.startswith("rounds.")})
+
+
+def _stages(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return {place: how it ended} of a pipeline's stages that began, from its tags; "" where none says so."""
+    places = [tag.removeprefix("stage.") for tag in tags if tag.startswith("stage.") and not tag.endswith(".status")]
+    return {place: tags.get(f"stage.{place}.status", "") for place in places}
 
 
 def _is_below(path: str, folder: str) -> bool:
@@ -234,6 +233,6 @@ def _take_in_the_lock(store: Store, run: "Run", home: Path, revision: str | None
 
 def _is_young(client: "MlflowClient", run: "Run") -> bool:
     """Say whether a pipeline's last stage ended just now: DVC keeps an experiment's results a moment later."""
-    stages = [value for tag, value in run.data.tags.items() if tag.startswith("stage.") and not _STATUS.fullmatch(tag)]
-    ends = [client.get_run(stage).info.end_time or 0 for stage in stages]
+    runs = [run.data.tags[f"stage.{place}"] for place in _stages(run.data.tags)]
+    ends = [client.get_run(run_id).info.end_time or 0 for run_id in runs]
     return bool(ends) and time.time() - max(ends) / 1000 < GRACE

@@ -136,7 +136,7 @@ class Recorder:
             tags = {"dvc.path": self._relative(path), "dvc.md5": lineage.dvc_md5(path), "git.commit": self._commit.sha}
             if by_reference:
                 tags["mlflow.model.isExternal"] = "true"
-            params = {mlflow_store.allowed(name): str(value)[:6000] for name, value in self._logged_params.items()}
+            params = mlflow_store.as_params(self._logged_params)
             name = re.sub(r"[^\w-]", "-", self._stage.title)
             model = self._client.create_logged_model(self._experiment_id, name, self.run_id, tags=tags, params=params)
             if not by_reference:
