@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store
-from rlhf.runs.flat import flatten
+from rlhf.runtime.flat import flatten
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

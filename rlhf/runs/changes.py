@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlhf.params.base import read_yaml
 from rlhf.runs import lineage
-from rlhf.runs.flat import flatten
+from rlhf.runtime.flat import flatten
 
 SHOWN = 4  # of the changes named in one line
 ABSENT = ("deleted", "not in cache")  # data that is not here is no change: a fresh clone has none

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs.flat import flat_numbers
 from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.progress import Progress, duration
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed
+from rlhf.runtime.flat import flat_numbers
 
 if TYPE_CHECKING:  # stages without tensors import this module too
     from rlhf.runs.checkpoints import States
