@@ -5,12 +5,15 @@
 # make study        the laboratory of study/: seeds, over-optimisation, frontier, reward models; stopped, it goes on
 # make mutants      small faults put into the code, and how many the tests see; MUTANTS="study runs --sample 10"
 # make claims       the papers' claims: runs the cells of study/ that are missing, then the table
+# make audit        known advisories on the packages of requirements.lock, asked of PyPI (offline: python -m tools.audit)
+# make bom          bom.json, what those packages are, as CycloneDX
 # make lock         requirements.lock anew from pyproject.toml; pinned versions stay unless LOCK=--upgrade
 # Options: PYTHON=python3.12 (which Python makes the virtual environment), VENV=folder, PORT=5000 (of make ui)
 
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
+AUDIT ?= .venv-audit
 PORT ?= 5000
 BIN := $(abspath $(VENV))/bin
 # DVC runs `python -m stages...`: that python must be the virtual environment's
@@ -22,10 +25,11 @@ INSTALLED := $(VENV)/installed-$(PACKAGES)
 MUTANTS_INSTALLED := $(VENV)/mutants-$(PACKAGES)
 INTEGRATION_INSTALLED := $(VENV)/integration-$(PACKAGES)
 PEERS_INSTALLED := $(PEERS)/installed-$(PACKAGES)
+AUDIT_INSTALLED := $(AUDIT)/installed-$(PACKAGES)
 INSTALL := -m pip install --disable-pip-version-check --quiet
 LOCKED := $(INSTALL) --constraint requirements.lock
 
-.PHONY: run test ui integration bench bench-full study claims mutants lint setup lock
+.PHONY: run test ui integration bench bench-full study claims mutants lint setup lock audit bom
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -62,6 +66,13 @@ claims: $(INSTALLED)
 mutants: $(INSTALLED) $(MUTANTS_INSTALLED)
 	@$(BIN)/python -m tools.mutants $(MUTANTS)
 
+# strict: without it packages that could not be looked up count as ones without advisories
+audit: $(AUDIT_INSTALLED)
+	@$(AUDIT)/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip --strict
+
+bom: $(AUDIT_INSTALLED)
+	@$(AUDIT)/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o bom.json
+
 setup: $(INSTALLED)
 
 $(INSTALLED):
@@ -92,6 +103,12 @@ $(PEERS_INSTALLED):
 	$(PEERS)/bin/python $(LOCKED) trl
 	$(PEERS)/bin/python $(INSTALL) --no-deps --target $(PEERS)/ppo trl==1.12.0
 	@rm -f $(PEERS)/installed-* && touch $@
+
+# programs about the lock, and so not in it
+$(AUDIT_INSTALLED):
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python $(INSTALL) pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@rm -f $(AUDIT)/installed-* && touch $@
 
 # One set of pins for Linux and macOS and for Python 3.11 and later, which pip freeze of one environment is not. No hashes:
 # the CPU and the CUDA build of torch differ. CUDA's packages stand in it: a constraint that nothing asks for installs nothing.

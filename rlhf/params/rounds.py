@@ -1,8 +1,17 @@
-"""The rounds of the flywheel: each samples from one policy and adds its comparisons to those of an earlier round."""
+"""The rounds of the flywheel: each samples from one policy and adds its comparisons to those of an earlier round.
+
+    python -m rlhf.params.rounds > data/names.txt
+
+DVC makes a round's name a folder, which it empties, and a word of a command before any stage of that round can look at
+it. So the stage `names` of data/dvc.yaml checks them first: the others depend on its output, which is always the same.
+"""
+
+import sys
+from pathlib import Path
 
 from pydantic import Field
 
-from rlhf.params.base import Name, Params
+from rlhf.params.base import Name, Params, ParamsError, load
 
 
 class Round(Params):
@@ -17,3 +26,18 @@ class RoundsInputs(Params):
     """What starting a stage of a round reads."""
 
     rounds: Rounds
+
+
+def main(root: Path = Path(".")) -> int:
+    """Check the rounds; returns the exit code, 2 for mistakes, which are printed."""
+    try:
+        load(root, RoundsInputs)
+    except ParamsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("The rounds of params.yaml have names that can be folders and words of a command.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
