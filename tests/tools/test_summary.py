@@ -75,13 +75,13 @@ def test_in_a_fresh_clone_it_says_how_to_get_the_report_and_makes_no_database(ro
     assert "report   not here yet: `make run` or `dvc repro` makes it" in shown
     assert "dvc pull evaluate" in shown
     assert "report.html" not in shown
-    assert "MLflow   has no run yet" in shown
+    assert f"MLflow   sqlite:///{root / 'mlflow.db'} has no run yet" in shown
     assert not (root / "mlflow.db").exists()
 
 
 def test_figures_of_an_earlier_run_are_called_so_first(root, capsys, monkeypatch):
     write(root, 0.7, 0.8)
-    monkeypatch.setattr(summary.changes, "in_a_line", lambda root: "These figures are of an earlier run; ...")
+    monkeypatch.setattr(summary.changes, "in_a_line", lambda root, figures: "These figures are of an earlier run; ...")
     summary.main(root)
     assert capsys.readouterr().out.startswith("These figures are of an earlier run; ...\n\nDid RLHF help? RLHF helped")
 
