@@ -119,6 +119,21 @@ def test_a_metrics_file_edited_by_hand_and_a_changed_command_are_named(root):
     assert changes.changed(root) == ["command of sft", "metrics/evaluate.json"]
 
 
+def test_figures_that_are_not_what_dvc_lock_lists_are_not_called_those_of_an_earlier_run(root):
+    (root / "metrics/evaluate.json").write_text("{}")
+    words = "These figures are not those that dvc.lock lists: metrics/evaluate.json was edited, or made by a run that "
+    tail = " (`dvc status dvc.yaml` lists what, `dvc repro` makes new ones)"
+    assert changes.in_a_line(root, FIGURES) == f"{words}DVC did not record{tail}"
+    edit(root, "rate: 0.5", "rate: 0.7")
+    assert changes.in_a_line(root, FIGURES) == f"{words}DVC did not record; sft.rate changed too{tail}"
+
+
+def test_a_file_of_other_figures_is_a_change_like_others(root):
+    (root / "metrics/sft.json").write_text("{}")
+    line = changes.in_a_line(root, FIGURES)
+    assert line.startswith("These figures are of an earlier run; changed since: metrics/sft.json (")
+
+
 def test_where_dvc_cannot_tell_its_words_are_shown(root, tmp_path):
     shutil.rmtree(root / ".dvc")
     line = changes.in_a_line(root, FIGURES)
