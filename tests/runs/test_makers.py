@@ -64,7 +64,7 @@ def test_deleted_runs_and_those_of_deleted_experiments_stand_apart(client, home)
 def test_more_runs_and_experiments_than_one_answer_holds_are_all_found(client, home, monkeypatch):
     from mlflow import MlflowClient
 
-    runs = [run(client, client.create_experiment(f"number {number}"), number) for number in range(3)]
+    runs = [run(client, client.create_experiment(f"number {number}"), 1 + number) for number in range(3)]
     for name in ("search_runs", "search_experiments"):
         whole = getattr(MlflowClient, name)
         monkeypatch.setattr(
@@ -91,7 +91,7 @@ def test_a_pipelines_run_is_found_until_it_is_deleted(client, home):
     assert makers.pipeline(client.get_run(run_id)).info.run_id == parent
     client.delete_run(parent)
     assert makers.pipeline(client.get_run(run_id)) is None
-    client.set_tag(run_id, "mlflow.parentRunId", "removed for good")
+    client.set_tag(run_id, "mlflow.parentRunId", "0" * 32)
     assert makers.pipeline(client.get_run(run_id)) is None
 
 
