@@ -58,7 +58,8 @@ def test_deleted_runs_and_those_of_deleted_experiments_stand_apart(client, home)
     client.delete_experiment(other)
     assert found(home) == ([kept], [gone, with_it])
     client.delete_experiment(mine)
-    assert found(home) == ([], [kept, gone, with_it])
+    client.restore_run(kept)
+    assert found(home) == ([], [kept, gone, with_it]), "the UI does not show it without its experiment"
 
 
 def test_more_runs_and_experiments_than_one_answer_holds_are_all_found(client, home, monkeypatch):
