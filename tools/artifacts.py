@@ -1,5 +1,6 @@
 """The outputs that dvc.lock lists, by the paths that people type, and whether they are what lies on disk."""
 
+import functools
 import json
 import os
 import subprocess
@@ -62,9 +63,10 @@ def check_member(root: Path, entry: Locked, path: str, rev: str | None) -> str:
     folder, name = out["path"], Path(path).relative_to(out["path"]).as_posix()
     if not out["md5"].endswith(".dir"):
         raise ValueError(f"{path}: {folder} is a file")
-    names = _listed(root, out["md5"])
+    names = listing(root, out["md5"])
     if names is None and rev is None and (root / folder).is_dir():
-        names = [file.relative_to(root / folder).as_posix() for file in (root / folder).rglob("*") if file.is_file()]
+        files = [file for file in (root / folder).rglob("*") if file.is_file()]
+        names = dict.fromkeys((file.relative_to(root / folder).as_posix() for file in files), "")
     if names is None:
         return f"whether {folder} has {name} is not known: DVC's cache here has no listing of it"
     if not any(_is_below(one, name) for one in names):
@@ -92,14 +94,29 @@ def at_a_glance(root: Path, out: Out) -> str:
     return "on disk: other bytes" if any(out.get(name, size) != size for name, size in sizes.items()) else ""
 
 
-def _listed(root: Path, md5: str) -> list[str] | None:
-    """Return the names in a folder of that md5; None where DVC's cache does not have its listing."""
+def has_other(root: Path, out: Out, dep: Mapping[str, str]) -> bool:
+    """Say whether an output's folder is known to have other bytes than a dependency inside it; a folder's are not."""
+    if dep["path"] == out["path"] or not _is_below(dep["path"], out["path"]) or dep["md5"].endswith(".dir"):
+        return False
+    names = listing(root, out["md5"])
+    return names is not None and names.get(Path(dep["path"]).relative_to(out["path"]).as_posix()) != dep["md5"]
+
+
+def listing(root: Path, md5: str) -> dict[str, str] | None:
+    """Return {name: md5} of a folder of that md5; None where DVC's cache does not have it."""
+    name = Path("files/md5", md5[:2], md5[2:])
+    for cache in (lambda: root / ".dvc/cache", lambda: _cache(root)):
+        if (cache() / name).is_file():
+            return {one["relpath"]: one["md5"] for one in json.loads((cache() / name).read_text(encoding="utf-8"))}
+    return None
+
+
+@functools.cache
+def _cache(root: Path) -> Path:
+    """Return where DVC keeps its cache, which takes it a second; where there is no DVC, where it would by default."""
     command = [sys.executable, "-m", "dvc", "cache", "dir"]
     answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    listing = root / answer.stdout.strip() / "files/md5" / md5[:2] / md5[2:]
-    if answer.returncode or not listing.is_file():
-        return None
-    return [entry["relpath"] for entry in json.loads(listing.read_text(encoding="utf-8"))]
+    return root / (answer.stdout.strip() or ".dvc/cache")
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -64,7 +64,7 @@ def answer(root: Path, makers: Makers, asked: str | None, rev: str | None) -> tu
     disk = root if rev is None else None  # what lies there is of now
     known = all(of_stage.runs for of_stage in found.values())
     if asked and len(chosen) == 1:
-        return int(not known), [*filter(None, [doubt]), *described(locked, chosen[0], makers, disk)]
+        return int(not known), [*filter(None, [doubt]), *described(root, locked, chosen[0], makers, disk)]
     if makers.closed:
         print(makers.closed, file=sys.stderr)
     return int(bool(makers.closed) or (bool(asked) and not known)), [*overview(locked, found, makers, disk)]
@@ -95,7 +95,7 @@ def overview(
         yield f"{path:<{width}}{md5[:8]}  {state}{'  ' if state else ''}{where}"
 
 
-def described(locked: Mapping[str, Locked], stage: str, makers: Makers, disk: Path | None) -> Iterator[str]:
+def described(root: Path, locked: Mapping[str, Locked], stage: str, makers: Makers, disk: Path | None) -> Iterator[str]:
     """Yield all that is known of a stage's outputs: of dvc.lock, of `disk` if it is of now, and of the runs."""
     entry = locked[stage]
     data = [dep for dep in entry.get("deps", []) if not dep["path"].startswith(CODE)]
@@ -116,7 +116,7 @@ def described(locked: Mapping[str, Locked], stage: str, makers: Makers, disk: Pa
     for dep in data:
         yield f"  {dep['path']:<{width}}{dep['md5']}"
         if not makers.closed:
-            yield from upstream(locked, dep, makers)
+            yield from upstream(root, locked, dep, makers)
     code = [dep["path"] for dep in entry.get("deps", []) if dep["path"].startswith(CODE)]
     yield f"code  {', '.join(code)}, by md5 in dvc.lock; a run's own commit stands with the run"
 
@@ -154,15 +154,23 @@ def _differences(verb: str, ours: Mapping[str, str], own: Mapping[str, str | Non
             yield f"the run itself {verb} {name} {own[name]} (dvc.lock: {value})"
 
 
-def upstream(locked: Mapping[str, Locked], dep: Mapping[str, str], makers: Makers) -> Iterator[str]:
+def upstream(root: Path, locked: Mapping[str, Locked], dep: Mapping[str, str], makers: Makers) -> Iterator[str]:
     """Yield the runs that made a dependency: of a folder around outputs of several stages or rounds, each of them."""
     path = dep["path"]
     for maker, entry in locked.items():
-        outs = [Path(out["path"]) for out in entry.get("outs", [])]
-        if any(out.is_relative_to(path) or Path(path).is_relative_to(out) for out in outs):
-            made = made_by(entry)  # of an output that was made anew since, the one that was read is meant
-            found = makers.made(path, dep["md5"]) if made[0] == path else makers.made(*made)
-            yield f"    by {maker}  {_first(makers, found)}"
+        outs = [out for out in entry.get("outs", []) if _overlap(Path(out["path"]), Path(path))]
+        if not outs:
+            continue
+        made = made_by(entry)  # of an output that was made anew since, the one that was read is meant
+        if any(artifacts.has_other(root, out, dep) for out in outs):
+            yield f"    by {maker}, before it made {made[0]} anew; which run it was is not known"
+            continue
+        found = makers.made(path, dep["md5"]) if made[0] == path else makers.made(*made)
+        yield f"    by {maker}  {_first(makers, found)}"
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _first(makers: Makers, found: Found) -> str:

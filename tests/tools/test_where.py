@@ -13,7 +13,7 @@ from rlhf.runs import lineage, tracking
 from rlhf.runtime import outputs
 from tests import notebook, toys
 from tests.toys import YAML
-from tools import where
+from tools import artifacts, where
 
 MADE = {"data/pretrain": [], "data/sft": ["data/pretrain"], "data/feedme": ["data/sft", "data/pretrain"]}
 PARAMS = read_yaml(toys.REPO / "params.yaml")
@@ -301,16 +301,33 @@ def test_a_file_that_a_folder_does_not_have_is_an_error_that_names_those_it_has(
     )
 
 
+def list_in_cache(root, cache: str, names: dict[str, str], config: str = "") -> None:
+    """Put the listing of data/sft into a cache of DVC."""
+    (root / ".dvc").mkdir()
+    (root / ".dvc/config").write_text(config)
+    md5 = lineage.locked_outs(root)["sft"]["data/sft"]
+    listing = root / cache / "files/md5" / md5[:2] / md5[2:]
+    listing.parent.mkdir(parents=True)
+    listing.write_text(json.dumps([{"md5": md5, "relpath": name} for name, md5 in names.items()]))
+
+
+@pytest.mark.parametrize(("read", "known"), [("6" * 32, True), ("7" * 32, False)])
+def test_a_file_of_an_output_that_was_made_anew_since_is_not_called_its_runs(made, repository, capsys, read, known):
+    list_in_cache(repository, ".dvc/cache", {"model": "6" * 32})
+    dep = {"path": "data/sft/model", "md5": read}
+    edit_lock(repository, lambda stages: stages["feedme"].update(deps=[dep]))
+    _, text, _ = said(capsys, repository, "data/feedme")
+    (line,) = (line for line in text.splitlines() if "by sft" in line)
+    assert (f"/runs/{made[1]['sft']}?" in line, "before it made data/sft anew" in line) == (known, not known)
+
+
 def test_a_file_that_is_not_on_disk_is_looked_for_in_dvcs_cache(repository, capsys):
     shutil.rmtree(repository / "data/sft")
     code, text, _ = said(capsys, repository, "data/sft/model")
     assert (code, "whether data/sft has model is not known" in text) == (0, True)
-    (repository / ".dvc").mkdir()
-    (repository / ".dvc/config").write_text("[core]\n    no_scm = True\n    analytics = false\n")
-    md5 = lineage.locked_outs(repository)["sft"]["data/sft"]
-    listing = repository / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
-    listing.parent.mkdir(parents=True)
-    listing.write_text(json.dumps([{"md5": "0" * 32, "relpath": "model"}]))
+    cache = "[core]\n    no_scm = True\n    analytics = false\n[cache]\n    dir = ../large\n"
+    list_in_cache(repository, "large", {"model": "0" * 32}, cache)
+    artifacts._cache.cache_clear()
     for rev in ((), ("--rev", "HEAD")):
         code, text, _ = said(capsys, repository, "data/sft/model", *rev)
         assert (code, "is not known" in text) == (0, False)
