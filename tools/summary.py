@@ -18,9 +18,9 @@ from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import changes, lineage, mlflow_store
 from rlhf.runs.flat import flat_numbers
-from rlhf.runs.makers import PARENT, Makers
 from rlhf.runtime.outputs import DECIMALS
-from tools import piped
+from tools.looking import piped
+from tools.looking.makers import PARENT, Makers
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

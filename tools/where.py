@@ -22,9 +22,9 @@ from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runs.flat import flatten
-from rlhf.runs.makers import PARENT, Found, Makers
-from tools import artifacts, piped
-from tools.artifacts import Locked, made_by
+from tools.looking import artifacts, piped
+from tools.looking.artifacts import Locked, made_by
+from tools.looking.makers import PARENT, Found, Makers
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -9,8 +9,8 @@ import pytest
 
 from tests import toys
 
-LONG = "from tools.piped import exit_with; exit_with(lambda: print('x' * 1_000_000) or 3)"
-BUFFERED = "from tools.piped import exit_with; exit_with(lambda: print('x') or 3)"
+LONG = "from tools.looking.piped import exit_with; exit_with(lambda: print('x' * 1_000_000) or 3)"
+BUFFERED = "from tools.looking.piped import exit_with; exit_with(lambda: print('x') or 3)"
 
 
 @pytest.mark.parametrize("command", [LONG, BUFFERED])

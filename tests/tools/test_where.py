@@ -13,7 +13,8 @@ from rlhf.runs import lineage, tracking
 from rlhf.runtime import outputs
 from tests import notebook, toys
 from tests.toys import YAML
-from tools import artifacts, where
+from tools import where
+from tools.looking import artifacts
 
 MADE = {"data/pretrain": [], "data/sft": ["data/pretrain"], "data/feedme": ["data/sft", "data/pretrain"]}
 PARAMS = read_yaml(toys.REPO / "params.yaml")

@@ -6,7 +6,7 @@ import pytest
 
 from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_store
-from rlhf.runs.makers import Makers
+from tools.looking.makers import Makers
 
 
 @pytest.fixture
