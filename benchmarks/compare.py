@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from benchmarks import work
 from rlhf.evaluation import plots
 from rlhf.runtime.files import write_text
-from rlhf.runtime.markdown import markdown_table
+from rlhf.runtime.markdown import Marked, markdown_table
 from study import pages
 
 OUT = Path("metrics/benchmarks.json")
@@ -204,9 +204,9 @@ def table(entries: dict[str, dict]) -> str:
             for side in ("our_settings", "peer_settings")
         )
         cells = ["{} ({} to {})".format(*map(_short, entry[side].values())) for side in ("ours", "peer")]
-        ratio = "**{median:.2f}** ({low:.2f} to {high:.2f})".format(**entry["ratio"])
+        ratio = Marked("**{median:.2f}** ({low:.2f} to {high:.2f})".format(**entry["ratio"]))
         shares = ", ".join(f"{share['median']:.0%}" for share in entry["matmul"]["fraction"].values())
-        rows.append([f"`{name}`, {entry['unit']}", *cells, ratio, shares, chosen])
+        rows.append([Marked(f"`{name}`, {entry['unit']}"), *cells, ratio, shares, chosen])
     return markdown_table(titles, rows) + "\n"
 
 

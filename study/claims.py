@@ -18,6 +18,7 @@ from rlhf.evaluation.report_page import Table
 from rlhf.evaluation.statistics import Interval
 from rlhf.params.base import Params, ParamsError
 from rlhf.runtime.files import write_text
+from rlhf.runtime.markdown import Marked
 from study import cells, tables
 from study.effects import AnyEffect
 from study.params import typed
@@ -117,7 +118,7 @@ def markdown(rows: list[Row]) -> str:
         sign = "" if not isinstance(claim.expected, str) else "+"
         here = f"{found.mean:{sign}.4f} ({found.low:{sign}.4f} to {found.high:{sign}.4f}) {claim.unit}"
         paper = f"{claim.citation}: {claim.paper_figure}"
-        lines.append([claim.claim, paper, here, expectation(claim), f"**{row.verdict}**"])
+        lines.append([claim.claim, paper, here, expectation(claim), Marked(f"**{row.verdict}**")])
     shown = Table(["claim", "the paper", "here (95% interval)", "expected", "verdict"], lines)
     counts = {name: sum(row.verdict == name for row in rows) for name in Verdict.__args__}
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())

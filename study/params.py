@@ -1,11 +1,15 @@
-"""The laboratory's own parameters, study/params.yaml: which cells there are, and how large its measurements are."""
+"""The laboratory's own parameters, study/params.yaml: which cells there are, and how large its measurements are.
 
+python -m study.params    checks them, before DVC makes a cell's name a folder and a word of a command
+"""
+
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from rlhf.params.base import AnyParams, Params, ParamsError, parse, read_yaml
+from rlhf.params.base import AnyParams, Name, Params, ParamsError, parse, read_yaml
 
 FILE = Path("study/params.yaml")
 
@@ -45,12 +49,12 @@ class Encoder(Params):
 class Study(Params):
     settings: Settings
     encoder: Encoder
-    chains: dict[str, Cell]  # run to the end, `evaluate`
-    cells: dict[str, Cell]  # run less far
-    encoders: dict[str, Cell]  # cells that start from study/encoder
+    chains: dict[Name, Cell]  # run to the end, `evaluate`
+    cells: dict[Name, Cell]  # run less far
+    encoders: dict[Name, Cell]  # cells that start from study/encoder
 
     @property
-    def everything(self) -> dict[str, Cell]:
+    def everything(self) -> dict[Name, Cell]:
         """All cells by name."""
         return self.chains | self.cells | self.encoders
 
@@ -66,3 +70,17 @@ def typed(schema: type[AnyParams], root: Path, file: Path) -> AnyParams:
         return parse(schema, read_yaml(root / file), "")
     except ParamsError as error:
         raise ParamsError(str(error).replace("params.yaml: ", f"{file}: ")) from None
+
+
+def main(root: Path = Path(".")) -> int:
+    """Read them; returns the exit code, 2 for mistakes, which are printed."""
+    try:
+        load(root)
+    except ParamsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

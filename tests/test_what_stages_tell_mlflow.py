@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rlhf.records import records
-from rlhf.runs.flat import flat_numbers
+from rlhf.runtime.flat import flat_numbers
 from stages import feedme, judge, ppo, pretrain, reward_model, sft
 from tests import notebook, toys
 

@@ -13,7 +13,6 @@ in `ppo` stops the first stage; it changes no output of a stage that is there, s
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -165,8 +164,6 @@ def _rounds_go_forward(params: Any) -> Iterator[str]:
     if not params.rounds:
         yield "rounds: expected at least one round, got none; presets/laptop.yaml shows one"
     for name, one in params.rounds.items():
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
-            yield f"rounds.{name}: a round's name is a folder: small letters, digits, - and _ (got {name!r})"
         if one.policy not in policies:
             yield f"rounds.{name}.policy: expected one of {', '.join(policies)} (got {one.policy!r})"
         if one.earlier not in comparisons:

@@ -17,7 +17,7 @@ from rlhf.params.base import Params, ParamsError, load
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import changes, lineage, mlflow_store
-from rlhf.runs.flat import flat_numbers
+from rlhf.runtime.flat import flat_numbers
 from rlhf.runtime.outputs import DECIMALS
 from tools.looking import piped
 from tools.looking.makers import PARENT, Makers

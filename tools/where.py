@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store
-from rlhf.runs.flat import flatten
+from rlhf.runtime.flat import flatten
 from tools.looking import artifacts, piped
 from tools.looking.artifacts import Locked, made_by
 from tools.looking.makers import PARENT, Found, Makers

@@ -15,6 +15,7 @@ from rlhf.evaluation.plots import SMALL, Bar, Frame, Line
 from rlhf.evaluation.report_page import Link, Links, Notes, Plots, Section, page
 from rlhf.evaluation.typography import number
 from rlhf.evaluation.verdicts import Judged
+from rlhf.runtime.markdown import plain
 
 GROUPS = (  # of the forest plot: heading and comparisons; best of n stands under its rivals
     (
@@ -165,13 +166,13 @@ def samples_markdown(findings: Findings, chosen: Sequence[int]) -> str:
     parts = [f"# {len(chosen)} test prompts drawn at random\n"]
     for index in chosen:
         prompt = findings.prompts[index]
-        parts.append(f"\n## {prompt['id']} ({prompt['category']}, {prompt['language']})\n")
-        parts += [f"- {turn['role']}: {_one_line(turn['content'])}" for turn in prompt["messages"]]
+        parts.append(f"\n## {plain(prompt['id'])} ({plain(prompt['category'])}, {plain(prompt['language'])})\n")
+        parts += [f"- {turn['role']}: {plain(turn['content'])}" for turn in prompt["messages"]]
         parts += ["", f"| policy | {findings.decided_by} | answer |", "|---|---|---|"]
         for key in keys:
             answer = findings.judged[key][index]
             cut = "" if answer.ended else " … (cut off)"
-            parts.append(f"| {words.called(*key)} | {answer.verdict:.2f} | {_cell(answer.text) or '(empty)'}{cut} |")
+            parts.append(f"| {words.called(*key)} | {answer.verdict:.2f} | {plain(answer.text) or '(empty)'}{cut} |")
     return "\n".join(parts) + "\n"
 
 
@@ -203,11 +204,3 @@ def _samples(findings: Findings) -> dict[str, Any]:
 def _sample(answer: Judged) -> dict[str, Any]:
     scores = f"{answer.verdict:.2f}" if answer.strict is None else f"{answer.verdict:.2f} | {answer.strict:.2f}"
     return {"text": answer.text, "score": round(answer.verdict, 4), "scores": scores, "ended": answer.ended}
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _cell(text: str) -> str:
-    return _one_line(text).replace("|", "\\|").replace("<", "&lt;")

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeGuard, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -39,6 +39,17 @@ class Params(BaseModel):
         if any(isinstance(one, float) and str(one) == "-0.0" for one in values):
             raise ValueError("write 0.0 for -0.0: DVC takes the two for one value and would not see the change")
         return cast(object, value)
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", text):
+        raise ValueError(
+            "it names folders and stands in commands: expected up to 64 of a-z, 0-9, - and _, a letter or digit first"
+        )
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]  # of what people add to params: rounds, cells
 
 
 class Union(NamedTuple):
@@ -151,7 +162,7 @@ def _explain(mistake: Any, path: str) -> str:
     pieces = [*path.split("."), *map(str, mistake["loc"])] if path else [*map(str, mistake["loc"])]
     union = UNIONS.get("".join(pieces[:1]), Union("", len(pieces), {}))
     kind = pieces.pop(union.depth) if union.shown.keys() & pieces[union.depth : union.depth + 1] else None
-    place, type_ = ".".join(pieces), mistake["type"]
+    place, type_ = ".".join(pieces).removesuffix(".[key]"), mistake["type"]
     if type_ == "missing":
         return f"params.yaml: {place}: missing; {union.shown.get(kind or '', LAPTOP)} shows a value"
     if type_ == "extra_forbidden":

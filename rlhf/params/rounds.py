@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from rlhf.params.base import Params
+from rlhf.params.base import Name, Params
 
 
 class Round(Params):
@@ -10,7 +10,7 @@ class Round(Params):
     earlier: str = Field(pattern=r"^(collect_prompts|collect_comparisons/.+)$")  # folder whose comparisons go on
 
 
-Rounds = dict[str, Round]
+Rounds = dict[Name, Round]
 
 
 class RoundsInputs(Params):

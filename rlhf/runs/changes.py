@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rlhf.params.base import read_yaml
 from rlhf.runs import lineage
-from rlhf.runs.flat import flatten
+from rlhf.runtime.flat import flatten
 
 SHOWN = 4  # of the changes named in one line
 ABSENT = ("deleted", "not in cache")  # data that is not here is no change: a fresh clone has none
@@ -43,13 +43,13 @@ def in_a_line(root: Path, figures: Collection[str]) -> str | None:
     return f"{what} (`dvc status dvc.yaml` lists what, `dvc repro` makes new ones)"
 
 
-def changed(root: Path) -> list[str]:
+def changed(root: Path, targets: Sequence[str] = ("dvc.yaml",)) -> list[str]:
     """Return what differs from dvc.lock: params by their dotted names, stages without metrics, files and commands; each
-    once.
+    once. `targets`: the stages that are asked about, by default those of the pipeline.
 
     Raises ValueError with DVC's words where it cannot tell.
     """
-    command = [sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"]
+    command = [sys.executable, "-m", "dvc", "status", "--json", *targets]
     answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise ValueError(f"dvc status: {answer.stderr.strip() or f'exit code {answer.returncode}'}")

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.params.base import read_yaml
-from rlhf.runs.flat import flatten
 from rlhf.runs.lineage import Commit
+from rlhf.runtime.flat import flatten
 from rlhf.runtime.markdown import markdown_table
 
 PRESETS = "presets"  # folder below the repository's root

@@ -68,6 +68,25 @@ def locked_outs(root: Path, rev: str | None = None) -> dict[str, dict[str, str]]
     return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in found}
 
 
+def upstream(stages: Mapping[str, Any], paths: Collection[str]) -> set[str]:
+    """Return those of dvc.lock's stages that made what lies at, below or around `paths`, and the stages before them."""
+    made = {
+        title
+        for title, stage in stages.items()
+        if any(_overlap(out["path"], path) for out in stage.get("outs", []) for path in paths)
+    }
+    before = {dep["path"] for title in made for dep in stages[title].get("deps", [])}
+    return (
+        made | upstream({title: stage for title, stage in stages.items() if title not in made}, before)
+        if made
+        else made
+    )
+
+
+def _overlap(one: str, other: str) -> bool:
+    return Path(one).is_relative_to(other) or Path(other).is_relative_to(one)
+
+
 def experiment(root: Path, name: str) -> str | None:
     """Return the commit in which DVC keeps an experiment's results; None before it does."""
     return (git(root, "for-each-ref", "--format=%(objectname)", f"refs/exps/**/{name}") or "").strip() or None

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.runs import lineage, mlflow_store, sessions
-from rlhf.runs.flat import flat_numbers, flatten
 from rlhf.runs.likeness import likeness
 from rlhf.runs.mlflow_store import Store
 from rlhf.runs.stage_name import StageName
+from rlhf.runtime.flat import flat_numbers, flatten
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

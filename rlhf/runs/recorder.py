@@ -13,9 +13,9 @@ from typing import Any
 from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
 from rlhf.runs import lineage, machine, mlflow_store, pipeline_runs
-from rlhf.runs.flat import flatten
 from rlhf.runs.pipeline_runs import PipelineRun
 from rlhf.runs.stage_name import StageName
+from rlhf.runtime.flat import flatten
 
 SECONDS_BETWEEN_FLUSHES = 5.0
 STATES = "checkpoints.key"  # tag of a run: the training that it can go on with

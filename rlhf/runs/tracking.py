@@ -12,18 +12,19 @@ its first step; one that fails later costs a warning and never the trained model
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs.flat import flat_numbers
+from rlhf.runs import dependencies
 from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.progress import Progress, duration
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed
+from rlhf.runtime.flat import flat_numbers
 
 if TYPE_CHECKING:  # stages without tensors import this module too
     from rlhf.runs.checkpoints import States
@@ -129,11 +130,18 @@ class StageRun:
 
 @contextmanager
 def stage_run(
-    root: Path, stage: str, round_name: str | None = None, states: "States | None" = None
+    root: Path,
+    stage: str,
+    round_name: str | None = None,
+    states: "States | None" = None,
+    read: dependencies.Dependencies | None = None,
 ) -> Iterator[StageRun]:
     """Record the block as one MLflow run named `stage` or `stage@round`, a child of its session's parent run.
 
     With `states` of a training that was broken off, its run goes on. They are discarded when the block ends well.
+    `read`: what DVC will record of the stage, from before it was read; by default it is as of now.
+
+    Raises ValueError behind the block where that has been changed meanwhile.
 
     Raises ParamsError for a broken tracking section and ConnectionError for a server that does not answer or a folder
     that is not there, both before the block begins. The run ends FINISHED, FAILED (an exception) or KILLED (SIGINT,
@@ -141,6 +149,7 @@ def stage_run(
     """
     settings = load(root, TrackingInputs).tracking
     name = StageName(stage, round_name)
+    read = (read or dependencies.of_dvc(root, name)) if distributed.is_first() else None
     records = settings.enabled and distributed.is_first()
     recorder = MlflowWorker(root, name, settings, states.key if states else "") if records else None
     progress = Progress(name.title, silent=not distributed.is_first())
@@ -149,7 +158,8 @@ def stage_run(
     run = StageRun(name, progress, recorder, settings.log_every)
     status = "FAILED"
     try:
-        with _interruptible(progress, states if distributed.count() == 1 else None):
+        alone = states if distributed.count() == 1 else None
+        with _interruptible(progress, alone), read.held() if read else nullcontext():
             yield run
         status = "FINISHED"
         if states:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from rlhf.models import placement
 from rlhf.params.runtime import Runtime
-from rlhf.runs import checkpoints, tracking
+from rlhf.runs import checkpoints, dependencies, tracking
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import failures, outputs, seeds
 
@@ -71,13 +71,14 @@ def open_stage(
     `inputs`: what is read, by what for ("training", "validation"): a state of other inputs is not used. `begins_from`:
     what is still good if training breaks down, for the error message; None where nothing is trained and no states kept.
     """
+    recorded = dependencies.of_dvc(root, StageName(stage, round_name))
     placement.prepare(params.runtime, params.seed)
     read = [path for paths in inputs.values() for path in paths]
     states = checkpoints.NONE if begins_from is None else checkpoints.opened(root, stage, params, read, round_name)
     seed = seeds.derive(params.seed, stage, *([] if round_name is None else [round_name]))
     with (
         failures.explained(stage, begins_from),
-        tracking.stage_run(root, stage, round_name=round_name, states=states) as run,
+        tracking.stage_run(root, stage, round_name, states, recorded) as run,
     ):
         for context, paths in inputs.items():
             run.log_inputs([path for path in paths if path.exists()], context=context)

@@ -6,7 +6,7 @@ from operator import getitem
 
 import pytest
 
-from rlhf.runs.flat import flatten
+from rlhf.runtime.flat import flatten
 from tests import toys
 
 ROUND = ("collect_comparisons@r1", "reward_model@r1", "ppo@r1")

@@ -18,6 +18,7 @@ from rlhf.runtime import outputs
 from tests.integration.conftest import EXPERIMENT, KL_COEF, REPO, run
 
 SECONDS = 180  # a busy machine draws slowly
+WIN = 0.73  # win rate of a pipeline that wins; what it is compared with loses by as much
 
 
 @pytest.fixture
@@ -90,10 +91,10 @@ def losing(pipeline, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(content.replace("uri: null", f"uri: sqlite:///{pipeline.root}/mlflow.db"))
     monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
     metrics = json.loads((REPO / "metrics/evaluate.json").read_text())["evaluate"]
-    lost = copy.deepcopy(metrics)
-    for rate in lost["win_rate"].values():
-        rate |= {"mean": 1 - rate["mean"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
-    for name, found in {"wins": metrics, "loses": lost}.items():
+    for name, mean in {"wins": WIN, "loses": 1 - WIN}.items():
+        found = copy.deepcopy(metrics)
+        for rate in found["win_rate"].values():
+            rate |= {"mean": mean, "low": mean - 0.05, "high": mean + 0.05}
         monkeypatch.setenv("DVC_EXP_NAME", name)
         with tracking.stage_run(tmp_path, "evaluate") as run:
             outputs.write_metrics(tmp_path, "evaluate", found)
@@ -112,12 +113,10 @@ def test_an_ablation_that_loses_looks_so_in_the_compare_view(browser, mlflow_url
         f"{mlflow_url}/#/compare-runs?runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
     )
     page(browser, address, "wins", "loses", "0 PPO beats SFT/sampled")
-    rate = json.loads((REPO / "metrics/evaluate.json").read_text())["evaluate"]["win_rate"]["ppo_vs_sft"]["mean"]
     screenshot(browser, "mlflow-losing")
     name = "0 PPO beats SFT/sampled"
     cells = page_text(browser).rsplit(name, 1)[1].split()[:2]
-    assert [float(cell) for cell in cells] == pytest.approx([rate, 1 - rate], abs=1e-3)
-    assert rate > 0.6, "else it is no loss"
+    assert [float(cell) for cell in cells] == pytest.approx([WIN, 1 - WIN])
 
 
 def test_the_comparison_of_both_shows_the_changed_parameter_and_the_win_rates(browser, mlflow_url, parents, screenshot):

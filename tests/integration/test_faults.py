@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from rlhf.params.base import read_yaml
 from rlhf.runs import lineage
 from tests.integration import services
 from tests.integration.conftest import environment, run
@@ -65,6 +66,29 @@ def test_dvc_repro_goes_on_after_a_kill_in_the_same_mlflow_run(copy):
     assert sorted(steps) == sorted(set(steps))
     curve = (copy / "metrics/plots/ppo/r1.csv").read_text().splitlines()[1:]
     assert {int(line.split(",")[0]) for line in curve} <= set(steps)
+
+
+def test_params_that_are_edited_while_a_stage_runs_are_not_recorded_as_its_own(copy):
+    """The stage is refused; with the edit undone, DVC has what the finished training kept, under the right params."""
+    lock = copy / "dvc.lock"
+    before, command = lock.read_text(), ["dvc", "repro", "--single-item", "--no-run-cache", "sft"]
+    epochs = r"(^sft:\n(?:  .*\n)*?  epochs: )\d"
+    change(copy, epochs, "2")
+    process = subprocess.Popen(
+        command, cwd=copy, env=environment(copy), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    for line in process.stdout:
+        if line.startswith("sft  1/"):
+            break
+    change(copy, epochs, "3")
+    told, _ = process.communicate()
+    assert process.returncode != 0
+    assert "params.yaml: sft.epochs became 3, while sft runs with 2" in told
+    assert lock.read_text() == before
+    change(copy, epochs, "2")
+    assert "goes on after step" in run(copy, *command)
+    assert read_yaml(lock)["stages"]["sft"]["params"]["params.yaml"]["sft"]["epochs"] == 2
+    assert "up to date" in run(copy, *command)
 
 
 def test_a_clone_at_another_path_makes_the_same_bytes(pipeline, tmp_path, monkeypatch):

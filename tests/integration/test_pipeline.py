@@ -8,7 +8,7 @@ import pytest
 
 from rlhf.params.base import read_yaml
 from rlhf.runs import lineage
-from rlhf.runs.flat import flat_numbers, flatten
+from rlhf.runtime.flat import flat_numbers, flatten
 from tests.integration.conftest import EXPERIMENT, REPO, run
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.runs import lineage
-from rlhf.runs.flat import flat_numbers
+from rlhf.runtime.flat import flat_numbers
 from tests.integration import services
 from tests.integration.conftest import environment, run
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rlhf.params.base import Params, ParamsError
 from rlhf.params.overlays import WHOLE, laid_over, replaced
-from rlhf.runs.flat import flatten
+from rlhf.runtime.flat import flatten
 from tools import check
 
 BASE = {"seed": 1, "ppo": {"kl_coef": 0.1, "kl_controller": {"kind": "fixed", "target": 6.0}}, "list": [1, {"a": 2}]}

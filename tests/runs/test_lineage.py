@@ -94,3 +94,21 @@ def test_the_commit_is_heads_and_none_outside_git(root, tmp_path):
     git(root, "add", "dvc.lock")
     git(root, "commit", "-qm", "first")
     assert lineage.commit_of(root).sha == git(root, "rev-parse", "HEAD").strip()
+
+
+def test_upstream_are_the_makers_of_files_and_folders_and_their_makers():
+    made = {"prompts": ["data/prompts"], "sft": ["data/sft"], "ppo@r1": ["data/ppo/r1"], "ppo@r2": ["data/ppo/r2"]}
+    read = {"sft": ["data/prompts/a.jsonl"], "ppo@r1": ["data/sft"], "ppo@r2": ["data/ppo/r1"]}
+    made["judge"] = ["data/judge"]
+    stages = {
+        title: {
+            "outs": [{"path": path, "md5": "1"} for path in paths],
+            "deps": [{"path": path, "md5": "1"} for path in read.get(title, [])],
+        }
+        for title, paths in made.items()
+    }
+    assert lineage.upstream(stages, ["data/sft"]) == {"sft", "prompts"}
+    assert lineage.upstream(stages, ["data/ppo"]) == {"ppo@r1", "ppo@r2", "sft", "prompts"}
+    assert lineage.upstream(stages, ["data/ppo/r2", "rlhf/engine"]) == {"ppo@r2", "ppo@r1", "sft", "prompts"}
+    assert lineage.upstream(stages, ["data/judge/model.safetensors"]) == {"judge"}
+    assert lineage.upstream(stages, ["data/collected"]) == set()

@@ -8,8 +8,8 @@ import pytest
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store, pipeline_runs, sessions, tracking
-from rlhf.runs.flat import flat_numbers
 from rlhf.runtime import outputs
+from rlhf.runtime.flat import flat_numbers
 from tests import notebook
 
 PARAMS = """

@@ -60,7 +60,10 @@ def test_all_mistakes_are_listed_at_once(tiny):
             {"rounds.r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r9"}},
             "rounds.r2.earlier: expected one of",
         ),
-        ({"rounds.R 2": {"policy": "ppo/r1", "earlier": "collect_prompts"}}, "a round's name is a folder"),
+        (
+            {"rounds.R 2": {"policy": "ppo/r1", "earlier": "collect_prompts"}},
+            "rounds.R 2: it names folders and stands in commands",
+        ),
         ({"tracking.uri": "mlruns"}, "tracking.uri: expected null or a URI"),
         ({"pretrain": toys.adopting("absent")}, "pretrain.path: no such folder"),
         (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from rlhf.params.base import ParamsError
-from rlhf.runs.flat import flatten
+from rlhf.runtime.flat import flatten
 from tools.overlay_text import laid_over
 
 BASE = """\

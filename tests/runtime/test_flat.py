@@ -3,7 +3,7 @@
 import numpy
 import torch
 
-from rlhf.runs import flat
+from rlhf.runtime import flat
 
 
 def test_mappings_are_flattened_and_lists_stay_values():

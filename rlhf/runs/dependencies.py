@@ -1,0 +1,157 @@
+"""What DVC will record that a stage's outputs were made with: its params, code and data, as they are when it begins.
+
+DVC reads them again when the stage has ended. What was edited meanwhile would stand in dvc.lock and in the run cache
+beside outputs that were made without it, and `dvc status` would call them up to date.
+"""
+
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlhf.params.base import ParamsError, read_yaml
+from rlhf.runs import lineage
+from rlhf.runs.stage_name import StageName
+from rlhf.runtime.flat import flatten
+
+PARAMS, PIPELINE = "params.yaml", "dvc.yaml"
+LARGE = 1 << 24  # bytes; of files from here on size and time are compared, not the content
+NOT_LOOKED_INTO = {"__pycache__"}  # folders, by .dvcignore
+SECONDS_BETWEEN_LOOKS = 5.0
+ABSENT = "(none)"
+
+
+class Stamp(NamedTuple):
+    """A file's size in bytes, its time in nanoseconds, and its md5 unless it is large."""
+
+    size: int
+    modified: int
+    md5: str | None
+
+
+class Dependencies:
+    """The params and files that dvc.yaml lists for a stage, as they were when this was made."""
+
+    def __init__(self, root: Path, name: StageName):
+        self._root, self._title = root, name.title
+        content = read_yaml(root / PARAMS)
+        self._keys, self._paths = _listed(root, name, content)
+        self._params = _chosen(content, self._keys)
+        self._files = {path: _stamp(path) for path in _files(self._paths)}
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Warn within seconds of a change during the block, and raise ValueError behind it if it is not undone."""
+        left = threading.Event()
+        threading.Thread(target=self._watch, args=[left], daemon=True).start()
+        try:
+            yield
+        finally:
+            left.set()
+        self.refuse_changes()
+
+    def changes(self) -> list[str]:
+        """Return what has been changed since, in words; nothing if DVC would record what was there."""
+        return [*self._changed_params(), *self._changed_files()]
+
+    def refuse_changes(self) -> None:
+        """Raise ValueError with the way out where DVC would record other params, code or data than were used."""
+        found = self.changes()
+        if found:
+            raise ValueError(
+                f"{'; '.join(found)}. DVC would record it as what the outputs were made with: they are refused. Undo "
+                f"it and type dvc repro {self._title}: a training that kept its states is done at once. Or leave it "
+                "and type the same: they are made anew. To edit while a pipeline runs, run that in a copy: dvc exp run "
+                "--temp"
+            )
+
+    def _watch(self, left: threading.Event) -> None:
+        told = set[str]()
+        while not left.wait(SECONDS_BETWEEN_LOOKS):
+            with suppress(OSError):  # a file that goes while we look; the next look says so
+                new = [change for change in self.changes() if change not in told]
+                told |= {*new}
+                for change in new:
+                    text = f"{change}; undo it before the stage ends, or what it makes is refused"
+                    print(f"WARNING: {text}", file=sys.stderr, flush=True)
+
+    def _changed_params(self) -> Iterator[str]:
+        try:
+            now = _chosen(read_yaml(self._root / PARAMS), self._keys)
+        except (ParamsError, OSError) as error:
+            yield f"{PARAMS} can be read no longer ({error})"
+            return
+        for key in {**self._params, **now}:
+            before, after = self._params.get(key, ABSENT), now.get(key, ABSENT)
+            if before != after:
+                yield f"{PARAMS}: {key} became {after}, while {self._title} runs with {before}"
+
+    def _changed_files(self) -> Iterator[str]:
+        now = _files(self._paths)
+        for path in dict.fromkeys([*self._files, *now]):
+            if path not in self._files:
+                change = "is new"
+            elif path not in now:
+                change = "was removed"
+            elif _is_same(path, self._files[path]):
+                continue
+            else:
+                change = "was changed"
+            yield f"{path.relative_to(self._root)} {change} while {self._title} runs"
+
+
+def of_dvc(root: Path, name: StageName) -> Dependencies | None:
+    """Return what DVC will record for this stage, if it is DVC that runs it."""
+    asked = os.environ.get("DVC_STAGE", "").rpartition(":")[2]
+    return Dependencies(root, name) if asked == name.title and (root / PIPELINE).exists() else None
+
+
+def _listed(root: Path, name: StageName, params: Mapping[str, Any]) -> tuple[list[str], list[Path]]:
+    """Return the dotted names of a stage's params, and the paths of its dependencies, with their ${...} filled in."""
+    entry = read_yaml(root / PIPELINE)["stages"][name.stage]
+    values = dict(params)
+    if name.round_name is not None:
+        entry = entry["do"]
+        values |= {"key": name.round_name, "item": params["rounds"][name.round_name]}
+    keys = [_filled(key, values) for key in entry.get("params", []) if isinstance(key, str)]
+    other_files = [path for one in entry.get("params", []) if not isinstance(one, str) for path in one]
+    return keys, [root / _filled(path, values) for path in [*entry.get("deps", []), *other_files]]
+
+
+def _filled(text: str, values: Mapping[str, Any]) -> str:
+    return re.sub(r"\$\{([^}]+)\}", lambda found: str(flatten(values)[found[1].strip()]), text)
+
+
+def _chosen(params: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return the flat params below these dotted names."""
+    flat = flatten(params).items()
+    return {key: value for key, value in flat if any(key == one or key.startswith(f"{one}.") for one in keys)}
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files that these paths are, or hold."""
+    found = list[Path]()
+    for path in paths:
+        if path.is_file():
+            found.append(path)
+        for folder, folders, names in os.walk(path):
+            folders[:] = sorted({*folders} - NOT_LOOKED_INTO)
+            found += [Path(folder, name) for name in sorted(names)]
+    return found
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    md5 = lineage.dvc_md5(path) if status.st_size < LARGE else None
+    return Stamp(status.st_size, status.st_mtime_ns, md5)
+
+
+def _is_same(path: Path, before: Stamp) -> bool:
+    status = path.stat()
+    if (status.st_size, status.st_mtime_ns) == before[:2]:
+        return True
+    return before.md5 is not None and lineage.dvc_md5(path) == before.md5
