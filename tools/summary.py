@@ -2,20 +2,30 @@
 
     python -m tools.summary [root]
 
-Reads metrics/*.json, asks DVC whether they are of this state, and the MLflow store for the link to this very run.
+Reads metrics/*.json, asks DVC whether they are of this state, and the MLflow store for the run that made the evaluation
+on disk: where that run has other figures, it says so. Writes nothing.
 """
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.evaluation.headline import claim
 from rlhf.params.base import Params, ParamsError, load
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs import changes, lineage
+from rlhf.runs import changes, lineage, mlflow_store
+from rlhf.runtime.flat import flat_numbers
+from rlhf.runtime.outputs import DECIMALS
+from tools.looking import piped
+from tools.looking.makers import PARENT, Makers
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+MADE = "data/evaluate"
 
 Metrics = Mapping[str, Any]
 
@@ -47,8 +57,9 @@ def main(root: Path = Path(".")) -> int:
         return 1
     trusted = trust(evaluate, reward) if reward else [f"reward_model@{last} has not ended: it has no metrics"]
     lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trusted, ""]
-    earlier = changes.in_a_line(root)
-    print("\n".join([*([earlier, ""] if earlier else []), *lines, *places(root)]))
+    figures = [f"metrics/{name}.json" for name in ("evaluate", f"reward_model/{last}")]
+    earlier = changes.in_a_line(root, figures)
+    print("\n".join([*([earlier, ""] if earlier else []), *lines, *places(root, figures)]))
     return 0
 
 
@@ -98,44 +109,81 @@ def trust(evaluate: Metrics, reward: Metrics) -> Iterator[str]:
         yield f"judge, held-out pairs of labelers          {evaluate['judged_by']['accuracy']:.1%}"
 
 
-def places(root: Path) -> Iterator[str]:
-    """Yield where the report, the samples and the run in the MLflow UI are, or how to get them."""
-    folder = root / "data/evaluate"
-    if (folder / "report.html").exists():
+def places(root: Path, figures: Sequence[str]) -> Iterator[str]:
+    """Yield where the report, the samples and the run in the MLflow UI are, or how to get them.
+
+    `figures` are the files whose numbers are shown: they are held against the run.
+    """
+    folder, listed = root / MADE, lineage.locked_outs(root).get("evaluate", {}).get(MADE)
+    md5 = lineage.dvc_md5(folder) if (folder / "report.html").exists() else None
+    if md5:
         yield f"report   {folder / 'report.html'}"
         yield f"samples  {folder / 'samples.md'}"
     else:
         get = "`make run` or `dvc repro` makes it; where a DVC remote is set, `dvc pull evaluate` fetches it"
         yield f"report   not here yet: {get}"
+    if md5 and listed not in (md5, None):
+        yield f"         {MADE} is not what dvc.lock lists: evaluate ran by hand since, or its files were changed"
     settings = load(root, TrackingInputs).tracking
-    if settings.enabled:
-        yield f"MLflow   {_link(root)}"
-
-
-def _link(root: Path) -> str:
-    """Return the address of the parent run that made data/evaluate; of the table of runs if MLflow does not know it."""
-    from rlhf.runs import mlflow_store
-
-    settings, home = load(root, TrackingInputs).tracking, mlflow_store.anchor(root)
-    uri = mlflow_store.resolve_uri(settings.uri, home)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        return "has no run yet: stages record theirs in mlflow.db"
+    if not settings.enabled:
+        return
     try:
-        client, experiment_id = mlflow_store.open_store(settings, home)
+        yield from run_of(root, Makers(settings, mlflow_store.anchor(root)), md5 or listed, figures)
     except ConnectionError as error:
-        return f"{error}"
-    md5 = lineage.locked_outs(root).get("evaluate", {}).get("data/evaluate")
-    found = mlflow_store.runs_that_made(client, experiment_id, "data/evaluate", md5)
-    run_id = found[0].data.tags["mlflow.parentRunId"] if found else None
-    unknown = "" if found else "it knows no run of these figures; "
-    return f"{mlflow_store.link(uri, experiment_id, run_id)}   ({unknown}make ui serves it)"
+        yield f"MLflow   {error}"
+
+
+def run_of(root: Path, makers: Makers, md5: str | None, figures: Sequence[str]) -> Iterator[str]:
+    """Yield the address of the pipeline's run that made data/evaluate of this md5, and which `figures` are not its own;
+    that of the table of runs if MLflow knows none.
+    """
+    if makers.closed:
+        yield f"MLflow   {makers.closed}"
+        return
+    served = "" if makers.uri.startswith("http") else "; make ui serves it"
+    found = makers.made(MADE, md5 or "")
+    if not found.runs:
+        yield f"MLflow   {makers.table()}   ({makers.unknown(found)}{served})"
+        return
+    shown = {
+        file: mlflow_store.named(flat_numbers(_content(root / file))) for file in figures if (root / file).exists()
+    }
+    run = _with_figures(found.runs, shown)
+    pipeline = makers.pipeline(run)
+    only = (
+        "the stage's own: its pipeline's run was deleted in MLflow" if PARENT in run.data.tags and not pipeline else ""
+    )
+    words = f"{only}{served}".removeprefix("; ")
+    yield f"MLflow   {makers.link(pipeline or run)}" + (f"   ({words})" if words else "")
+    logged = (pipeline.data.metrics if pipeline else {}) | run.data.metrics
+    for file, numbers in shown.items():
+        if not numbers.keys() & logged.keys():
+            yield f"         {file}: the run linked has none of these figures, so whether they are its own is not known"
+        elif _differ(numbers, logged):
+            yield f"         {file}: these figures are not those of the run linked"
+
+
+def _with_figures(runs: "Sequence[Run]", shown: Mapping[str, Mapping[str, float]]) -> "Run":
+    """Return the newest of runs with the same bytes, of those with these figures if there are any."""
+    runs = [run for run in runs if run.info.experiment_id == runs[0].info.experiment_id]
+    same = [run for run in runs if not any(_differ(numbers, run.data.metrics) for numbers in shown.values())]
+    return (same or runs)[-1]
+
+
+def _differ(numbers: Mapping[str, float], logged: Mapping[str, float]) -> bool:
+    """Say whether figures, which files keep rounded, are others than those that a run has logged."""
+    return any(name in logged and round(logged[name], DECIMALS) != value for name, value in numbers.items())
+
+
+def _content(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _read(root: Path, stage: str, round_name: str | None = None) -> Metrics | None:
     path = root / "metrics" / (f"{stage}.json" if round_name is None else f"{stage}/{round_name}.json")
     if not path.exists():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))[stage]
+    content = _content(path)[stage]
     return content if round_name is None else content[round_name]
 
 
@@ -148,4 +196,4 @@ def _cell(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(".")))
+    piped.exit_with(lambda: main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(".")))

@@ -2,16 +2,19 @@
 
     python -m tools.where                            every artifact of dvc.lock and its run
     python -m tools.where data/ppo/r1                one artifact, whole
+    python -m tools.where data/ppo                   those in a folder, whole if it is one
     python -m tools.where data/sft --rev HEAD~3      as it was at another commit
 
 dvc.lock names the bytes, and MLflow's runs are tagged with the md5 of what they made: so runs are found for outputs
-that DVC skipped, restored from its cache or checked out, too. Writes nothing.
+that DVC skipped, restored from its cache or checked out, too. Of several runs with the same bytes the first is shown.
+What lies on disk is held against dvc.lock: one artifact by its bytes, a list by sizes and numbers of files.
+
+Writes nothing.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,138 +22,164 @@ from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runtime.flat import flatten
+from tools.looking import artifacts, piped
+from tools.looking.artifacts import Locked, made_by
+from tools.looking.makers import PARENT, Found, Makers
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 CODE = ("rlhf/", "stages/", "tools/")  # where the deps that are code begin
-
-Locked = Mapping[str, Any]
-
-
-class Store:
-    """The MLflow store of a repository's params, asked for the runs that made outputs."""
-
-    def __init__(self, root: Path):
-        settings, home = load(root, TrackingInputs).tracking, mlflow_store.anchor(root)
-        self.uri = mlflow_store.resolve_uri(settings.uri, home)
-        self.client, self.experiment = mlflow_store.open_store(settings, home)
-
-    def made(self, path: str, md5: str) -> "list[Run]":
-        """Return the runs whose output at `path` had these bytes, the first one first."""
-        runs = mlflow_store.runs_that_made(self.client, self.experiment, path, md5)
-        return [run for run in reversed(runs) if run.info.status == "FINISHED"]
-
-    def link(self, run: "Run") -> str:
-        return mlflow_store.link(self.uri, self.experiment, run.info.run_id)
+SHOWN = 3  # of the runs with the same bytes
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
-    """Print what is asked for; returns the exit code, 1 where an artifact or its run is not known."""
+    """Print what is asked for; returns the exit code: 1 where an artifact, its run or the store is not known, 2 for a
+    broken params.yaml.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", nargs="?", help="an output of the pipeline, or a file inside one")
+    parser.add_argument("path", nargs="?", help="an output of the pipeline, a file inside one, or a folder around some")
     parser.add_argument("--rev", help="commit, branch or tag whose dvc.lock is read (default: the one on disk)")
     chosen = parser.parse_args(arguments)
     try:
-        locked = listed(root, chosen.rev)
-        stage = stage_of(locked, chosen.path.rstrip("/")) if chosen.path else None
-        store = Store(root)
+        makers = Makers(load(root, TrackingInputs).tracking, mlflow_store.anchor(root))
+        code, lines = answer(root, makers, chosen.path, chosen.rev)
+    except ParamsError as error:
+        print(error, file=sys.stderr)
+        return 2
     except (ValueError, ConnectionError) as error:
         print(error, file=sys.stderr)
         return 1
-    if stage is None:
-        print("\n".join(overview(locked, store)))
-        return 0
-    print("\n".join(described(locked, stage, store)))
-    return 0 if store.made(*made_by(locked[stage])) else 1
+    print("\n".join(lines))
+    return code
+
+
+def answer(root: Path, makers: Makers, asked: str | None, rev: str | None) -> tuple[int, list[str]]:
+    """Return exit code and lines. Raises ValueError where there is no such artifact, ConnectionError without answer."""
+    locked = listed(root, rev)
+    path = artifacts.inside(root, asked or ".")
+    chosen = artifacts.stages_of(locked, path)
+    doubt = artifacts.check_member(root, locked[chosen[0]], path, rev)
+    found = {stage: makers.made(*made_by(locked[stage])) for stage in chosen}
+    disk = root if rev is None else None  # what lies there is of now
+    known = all(of_stage.runs for of_stage in found.values())
+    if asked and len(chosen) == 1:
+        return int(not known), [*filter(None, [doubt]), *described(root, locked, chosen[0], makers, disk)]
+    if makers.closed:
+        print(makers.closed, file=sys.stderr)
+    return int(bool(makers.closed) or (bool(asked) and not known)), [*overview(locked, found, makers, disk)]
 
 
 def listed(root: Path, rev: str | None) -> dict[str, Locked]:
-    """Return the stages of dvc.lock, but for those of rounds that params.yaml lists no longer, which DVC keeps."""
+    """Return the stages of dvc.lock, but for those of rounds that params.yaml lists no longer, which DVC keeps.
+
+    Raises ValueError where there are none.
+    """
     params = lineage.content_of(root, "params.yaml", rev) or {}
-    return lineage.of_rounds(lineage.locked(root, rev), params.get("rounds", {}))
+    found = lineage.of_rounds(lineage.locked(root, rev), params.get("rounds", {}))
+    if not found:
+        raise ValueError("dvc.lock: lists no artifact, for no stage has ended yet; run `make run` or `dvc repro` first")
+    return found
 
 
-def stage_of(locked: Mapping[str, Locked], path: str) -> str:
-    """Return the stage that makes `path` or a folder around it. Raises ValueError where none does."""
-    for stage, entry in locked.items():
-        for out in entry.get("outs", []):
-            if path == out["path"] or path.startswith(out["path"] + "/"):
-                return stage
-    known = ", ".join(out["path"] for entry in locked.values() for out in entry.get("outs", [])[:1])
-    raise ValueError(f"dvc.lock: no stage makes {path!r}; it knows {known}, and their metrics and plots")
+def overview(
+    locked: Mapping[str, Locked], found: Mapping[str, Found], makers: Makers, disk: Path | None
+) -> Iterator[str]:
+    """Yield one line a stage of `found`: what it made, whether `disk` has it at a glance, when, in which run."""
+    width = max(len(made_by(locked[stage])[0]) for stage in found) + 2
+    for stage, of_stage in found.items():
+        path, md5 = made_by(locked[stage])
+        out = next(out for out in locked[stage]["outs"] if out["path"] == path)
+        state = artifacts.at_a_glance(disk, out) if disk else ""
+        where = "its run is not known" if makers.closed else _first(makers, of_stage)
+        yield f"{path:<{width}}{md5[:8]}  {state}{'  ' if state else ''}{where}"
 
 
-def made_by(entry: Locked) -> tuple[str, str]:
-    """Return path and md5 of the stage's data, by which its run is tagged."""
-    out = next(out for out in entry["outs"] if out["path"].startswith("data/"))
-    return out["path"], out["md5"]
-
-
-def overview(locked: Mapping[str, Locked], store: Store) -> Iterator[str]:
-    """Yield one line a stage: what it made, when, in which run."""
-    for entry in locked.values():
-        path, md5 = made_by(entry)
-        runs = store.made(path, md5)
-        yield f"{path:<28}{md5[:8]}  " + (f"{_when(runs[0])}  {store.link(runs[0])}" if runs else _unknown(store))
-
-
-def described(locked: Mapping[str, Locked], stage: str, store: Store) -> Iterator[str]:
-    """Yield all that is known of a stage's outputs."""
+def described(root: Path, locked: Mapping[str, Locked], stage: str, makers: Makers, disk: Path | None) -> Iterator[str]:
+    """Yield all that is known of a stage's outputs: of dvc.lock, of `disk` if it is of now, and of the runs."""
     entry = locked[stage]
-    path, md5 = made_by(entry)
-    yield f"{stage} made"
     data = [dep for dep in entry.get("deps", []) if not dep["path"].startswith(CODE)]
     width = max(len(one["path"]) for one in [*entry["outs"], *data]) + 2
-    yield from (f"  {out['path']:<{width}}{out['md5']}" for out in entry["outs"])
-    runs = store.made(path, md5)
-    if not runs:
-        yield f"run   {_unknown(store)}"
-    for number, run in enumerate(runs[:3]):
-        tags = run.data.tags
-        changed = tags.get("git.changed", "")
-        dirty = f", with changes that were not committed: {changed}" if tags.get("git.dirty") == "true" else ""
-        yield f"{'run' if number == 0 else 'again'}   {_when(run)}  {store.link(run)}"
-        yield f"      code {tags.get('mlflow.source.git.commit', 'not in git') or 'not in git'}{dirty}"
-        parent = tags.get("mlflow.parentRunId")
-        if parent:
-            found = store.client.get_run(parent)
-            yield f"      pipeline {found.info.run_name}  {store.link(found)}"
-    if len(runs) > 3:
-        yield f"      and {len(runs) - 3} later runs with the same bytes"
-    yield "params"
-    for file in entry.get("params", {}).values():
-        yield from (f"  {name}: {value}" for name, value in flatten(file).items())
-    yield "data"
+    yield f"{stage} made, as dvc.lock has it"
+    yield from _outputs(entry, width, makers, disk)
+    found = makers.made(*made_by(entry))
+    if not found.runs:
+        yield f"run   {makers.unknown(found)}"
+    for number, run in enumerate(found.runs[:SHOWN]):
+        yield f"{'run' if number == 0 else 'again'}   {makers.line(run)}"
+        yield from (f"      {line}" for line in of_run(run, entry, makers))
+    if len(found.runs) > SHOWN:
+        yield f"      and {len(found.runs) - SHOWN} later runs with the same bytes"
+    yield "params of dvc.lock"
+    yield from (f"  {name}: {value}" for name, value in _params(entry).items())
+    yield "data of dvc.lock"
     for dep in data:
         yield f"  {dep['path']:<{width}}{dep['md5']}"
-        yield from upstream(locked, dep, store)
+        if not makers.closed:
+            yield from upstream(root, locked, dep, makers)
     code = [dep["path"] for dep in entry.get("deps", []) if dep["path"].startswith(CODE)]
-    yield f"code  {', '.join(code)}, by md5 in dvc.lock; see the commit above"
+    yield f"code  {', '.join(code)}, by md5 in dvc.lock; a run's own commit stands with the run"
 
 
-def upstream(locked: Mapping[str, Locked], dep: Mapping[str, str], store: Store) -> Iterator[str]:
+def _outputs(entry: Locked, width: int, makers: Makers, disk: Path | None) -> Iterator[str]:
+    """Yield a stage's outputs, each with what else lies on `disk`, and which run made that."""
+    for out in entry["outs"]:
+        state = artifacts.on_disk(disk, out) if disk else artifacts.OnDisk("", "")
+        yield f"  {out['path']:<{width}}{out['md5']}" + (f"  {state.words}" if state.words else "")
+        if state.md5 and out["path"] == made_by(entry)[0]:
+            others = makers.made(out["path"], state.md5).runs
+            unknown = "    changed since, or made by a run that is not recorded"
+            yield f"    made by a run that DVC did not record  {makers.line(others[0])}" if others else unknown
+
+
+def of_run(run: "Run", entry: Locked, makers: Makers) -> Iterator[str]:
+    """Yield what a run's tags and params say of it, params and data where they are not those of dvc.lock's entry."""
+    tags = run.data.tags
+    changed = tags.get("git.changed", "")
+    dirty = f", with changes that were not committed: {changed}" if tags.get("git.dirty") == "true" else ""
+    yield f"code {tags.get('mlflow.source.git.commit', 'not in git') or 'not in git'}{dirty}"
+    if PARENT in tags:
+        pipeline = makers.pipeline(run)
+        named = f"{pipeline.info.run_name}  {makers.link(pipeline)}" if pipeline else "its run was deleted in MLflow"
+        yield f"pipeline {named}"
+    ours = mlflow_store.as_params(_params(entry))
+    yield from _differences("had", ours, run.data.params)
+    ours = {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}
+    yield from _differences("read", ours, {path: tags.get(mlflow_store.allowed(f"dvc.dep.{path}")) for path in ours})
+
+
+def _differences(verb: str, ours: Mapping[str, str], own: Mapping[str, str | None]) -> Iterator[str]:
+    for name, value in ours.items():
+        if own.get(name) not in (value, None):
+            yield f"the run itself {verb} {name} {own[name]} (dvc.lock: {value})"
+
+
+def upstream(root: Path, locked: Mapping[str, Locked], dep: Mapping[str, str], makers: Makers) -> Iterator[str]:
     """Yield the runs that made a dependency: of a folder around outputs of several stages or rounds, each of them."""
     path = dep["path"]
     for maker, entry in locked.items():
-        outs = [Path(out["path"]) for out in entry.get("outs", [])]
-        if any(out.is_relative_to(path) or Path(path).is_relative_to(out) for out in outs):
-            made = made_by(entry)  # of an output that was made anew since, the one that was read is meant
-            runs = store.made(path, dep["md5"]) if made[0] == path else store.made(*made)
-            yield f"    by {maker}  " + (f"{_when(runs[0])}  {store.link(runs[0])}" if runs else _unknown(store))
+        outs = [out for out in entry.get("outs", []) if _overlap(Path(out["path"]), Path(path))]
+        if not outs:
+            continue
+        made = made_by(entry)  # of an output that was made anew since, the one that was read is meant
+        if any(artifacts.has_other(root, out, dep) for out in outs):
+            yield f"    by {maker}, before it made {made[0]} anew; which run it was is not known"
+            continue
+        found = makers.made(path, dep["md5"]) if made[0] == path else makers.made(*made)
+        yield f"    by {maker}  {_first(makers, found)}"
 
 
-def _when(run: "Run") -> str:
-    return datetime.fromtimestamp(run.info.start_time / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
-def _unknown(store: Store) -> str:
-    return f"no run with these bytes in {mlflow_store.redacted(store.uri)}"
+def _first(makers: Makers, found: Found) -> str:
+    return makers.line(found.runs[0]) if found.runs else makers.unknown(found)
+
+
+def _params(entry: Locked) -> dict[str, Any]:
+    return {name: value for file in entry.get("params", {}).values() for name, value in flatten(file).items()}
 
 
 if __name__ == "__main__":
-    try:
-        raise SystemExit(main(sys.argv[1:]))
-    except ParamsError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
+    piped.exit_with(lambda: main(sys.argv[1:]))

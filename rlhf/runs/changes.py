@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rlhf.params.base import read_yaml
@@ -15,9 +15,10 @@ ABSENT = ("deleted", "not in cache")  # data that is not here is no change: a fr
 METRICS = "metrics/"  # these are in git: they are absent where a stage began, or is new, and has not ended
 
 
-def in_a_line(root: Path) -> str | None:
-    """Return a line that calls the figures in metrics/ those of an earlier run, and why; None if they are up to date.
+def in_a_line(root: Path, figures: Collection[str]) -> str | None:
+    """Return a line that says what separates the figures in metrics/ from this params.yaml and code; None if nothing.
 
+    `figures` are the files that they come from. Where these are not what dvc.lock lists, its changes are not theirs.
     Without a dvc.lock there is nothing to compare with: None.
     """
     if not (root / "dvc.lock").exists():
@@ -28,11 +29,18 @@ def in_a_line(root: Path) -> str | None:
         return f"Whether these figures belong to this params.yaml and code is not known. {error}"
     if not found:
         return None
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return (
-        f"These figures are of an earlier run; changed since: {', '.join(found[:SHOWN])}{more} "
-        "(`dvc status dvc.yaml` lists what, `dvc repro` makes new ones)"
-    )
+    own = [path for path in found if path in figures]
+    others = [path for path in found if path not in figures]
+    more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+    shown = f"{', '.join(others[:SHOWN])}{more}"
+    what = f"These figures are of an earlier run; changed since: {shown}"
+    if own:
+        and_others = f"; {shown} changed too" if others else ""
+        what = (
+            f"These figures are not those that dvc.lock lists: {', '.join(own)} was edited, or made by a run that DVC "
+            f"did not record{and_others}"
+        )
+    return f"{what} (`dvc status dvc.yaml` lists what, `dvc repro` makes new ones)"
 
 
 def changed(root: Path, targets: Sequence[str] = ("dvc.yaml",)) -> list[str]:

@@ -6,11 +6,13 @@ import logging
 import os
 import posixpath
 import re
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from rlhf.params.tracking import Tracking
 from rlhf.runs import artifact_addresses
@@ -62,6 +64,40 @@ def open_store(settings: Tracking, home: Path) -> Store:
         with FileLock(uri.removeprefix("sqlite:///") + ".init.lock"):
             return _connect(uri, settings.experiment, home)
     return _connect(uri, settings.experiment, home)
+
+
+def open_to_read(settings: Tracking, home: Path) -> "MlflowClient":
+    """Return a client that only looks: no database, experiment or artifact's address is made or changed.
+
+    A sqlite file is opened read-only, for MLflow makes the tables and the experiment "Default" that it misses in any
+    database that it opens. Other databases (postgresql://, mysql://) cannot be opened so: an empty one gets its tables.
+
+    Raises ConnectionError where there is nothing to read: no file, one without runs, a server that does not answer.
+    """
+    uri = resolve_uri(settings.uri, home)
+    _check_answer(uri)
+    _quieten()
+    from mlflow import MlflowClient
+
+    if not uri.startswith("sqlite:///"):
+        return MlflowClient(tracking_uri=uri)
+    database = Path(uri.removeprefix("sqlite:///"))
+    if not database.exists():
+        raise ConnectionError(
+            f"{uri} has no run yet: there is no such file; stages make it when they record their runs"
+        )
+    file = f"file:{quote(str(database))}"
+    try:
+        with closing(sqlite3.connect(f"{file}?mode=ro", uri=True, timeout=30)) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    except sqlite3.DatabaseError as error:
+        raise ConnectionError(f"tracking.uri {uri}: {error}") from None
+    if ("experiments",) not in tables:
+        raise ConnectionError(f"{uri} has no run yet: it is an empty database")
+    from sqlalchemy.engine import URL
+
+    read_only = URL.create("sqlite+pysqlite", database=file, query={"mode": "ro", "uri": "true"})
+    return MlflowClient(tracking_uri=read_only.render_as_string())  # for "sqlite:" MLflow would make a folder "file:"
 
 
 def _quieten() -> None:
@@ -118,6 +154,11 @@ def preflight(settings: Tracking, home: Path) -> None:
             )
         if database.exists() and (deleted := artifact_addresses.deleted(database, settings.experiment)):
             raise _deleted(uri, settings.experiment, deleted)
+    _check_answer(uri)
+
+
+def _check_answer(uri: str) -> None:
+    """Raise ConnectionError naming the URI if an http(s) server does not answer in time; of others nothing is asked."""
     if not uri.startswith(("http://", "https://")):
         return
     import requests

@@ -24,6 +24,7 @@ stages:
     outs: [data/evaluate]
     metrics: [metrics/evaluate.json: {cache: false}]
 """
+FIGURES = ["metrics/evaluate.json", "metrics/reward_model/r1.json"]
 PARAMS = "seed: 1\nsft: {rate: 0.5, sizes: [1, 2], optimiser: {name: adam, decay: 0.0}}\nevaluate: {}\n"
 SCRIPT = """
 import os, sys
@@ -66,13 +67,13 @@ def edit(root, old: str, new: str) -> None:
 
 
 def test_after_a_run_figures_are_of_now(root):
-    assert changes.in_a_line(root) is None
+    assert changes.in_a_line(root, FIGURES) is None
 
 
 def test_data_that_is_not_here_is_no_change(root):
     shutil.rmtree(root / "data")
     shutil.rmtree(root / ".dvc/cache")
-    assert changes.in_a_line(root) is None
+    assert changes.in_a_line(root, FIGURES) is None
 
 
 def test_params_are_named_to_the_leaf_before_files(root):
@@ -81,7 +82,7 @@ def test_params_are_named_to_the_leaf_before_files(root):
     edit(root, "sizes: [1, 2], ", "")
     (root / "make.py").write_text(SCRIPT + "# edited\n")
     assert changes.changed(root) == ["seed", "sft.sizes", "sft.optimiser.decay", "sft.optimiser.warmup", "make.py"]
-    line = changes.in_a_line(root)
+    line = changes.in_a_line(root, FIGURES)
     assert line.startswith("These figures are of an earlier run; changed since: seed, sft.sizes, ")
     assert "sft.optimiser.warmup and 1 more (" in line
 
@@ -102,7 +103,7 @@ def test_a_stage_that_was_stopped_is_named_though_its_params_are_those_of_before
     assert changes.changed(root) == ["sft has not ended"]
     assert (root / "metrics/evaluate.json").read_text() == figures
     dvc(root, "repro", "-q")
-    assert changes.in_a_line(root) is None
+    assert changes.in_a_line(root, FIGURES) is None
 
 
 def test_a_stage_that_is_new_is_named(root):
@@ -118,9 +119,24 @@ def test_a_metrics_file_edited_by_hand_and_a_changed_command_are_named(root):
     assert changes.changed(root) == ["command of sft", "metrics/evaluate.json"]
 
 
+def test_figures_that_are_not_what_dvc_lock_lists_are_not_called_those_of_an_earlier_run(root):
+    (root / "metrics/evaluate.json").write_text("{}")
+    words = "These figures are not those that dvc.lock lists: metrics/evaluate.json was edited, or made by a run that "
+    tail = " (`dvc status dvc.yaml` lists what, `dvc repro` makes new ones)"
+    assert changes.in_a_line(root, FIGURES) == f"{words}DVC did not record{tail}"
+    edit(root, "rate: 0.5", "rate: 0.7")
+    assert changes.in_a_line(root, FIGURES) == f"{words}DVC did not record; sft.rate changed too{tail}"
+
+
+def test_a_file_of_other_figures_is_a_change_like_others(root):
+    (root / "metrics/sft.json").write_text("{}")
+    line = changes.in_a_line(root, FIGURES)
+    assert line.startswith("These figures are of an earlier run; changed since: metrics/sft.json (")
+
+
 def test_where_dvc_cannot_tell_its_words_are_shown(root, tmp_path):
     shutil.rmtree(root / ".dvc")
-    line = changes.in_a_line(root)
+    line = changes.in_a_line(root, FIGURES)
     assert line.startswith("Whether these figures belong to this params.yaml and code is not known. dvc status: ERROR:")
     (root / "dvc.lock").unlink()
-    assert changes.in_a_line(root) is None
+    assert changes.in_a_line(root, FIGURES) is None

@@ -36,7 +36,7 @@ def deps(*names: str, state: str = "modified") -> dict:
 def test_four_changes_are_named_and_the_rest_counted(dvc, tmp_path, count, more):
     names = [f"file{number}" for number in range(count)]
     calls = dvc({"sft": [deps(*names)]})
-    assert changes.in_a_line(tmp_path) == (
+    assert changes.in_a_line(tmp_path, []) == (
         f"These figures are of an earlier run; changed since: {', '.join(names[:4])}{more} "
         "(`dvc status dvc.yaml` lists what, `dvc repro` makes new ones)"
     )
@@ -46,7 +46,7 @@ def test_four_changes_are_named_and_the_rest_counted(dvc, tmp_path, count, more)
 @pytest.mark.parametrize(("error", "words"), [("ERROR: no DVC here\n", "ERROR: no DVC here"), ("", "exit code 3")])
 def test_where_dvc_fails_its_words_or_its_code_are_shown(dvc, tmp_path, error, words):
     dvc({}, code=3, error=error)
-    assert changes.in_a_line(tmp_path) == (
+    assert changes.in_a_line(tmp_path, []) == (
         f"Whether these figures belong to this params.yaml and code is not known. dvc status: {words}"
     )
 

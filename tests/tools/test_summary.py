@@ -1,11 +1,14 @@
 """The summary answers from metrics alone and calls a result only what its interval shows."""
 
+import json
 import shutil
 
 import pytest
 
 from rlhf.params.base import read_yaml
+from rlhf.runs import lineage, tracking
 from rlhf.runtime import outputs
+from tests import notebook, toys
 from tests.tools.test_check import REPO
 from tools import summary
 
@@ -75,13 +78,13 @@ def test_in_a_fresh_clone_it_says_how_to_get_the_report_and_makes_no_database(ro
     assert "report   not here yet: `make run` or `dvc repro` makes it" in shown
     assert "dvc pull evaluate" in shown
     assert "report.html" not in shown
-    assert "MLflow   has no run yet" in shown
+    assert f"MLflow   sqlite:///{root / 'mlflow.db'} has no run yet" in shown
     assert not (root / "mlflow.db").exists()
 
 
 def test_figures_of_an_earlier_run_are_called_so_first(root, capsys, monkeypatch):
     write(root, 0.7, 0.8)
-    monkeypatch.setattr(summary.changes, "in_a_line", lambda root: "These figures are of an earlier run; ...")
+    monkeypatch.setattr(summary.changes, "in_a_line", lambda root, figures: "These figures are of an earlier run; ...")
     summary.main(root)
     assert capsys.readouterr().out.startswith("These figures are of an earlier run; ...\n\nDid RLHF help? RLHF helped")
 
@@ -107,3 +110,143 @@ def test_a_broken_params_yaml_is_named(root, capsys):
     (root / "params.yaml").write_text("seed: 1\n  x: 2\n", encoding="utf-8")
     assert summary.main(root) == 2
     assert "params.yaml: line 2" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, empty_store):
+    """A root in which evaluate has run, with a dvc.lock of what it made, and the ids of its run and its pipeline's."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
+            patch.delenv(name, raising=False)
+        patch.setattr(tracking, "MlflowWorker", notebook.InProcess)
+        root = toys.root(tmp_path_factory.mktemp("summary") / "repository")
+        toys.set_param(root, "tracking.enabled", True)
+        shutil.copy(empty_store, root / "mlflow.db")
+        ids = evaluate(root, 0.7, 0.8)
+        notebook.write_lock(root, {"evaluate": ["data/evaluate", "metrics/evaluate.json"]})
+        yield root, ids
+
+
+@pytest.fixture
+def recorded(evaluated, tmp_path, monkeypatch):
+    """A copy of the root of `evaluated`, which a test may change."""
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
+    monkeypatch.setattr(summary.changes, "in_a_line", lambda root, figures: None)
+    return shutil.copytree(evaluated[0], tmp_path / "repository")
+
+
+def evaluate(root, low: float, high: float, bytes_made: str = "") -> tuple[str, str]:
+    """Run a stand-in for evaluate; returns the ids of its run and of its pipeline's."""
+    with tracking.stage_run(root, "evaluate") as run:
+        write(root, low, high)
+        numbers = json.loads((root / "metrics/evaluate.json").read_text())["evaluate"]
+        run.log_metrics(numbers | {"judged_by": {"accuracy": 0.7000000001}})  # files round
+        (root / "data/evaluate").mkdir(parents=True, exist_ok=True)
+        (root / "data/evaluate/report.html").write_text(bytes_made or f"{low} to {high}")
+        return run._recorder.run_id, run._recorder._pipeline.run_id
+
+
+def client_of(root):
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+
+
+def mlflow_says(root, capsys) -> str:
+    """Return what the summary says from the line of MLflow on, and of the report."""
+    assert summary.main(root) == 0
+    text = capsys.readouterr().out
+    return text[text.index("report  ") :]
+
+
+def test_the_run_that_made_these_figures_is_linked(evaluated, recorded, capsys):
+    said = mlflow_says(recorded, capsys)
+    assert f"/runs/{evaluated[1][1]}?" in said
+    assert "dvc.lock" not in said and "not those" not in said
+
+
+def test_the_run_of_an_evaluation_by_hand_is_linked_not_that_of_dvc_lock(evaluated, recorded, capsys, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "another")  # a session of its own
+    _, by_hand = evaluate(recorded, 0.2, 0.3)
+    said = mlflow_says(recorded, capsys)
+    assert f"/runs/{by_hand}?" in said
+    assert evaluated[1][1] not in said
+    assert "data/evaluate is not what dvc.lock lists: evaluate ran by hand since, or its files were changed" in said
+    assert "not those of the run" not in said, "they are this run's"
+
+
+def test_an_evaluation_again_in_the_same_session_has_its_own_figures(evaluated, recorded, capsys):
+    """The pipeline's run keeps those of the first one."""
+    assert evaluate(recorded, 0.2, 0.3)[1] == evaluated[1][1]
+    assert "metrics/evaluate.json" not in mlflow_says(recorded, capsys)
+
+
+def test_a_report_that_no_run_made_is_linked_to_none(recorded, capsys):
+    (recorded / "data/evaluate/report.html").write_text("edited")
+    said = mlflow_says(recorded, capsys)
+    assert "/runs/" not in said
+    assert "data/evaluate is not what dvc.lock lists" in said
+    assert "no run with these bytes" in said
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(("evaluate", "prompts"), 1), (("evaluate", "judged_by", "accuracy"), 0.9)]
+)
+def test_figures_that_were_edited_are_not_those_of_the_run_linked(evaluated, recorded, capsys, place, value):
+    file = recorded / "metrics/evaluate.json"
+    content = json.loads(file.read_text())
+    toys.put(content, ".".join(place), value)
+    file.write_text(json.dumps(content))
+    said = mlflow_says(recorded, capsys)
+    assert f"/runs/{evaluated[1][1]}?" in said
+    assert "metrics/evaluate.json: these figures are not those of the run linked" in said
+    assert said.count("not those") == 1
+
+
+def test_of_runs_with_the_same_report_the_newest_with_these_figures_is_linked(evaluated, recorded, capsys):
+    same = (recorded / "data/evaluate/report.html").read_text()
+    evaluate(recorded, 0.1, 0.2, same)
+    write(recorded, 0.7, 0.8)
+    said = mlflow_says(recorded, capsys)
+    assert f"/runs/{evaluated[1][1]}?" in said
+    assert "not those" not in said
+
+
+def test_a_reward_models_figures_that_the_run_does_not_have_are_told(evaluated, recorded, capsys):
+    client_of(recorded).log_metric(evaluated[1][1], "reward_model.r1.accuracy", 0.5)
+    said = mlflow_says(recorded, capsys)
+    assert "metrics/reward_model/r1.json: these figures are not those of the run linked" in said
+    assert "metrics/evaluate.json" not in said
+
+
+def test_a_pipelines_run_that_was_deleted_gives_way_to_the_stages_own(evaluated, recorded, capsys):
+    own, pipeline = evaluated[1]
+    client_of(recorded).delete_run(pipeline)
+    said = mlflow_says(recorded, capsys)
+    assert f"/runs/{own}?" in said and pipeline not in said
+    assert "its pipeline's run was deleted in MLflow" in said
+
+
+def test_a_run_that_was_deleted_is_called_so(evaluated, recorded, capsys):
+    client_of(recorded).delete_run(evaluated[1][0])
+    said = mlflow_says(recorded, capsys)
+    assert "its run was deleted in MLflow; back with: " in said
+    assert "/runs/" not in said
+
+
+def test_after_the_experiment_was_renamed_its_run_is_found_and_nothing_is_made(evaluated, recorded, capsys):
+    toys.set_param(recorded, "tracking.experiment", "new")
+    before = {path: path.read_bytes() for path in sorted(recorded.rglob("*")) if path.is_file()}
+    said = mlflow_says(recorded, capsys)
+    assert f"in experiment '{read_yaml(REPO / 'params.yaml')['tracking']['experiment']}'  http" in said
+    assert f"/runs/{evaluated[1][1]}?" in said
+    assert {path: path.read_bytes() for path in sorted(recorded.rglob("*")) if path.is_file()} == before
+
+
+def test_without_the_data_the_run_is_that_of_dvc_lock(evaluated, recorded, capsys):
+    shutil.rmtree(recorded / "data/evaluate")
+    said = mlflow_says(recorded, capsys)
+    assert f"/runs/{evaluated[1][1]}?" in said
+    assert lineage.locked_outs(recorded)["evaluate"].keys() == {"data/evaluate", "metrics/evaluate.json"}

@@ -1,0 +1,123 @@
+"""The outputs that dvc.lock lists, by the paths that people type, and whether they are what lies on disk."""
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlhf.runs import lineage
+
+Locked = Mapping[str, Any]  # a stage's entry in dvc.lock
+Out = Mapping[str, Any]  # one of its outputs
+
+SHOWN = 5  # of the names in a folder
+
+
+class OnDisk(NamedTuple):
+    """How an output differs from what lies on disk; both are empty where it does not."""
+
+    words: str
+    md5: str  # of other bytes that lie there
+
+
+def inside(root: Path, path: str) -> str:
+    """Return `path` as dvc.lock writes it: relative to `root`. Raises ValueError where it leads out of it."""
+    whole, top = Path(os.path.normpath(root.absolute() / path)), root.resolve()
+    for place in (whole, *whole.parents):  # links below the root stay: data/ may be one
+        if place.resolve() == top:
+            return whole.relative_to(place).as_posix()
+    raise ValueError(f"{path}: lies outside of {top}")
+
+
+def stages_of(locked: Mapping[str, Locked], path: str) -> list[str]:
+    """Return the stages that make `path`, a folder around it or something in it. Raises ValueError where none does."""
+    found = []
+    for stage, entry in locked.items():
+        outs = [out["path"] for out in entry.get("outs", [])]
+        if any(_is_below(path, out) or _is_below(out, path) for out in outs):
+            found.append(stage)
+    if not found:
+        known = ", ".join(out["path"] for entry in locked.values() for out in entry.get("outs", [])[:1])
+        raise ValueError(f"dvc.lock: no stage makes {path!r}; it knows {known}, and their metrics and plots")
+    return found
+
+
+def made_by(entry: Locked) -> tuple[str, str]:
+    """Return path and md5 of the stage's data, by which its run is tagged."""
+    out = next(out for out in entry["outs"] if out["path"].startswith("data/"))
+    return out["path"], out["md5"]
+
+
+def check_member(root: Path, entry: Locked, path: str, rev: str | None) -> str:
+    """Hold a path below an output against what the folder has: on disk if no `rev` is meant, and in DVC's cache.
+
+    Returns what cannot be told, if so. Raises ValueError where there is no such file.
+    """
+    out = next((out for out in entry["outs"] if path != out["path"] and _is_below(path, out["path"])), None)
+    if out is None or (rev is None and (root / path).exists()):
+        return ""
+    folder, name = out["path"], Path(path).relative_to(out["path"]).as_posix()
+    if not out["md5"].endswith(".dir"):
+        raise ValueError(f"{path}: {folder} is a file")
+    names = listing(root, out["md5"])
+    if names is None and rev is None and (root / folder).is_dir():
+        files = [file for file in (root / folder).rglob("*") if file.is_file()]
+        names = dict.fromkeys((file.relative_to(root / folder).as_posix() for file in files), "")
+    if names is None:
+        return f"whether {folder} has {name} is not known: DVC's cache here has no listing of it"
+    if not any(_is_below(one, name) for one in names):
+        more = f", ... ({len(names)} files)" if len(names) > SHOWN else ""
+        raise ValueError(f"{path}: {folder} has no {name}; it has {', '.join(sorted(names)[:SHOWN])}{more}")
+    return ""
+
+
+def on_disk(root: Path, out: Out) -> OnDisk:
+    """Return how an output differs from what lies on disk."""
+    place = root / out["path"]
+    if not place.exists():
+        return OnDisk("not on disk", "")
+    md5 = lineage.dvc_md5(place)
+    return OnDisk("", "") if md5 == out["md5"] else OnDisk(f"on disk: other bytes (md5 {md5})", md5)
+
+
+def at_a_glance(root: Path, out: Out) -> str:
+    """Return how an output differs from what lies on disk in size and number of files, which costs no reading."""
+    place = root / out["path"]
+    if not place.exists():
+        return "not on disk"
+    files = [file for file in place.rglob("*") if file.is_file()] if place.is_dir() else [place]
+    sizes = {"size": sum(file.stat().st_size for file in files), "nfiles": len(files)}
+    return "on disk: other bytes" if any(out.get(name, size) != size for name, size in sizes.items()) else ""
+
+
+def has_other(root: Path, out: Out, dep: Mapping[str, str]) -> bool:
+    """Say whether an output's folder is known to have other bytes than a dependency inside it; a folder's are not."""
+    if dep["path"] == out["path"] or not _is_below(dep["path"], out["path"]) or dep["md5"].endswith(".dir"):
+        return False
+    names = listing(root, out["md5"])
+    return names is not None and names.get(Path(dep["path"]).relative_to(out["path"]).as_posix()) != dep["md5"]
+
+
+def listing(root: Path, md5: str) -> dict[str, str] | None:
+    """Return {name: md5} of a folder of that md5; None where DVC's cache does not have it."""
+    name = Path("files/md5", md5[:2], md5[2:])
+    for cache in (lambda: root / ".dvc/cache", lambda: _cache(root)):
+        if (cache() / name).is_file():
+            return {one["relpath"]: one["md5"] for one in json.loads((cache() / name).read_text(encoding="utf-8"))}
+    return None
+
+
+@functools.cache
+def _cache(root: Path) -> Path:
+    """Return where DVC keeps its cache, which takes it a second; where there is no DVC, where it would by default."""
+    command = [sys.executable, "-m", "dvc", "cache", "dir"]
+    answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return root / (answer.stdout.strip() or ".dvc/cache")
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return folder == "." or path == folder or path.startswith(f"{folder}/")
