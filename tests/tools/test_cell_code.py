@@ -13,7 +13,10 @@ from tests import toys
 from tools import cell_code
 from tools.inputs import STAGES
 
-CELLS = {"settings": {}, "chains": {"whole": {}}, "cells": {"part": {}}, "encoders": {}, "encoder": {}}
+ONE = {"seed": 17, "change": {}, "targets": ["sft"], "measures": []}
+CELLS = {
+    **toys.read_yaml(toys.REPO / "study/params.yaml"), "chains": {"whole": ONE}, "cells": {"part": ONE}, "encoders": {},
+}  # fmt: skip
 CODE, CHAIN, CELL = (f"study/dvc.yaml:{name}" for name in ("code", "chain@whole", "cell@part"))
 
 
