@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import mlflow_store, pipeline_runs, sessions
+from rlhf.runs import mlflow_store, sessions
 from rlhf.runs.lineage import Commit
 from rlhf.runs.mlflow_store import Store
-from rlhf.runs.pipeline_runs import PipelineRun
+from rlhf.runs.recording import reaping
+from rlhf.runs.recording.pipeline_runs import PipelineRun
 
 NO_COMMIT = Commit("", [])
 
@@ -309,7 +310,7 @@ def test_running_runs_of_processes_that_are_gone_become_killed(client, experimen
 
     older, alive, ended = run(1, **{"dvc.process": "gone"}), run(2, **{"dvc.process": "alive"}), run(3, "FAILED")
     other, newer, by_hand = run(4, "FINISHED", **{"dvc.process": "gone"}), run(5, **{"dvc.process": "gone"}), run(6)
-    pipeline_runs.reap(Store(client, experiment), tmp_path)
+    reaping.reap(Store(client, experiment), tmp_path)
     found = [client.get_run(run_id).info.status for run_id in (older, alive, ended, other, newer, by_hand)]
     assert found == ["KILLED", "RUNNING", "FAILED", "FINISHED", "KILLED", "RUNNING"]
 

@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import mlflow_worker, recorder, sessions
+from rlhf.runs import mlflow_worker, sessions
 from rlhf.runs.mlflow_worker import MlflowWorker
+from rlhf.runs.recording import recorder
 from rlhf.runs.stage_name import StageName
 from tests.runs.test_tracking import store, write_params
 

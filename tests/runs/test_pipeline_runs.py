@@ -7,8 +7,9 @@ import pytest
 
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs import lineage, mlflow_store, pipeline_runs, sessions, tracking
+from rlhf.runs import lineage, mlflow_store, sessions, tracking
 from rlhf.runs.flat import flat_numbers
+from rlhf.runs.recording import pipeline_runs, reaping
 from rlhf.runtime import outputs
 from tests import notebook
 
@@ -173,7 +174,7 @@ def restored(root, monkeypatch) -> None:
 
 def ended(root, monkeypatch):
     monkeypatch.setattr(sessions, "is_gone", lambda _: True)
-    pipeline_runs.reap(mlflow_store.open_store(load(root, TrackingInputs).tracking, root), root)
+    reaping.reap(mlflow_store.open_store(load(root, TrackingInputs).tracking, root), root)
     return parent(root)
 
 
@@ -239,5 +240,5 @@ def test_an_experiment_waits_a_moment_for_its_results_before_it_is_called_killed
     monkeypatch.setenv("DVC_EXP_NAME", "gentle")
     ran(root, "ppo", "r1")
     assert ended(root, monkeypatch).info.status == "RUNNING"
-    monkeypatch.setattr(pipeline_runs, "GRACE", 0.0)
+    monkeypatch.setattr(reaping, "GRACE", 0.0)
     assert ended(root, monkeypatch).info.status == "KILLED"

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import lineage, machine, mlflow_store, pipeline_runs, recorder, sessions
-from rlhf.runs.recorder import Recorder
+from rlhf.runs import lineage, machine, mlflow_store, sessions
+from rlhf.runs.recording import outbox, pipeline_runs, recorder
+from rlhf.runs.recording.recorder import Recorder
 from rlhf.runs.stage_name import StageName
 from tests.runs.test_tracking import model_folder, write_params
 
@@ -56,7 +57,7 @@ def set_clock(monkeypatch, now: float = 1000.0) -> SimpleNamespace:
     """Let the recorder's seconds stand still."""
     clock = SimpleNamespace(now=now, time_ns=lambda: 1_234_567_999_999)
     clock.monotonic = lambda: clock.now
-    for module in (recorder, pipeline_runs):
+    for module in (recorder, pipeline_runs, outbox):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -15,7 +15,8 @@ from filelock import FileLock
 
 from rlhf.params.base import ParamsError
 from rlhf.params.tracking import Tracking
-from rlhf.runs import checkpoints, lineage, machine, mlflow_store, recorder, tracking
+from rlhf.runs import checkpoints, lineage, machine, mlflow_store, tracking
+from rlhf.runs.recording import recorder
 from rlhf.runtime import outputs
 from tests import notebook
 
