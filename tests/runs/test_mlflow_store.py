@@ -251,6 +251,19 @@ def test_a_page_that_is_too_long_is_cut_between_lines_and_says_so(length):
     assert (short == "a" * length) == (length <= 8000)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("---\nlicense: mit\ntags:\n- rlhf\n---\n\n# A policy\n\n---\nbelow\n", "# A policy\n\n---\nbelow\n"),
+        ("# A policy\n\n---\nbelow\n---\n", "# A policy\n\n---\nbelow\n---\n"),
+        ("---\nnever closed", "---\nnever closed"),
+        ("", ""),
+    ],
+)
+def test_a_page_is_without_the_front_matter_of_its_file(text, shown):
+    assert mlflow_store.without_front_matter(text) == shown
+
+
 def test_runs_that_made_bytes_are_found_newest_first(client, experiment):
     def run(moment: int, path: str, md5: str) -> str:
         return client.create_run(experiment, start_time=moment, tags={f"dvc.out.{path}": md5}).info.run_id

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds between attempts; each pause is twice the one before
 SECONDS_AT_THE_END = 60.0  # a stage that has ended waits for its store
-MOST_FAILURES = 2  # of the store in one round: it is away, and the rest need not be tried
+PATIENCE = 5.0  # seconds that a round waits for failures: each costs 20 where a server is silent or a database locked
 REFUSALS = {  # codes of MLflow that another attempt would not change
     "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "NOT_FOUND", "ALREADY_EXISTS",
     "PERMISSION_DENIED", "NOT_IMPLEMENTED",
@@ -32,49 +32,85 @@ class Outbox:
 
     def __init__(self, title: str):
         self._title = title
-        self._waiting: deque[Operation] = deque()
-        self._trying = False
-        self._pause, self._tried_at = 0.0, 0.0  # seconds: no pause while the store takes all
+        self._waiting: list[Operation] = []
+        self._round: deque[Operation] | None = None  # operations of the round that is being tried
+        self._is_away = False  # the store itself: what waits else does so for a full disk, say
+        self._pause, self._tried_at = 0.0, 0.0  # seconds: no pause while all is taken
 
     def put(
         self, what: str, do: Callable[[], object], line: str | None = None, size: Callable[[], int] = lambda: 1
     ) -> None:
-        """Do it now; amid an outage, or amid another operation, when its turn comes."""
-        self._waiting.append(Operation(what, do, line, size))
-        if self.is_due():
-            self.attempt()
+        """Do it now; amid another operation, or an outage of the store, when its turn comes."""
+        operation = Operation(what, do, line, size)
+        if self._round is not None:
+            self._round.append(operation)
+        elif self.is_due():
+            self._try([*self._waiting, operation], [])
+        elif self._is_away:
+            self._waiting.append(operation)
+        else:
+            self._try([operation], self._waiting)
 
     def holds(self, name: str) -> bool:
         """Say whether an operation of that name, or of the line of that name, waits."""
         return any(name in (operation.what, operation.line) for operation in self._waiting)
 
     def is_due(self) -> bool:
-        """Say whether the pause of an outage is over; True without an outage."""
-        return not self._trying and time.monotonic() - self._tried_at >= self._pause
+        """Say whether the pause after a failure is over; True if none failed."""
+        return time.monotonic() - self._tried_at >= self._pause
 
     def due_in(self) -> float | None:
         """Return the seconds until the next attempt; None if nothing waits for one."""
         return max(0.0, self._tried_at + self._pause - time.monotonic()) if self._waiting else None
 
     def attempt(self) -> None:
-        """Try all that wait, in their order, and what they put here besides; say when an outage begins and ends."""
-        self._trying = True
-        kept, reason = self._kept()
-        self._trying = False
-        self._waiting.extend(kept)
-        self._tried_at = time.monotonic()
+        """Try all that wait."""
+        self._try(self._waiting, [])
+
+    def _try(self, operations: Sequence[Operation], others: Sequence[Operation]) -> None:
+        """Try operations in their order, and what they put here; what fails waits behind `others`, which wait already.
+
+        Says when an outage begins and when it is over.
+        """
+        self._round, kept, failures, spent = deque(operations), [*others], list[Exception](), 0.0
+        while self._round:
+            operation, began = self._round.popleft(), time.monotonic()
+            is_behind = operation.line is not None and operation.line in {one.line for one in kept}
+            if is_behind or spent >= PATIENCE:
+                kept.append(operation)
+            elif failure := self._failure_of(operation):
+                kept.append(operation)
+                failures.append(failure)
+                spent += time.monotonic() - began
+        self._round, self._waiting = None, kept
+        self._is_away = any(not isinstance(failure, OSError) for failure in failures)
         if kept and not self._pause:
-            self._say(f"WARNING: {self._title}: MLflow did not take {named(kept)}: {reason} (it is tried again)")
-        if not kept and self._pause:
+            why = _reason(failures[0])
+            self._say(f"WARNING: {self._title}: MLflow did not take {named(kept)}: {why} (it is tried again)")
+        if self._pause and not kept:
             self._say(f"{self._title}: MLflow has taken what waited")
-        self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE) if kept else 0.0
+        if not others:
+            self._tried_at = time.monotonic()
+            self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE) if kept else 0.0
+
+    def _failure_of(self, operation: Operation) -> Exception | None:
+        """Do an operation; return why it has to be tried again. One that is refused for its content is named."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            operation.do()
+        except (MlflowException, OSError) as error:
+            if not _is_refusal(error):
+                return error
+            self._say(f"WARNING: {self._title}: MLflow refuses {operation.what}: {_reason(error)}")
+        return None
 
     def drain(self, wait: Callable[[float], object]) -> None:
         """Try again until all is taken, for SECONDS_AT_THE_END; then name what is lost.
 
         `wait` lets so many seconds pass; what it returns, if true, says that nobody waits any longer.
         """
-        if self._waiting and time.monotonic() - self._tried_at > FIRST_PAUSE:
+        if self._waiting:
             self.attempt()
         if not self._waiting:
             return
@@ -92,30 +128,6 @@ class Outbox:
             self._say(f"WARNING: {self._title}: lost, as MLflow has not taken it: {named(self._waiting)}")
             self._waiting.clear()
 
-    def _kept(self) -> tuple[list[Operation], str]:
-        """Try all that wait; return those to be tried again, and why the first of them failed."""
-        from mlflow.exceptions import MlflowException
-
-        kept: list[Operation] = []
-        reason, failures = "", 0
-        while self._waiting:
-            operation = self._waiting.popleft()
-            behind = operation.line is not None and operation.line in {one.line for one in kept}
-            if behind or failures >= MOST_FAILURES:
-                kept.append(operation)
-                continue
-            try:
-                operation.do()
-            except (MlflowException, OSError) as error:
-                why = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                if _is_refusal(error):
-                    self._say(f"WARNING: {self._title}: MLflow refuses {operation.what}: {why}")
-                    continue
-                failures += isinstance(error, MlflowException)
-                reason = reason or why
-                kept.append(operation)
-        return kept, reason
-
     @staticmethod
     def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -127,6 +139,10 @@ def named(operations: Sequence[Operation]) -> str:
     for operation in operations:
         counts[operation.what] += operation.size()
     return ", ".join(what if count == 1 else f"{what} ({count})" for what, count in counts.items())
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _is_refusal(error: Exception) -> bool:
