@@ -144,6 +144,16 @@ def test_a_stage_that_ended_before_it_had_a_run_gives_its_pipeline_its_status_an
     assert found.info.end_time == noted
 
 
+def test_a_pipeline_whose_stage_failed_is_not_finished_though_the_lock_is_that_of_its_bytes(root, monkeypatch):
+    """`dvc repro --force`: the stages before it came out as they were."""
+    restored(root, monkeypatch)
+    with pytest.raises(ValueError, match="bad"), stage(root, "evaluate"):
+        raise ValueError("bad")
+    found = ended(root, monkeypatch)
+    assert (found.info.status, found.data.tags["stage.evaluate.status"]) == ("FAILED", "failed")
+    assert "PPO beats SFT" not in found.data.metrics
+
+
 def test_a_stage_that_was_killed_before_it_had_a_run_killed_its_pipeline(root, monkeypatch):
     """After kill -9 there is a beginning without an end."""
     with stage(root, "sft"):

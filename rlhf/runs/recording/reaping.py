@@ -65,21 +65,25 @@ def _end_pipeline(store: Store, run: "Run", home: Path, endings: Sequence[Ending
     experiment = run.data.tags.get("dvc.exp")
     revision = lineage.experiment(home, experiment) if experiment else None
     stages = stages_of(run.data.tags)
-    if _is_whole(store.client, run, home, revision):
+    noted = {ending.place: ending.status or "killed" for ending in own}
+    broken = {place: status for place, status in noted.items() if status != "finished"}
+    if not broken and _is_whole(store.client, run, home, revision):
         _take_in_the_lock(store, run, home, revision)
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
-    elif stages.get(LAST.place) == "finished":
+    elif not broken and stages.get(LAST.place) == "finished":
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
-    elif not (experiment and revision is None and stages and time.time() - moment / 1000 < GRACE):
-        status = _broken_off(store.client, run, own)
+    elif broken or not (experiment and revision is None and stages and time.time() - moment / 1000 < GRACE):
+        status = _broken_off(store.client, run, broken)
         store.client.set_terminated(run.info.run_id, status, end_time=moment)
 
 
-def _broken_off(client: "MlflowClient", run: "Run", own: Sequence[Ending]) -> str:
-    """Return how a pipeline ended that is not whole; name on its page what ended it and has no run of its own."""
+def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str]) -> str:
+    """Return how a pipeline ended that is not whole; name on its page what ended it and has no run of its own.
+
+    `broken`: {place: how it ended} of stages that noted no good end.
+    """
     stages = stages_of(run.data.tags)
-    without_run = {ending.place: ending.status or "killed" for ending in own if ending.place not in stages}
-    without_run = {place: status for place, status in without_run.items() if status != "finished"}
+    without_run = {place: status for place, status in broken.items() if place not in stages}
     for place, status in without_run.items():
         client.set_tag(run.info.run_id, f"{STAGE}{place}.status", status)
     lines = [f"**Stage {place} {status} before it had a run in MLflow.**" for place, status in without_run.items()]
