@@ -10,28 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 from filelock import FileLock, Timeout
 
 from rlhf.runs import mlflow_store
+from rlhf.runs.recording import endings
 from rlhf.runs.stage_name import StageName
 
-ENDINGS = ".checkpoints/endings.jsonl"  # below the main repository
-MOST_ENDINGS = 1000  # lines; of more, half are kept
 SECONDS_BETWEEN_LOOKS = 1.0
 PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
-
-
-class Ending(NamedTuple):
-    """How a stage's process ended, which its run in MLflow may not say: it failed before it had one, say."""
-
-    process: str
-    session: str  # as `session_key` names it
-    place: str
-    status: str  # "finished", "failed", "killed"; empty: it began
-    moment: int  # milliseconds since the epoch
 
 
 def session_key(session: str) -> str:
@@ -125,48 +113,11 @@ def alone(root: Path, name: StageName) -> Iterator[None]:
     try:
         began = time.strftime("%H:%M:%S")
         note.write_text(f"process {os.getpid()} ({' '.join(sys.argv)}, since {began})", encoding="utf-8")
-        with _noting_its_end(mlflow_store.anchor(root), name):
+        session = session_key(dvc_process())
+        with endings.noted(mlflow_store.anchor(root), own_process(), session, name.place):
             yield
     finally:
         lock.release()
-
-
-def endings(home: Path) -> list[Ending]:
-    """Return what the last stages noted of their beginnings and ends, the last line of each process."""
-    file = home / ENDINGS
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    found = [Ending(*json.loads(line)) for line in lines if line.endswith("]")]  # a full disk cuts the last one
-    return list({ending.process: ending for ending in found}.values())
-
-
-@contextmanager
-def _noting_its_end(home: Path, name: StageName) -> Iterator[None]:
-    """Note that the block begins, and how it ends: after kill -9 there is no end."""
-    status = "failed"
-    _note(home, name, "")
-    try:
-        yield
-        status = "finished"
-    except KeyboardInterrupt:
-        status = "killed"
-        raise
-    finally:
-        _note(home, name, status)
-
-
-def _note(home: Path, name: StageName, status: str) -> None:
-    """Add a line to ENDINGS; a disk that refuses costs a warning."""
-    now = time.time_ns() // 1_000_000
-    ending = Ending(own_process(), session_key(dvc_process()), name.place, status, now)
-    file = home / ENDINGS
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{file}.lock"):
-            lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-            kept = lines[-MOST_ENDINGS // 2 :] if len(lines) >= MOST_ENDINGS else lines
-            file.write_text("\n".join([*kept, json.dumps(ending)]) + "\n", encoding="utf-8")
-    except OSError as error:
-        print(f"WARNING: {name.title}: its end could not be noted ({error})", file=sys.stderr, flush=True)
 
 
 def _refuse_beside_dvc(root: Path, out: Path) -> None:

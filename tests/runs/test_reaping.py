@@ -9,8 +9,8 @@ import pytest
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store, sessions, tracking
-from rlhf.runs.recording import reaping, recorder
-from rlhf.runs.sessions import Ending
+from rlhf.runs.recording import endings, reaping, recorder
+from rlhf.runs.recording.endings import Ending
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import outputs
 from tests import notebook
@@ -133,7 +133,7 @@ def test_a_stage_that_ended_before_it_had_a_run_gives_its_pipeline_its_status_an
 ):
     fails(root, monkeypatch, error)
     assert parent(root).info.status == "RUNNING"
-    noted = sessions.endings(root)[-1].moment
+    noted = endings.read(root)[-1].moment
     found = ended(root, monkeypatch)
     assert found.info.status == status
     assert found.data.tags["stage.reward_model/r1.status"] == status.lower()
@@ -158,7 +158,7 @@ def test_a_stage_that_was_killed_before_it_had_a_run_killed_its_pipeline(root, m
     """After kill -9 there is a beginning without an end."""
     with stage(root, "sft"):
         ran(root, "sft")
-    sessions._note(root, StageName("ppo", "r1"), "")
+    endings.note(root, Ending(f"{DVC} ppo", DVC, "ppo/r1", "", 0))
     found = ended(root, monkeypatch)
     assert (found.info.status, found.data.tags["stage.ppo/r1.status"]) == ("KILLED", "killed")
 
@@ -206,7 +206,7 @@ def test_a_stage_whose_end_the_store_did_not_take_ends_as_its_process_noted(root
     moment = run._client.get_run(run.run_id).info.start_time + 60_000
     process = run._client.get_run(run.run_id).data.tags["dvc.process"]
     note = Ending(process, DVC, "evaluate", status, moment)
-    monkeypatch.setattr(sessions, "endings", lambda _: [note])
+    monkeypatch.setattr(endings, "read", lambda _: [note])
     found = ended(root, monkeypatch)
     for one in (found, child(root, "evaluate")):
         assert (one.info.status, one.info.end_time) == (status.upper(), moment)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.flat import flat_numbers, flatten
 from rlhf.runs.mlflow_store import Store
-from rlhf.runs.recording import attempts
+from rlhf.runs.recording import attempts, endings
+from rlhf.runs.recording.endings import Ending
 from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, is_below, stages_of
-from rlhf.runs.sessions import Ending
 from rlhf.runs.stage_name import StageName
 
 if TYPE_CHECKING:
@@ -30,19 +30,19 @@ def reap(store: Store, home: Path) -> None:
     gone = [run for run in running if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
     if not gone:
         return
-    endings = sessions.endings(home)
+    ends = endings.read(home)
     for run in gone:
         if SESSION not in run.data.tags:
-            _end_stage(store.client, run, endings)
+            _end_stage(store.client, run, ends)
     for run in gone:
         if SESSION in run.data.tags:
-            _end_pipeline(store, store.client.get_run(run.info.run_id), home, endings)
+            _end_pipeline(store, store.client.get_run(run.info.run_id), home, ends)
 
 
-def _end_stage(client: "MlflowClient", run: "Run", endings: Sequence[Ending]) -> None:
+def _end_stage(client: "MlflowClient", run: "Run", ends: Sequence[Ending]) -> None:
     """End a stage's run as its process noted, else as KILLED at the last sign of life; its pipeline hears of it."""
     tags, process = run.data.tags, run.data.tags[mlflow_store.PROCESS]
-    noted = [ending for ending in endings if ending.process == process and ending.status]
+    noted = [ending for ending in ends if ending.process == process and ending.status]
     status, moment = (noted[-1].status, noted[-1].moment) if noted else ("killed", attempts.last_sign(run))
     attempts.end(client, run, status.upper(), moment)
     name, pipeline = tags.get("dvc.stage"), tags.get("mlflow.parentRunId")
@@ -53,14 +53,14 @@ def _end_stage(client: "MlflowClient", run: "Run", endings: Sequence[Ending]) ->
         client.set_tag(pipeline, f"{tag}.status", status)
 
 
-def _end_pipeline(store: Store, run: "Run", home: Path, endings: Sequence[Ending]) -> None:
+def _end_pipeline(store: Store, run: "Run", home: Path, ends: Sequence[Ending]) -> None:
     """End a pipeline's run at the end of its last stage.
 
     Where a stage came out as before, or DVC restored the last one from its run cache, no process of ours ran last: such
     a pipeline has FINISHED. One is KILLED if a stage was, and else FAILED: by the stage that noted so, or without one
     (its module could not be imported, DVC itself failed).
     """
-    own = [ending for ending in endings if ending.session == run.data.tags[SESSION]]
+    own = [ending for ending in ends if ending.session == run.data.tags[SESSION]]
     moment = max([run.info.start_time, *_ends(store.client, run), *(ending.moment for ending in own)])
     experiment = run.data.tags.get("dvc.exp")
     revision = lineage.experiment(home, experiment) if experiment else None
