@@ -262,6 +262,18 @@ def test_an_earlier_pipeline_says_in_which_one_its_stage_went_on(root, monkeypat
     assert client.get_run(first.run_id).data.tags["mlflow.parentRunId"] == later.info.run_id
 
 
+def test_a_pipeline_does_not_end_with_a_stage_that_went_on_in_a_later_one(root, monkeypatch):
+    """It was seen to be gone only afterwards: its dvc ran on another host, say."""
+    open_stage(root, "ppo", "r1", key="0123").leave()
+    earlier = parent(root)
+    under(monkeypatch, "dvc", "repro", identity=NEXT)
+    monkeypatch.setattr(recorder, "_now", lambda: earlier.info.start_time + 3 * 86_400_000)
+    again = open_stage(root, "ppo", "r1", key="0123")
+    again.close("FINISHED")
+    ended(root, monkeypatch)
+    assert again._client.get_run(earlier.info.run_id).info.end_time == earlier.info.start_time
+
+
 def test_a_stage_that_goes_on_in_its_own_pipeline_leaves_its_page(root):
     open_stage(root, "ppo", "r1", key="0123").close("FAILED")
     open_stage(root, "ppo", "r1", key="0123").close("FINISHED")

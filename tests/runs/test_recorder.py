@@ -240,6 +240,8 @@ def test_the_end_is_that_of_the_run_and_its_parent_and_what_was_made_counts_if_i
     child, parent = held(run)
     whole = status == "FINISHED"
     assert (child.info.status, parent.info.status) == (status, "RUNNING" if whole else status)
+    assert child.info.end_time == 1_234_567
+    assert parent.info.end_time == (None if whole else 1_234_567)
     assert child.data.metrics == {"loss": 0.5}, "what was buffered is sent"
     assert parent.data.tags["stage.ppo/r1.status"] == status.lower()
     assert child.data.tags.get("dvc.out.data/ppo/r1") == (lineage.dvc_md5(root / "data/ppo/r1") if whole else None)
