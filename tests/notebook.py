@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rlhf.runs import lineage, sessions
-from rlhf.runs.recorder import Recorder
+from rlhf.runs.recording.recorder import Recorder
 
 
 class Notebook:

@@ -3,8 +3,8 @@
     python -m tools.ui                  at http://localhost:5000, to which the links point that stages print
     python -m tools.ui --port 5001      at another port
 
-Before it serves, it sets the addresses of artifacts right where mlflow.db was moved with its folder, and calls runs
-KILLED whose process is gone. It prints the address of the table of runs with the columns that matter.
+Before it serves, it sets the addresses of artifacts right where mlflow.db was moved with its folder, and ends runs
+whose process is gone. It prints the address of the table of runs with the columns that matter.
 """
 
 import argparse
@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs import mlflow_store, pipeline_runs
+from rlhf.runs import mlflow_store
+from rlhf.runs.recording import reaping
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -59,7 +60,7 @@ def look(root: Path, address: str) -> tuple[str, str]:
         return mlflow_store.resolve_uri("sqlite:///mlflow.db", home), address
     uri = mlflow_store.resolve_uri(settings.uri, home)
     store = mlflow_store.open_store(settings, home)
-    pipeline_runs.reap(store, home)
+    reaping.reap(store, home)
     return uri, mlflow_store.table_link(uri if uri.startswith("http") else address, store)
 
 

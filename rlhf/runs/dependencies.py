@@ -70,11 +70,13 @@ class Dependencies:
             )
 
     def _watch(self, left: threading.Event) -> None:
-        told = set[str]()
+        """Warn once of each change that two looks have seen: a file may be half written at one."""
+        before, told = set[str](), set[str]()
         while not left.wait(SECONDS_BETWEEN_LOOKS):
             with suppress(OSError):  # a file that goes while we look; the next look says so
-                new = [change for change in self.changes() if change not in told]
-                told |= {*new}
+                seen = self.changes()
+                new = [change for change in seen if change in before - told]
+                before, told = {*seen}, told | {*new}
                 for change in new:
                     text = f"{change}; undo it before the stage ends, or what it makes is refused"
                     print(f"WARNING: {text}", file=sys.stderr, flush=True)

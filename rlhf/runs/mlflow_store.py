@@ -195,6 +195,11 @@ def link(uri: str, experiment_id: str, run_id: str | None, view: str | None = No
     return f"{redacted(base)}/#/experiments/{experiment_id}/{tail}" + (f"&viewStateShareKey={view}" if view else "")
 
 
+def link_within(experiment_id: str, run_id: str) -> str:
+    """Return a run's address as a link on a page of the same UI, wherever that is served."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{TRAINING}"
+
+
 def table_link(uri: str, store: Store) -> str:
     """Return the address of the experiment's table of runs, with the columns that matter where they are known."""
     tags = store.client.get_experiment(store.experiment_id).tags
@@ -235,6 +240,12 @@ def fitting(parts: Sequence[str]) -> str:
     """Return texts below one another that fit in a tag; one that does not is cut, and says so."""
     text, cut = "\n\n".join(filter(None, parts)), "\n\n(cut here: MLflow has room for no more)"
     return text if len(text) <= LONGEST_TAG else text[: LONGEST_TAG - len(cut)].rpartition("\n")[0] + cut
+
+
+def without_front_matter(text: str) -> str:
+    """Return a Markdown text without the YAML between `---` lines at its head, which a page would show as text."""
+    head, end, rest = text.partition("\n---\n")
+    return rest.lstrip("\n") if end and head.startswith("---\n") else text
 
 
 def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: str | None) -> "list[Run]":

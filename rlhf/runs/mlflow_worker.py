@@ -22,6 +22,7 @@ from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_store, sessions
 from rlhf.runs.stage_name import StageName
 
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"  # MLflow's own, each as long as its MLFLOW_HTTP_REQUEST_TIMEOUT
 _START = "import sys; from rlhf.runs.mlflow_worker import serve; serve(int(sys.argv[1]))"
 
 
@@ -120,12 +121,16 @@ class MlflowWorker:
 
 
 def serve(descriptor: int) -> None:
-    """Open a Recorder and do what the pipe says. An interrupt is the stage's to handle: it closes the recorder."""
+    """Open a Recorder and do what the pipe says. An interrupt is the stage's to handle: it closes the recorder.
+
+    While the stage says nothing, what is buffered goes out, and what an outage has kept is tried again.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    from rlhf.runs.recorder import Recorder
+    from rlhf.runs.recording.recorder import Recorder
 
     pipe = Connection(descriptor)
+    retries_are_chosen = RETRIES in os.environ
     try:
         recorder = Recorder(*pipe.recv())
     except EOFError:
@@ -135,13 +140,20 @@ def serve(descriptor: int) -> None:
         return
     with suppress(BrokenPipeError):  # a stage that was killed meanwhile: what it said is still there
         pipe.send((True, recorder.link))
+    if not retries_are_chosen:  # the recorder itself tries again, and hears the stage in between
+        os.environ[RETRIES] = "0"
     while True:
         try:
+            while not pipe.poll(recorder.due_in()):
+                recorder.flush()
             method, *arguments = pipe.recv()
         except (EOFError, ConnectionResetError):  # the stage was killed; the next one to start marks its run
-            recorder.flush()
+            recorder.leave()
+            return
+        if method == "close":
+            (status,) = arguments
+            recorder.close(status, pipe.poll)
+            with suppress(BrokenPipeError):
+                pipe.send((True, ""))
             return
         getattr(recorder, method)(*arguments)
-        if method == "close":
-            pipe.send((True, ""))
-            return

@@ -14,10 +14,17 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from rlhf.runs import mlflow_store
+from rlhf.runs.recording import endings
 from rlhf.runs.stage_name import StageName
 
 SECONDS_BETWEEN_LOOKS = 1.0
 PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
+
+
+def session_key(session: str) -> str:
+    """Return the name of a session, given its process: one `dvc` may run several experiments."""
+    return f"{session} {os.environ.get('DVC_EXP_NAME', '')}".strip()
 
 
 def own_process() -> str:
@@ -106,7 +113,9 @@ def alone(root: Path, name: StageName) -> Iterator[None]:
     try:
         began = time.strftime("%H:%M:%S")
         note.write_text(f"process {os.getpid()} ({' '.join(sys.argv)}, since {began})", encoding="utf-8")
-        yield
+        session = session_key(dvc_process())
+        with endings.noted(mlflow_store.anchor(root), own_process(), session, name.place):
+            yield
     finally:
         lock.release()
 

@@ -164,9 +164,10 @@ def test_an_edit_is_said_while_the_stage_runs_once(root, capsys, monkeypatch):
     monkeypatch.setattr(dependencies, "SECONDS_BETWEEN_LOOKS", 0.01)
     with tracking.stage_run(root, "sft"):
         edit(root, "epochs: 2", "epochs: 3")
-        until = time.monotonic() + 5
+        until = time.monotonic() + 30
         told = ""
         while "WARNING" not in told and time.monotonic() < until:
+            time.sleep(0.01)
             told += capsys.readouterr().err
         time.sleep(0.1)
         told += capsys.readouterr().err

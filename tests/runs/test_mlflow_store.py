@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import mlflow_store, pipeline_runs, sessions
+from rlhf.runs import mlflow_store, sessions
 from rlhf.runs.lineage import Commit
 from rlhf.runs.mlflow_store import Store
-from rlhf.runs.pipeline_runs import PipelineRun
+from rlhf.runs.recording import reaping
+from rlhf.runs.recording.pipeline_runs import PipelineRun
 
 NO_COMMIT = Commit("", [])
 
@@ -250,6 +251,19 @@ def test_a_page_that_is_too_long_is_cut_between_lines_and_says_so(length):
     assert (short == "a" * length) == (length <= 8000)
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("---\nlicense: mit\ntags:\n- rlhf\n---\n\n# A policy\n\n---\nbelow\n", "# A policy\n\n---\nbelow\n"),
+        ("# A policy\n\n---\nbelow\n---\n", "# A policy\n\n---\nbelow\n---\n"),
+        ("---\nnever closed", "---\nnever closed"),
+        ("", ""),
+    ],
+)
+def test_a_page_is_without_the_front_matter_of_its_file(text, shown):
+    assert mlflow_store.without_front_matter(text) == shown
+
+
 def test_runs_that_made_bytes_are_found_newest_first(client, experiment):
     def run(moment: int, path: str, md5: str) -> str:
         return client.create_run(experiment, start_time=moment, tags={f"dvc.out.{path}": md5}).info.run_id
@@ -309,7 +323,7 @@ def test_running_runs_of_processes_that_are_gone_become_killed(client, experimen
 
     older, alive, ended = run(1, **{"dvc.process": "gone"}), run(2, **{"dvc.process": "alive"}), run(3, "FAILED")
     other, newer, by_hand = run(4, "FINISHED", **{"dvc.process": "gone"}), run(5, **{"dvc.process": "gone"}), run(6)
-    pipeline_runs.reap(Store(client, experiment), tmp_path)
+    reaping.reap(Store(client, experiment), tmp_path)
     found = [client.get_run(run_id).info.status for run_id in (older, alive, ended, other, newer, by_hand)]
     assert found == ["KILLED", "RUNNING", "FAILED", "FINISHED", "KILLED", "RUNNING"]
 

@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import mlflow_worker, recorder, sessions
+from rlhf.runs import mlflow_worker, sessions
 from rlhf.runs.mlflow_worker import MlflowWorker
+from rlhf.runs.recording import recorder
 from rlhf.runs.stage_name import StageName
 from tests.runs.test_tracking import store, write_params
 
@@ -45,6 +46,11 @@ class Process:
 
     def wait(self) -> None:
         self.waited += 1
+
+
+@pytest.fixture(autouse=True)
+def _retries_stay(monkeypatch):
+    monkeypatch.setenv(mlflow_worker.RETRIES, "2")
 
 
 @pytest.fixture(autouse=True)
@@ -202,6 +208,12 @@ class Written:
     def __getattr__(self, name):
         return lambda *arguments: self.calls.append((name, *arguments))
 
+    def due_in(self):
+        return None
+
+    def close(self, status, wait):
+        self.calls.append(("close", status))
+
 
 @pytest.fixture
 def calls(monkeypatch):
@@ -241,6 +253,51 @@ def test_what_is_heard_is_recorded_in_its_order_until_close(calls):
     assert answers == [(True, "http://the/run"), (True, "")]
 
 
+def test_what_waits_goes_out_while_the_stage_says_nothing(calls, monkeypatch):
+    """The stage speaks only after two pauses were over."""
+    ours, theirs = Pipe()
+    pauses = iter([0.01, 0.0])
+
+    def due_in(_self):
+        pause = next(pauses, None)
+        if pause is None:
+            ours.send(("close", "FINISHED"))
+        return pause
+
+    monkeypatch.setattr(Written, "due_in", due_in)
+    ours.send(("root", "sft"))
+    mlflow_worker.serve(os.dup(theirs.fileno()))
+    assert calls == [("open", "root", "sft"), ("flush",), ("flush",), ("close", "FINISHED")]
+
+
+@pytest.mark.parametrize("hung_up", [False, True])
+def test_the_end_waits_for_the_store_as_long_as_the_stage_does(calls, monkeypatch, hung_up):
+    ours, theirs = Pipe()
+    waited = []
+
+    def close(_self, _status, wait):
+        if hung_up:
+            ours.close()
+        waited.append(bool(wait(0.01)))
+
+    monkeypatch.setattr(Written, "close", close)
+    ours.send(("root", "sft"))
+    ours.send(("close", "FINISHED"))
+    descriptor = os.dup(theirs.fileno())
+    theirs.close()
+    mlflow_worker.serve(descriptor)
+    assert waited == [hung_up]
+
+
+@pytest.mark.parametrize("chosen", [None, "5"])
+def test_a_dead_server_costs_one_request_since_the_recorder_tries_again(calls, monkeypatch, chosen):
+    monkeypatch.delenv(mlflow_worker.RETRIES)
+    if chosen:
+        monkeypatch.setenv(mlflow_worker.RETRIES, chosen)
+    serve(("root",), ("close", "KILLED"))
+    assert os.environ[mlflow_worker.RETRIES] == (chosen or "0")
+
+
 def test_interrupts_are_the_stages_to_handle(calls):
     serve(("root",), ("close", "KILLED"))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == [signal.SIG_IGN] * 2
@@ -248,7 +305,7 @@ def test_interrupts_are_the_stages_to_handle(calls):
 
 def test_what_a_stage_said_before_it_was_killed_is_sent(calls):
     serve(("root", "sft"), ("metrics", {"b": 1.0}, 3, 5), hang_up=True)
-    assert calls == [("open", "root", "sft"), ("metrics", {"b": 1.0}, 3, 5), ("flush",)]
+    assert calls == [("open", "root", "sft"), ("metrics", {"b": 1.0}, 3, 5), ("leave",)]
 
 
 def test_a_stage_that_was_killed_before_it_said_anything_opens_nothing(calls):

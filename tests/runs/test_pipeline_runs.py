@@ -1,4 +1,4 @@
-"""The parent runs: their metrics are those of their own pipeline, their status is what became of its dvc."""
+"""The parent runs: their metrics are those of their own pipeline, they run until what was asked for is there."""
 
 import json
 import shutil
@@ -7,7 +7,8 @@ import pytest
 
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
-from rlhf.runs import lineage, mlflow_store, pipeline_runs, sessions, tracking
+from rlhf.runs import lineage, mlflow_store, sessions, tracking
+from rlhf.runs.recording import pipeline_runs
 from rlhf.runtime import outputs
 from rlhf.runtime.flat import flat_numbers
 from tests import notebook
@@ -94,18 +95,6 @@ def test_a_pipeline_is_running_until_its_last_stage_has_ended(root):
     assert parent(root).info.status == "FINISHED"
 
 
-def test_a_pipeline_whose_dvc_is_gone_before_its_last_stage_was_killed(root, monkeypatch):
-    ran(root, "sft")
-    broken_off = parent(root).info.run_id
-    under(monkeypatch, "dvc", "repro", identity="another 2 2.00")
-    monkeypatch.setattr(sessions, "is_gone", lambda identity: identity == DVC)
-    ran(root, "ppo", "r1")
-    from mlflow import MlflowClient
-
-    assert MlflowClient(f"sqlite:///{root / 'mlflow.db'}").get_run(broken_off).info.status == "KILLED"
-    assert parent(root).info.status == "RUNNING"
-
-
 @pytest.mark.parametrize("target", ["ppo@r1", "ppo", "data/ppo/r1", "dvc.yaml:ppo@r1"])
 def test_a_pipeline_has_finished_with_the_stages_that_were_asked_for(root, monkeypatch, target):
     under(monkeypatch, "python", "-m", "dvc", "repro", "-f", target, "sft")
@@ -152,75 +141,6 @@ def test_what_a_dvc_command_asks_for(command, asked):
     assert pipeline_runs.targets(command.split()) == asked
 
 
-def restored(root, monkeypatch) -> None:
-    """Let a session end in which PPO came out as in an earlier one, so that DVC restored `evaluate` after it."""
-    metrics = {"win_rate": {"ppo_vs_sft": {"mean": 0.25}}}
-    ran(root, "ppo", "r1")
-    with tracking.stage_run(root, "evaluate") as run:
-        outputs.write_metrics(root, "evaluate", metrics)
-        (root / "data/evaluate").mkdir(parents=True)
-        run.log_deciding({"PPO beats SFT": 0.25}, [])
-        run.describe(["**so**"], [])
-    titles = {"ppo@r1": "ppo/r1", "evaluate": "evaluate"}
-    notebook.write_lock(root, {title: [f"data/{place}", f"metrics/{place}.json"] for title, place in titles.items()})
-    lock = json.loads((root / "dvc.lock").read_text())
-    lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"ppo": {"kl_coef": 0.05}, "seed": 17}}
-    lock["stages"]["evaluate"]["deps"] = [{"path": "data/ppo", "md5": lineage.dvc_md5(root / "data/ppo")}]
-    (root / "dvc.lock").write_text(json.dumps(lock))
-    under(monkeypatch, "dvc", "repro", identity=f"{DVC} again")
-    ran(root, "ppo", "r1")
-
-
-def ended(root, monkeypatch):
-    monkeypatch.setattr(sessions, "is_gone", lambda _: True)
-    pipeline_runs.reap(mlflow_store.open_store(load(root, TrackingInputs).tracking, root), root)
-    return parent(root)
-
-
-def test_a_pipeline_whose_last_stage_dvc_restored_is_finished_and_has_its_figures(root, monkeypatch):
-    restored(root, monkeypatch)
-    assert (parent(root).info.status, "evaluate" in str(parent(root).data.metrics)) == ("RUNNING", False)
-    found = ended(root, monkeypatch)
-    assert found.info.status == "FINISHED"
-    assert found.data.metrics == {
-        "ppo.r1.kl": 2.0, "evaluate.win_rate.ppo_vs_sft.mean": 0.25, "PPO beats SFT": 0.25
-    }  # fmt: skip
-    assert found.data.tags["stage.evaluate.status"] == "cached"
-    assert found.data.tags["mlflow.note.content"].startswith("**so**")
-
-
-def test_a_pipeline_that_was_broken_off_before_its_last_stage_is_killed(root, monkeypatch):
-    """The lock's last stage is of other data: another policy lies there now."""
-    restored(root, monkeypatch)
-    (root / "data/ppo/r1/made").write_text("other bytes")
-    found = ended(root, monkeypatch)
-    assert found.info.status == "KILLED"
-    assert "PPO beats SFT" not in found.data.metrics
-
-
-def test_a_pipeline_whose_stage_came_out_as_before_is_finished_though_the_next_one_lost_its_data(root, monkeypatch):
-    """DVC removes a stage's outputs before the stage that looks for earlier pipelines starts."""
-    restored(root, monkeypatch)
-    shutil.rmtree(root / "data/ppo/r1")
-    assert ended(root, monkeypatch).info.status == "FINISHED"
-
-
-@pytest.mark.parametrize("change", ["kl_coef: 0.3", "begun"])
-def test_a_lock_of_other_params_or_a_stage_that_never_ended_is_no_finished_pipeline(root, monkeypatch, change):
-    """A stage before came out as it was, so that the lock still has the last pipeline whole."""
-    restored(root, monkeypatch)
-    if change == "begun":
-        run = parent(root)
-        client = mlflow_store.open_store(load(root, TrackingInputs).tracking, root).client
-        client.set_tag(run.info.run_id, "stage.judge", run.info.run_id)
-    else:
-        lock = json.loads((root / "dvc.lock").read_text())
-        lock["stages"]["ppo@r1"]["params"]["params.yaml"]["ppo"]["kl_coef"] = 0.3
-        (root / "dvc.lock").write_text(json.dumps(lock))
-    found = ended(root, monkeypatch)
-    assert (found.info.status, "PPO beats SFT" in found.data.metrics) == ("KILLED", False)
-
-
 def test_a_round_that_is_gone_is_no_stage_of_the_pipeline(root):
     ran(root, "ppo", "r1")
     (root / "data/ppo/r2").mkdir()
@@ -233,11 +153,3 @@ def test_a_round_that_is_gone_is_no_stage_of_the_pipeline(root):
     (root / "dvc.lock").write_text(json.dumps(lock))
     ran(root, "evaluate")
     assert "stage.ppo/r2" not in parent(root).data.tags
-
-
-def test_an_experiment_waits_a_moment_for_its_results_before_it_is_called_killed(root, monkeypatch):
-    monkeypatch.setenv("DVC_EXP_NAME", "gentle")
-    ran(root, "ppo", "r1")
-    assert ended(root, monkeypatch).info.status == "RUNNING"
-    monkeypatch.setattr(pipeline_runs, "GRACE", 0.0)
-    assert ended(root, monkeypatch).info.status == "KILLED"

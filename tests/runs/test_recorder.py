@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import lineage, machine, mlflow_store, pipeline_runs, recorder, sessions
-from rlhf.runs.recorder import Recorder
+from rlhf.runs import lineage, machine, mlflow_store, sessions
+from rlhf.runs.recording import outbox, pipeline_runs, recorder
+from rlhf.runs.recording.recorder import Recorder
 from rlhf.runs.stage_name import StageName
 from tests.runs.test_tracking import model_folder, write_params
 
@@ -56,7 +57,7 @@ def set_clock(monkeypatch, now: float = 1000.0) -> SimpleNamespace:
     """Let the recorder's seconds stand still."""
     clock = SimpleNamespace(now=now, time_ns=lambda: 1_234_567_999_999)
     clock.monotonic = lambda: clock.now
-    for module in (recorder, pipeline_runs):
+    for module in (recorder, pipeline_runs, outbox):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -86,6 +87,14 @@ def test_a_run_and_its_parent_say_where_they_come_from(root, monkeypatch):
     assert (child.info.run_name, child.info.status) == ("ppo@r1", "RUNNING")
     uri = f"http://localhost:5000/#/experiments/{child.info.experiment_id}/runs/{run.run_id}"
     assert run.link == f"{uri}?workflowType=machine_learning"
+
+
+def test_a_pipeline_names_code_that_changed_after_it_began(root, monkeypatch):
+    for changed in ([], ["b.py"], ["a.py"], []):
+        monkeypatch.setattr(lineage, "commit_of", lambda _, changed=changed: lineage.Commit("sha", changed))
+        run = opened(root, "sft", None)
+    tags = held(run)[1].data.tags
+    assert (tags["git.dirty"], tags["git.changed"]) == ("true", "a.py b.py")
 
 
 def test_what_the_environment_does_not_say(root, monkeypatch):
@@ -147,11 +156,14 @@ def test_a_store_that_keeps_failing_is_asked_ever_more_seldom(root, monkeypatch,
         clock.now = 1000.0 + second
         broken[0] = second < 1000
         run.metrics({"loss": 0.0}, second, 0)
-    waits = [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    waits = [5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     moments = [sum(waits[: count + 1]) for count in range(len(waits))]
     assert asked[: len(moments)] == [(moment, moment) for moment in moments]
-    assert asked[len(moments) :] == [(moment, 5) for moment in range(1220, 1300, 5)], "as before, once it takes them"
-    assert capsys.readouterr().err.splitlines()[0] == "WARNING: ppo@r1: MLflow did not take metrics: disk full"
+    assert asked[len(moments) :] == [(moment, 5) for moment in range(1121, 1300, 5)], "as before, once it takes them"
+    assert capsys.readouterr().err.splitlines() == [
+        "WARNING: ppo@r1: MLflow did not take metrics (5): disk full (it is tried again)",
+        "ppo@r1: MLflow has taken what waited",
+    ]
 
 
 def test_inputs_are_datasets_and_tags(root, tmp_path):
@@ -182,12 +194,13 @@ def test_inputs_are_datasets_and_tags(root, tmp_path):
 
 @pytest.mark.parametrize(("size", "copied"), [(1000 - 2, True), (1000 - 1, False)])  # and two bytes of config.json
 def test_a_model_is_copied_up_to_the_limit_and_else_named(root, monkeypatch, size, copied):
-    monkeypatch.setattr(lineage, "commit_of", lambda _: lineage.Commit("the sha", []))
+    monkeypatch.setattr(lineage, "commit_of", lambda _: lineage.Commit("the sha", ["rlhf/a.py"]))
     folder = model_folder(root / "data/ppo/r1", size)
     run = opened(root)
     run.model(folder)
     (model,) = run._client.search_logged_models([run._experiment_id])
     tags = {"dvc.path": "data/ppo/r1", "dvc.md5": lineage.dvc_md5(folder), "git.commit": "the sha"}
+    tags |= {"git.dirty": "true", "git.changed": "rlhf/a.py"}
     own = {name: value for name, value in model.tags.items() if not name.startswith("mlflow.") or "External" in name}
     assert own == tags | ({} if copied else {"mlflow.model.isExternal": "true"})
     assert (model.name, model.source_run_id, str(model.status)) == ("ppo-r1", run.run_id, "READY")
@@ -227,6 +240,8 @@ def test_the_end_is_that_of_the_run_and_its_parent_and_what_was_made_counts_if_i
     child, parent = held(run)
     whole = status == "FINISHED"
     assert (child.info.status, parent.info.status) == (status, "RUNNING" if whole else status)
+    assert child.info.end_time == 1_234_567
+    assert parent.info.end_time == (None if whole else 1_234_567)
     assert child.data.metrics == {"loss": 0.5}, "what was buffered is sent"
     assert parent.data.tags["stage.ppo/r1.status"] == status.lower()
     assert child.data.tags.get("dvc.out.data/ppo/r1") == (lineage.dvc_md5(root / "data/ppo/r1") if whole else None)
@@ -302,31 +317,6 @@ def test_a_training_that_was_broken_off_goes_on_in_its_run_with_the_new_tags(roo
         history = again._client.get_metric_history(again.run_id, name)
         assert [(point.step, point.value) for point in history] == list(enumerate(values, start=1))
     assert opened(root, key="0123").run_id != first.run_id, "it has finished"
-
-
-def test_each_refusal_is_a_warning_that_says_what_was_not_taken(root, monkeypatch, capsys):
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    run = opened(root)
-
-    def broken(*_, **__):
-        raise MlflowException("\n disk full\nand more")
-
-    for name in ("log_batch", "log_inputs", "create_logged_model", "log_artifact", "set_tag", "set_terminated"):
-        monkeypatch.setattr(MlflowClient, name, broken)
-    run.params({"a": 1})
-    run.metrics({"loss": 1.0}, 1, 1)
-    run.inputs([root / "params.yaml"], "training")
-    run.model(root / "data")
-    run.describe(["so"], [])
-    run.artifact(root / "params.yaml")
-    run.close("FINISHED")
-    refused = ["params", "inputs", f"model {root / 'data'}", "the description", f"artifact {root / 'params.yaml'}"]
-    refused += ["metrics", "end of run"]
-    assert capsys.readouterr().err.splitlines() == [
-        f"WARNING: ppo@r1: MLflow did not take {what}: disk full" for what in refused
-    ]
 
 
 def test_runs_of_processes_that_are_gone_are_ended_when_a_run_is_opened(root, monkeypatch):

@@ -2,7 +2,7 @@
 
 A session is one `dvc` command (or one process by hand): all its stages share one parent run, so that a table of parent
 runs compares whole pipelines. It stays RUNNING until what the command asked for is there. Of one whose dvc is gone by
-then the next stage to start, or `make ui`, says what became of it (`reap`).
+then the next stage to start, or `make ui`, says what became of it (see reaping).
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.likeness import likeness
@@ -18,14 +18,11 @@ from rlhf.runs.mlflow_store import Store
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers, flatten
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
-
 SESSION, COMMAND = "dvc.session", "dvc.command"
+STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
+DIRTY, CHANGED_FILES = "git.dirty", "git.changed"
 PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
 LAST = StageName("evaluate")  # the pipeline ends with it
-GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-param", "--jobs", "--rev", "--copy-paths"}
 
 
@@ -48,11 +45,12 @@ class PipelineRun:
         self._root, self._params = root, params
         experiment = os.environ.get("DVC_EXP_NAME", "")
         self._asked = targets(sessions.command_of(session)) or [LAST.title]
-        key = f"{session} {experiment}".strip()
+        key = sessions.session_key(session)
         found = self._client.search_runs([self._experiment_id], f"tags.`{SESSION}` = '{key}'", max_results=1)
         if found:
             self.run_id = found[0].info.run_id
             self._client.update_run(self.run_id, status="RUNNING")
+            self._take_in_changes(found[0].data.tags, commit)
             return
         like = likeness(root, params)
         words = " ".join(Path(word).name if "/" in word else word for word in sessions.command_of(session))
@@ -70,18 +68,39 @@ class PipelineRun:
         changes = likeness(self._root, self._params).markdown()
         mlflow_store.write_page(self._client, self.run_id, [*parts[:-1], changes, *parts[-1:]])
 
+    def _take_in_changes(self, tags: Mapping[str, str], commit: lineage.Commit) -> None:
+        """Name code that was changed after the pipeline began: a later stage ran with it."""
+        known = tags.get(CHANGED_FILES, "").split()
+        if set(commit.changed) - {*known}:
+            self._client.set_tag(self.run_id, DIRTY, "true")
+            self._client.set_tag(self.run_id, CHANGED_FILES, " ".join(sorted({*known, *commit.changed})))
+
+    def go_on_with(self, name: StageName, earlier_id: str | None) -> None:
+        """Say on the page of an earlier pipeline that a stage of it, whose run has moved here, went on in this one."""
+        if not earlier_id or earlier_id == self.run_id:
+            return
+        earlier, own = self._client.get_run(earlier_id), self._client.get_run(self.run_id)
+        if earlier.info.lifecycle_stage != "active":
+            return
+        link = mlflow_store.link_within(self._experiment_id, self.run_id)
+        moved = f"**{name.title} was broken off here and went on in the pipeline [{own.info.run_name}]({link}).**"
+        self._client.set_tag(earlier_id, f"{WENT_ON}{name.place}", self.run_id)
+        mlflow_store.write_page(self._client, earlier_id, [moved, earlier.data.tags.get(mlflow_store.PAGE, "")])
+
     def begin(self, name: StageName, run_id: str) -> None:
         """Point to the run of a stage."""
-        self._client.set_tag(self.run_id, f"stage.{name.place}", run_id)
+        self._client.set_tag(self.run_id, f"{STAGE}{name.place}", run_id)
 
-    def end(self, name: StageName, status: str, over: bool) -> None:
-        """Take in how a stage ended; `over`: nothing comes after it, whatever was asked for."""
-        self._client.set_tag(self.run_id, f"stage.{name.place}.status", status.lower())
+    def end(self, name: StageName, status: str, over: bool, moment: int) -> None:
+        """Take in how a stage ended, at a moment (milliseconds since the epoch); `over`: nothing comes after it,
+        whatever was asked for.
+        """
+        self._client.set_tag(self.run_id, f"{STAGE}{name.place}.status", status.lower())
         tags = self._client.get_run(self.run_id).data.tags
-        places = [place for place, ended in _stages(tags).items() if ended == "finished"]
+        places = [place for place, ended in stages_of(tags).items() if ended == "finished"]
         done = all(any(_is_of(place, target) for place in places) for target in self._asked)
         if status != "FINISHED" or over or done:
-            self._client.set_terminated(self.run_id, status)
+            self._client.set_terminated(self.run_id, status, end_time=moment)
 
     def add_metrics(self, name: StageName) -> dict[str, str]:
         """Take in a stage's final metrics; the last stage's bring those of stages that DVC did not rerun.
@@ -104,12 +123,12 @@ class PipelineRun:
         for title, outs in lineage.of_rounds(lineage.locked_outs(self._root), self._params.get("rounds", {})).items():
             place = StageName.of(title).place
             md5 = outs.get(f"data/{place}")
-            if f"stage.{place}" in known or md5 is None:
+            if f"{STAGE}{place}" in known or md5 is None:
                 continue
             found = mlflow_store.runs_that_made(self._client, self._experiment_id, f"data/{place}", md5)
             if found:
-                self._client.set_tag(self.run_id, f"stage.{place}", found[0].info.run_id)
-                self._client.set_tag(self.run_id, f"stage.{place}.status", "cached")
+                self._client.set_tag(self.run_id, f"{STAGE}{place}", found[0].info.run_id)
+                self._client.set_tag(self.run_id, f"{STAGE}{place}.status", "cached")
 
 
 def metrics_files(root: Path, name: StageName, rounds: Collection[str]) -> Iterator[Path]:
@@ -147,92 +166,14 @@ def targets(command: Sequence[str]) -> list[str]:
 def _is_of(place: str, target: str) -> bool:
     """Say whether a target names the stage of a place: by its name, as one of several rounds, or by its output."""
     named = StageName.of(target).place.removeprefix("data/").rstrip("/")
-    return _is_below(place, named)
+    return is_below(place, named)
 
 
-def reap(store: Store, home: Path) -> None:
-    """Give runs of this host whose process is gone their end: kill -9 leaves them RUNNING for ever.
-
-    Where a stage came out as before, or DVC restored the last one from its run cache, no process of ours ran last: such
-    a pipeline has FINISHED. Others are KILLED. `home` is the repository in which DVC keeps its experiments.
-    """
-    for run in store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'", max_results=100):
-        process = run.data.tags.get(mlflow_store.PROCESS)
-        if not process or not sessions.is_gone(process):
-            continue
-        experiment = run.data.tags.get("dvc.exp")
-        revision = lineage.experiment(home, experiment) if experiment else None
-        if SESSION in run.data.tags and _is_whole(store.client, run, home, revision):
-            _take_in_the_lock(store, run, home, revision)
-            store.client.set_terminated(run.info.run_id, "FINISHED")
-        elif not (experiment and revision is None and _is_young(store.client, run)):
-            store.client.set_terminated(run.info.run_id, "KILLED")
-
-
-def _is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
-    """Say whether dvc.lock is that of this pipeline: all of its stages that began have finished, the lock has what they
-    made, and every stage in it ran with this pipeline's params.
-    """
-    begun = _stages(run.data.tags)
-    if {*begun.values()} != {"finished"}:
-        return False
-    stages = _listed(lineage.locked(home, revision), run)
-    locked = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
-    for place in begun:
-        made = client.get_run(run.data.tags[f"stage.{place}"]).data.tags.get(f"dvc.out.data/{place}")
-        if made is None or locked.get(f"data/{place}") != made:
-            return False
-    read = {dep["path"]: dep["md5"] for dep in stages.get(LAST.title, {}).get("deps", [])}
-    own = {path: md5 for path, md5 in read.items() if any(_is_below(f"data/{place}", path) for place in begun)}
-    is_here = revision is None and all((home / f"data/{place}").exists() for place in begun)
-    if is_here and any(lineage.dvc_md5(home / path) != md5 for path, md5 in own.items()):
-        return False  # the last stage read other bytes; what DVC has removed meanwhile is not known
-    return LAST.title in stages and all(_has_params(run, stage) for stage in stages.values())
-
-
-def _has_params(run: "Run", stage: Mapping[str, Any]) -> bool:
-    """Say whether a stage of dvc.lock ran with the params of a pipeline's run."""
-    params = mlflow_store.as_params(flatten(stage.get("params", {}).get("params.yaml", {})))
-    return params.items() <= run.data.params.items()
-
-
-def _listed(stages: Mapping[str, Any], run: "Run") -> dict[str, Any]:
-    """Return those of dvc.lock's stages that a pipeline's params list."""
-    return lineage.of_rounds(stages, {name.split(".")[1] for name in run.data.params if name.startswith("rounds.")})
-
-
-def _stages(tags: Mapping[str, str]) -> dict[str, str]:
+def stages_of(tags: Mapping[str, str]) -> dict[str, str]:
     """Return {place: how it ended} of a pipeline's stages that began, from its tags; "" where none says so."""
-    places = [tag.removeprefix("stage.") for tag in tags if tag.startswith("stage.") and not tag.endswith(".status")]
-    return {place: tags.get(f"stage.{place}.status", "") for place in places}
+    places = [tag.removeprefix(STAGE) for tag in tags if tag.startswith(STAGE) and not tag.endswith(".status")]
+    return {place: tags.get(f"{STAGE}{place}.status", "") for place in places}
 
 
-def _is_below(path: str, folder: str) -> bool:
+def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
-
-
-def _take_in_the_lock(store: Store, run: "Run", home: Path, revision: str | None) -> None:
-    """Give a pipeline the metrics of dvc.lock's stages, and figures and page of the run that made the last one."""
-    moment, run_id = time.time_ns() // 1_000_000, run.info.run_id
-    outs, numbers = _listed(lineage.locked_outs(home, revision), run), dict[str, float]()
-    for title, paths in outs.items():
-        place = StageName.of(title).place
-        text = lineage.text_of(home, f"metrics/{place}.json", revision) if f"metrics/{place}.json" in paths else None
-        numbers |= mlflow_store.named(flat_numbers(json.loads(text))) if text else {}
-    made = mlflow_store.runs_that_made(*store, f"data/{LAST.place}", outs[LAST.title].get(f"data/{LAST.place}"))
-    if made:
-        own = f"{LAST.stage}."  # its other metrics are those that decide
-        numbers |= {name: value for name, value in made[0].data.metrics.items() if not name.startswith(own)}
-        store.client.set_tag(run_id, f"stage.{LAST.place}", made[0].info.run_id)
-        store.client.set_tag(run_id, f"stage.{LAST.place}.status", "cached")
-        pages = [one.data.tags.get(mlflow_store.PAGE, "") for one in (made[0], run)]
-        mlflow_store.write_page(store.client, run_id, pages)
-    points = [(name, value, moment, 0) for name, value in numbers.items() if name not in run.data.metrics]
-    mlflow_store.log_points(store.client, run_id, points)
-
-
-def _is_young(client: "MlflowClient", run: "Run") -> bool:
-    """Say whether a pipeline's last stage ended just now: DVC keeps an experiment's results a moment later."""
-    runs = [run.data.tags[f"stage.{place}"] for place in _stages(run.data.tags)]
-    ends = [client.get_run(run_id).info.end_time or 0 for run_id in runs]
-    return bool(ends) and time.time() - max(ends) / 1000 < GRACE

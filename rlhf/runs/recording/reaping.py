@@ -1,0 +1,153 @@
+"""Ends of runs whose process is gone: after kill -9 of a stage or of its recorder, or where DVC had nothing to run."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf.runs import lineage, mlflow_store, sessions
+from rlhf.runs.mlflow_store import Store
+from rlhf.runs.recording import attempts, endings
+from rlhf.runs.recording.endings import Ending
+from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, is_below, stages_of
+from rlhf.runs.stage_name import StageName
+from rlhf.runtime.flat import flat_numbers, flatten
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
+
+
+def reap(store: Store, home: Path) -> None:
+    """Give runs of this host whose process is gone their end: how, and when, as far as it is known.
+
+    `home` is the repository in which DVC keeps its experiments, and stages note their ends.
+    """
+    running = store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'", max_results=100)
+    gone = [run for run in running if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
+    if not gone:
+        return
+    ends = endings.read(home)
+    for run in gone:
+        if SESSION not in run.data.tags:
+            _end_stage(store.client, run, ends)
+    for run in gone:
+        if SESSION in run.data.tags:
+            _end_pipeline(store, store.client.get_run(run.info.run_id), home, ends)
+
+
+def _end_stage(client: "MlflowClient", run: "Run", ends: Sequence[Ending]) -> None:
+    """End a stage's run as its process noted, else as KILLED at the last sign of life; its pipeline hears of it."""
+    tags, process = run.data.tags, run.data.tags[mlflow_store.PROCESS]
+    noted = [ending for ending in ends if ending.process == process and ending.status]
+    status, moment = (noted[-1].status, noted[-1].moment) if noted else ("killed", attempts.last_sign(run))
+    attempts.end(client, run, status.upper(), moment)
+    name, pipeline = tags.get("dvc.stage"), tags.get("mlflow.parentRunId")
+    if not (name and pipeline):
+        return
+    tag, parent = f"{STAGE}{StageName.of(name).place}", client.get_run(pipeline)
+    if parent.info.lifecycle_stage == "active" and parent.data.tags.get(tag) == run.info.run_id:
+        client.set_tag(pipeline, f"{tag}.status", status)
+
+
+def _end_pipeline(store: Store, run: "Run", home: Path, ends: Sequence[Ending]) -> None:
+    """End a pipeline's run at the end of its last stage.
+
+    Where a stage came out as before, or DVC restored the last one from its run cache, no process of ours ran last: such
+    a pipeline has FINISHED. One is KILLED if a stage was, and else FAILED: by the stage that noted so, or without one
+    (its module could not be imported, DVC itself failed).
+    """
+    own = [ending for ending in ends if ending.session == run.data.tags[SESSION]]
+    moment = max([run.info.start_time, *_ends(store.client, run), *(ending.moment for ending in own)])
+    experiment = run.data.tags.get("dvc.exp")
+    revision = lineage.experiment(home, experiment) if experiment else None
+    stages = stages_of(run.data.tags)
+    noted = {ending.place: ending.status or "killed" for ending in own}
+    broken = {place: status for place, status in noted.items() if status != "finished"}
+    if not broken and _is_whole(store.client, run, home, revision):
+        _take_in_the_lock(store, run, home, revision)
+        store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
+    elif not broken and stages.get(LAST.place) == "finished":
+        store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
+    elif broken or not (experiment and revision is None and stages and time.time() - moment / 1000 < GRACE):
+        status = _broken_off(store.client, run, broken)
+        store.client.set_terminated(run.info.run_id, status, end_time=moment)
+
+
+def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str]) -> str:
+    """Return how a pipeline ended that is not whole; name on its page what ended it and has no run of its own.
+
+    `broken`: {place: how it ended} of stages that noted no good end.
+    """
+    stages = stages_of(run.data.tags)
+    without_run = {place: status for place, status in broken.items() if place not in stages}
+    for place, status in without_run.items():
+        client.set_tag(run.info.run_id, f"{STAGE}{place}.status", status)
+    lines = [f"**Stage {place} {status} before it had a run in MLflow.**" for place, status in without_run.items()]
+    statuses = {*stages.values(), *without_run.values()}
+    if statuses == {"finished"}:
+        lines = [f"**`dvc` ended after {', '.join(stages)}**, and what came next has no run in MLflow."]
+    mlflow_store.write_page(client, run.info.run_id, [*lines, run.data.tags.get(mlflow_store.PAGE, "")])
+    return "FAILED" if "failed" in statuses or statuses == {"finished"} else "KILLED"
+
+
+def _ends(client: "MlflowClient", run: "Run") -> list[int]:
+    """Return when a pipeline's own stages ended: not those of earlier pipelines, nor one that went on in a later."""
+    found = [client.get_run(run.data.tags[f"{STAGE}{place}"]) for place in stages_of(run.data.tags)]
+    own = [one for one in found if one.data.tags.get("mlflow.parentRunId") == run.info.run_id]
+    return [one.info.end_time for one in own if one.info.end_time]
+
+
+def _is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
+    """Say whether dvc.lock is that of this pipeline: all of its stages that began have finished, the lock has what they
+    made, and every stage in it ran with this pipeline's params.
+    """
+    begun = stages_of(run.data.tags)
+    if {*begun.values()} != {"finished"}:
+        return False
+    stages = _listed(lineage.locked(home, revision), run)
+    locked = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+    for place in begun:
+        made = client.get_run(run.data.tags[f"{STAGE}{place}"]).data.tags.get(f"dvc.out.data/{place}")
+        if made is None or locked.get(f"data/{place}") != made:
+            return False
+    read = {dep["path"]: dep["md5"] for dep in stages.get(LAST.title, {}).get("deps", [])}
+    own = {path: md5 for path, md5 in read.items() if any(is_below(f"data/{place}", path) for place in begun)}
+    is_here = revision is None and all((home / f"data/{place}").exists() for place in begun)
+    if is_here and any(lineage.dvc_md5(home / path) != md5 for path, md5 in own.items()):
+        return False  # the last stage read other bytes; what DVC has removed meanwhile is not known
+    return LAST.title in stages and all(_has_params(run, stage) for stage in stages.values())
+
+
+def _has_params(run: "Run", stage: Mapping[str, Any]) -> bool:
+    """Say whether a stage of dvc.lock ran with the params of a pipeline's run."""
+    params = mlflow_store.as_params(flatten(stage.get("params", {}).get("params.yaml", {})))
+    return params.items() <= run.data.params.items()
+
+
+def _listed(stages: Mapping[str, Any], run: "Run") -> dict[str, Any]:
+    """Return those of dvc.lock's stages that a pipeline's params list."""
+    return lineage.of_rounds(stages, {name.split(".")[1] for name in run.data.params if name.startswith("rounds.")})
+
+
+def _take_in_the_lock(store: Store, run: "Run", home: Path, revision: str | None) -> None:
+    """Give a pipeline the metrics of dvc.lock's stages, and figures and page of the run that made the last one."""
+    moment, run_id = time.time_ns() // 1_000_000, run.info.run_id
+    outs, numbers = _listed(lineage.locked_outs(home, revision), run), dict[str, float]()
+    for title, paths in outs.items():
+        place = StageName.of(title).place
+        text = lineage.text_of(home, f"metrics/{place}.json", revision) if f"metrics/{place}.json" in paths else None
+        numbers |= mlflow_store.named(flat_numbers(json.loads(text))) if text else {}
+    made = mlflow_store.runs_that_made(*store, f"data/{LAST.place}", outs[LAST.title].get(f"data/{LAST.place}"))
+    if made:
+        own = f"{LAST.stage}."  # its other metrics are those that decide
+        numbers |= {name: value for name, value in made[0].data.metrics.items() if not name.startswith(own)}
+        store.client.set_tag(run_id, f"{STAGE}{LAST.place}", made[0].info.run_id)
+        store.client.set_tag(run_id, f"{STAGE}{LAST.place}.status", "cached")
+        pages = [one.data.tags.get(mlflow_store.PAGE, "") for one in (made[0], run)]
+        mlflow_store.write_page(store.client, run_id, pages)
+    points = [(name, value, moment, 0) for name, value in numbers.items() if name not in run.data.metrics]
+    mlflow_store.log_points(store.client, run_id, points)

@@ -1,0 +1,280 @@
+"""Runs whose process is gone: how they ended, and when, as far as their stages and the store know it."""
+
+import json
+import shutil
+from contextlib import contextmanager
+
+import pytest
+
+from rlhf.params.base import load
+from rlhf.params.tracking import TrackingInputs
+from rlhf.runs import lineage, mlflow_store, sessions, tracking
+from rlhf.runs.recording import endings, reaping, recorder
+from rlhf.runs.recording.endings import Ending
+from rlhf.runs.stage_name import StageName
+from rlhf.runtime import outputs
+from tests import notebook
+from tests.runs.test_pipeline_runs import DVC, parent, ran, root, under  # noqa: F401
+
+# ruff: noqa: F811
+
+NEXT = f"{DVC} again"
+
+
+def restored(root, monkeypatch) -> None:
+    """Let a session end in which PPO came out as in an earlier one, so that DVC restored `evaluate` after it."""
+    metrics = {"win_rate": {"ppo_vs_sft": {"mean": 0.25}}}
+    ran(root, "ppo", "r1")
+    with tracking.stage_run(root, "evaluate") as run:
+        outputs.write_metrics(root, "evaluate", metrics)
+        (root / "data/evaluate").mkdir(parents=True)
+        run.log_deciding({"PPO beats SFT": 0.25}, [])
+        run.describe(["**so**"], [])
+    titles = {"ppo@r1": "ppo/r1", "evaluate": "evaluate"}
+    notebook.write_lock(root, {title: [f"data/{place}", f"metrics/{place}.json"] for title, place in titles.items()})
+    lock = json.loads((root / "dvc.lock").read_text())
+    lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"ppo": {"kl_coef": 0.05}, "seed": 17}}
+    lock["stages"]["evaluate"]["deps"] = [{"path": "data/ppo", "md5": lineage.dvc_md5(root / "data/ppo")}]
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    under(monkeypatch, "dvc", "repro", identity=f"{DVC} again")
+    ran(root, "ppo", "r1")
+
+
+def store(root):
+    return mlflow_store.open_store(load(root, TrackingInputs).tracking, root)
+
+
+def child(root, stage: str):
+    """Return the newest run of a stage."""
+    found = store(root)
+    return found.client.search_runs([found.experiment_id], f"tags.`dvc.stage` = '{stage}'")[0]
+
+
+def ended(root, monkeypatch):
+    monkeypatch.setattr(sessions, "is_gone", lambda _: True)
+    reaping.reap(store(root), root)
+    return parent(root)
+
+
+def test_a_pipeline_whose_last_stage_dvc_restored_is_finished_and_has_its_figures(root, monkeypatch):
+    restored(root, monkeypatch)
+    assert (parent(root).info.status, "evaluate" in str(parent(root).data.metrics)) == ("RUNNING", False)
+    found = ended(root, monkeypatch)
+    assert found.info.status == "FINISHED"
+    assert found.data.metrics == {
+        "ppo.r1.kl": 2.0, "evaluate.win_rate.ppo_vs_sft.mean": 0.25, "PPO beats SFT": 0.25
+    }  # fmt: skip
+    assert found.data.tags["stage.evaluate.status"] == "cached"
+    assert found.data.tags["mlflow.note.content"].startswith("**so**")
+
+
+def test_a_pipeline_that_ended_before_its_last_stage_has_failed_and_says_after_which_one(root, monkeypatch):
+    """The lock's last stage is of other data: another policy lies there now. No stage says what came next."""
+    restored(root, monkeypatch)
+    (root / "data/ppo/r1/made").write_text("other bytes")
+    found = ended(root, monkeypatch)
+    assert found.info.status == "FAILED"
+    assert "PPO beats SFT" not in found.data.metrics
+    page = found.data.tags["mlflow.note.content"]
+    assert page.startswith("**`dvc` ended after ppo/r1**, and what came next has no run in MLflow.")
+
+
+def test_a_pipeline_whose_stage_came_out_as_before_is_finished_though_the_next_one_lost_its_data(root, monkeypatch):
+    """DVC removes a stage's outputs before the stage that looks for earlier pipelines starts."""
+    restored(root, monkeypatch)
+    shutil.rmtree(root / "data/ppo/r1")
+    assert ended(root, monkeypatch).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(("change", "status"), [("kl_coef: 0.3", "FAILED"), ("begun", "KILLED")])
+def test_a_lock_of_other_params_or_a_stage_that_never_ended_is_no_finished_pipeline(root, monkeypatch, change, status):
+    """A stage before came out as it was, so that the lock still has the last pipeline whole."""
+    restored(root, monkeypatch)
+    if change == "begun":
+        run = parent(root)
+        client = store(root).client
+        client.set_tag(run.info.run_id, "stage.judge", run.info.run_id)
+    else:
+        lock = json.loads((root / "dvc.lock").read_text())
+        lock["stages"]["ppo@r1"]["params"]["params.yaml"]["ppo"]["kl_coef"] = 0.3
+        (root / "dvc.lock").write_text(json.dumps(lock))
+    found = ended(root, monkeypatch)
+    assert (found.info.status, "PPO beats SFT" in found.data.metrics) == (status, False)
+
+
+def test_an_experiment_waits_a_moment_for_its_results_before_it_is_called_failed(root, monkeypatch):
+    monkeypatch.setenv("DVC_EXP_NAME", "gentle")
+    ran(root, "ppo", "r1")
+    assert ended(root, monkeypatch).info.status == "RUNNING"
+    monkeypatch.setattr(reaping, "GRACE", 0.0)
+    assert ended(root, monkeypatch).info.status == "FAILED"
+
+
+@contextmanager
+def stage(root, stage: str, round_name: str | None = None):
+    """A stage's process, as launch starts it: it notes its end."""
+    with sessions.alone(root, StageName(stage, round_name)):
+        yield
+
+
+def fails(root, monkeypatch, error: BaseException, *, before: str = "sft") -> None:
+    """Let a pipeline's first stage end well and the next one fail before it has a run."""
+    with stage(root, before):
+        ran(root, before)
+    with pytest.raises(type(error)), stage(root, "reward_model", "r1"):
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("bad input"), "FAILED"), (KeyboardInterrupt("signal 15"), "KILLED")]
+)
+def test_a_stage_that_ended_before_it_had_a_run_gives_its_pipeline_its_status_and_is_named(
+    root, monkeypatch, error, status
+):
+    fails(root, monkeypatch, error)
+    assert parent(root).info.status == "RUNNING"
+    noted = endings.read(root)[-1].moment
+    found = ended(root, monkeypatch)
+    assert found.info.status == status
+    assert found.data.tags["stage.reward_model/r1.status"] == status.lower()
+    assert found.data.tags["stage.sft.status"] == "finished"
+    assert "stage.reward_model/r1" not in found.data.tags
+    page = found.data.tags["mlflow.note.content"]
+    assert page.startswith(f"**Stage reward_model/r1 {status.lower()} before it had a run in MLflow.**")
+    assert found.info.end_time == noted
+
+
+def test_a_pipeline_whose_stage_failed_is_not_finished_though_the_lock_is_that_of_its_bytes(root, monkeypatch):
+    """`dvc repro --force`: the stages before it came out as they were."""
+    restored(root, monkeypatch)
+    with pytest.raises(ValueError, match="bad"), stage(root, "evaluate"):
+        raise ValueError("bad")
+    found = ended(root, monkeypatch)
+    assert (found.info.status, found.data.tags["stage.evaluate.status"]) == ("FAILED", "failed")
+    assert "PPO beats SFT" not in found.data.metrics
+
+
+def test_a_stage_that_was_killed_before_it_had_a_run_killed_its_pipeline(root, monkeypatch):
+    """After kill -9 there is a beginning without an end."""
+    with stage(root, "sft"):
+        ran(root, "sft")
+    endings.note(root, Ending(f"{DVC} ppo", DVC, "ppo/r1", "", 0))
+    found = ended(root, monkeypatch)
+    assert (found.info.status, found.data.tags["stage.ppo/r1.status"]) == ("KILLED", "killed")
+
+
+def test_a_stage_of_another_session_says_nothing_of_this_one(root, monkeypatch):
+    ran(root, "sft")
+    under(monkeypatch, "dvc", "repro", identity=NEXT)
+    with pytest.raises(ValueError, match="bad"), stage(root, "ppo", "r1"):
+        raise ValueError("bad")
+    found = ended(root, monkeypatch)
+    assert "stage.ppo/r1.status" not in found.data.tags
+
+
+def open_stage(root, *name: str, key: str = ""):
+    """Open a stage's run that nobody closes; returns its recorder."""
+    return notebook.InProcess(root, StageName(*name), load(root, TrackingInputs).tracking, key)
+
+
+@pytest.mark.parametrize("moments", [[], [5_000, 9_000, 7_000]])
+def test_a_killed_stage_and_its_pipeline_end_with_the_last_sign_of_life(root, monkeypatch, moments):
+    run = open_stage(root, "sft")
+    start = run._client.get_run(run.run_id).info.start_time
+    for step, moment in enumerate(moments):
+        recorder.Recorder.metrics(run, {"loss": 0.5}, step, start + moment)
+    run.leave()
+    parent_before = parent(root).info.start_time
+    found = ended(root, monkeypatch)
+    killed = child(root, "sft")
+    assert (killed.info.status, found.info.status) == ("KILLED", "KILLED")
+    assert killed.info.end_time == start + (7_000 if moments else 0)  # that of the last step
+    assert found.info.end_time == killed.info.end_time >= parent_before
+    assert found.data.tags["stage.sft.status"] == "killed"
+
+
+def test_a_pipeline_that_finished_by_the_cache_ended_with_its_own_last_stage(root, monkeypatch):
+    restored(root, monkeypatch)
+    ends = child(root, "ppo@r1").info.end_time
+    monkeypatch.setattr(reaping.time, "time_ns", lambda: 10**19)
+    assert ended(root, monkeypatch).info.end_time == ends
+
+
+@pytest.mark.parametrize("status", ["finished", "failed"])
+def test_a_stage_whose_end_the_store_did_not_take_ends_as_its_process_noted(root, monkeypatch, status):
+    run = open_stage(root, "evaluate")
+    moment = run._client.get_run(run.run_id).info.start_time + 60_000
+    process = run._client.get_run(run.run_id).data.tags["dvc.process"]
+    note = Ending(process, DVC, "evaluate", status, moment)
+    monkeypatch.setattr(endings, "read", lambda _: [note])
+    found = ended(root, monkeypatch)
+    for one in (found, child(root, "evaluate")):
+        assert (one.info.status, one.info.end_time) == (status.upper(), moment)
+    assert found.data.tags["stage.evaluate.status"] == status
+
+
+def test_a_run_that_went_on_says_how_often_and_how_long_it_worked(root, monkeypatch):
+    """10 s until kill -9, three days of nothing, 20 s until the end."""
+    first = open_stage(root, "ppo", "r1", key="0123")
+    start = first._client.get_run(first.run_id).info.start_time
+    recorder.Recorder.metrics(first, {"loss": 0.5}, 1, start + 10_000)
+    first.leave()
+    ended(root, monkeypatch)
+    three_days = start + 3 * 86_400_000
+    under(monkeypatch, "dvc", "repro", identity=NEXT)
+    monkeypatch.setattr(recorder, "_now", lambda: three_days)
+    again = open_stage(root, "ppo", "r1", key="0123")
+    assert again.run_id == first.run_id
+    tags = child(root, "ppo@r1").data.tags
+    assert (tags["attempts"], tags["seconds.worked"]) == ("2", "10.0")
+    assert tags["mlflow.note.content"] == "Went on after 1 interruption."
+    monkeypatch.setattr(recorder, "_now", lambda: three_days + 20_000)
+    again.describe(["**so**"], [])
+    again.close("FAILED")
+    tags = child(root, "ppo@r1").data.tags
+    assert tags["seconds.worked"] == "30.0"
+    assert tags["mlflow.note.content"] == "Went on after 1 interruption; worked 30s in all.\n\n**so**"
+    third = open_stage(root, "ppo", "r1", key="0123")
+    tags = child(root, "ppo@r1").data.tags
+    assert (third.run_id, tags["attempts"], tags["seconds.worked"]) == (first.run_id, "3", "30.0")
+    third.leave()
+    ended(root, monkeypatch)
+    tags = child(root, "ppo@r1").data.tags
+    assert (tags["seconds.worked"], tags["mlflow.note.content"]) == ("30.0", "Went on after 2 interruptions.")
+
+
+def test_an_earlier_pipeline_says_in_which_one_its_stage_went_on(root, monkeypatch):
+    first = open_stage(root, "ppo", "r1", key="0123")
+    first.close("KILLED")
+    earlier = parent(root).info.run_id
+    under(monkeypatch, "dvc", "repro", identity=NEXT)
+    again = open_stage(root, "ppo", "r1", key="0123")
+    again.close("FINISHED")
+    client, later = first._client, parent(root)
+    tags = client.get_run(earlier).data.tags
+    assert later.info.run_id != earlier
+    assert tags["went_on.ppo/r1"] == later.info.run_id
+    assert (tags["stage.ppo/r1"], tags["stage.ppo/r1.status"]) == (first.run_id, "killed")
+    link = f"#/experiments/{later.info.experiment_id}/runs/{later.info.run_id}?workflowType=machine_learning"
+    moved = f"**ppo@r1 was broken off here and went on in the pipeline [{later.info.run_name}]({link}).**"
+    assert tags["mlflow.note.content"].startswith(moved)
+    assert "went_on.ppo/r1" not in later.data.tags
+    assert client.get_run(first.run_id).data.tags["mlflow.parentRunId"] == later.info.run_id
+
+
+def test_a_pipeline_does_not_end_with_a_stage_that_went_on_in_a_later_one(root, monkeypatch):
+    """It was seen to be gone only afterwards: its dvc ran on another host, say."""
+    open_stage(root, "ppo", "r1", key="0123").leave()
+    earlier = parent(root)
+    under(monkeypatch, "dvc", "repro", identity=NEXT)
+    monkeypatch.setattr(recorder, "_now", lambda: earlier.info.start_time + 3 * 86_400_000)
+    again = open_stage(root, "ppo", "r1", key="0123")
+    again.close("FINISHED")
+    ended(root, monkeypatch)
+    assert again._client.get_run(earlier.info.run_id).info.end_time == earlier.info.start_time
+
+
+def test_a_stage_that_goes_on_in_its_own_pipeline_leaves_its_page(root):
+    open_stage(root, "ppo", "r1", key="0123").close("FAILED")
+    open_stage(root, "ppo", "r1", key="0123").close("FINISHED")
+    assert not any(name.startswith("went_on") for name in parent(root).data.tags)
