@@ -1,10 +1,12 @@
 """One thread, no telemetry, no download; a tokenizer for the whole session and folders of tiny models."""
 
 import builtins
-import copy
 import functools
+import gc
 import io
+import json
 import os
+import pickle
 import types
 from pathlib import Path
 
@@ -21,6 +23,11 @@ import pytest
 from tests import notebook, toys
 
 
+def pytest_collection_finish(session):
+    """What the tests import stays: the garbage collector need not go through it again and again."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _one_thread_and_the_same_draws():
     import torch
@@ -29,19 +36,25 @@ def _one_thread_and_the_same_draws():
 
     parallel.set_workers(1)
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed keeps a stack trace for a GPU that may come
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _equal_texts_of_yaml_are_parsed_once():
-    """Every stage and every check reads its params anew, and the parser written in Python is slow."""
+    """Every stage and every check reads its params anew, and the parser written in Python is slow.
+
+    What the toys wrote is known without it; tests/params/test_params.py parses such texts.
+    """
     from rlhf.params import base
 
-    parsed = functools.cache(lambda text: base_yaml(typ="safe", pure=True).load(text))
+    parsed = functools.cache(lambda text: pickle.dumps(base_yaml(typ="safe", pure=True).load(text)))
     base_yaml = base.YAML
+
+    def load(text: str):
+        return json.loads(toys.SAID[text]) if text in toys.SAID else pickle.loads(parsed(text))
+
     with pytest.MonkeyPatch.context() as patch:
-        reader = types.SimpleNamespace(load=lambda text: copy.deepcopy(parsed(text)))
-        patch.setattr(base, "YAML", lambda **_: reader)
+        patch.setattr(base, "YAML", lambda **_: types.SimpleNamespace(load=load))
         yield
 
 
