@@ -70,7 +70,24 @@ def test_unknown_and_missing_keys_are_named_together(root):
     assert "params.yaml: ppo.kl_coef: missing" in str(caught.value)
 
 
-ODD = (1e-6, 1.0, True, None, "3e-6", "no", "017", "~", "", "2024-01-01", "1:30", "é", 'a "b"\n', float("nan"), (1, 2), [[]])
+ODD = (
+    1e-6,
+    1.0,
+    True,
+    None,
+    "3e-6",
+    "no",
+    "017",
+    "~",
+    "",
+    "2024-01-01",
+    "1:30",
+    "é",
+    'a "b"\n',
+    float("nan"),
+    (1, 2),
+    [[]],
+)
 
 
 def test_what_the_toys_write_is_what_a_parser_reads(tmp_path):
