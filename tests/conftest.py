@@ -46,14 +46,20 @@ def _equal_texts_of_yaml_are_parsed_once():
     What the toys wrote is known without it; tests/params/test_params.py parses such texts.
     """
     from rlhf.params import base
+    from tools import overlay_text
 
-    parsed = functools.cache(lambda text: pickle.dumps(base_yaml(typ="safe", pure=True).load(text)))
-    base_yaml = base.YAML
+    def once(read):
+        kept = functools.cache(lambda text: pickle.dumps(read(text)))
+        return lambda text: pickle.loads(kept(text))
+
+    parsed, base_yaml = once(lambda text: base_yaml(typ="safe", pure=True).load(text)), base.YAML
 
     def load(text: str):
-        return json.loads(toys.SAID[text]) if text in toys.SAID else pickle.loads(parsed(text))
+        return json.loads(toys.SAID[text]) if text in toys.SAID else parsed(text)
 
     with pytest.MonkeyPatch.context() as patch:
+        for reader in ("_read", "entries"):
+            patch.setattr(overlay_text, reader, once(getattr(overlay_text, reader)))
         patch.setattr(base, "YAML", lambda **_: types.SimpleNamespace(load=load))
         yield
 
