@@ -23,9 +23,15 @@ import pytest
 from tests import notebook, toys
 
 
+def pytest_configure(config):
+    gc.disable()
+
+
 def pytest_collection_finish(session):
     """What the tests import stays: the garbage collector need not go through it again and again."""
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # tests are short and their models small
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +102,41 @@ def recorder(monkeypatch):
     kept = notebook.Notebook()
     monkeypatch.setattr(tracking, "MlflowWorker", lambda *_: kept)
     return kept
+
+
+@pytest.fixture(scope="session")
+def drawings():
+    return {}
+
+
+@pytest.fixture(scope="module")
+def plots_drawn_once(drawings):
+    """Equal plots of a report are drawn once a session: matplotlib takes longer than all else on a page."""
+    from rlhf.evaluation import plots
+
+    def once(draw):
+        @functools.wraps(draw)
+        def drawn(*arguments):
+            key = draw.__name__, pickle.dumps(arguments)
+            if key not in drawings:
+                drawings[key] = draw(*arguments)
+            return drawings[key]
+
+        return drawn
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("forest", "lines"):
+            patch.setattr(plots, name, once(getattr(plots, name)))
+        yield
+
+
+@pytest.fixture
+def plots_drawn_anew(plots_drawn_once, monkeypatch):
+    """For a test that holds one drawing against another."""
+    from rlhf.evaluation import plots
+
+    for name in ("forest", "lines"):
+        monkeypatch.setattr(plots, name, getattr(plots, name).__wrapped__)
 
 
 @pytest.fixture
