@@ -1,10 +1,12 @@
 """One thread, no telemetry, no download; a tokenizer for the whole session and folders of tiny models."""
 
 import builtins
-import copy
 import functools
+import gc
 import io
+import json
 import os
+import pickle
 import types
 from pathlib import Path
 
@@ -21,6 +23,17 @@ import pytest
 from tests import notebook, toys
 
 
+def pytest_configure(config):
+    gc.disable()
+
+
+def pytest_collection_finish(session):
+    """What the tests import stays: the garbage collector need not go through it again and again."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # tests are short and their models small
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def _one_thread_and_the_same_draws():
     import torch
@@ -29,19 +42,31 @@ def _one_thread_and_the_same_draws():
 
     parallel.set_workers(1)
     torch.set_num_threads(1)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed keeps a stack trace for a GPU that may come
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _equal_texts_of_yaml_are_parsed_once():
-    """Every stage and every check reads its params anew, and the parser written in Python is slow."""
-    from rlhf.params import base
+    """Every stage and every check reads its params anew, and the parser written in Python is slow.
 
-    parsed = functools.cache(lambda text: base_yaml(typ="safe", pure=True).load(text))
-    base_yaml = base.YAML
+    What the toys wrote is known without it; tests/params/test_params.py parses such texts.
+    """
+    from rlhf.params import base
+    from tools import overlay_text
+
+    def once(read):
+        kept = functools.cache(lambda text: pickle.dumps(read(text)))
+        return lambda text: pickle.loads(kept(text))
+
+    parsed, base_yaml = once(lambda text: base_yaml(typ="safe", pure=True).load(text)), base.YAML
+
+    def load(text: str):
+        return json.loads(toys.SAID[text]) if text in toys.SAID else parsed(text)
+
     with pytest.MonkeyPatch.context() as patch:
-        reader = types.SimpleNamespace(load=lambda text: copy.deepcopy(parsed(text)))
-        patch.setattr(base, "YAML", lambda **_: reader)
+        for reader in ("_read", "entries"):
+            patch.setattr(overlay_text, reader, once(getattr(overlay_text, reader)))
+        patch.setattr(base, "YAML", lambda **_: types.SimpleNamespace(load=load))
         yield
 
 
@@ -77,6 +102,41 @@ def recorder(monkeypatch):
     kept = notebook.Notebook()
     monkeypatch.setattr(tracking, "MlflowWorker", lambda *_: kept)
     return kept
+
+
+@pytest.fixture(scope="session")
+def drawings():
+    return {}
+
+
+@pytest.fixture(scope="module")
+def plots_drawn_once(drawings):
+    """Equal plots of a report are drawn once a session: matplotlib takes longer than all else on a page."""
+    from rlhf.evaluation import plots
+
+    def once(draw):
+        @functools.wraps(draw)
+        def drawn(*arguments):
+            key = draw.__name__, pickle.dumps(arguments)
+            if key not in drawings:
+                drawings[key] = draw(*arguments)
+            return drawings[key]
+
+        return drawn
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("forest", "lines"):
+            patch.setattr(plots, name, once(getattr(plots, name)))
+        yield
+
+
+@pytest.fixture
+def plots_drawn_anew(plots_drawn_once, monkeypatch):
+    """For a test that holds one drawing against another."""
+    from rlhf.evaluation import plots
+
+    for name in ("forest", "lines"):
+        monkeypatch.setattr(plots, name, getattr(plots, name).__wrapped__)
 
 
 @pytest.fixture

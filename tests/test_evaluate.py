@@ -30,6 +30,7 @@ from rlhf.world.grading import gold
 from stages import evaluate
 from tests import notebook, toys
 
+pytestmark = pytest.mark.usefixtures("plots_drawn_once")
 SETTINGS = {
     "test_prompts": 24,
     "validation_prompts": 8,
@@ -137,8 +138,10 @@ def digests(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
 
 
-def test_what_it_reads_is_an_input_of_its_run_and_what_decides_is_what_it_measured(tmp_path, recorder, files_read):
-    build(tmp_path, with_task=True)
+def test_what_it_reads_is_an_input_of_its_run_and_what_decides_is_what_it_measured(
+    root, tmp_path, recorder, files_read
+):
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     toys.set_param(tmp_path, "tracking.enabled", True)
     evaluate.main(tmp_path)
     notebook.check_inputs(tmp_path, "evaluate", recorder, files_read)
@@ -176,7 +179,7 @@ def test_evaluate_writes_its_report_samples_metrics_and_plots(root):
     assert set(samples[0]["answers"]["ppo_greedy"]) >= {"text", "gold", "strict", "judge", "reward_model", "criteria"}
 
 
-def test_a_second_run_and_another_file_order_write_the_same_bytes(root, tmp_path):
+def test_a_second_run_and_another_file_order_write_the_same_bytes(root, tmp_path, plots_drawn_anew):
     again = tmp_path / "again"
     shutil.copytree(root, again)
     shutil.rmtree(again / "data/evaluate")

@@ -1,8 +1,10 @@
 """Toys that the tests play with: a tokenizer, random models, records and a repository's root, all of them small."""
 
+import io
+import json
 from collections import Counter
 from collections.abc import Callable
-from functools import reduce
+from functools import cache, reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
@@ -206,9 +208,27 @@ def adopting(path: str) -> dict[str, Any]:
     return {"source": "local", "path": path, "sequence_tokens": 16, "validation_tokens": 20000}
 
 
+SAID: dict[str, str] = {}  # the JSON of what YAML texts of `write_params` say: conftest's reader parses none of them
+
+
+def as_yaml(content: dict[str, Any]) -> str:
+    text = io.BytesIO()
+    YAML(typ="safe").dump(content, text)  # by the emitter written in C
+    return text.getvalue().decode("utf-8")
+
+
+@cache
+def json_as_yaml(told: str) -> str:
+    text = as_yaml(json.loads(told))
+    SAID[text] = told
+    return text
+
+
 def write_params(root: Path, content: dict[str, Any]) -> None:
-    with open(root / "params.yaml", "w", encoding="utf-8") as file:
-        YAML(typ="safe", pure=True).dump(content, file)
+    """Write params.yaml. Where JSON says all of it, in characters that stand for themselves, a text is made once."""
+    told = json.dumps(content, ensure_ascii=False, sort_keys=True)  # as the emitter sorts
+    same = told.isascii() and "\\" not in told and json.loads(told) == content
+    (root / "params.yaml").write_text(json_as_yaml(told) if same else as_yaml(content), encoding="utf-8")
 
 
 def root(path: Path) -> Path:

@@ -3,7 +3,7 @@
     accelerate launch ... -m tests.two_updates FOLDER
 
 FOLDER has toys.reward_model; each process writes there what it finds, with one worker and with two, to <process>.pt.
-Then the second process breaks down while the first waits for it.
+All run the stage `reward_model` on FOLDER/repository. Then the second breaks down while the first waits for it.
 """
 
 import sys
@@ -29,7 +29,7 @@ from rlhf.runs import sessions
 from rlhf.runtime import distributed, failures, parallel
 from rlhf.sampling import rollouts
 from rlhf.training import language_modelling, optimisation, supervised
-from stages import ppo, pretrain
+from stages import ppo, pretrain, reward_model
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -164,6 +164,7 @@ def main(folder: Path) -> None:
         parallel.set_workers(workers)
         found[workers] = everything(folder)
     torch.save(found, folder / f"{distributed.number()}.pt")
+    reward_model.main(folder / "repository", "r1")
     distributed.wait()
     break_down()
 

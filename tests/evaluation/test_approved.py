@@ -4,6 +4,8 @@ import pytest
 
 from tests.evaluation import approve
 
+pytestmark = pytest.mark.usefixtures("plots_drawn_once")
+
 
 @pytest.mark.parametrize("name", approve.TEXTS)
 def test_a_text_is_the_one_that_was_approved(name):

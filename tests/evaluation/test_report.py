@@ -13,6 +13,7 @@ from rlhf.evaluation.statistics import Interval
 from tests.evaluation import invented
 from tests.evaluation.pages import Page
 
+pytestmark = pytest.mark.usefixtures("plots_drawn_once")
 EVIL = '</script><img src=x onerror="alert(1)">'
 
 
@@ -89,7 +90,7 @@ def test_text_from_users_models_and_data_never_becomes_markup():
     assert rows[0]["turns"][0][1].endswith("<b>0</b>.")
 
 
-def test_equal_findings_give_equal_bytes(html):
+def test_equal_findings_give_equal_bytes(html, plots_drawn_anew):
     assert html == report.html(invented.evaluation(), invented.history())
 
 

@@ -1,5 +1,8 @@
 """dvc.yaml says what the code does: deps are import closures, params are the sections read, names agree everywhere."""
 
+import ast
+import types
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,14 @@ stages:
 """
 OTHER_OUTS = {"evaluate": ["data/model_card"]}
 PER_ROUND = {"collect_comparisons", "reward_model", "ppo"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _equal_code_is_parsed_once():
+    """Each stage's closure reads nearly the same files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imports, "ast", types.SimpleNamespace(**vars(ast) | {"parse": cache(ast.parse)}))
+        yield
 
 
 @pytest.fixture(scope="module")

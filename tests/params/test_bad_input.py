@@ -282,7 +282,7 @@ def breaks(base, what: str) -> None:
 
 
 @pytest.mark.parametrize("broken", ["params", "model"])
-def test_a_stage_says_one_thing_and_fails_or_shows_where(base, broken, monkeypatch, capsys):
+def test_a_stage_says_one_thing_and_fails_or_shows_where(base, broken, monkeypatch, capfd):
     """As `python -m stages.sft` does it, in this process: an interpreter with torch costs seconds."""
     breaks(base, broken)
     monkeypatch.chdir(base)
@@ -291,7 +291,7 @@ def test_a_stage_says_one_thing_and_fails_or_shows_where(base, broken, monkeypat
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("stages.sft", run_name="__main__")
     assert ended.value.code == 1
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert said.startswith("sft: ")
     assert "Traceback" not in said
     monkeypatch.setenv("TRACEBACK", "1")
@@ -302,7 +302,7 @@ def test_a_stage_says_one_thing_and_fails_or_shows_where(base, broken, monkeypat
 
 @pytest.mark.process
 def test_the_process_of_a_stage_says_one_thing_and_fails(base):
-    breaks(base, "model")
+    breaks(base, "params")
     own = {name: value for name, value in os.environ.items() if name != "TRACEBACK"} | {"PYTHONPATH": str(toys.REPO)}
     command = [sys.executable, "-m", "stages.sft"]
     answer = subprocess.run(command, cwd=base, env=own, capture_output=True, text=True, check=False)

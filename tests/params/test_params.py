@@ -70,6 +70,37 @@ def test_unknown_and_missing_keys_are_named_together(root):
     assert "params.yaml: ppo.kl_coef: missing" in str(caught.value)
 
 
+ODD = (
+    1e-6,
+    1.0,
+    True,
+    None,
+    "3e-6",
+    "no",
+    "017",
+    "~",
+    "",
+    "2024-01-01",
+    "1:30",
+    "é",
+    'a "b"\n',
+    float("nan"),
+    (1, 2),
+    [[]],
+)
+
+
+def test_what_the_toys_write_is_what_a_parser_reads(tmp_path):
+    """The tests' reader does not parse what the toys wrote."""
+    for value in (*ODD, 1, True, 1.0):  # equal values of other types, one after another
+        content = toys.shrunken_params() | {"seed": value, "rounds": {"r1": {"policy": value}}}
+        toys.write_params(tmp_path, content)
+        parsed = toys.YAML(typ="safe", pure=True).load((tmp_path / "params.yaml").read_text(encoding="utf-8"))
+        assert repr(read_yaml(tmp_path / "params.yaml")) == repr(parsed)
+        said = parsed["seed"], parsed["rounds"]["r1"]["policy"]
+        assert repr(said) == repr((value, value)).replace("(1, 2)", "[1, 2]")
+
+
 def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield for each kind of `pretrain` and of a source: the key that says it, params, and the mapping within them."""
     example = toys.REPO / "examples/own_project.yaml"

@@ -2,10 +2,12 @@
 
 import os
 import shutil
-import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
+from dvc.exceptions import ReproductionError
+from dvc.repo import Repo
 
 from rlhf.runs import changes
 
@@ -43,9 +45,9 @@ def run_once(tmp_path_factory):
     root.mkdir()
     for name, text in {"dvc.yaml": PIPELINE, "params.yaml": PARAMS, "make.py": SCRIPT}.items():
         (root / name).write_text(text)
-    dvc(root, "init", "--no-scm", "-q")
+    Repo.init(str(root), no_scm=True).close()
     (root / ".dvc/config").write_text("[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n")
-    dvc(root, "repro", "-q")
+    reproduce(root)
     return root
 
 
@@ -54,10 +56,14 @@ def root(run_once, tmp_path):
     return shutil.copytree(run_once, tmp_path / "repository")
 
 
-def dvc(root, *words, failing="", check=True):
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "FAILING": failing}
-    environment["PATH"] = f"{os.path.dirname(sys.executable)}{os.pathsep}{environment['PATH']}"
-    return subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, env=environment, check=check)
+def reproduce(root, failing="", force=False):
+    """As `dvc repro` does it, in this process; the stage `failing` fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FAILING", failing)
+        patch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
+        patch.chdir(root)
+        with Repo(str(root)) as repo, pytest.raises(ReproductionError) if failing else nullcontext():
+            repo.reproduce(force=force)
 
 
 def edit(root, old: str, new: str) -> None:
@@ -90,19 +96,19 @@ def test_params_are_named_to_the_leaf_before_files(root):
 def test_after_a_run_that_failed_halfway_the_last_figures_are_an_earlier_runs(root):
     edit(root, "rate: 0.5", "rate: 0.7")
     figures = (root / "metrics/evaluate.json").read_text()
-    dvc(root, "repro", "-q", failing="sft", check=False)
+    reproduce(root, failing="sft")
     assert changes.changed(root) == ["sft.rate", "sft has not ended"]
-    dvc(root, "repro", "-q", failing="evaluate", check=False)  # sft has run; its params are dvc.lock's now
+    reproduce(root, failing="evaluate")  # sft has run; its params are dvc.lock's now
     (root / "metrics/evaluate.json").write_text(figures)
     assert changes.changed(root) == ["data/sft"]
 
 
 def test_a_stage_that_was_stopped_is_named_though_its_params_are_those_of_before(root):
     figures = (root / "metrics/evaluate.json").read_text()
-    dvc(root, "repro", "-q", "--force", failing="sft", check=False)
+    reproduce(root, failing="sft", force=True)
     assert changes.changed(root) == ["sft has not ended"]
     assert (root / "metrics/evaluate.json").read_text() == figures
-    dvc(root, "repro", "-q")
+    reproduce(root)
     assert changes.in_a_line(root, FIGURES) is None
 
 

@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +23,8 @@ from rlhf.params.reward_model import RewardModel
 from rlhf.params.sft import Sft
 from rlhf.preferences import preference_training
 from rlhf.rl.loop_state import Data
-from rlhf.runs import checkpoints
+from rlhf.runs import checkpoints, launch
+from rlhf.runtime import interrupts
 from rlhf.training import language_modelling, supervised
 from stages import feedme, judge, ppo, pretrain, reward_model, sft
 from tests import toys
@@ -311,25 +311,27 @@ def test_null_keeps_none(ready):
     assert not (ready / ".checkpoints").exists()
 
 
-@pytest.mark.process
-def test_sigterm_keeps_the_state_of_the_step_and_ends(ready, tmp_path):
-    """A long training is told to stop in its first steps; the next start goes on from there."""
-    toys.set_param(ready, "sft.epochs", 400)
+def test_sigterm_keeps_the_state_of_the_step_and_ends(ready, monkeypatch, capsys):
+    """A training that keeps states seldom is told to stop in its second step; the next start goes on from there."""
     toys.set_param(ready, "checkpoints.every_seconds", 1000.0)
-    command = [sys.executable, "-m", "stages.sft"]
-    environment = os.environ | {"PYTHONPATH": str(toys.REPO)}
-    process = subprocess.Popen(command, cwd=ready, env=environment, stdout=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if line.startswith("sft  1/"):
-            break
-    process.send_signal(signal.SIGTERM)
-    told = time.monotonic()
-    rest = process.stdout.read()
-    assert process.wait(timeout=60) != 0
-    assert time.monotonic() - told < 30
-    assert "sft  killed" in rest
+    keep = checkpoints.States.keep
+
+    def told_to_stop(self, point, parts, last):
+        if point["step"] == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        keep(self, point, parts, last)
+
+    monkeypatch.chdir(ready)
+    monkeypatch.setattr(sys, "argv", ["sft.py"])
+    monkeypatch.setattr(checkpoints.States, "keep", told_to_stop)
+    with pytest.raises(SystemExit, match=str(interrupts.CODE)):
+        launch.run("sft", sft.main)
+    assert "sft  killed" in capsys.readouterr().out
     (file,) = (ready / ".checkpoints").rglob("*.pt")
-    assert int(file.name.split(".")[0]) >= 1
+    assert int(file.name.split(".")[0]) == 2
+    monkeypatch.setattr(checkpoints.States, "keep", keep)
+    launch.run("sft", sft.main)
+    assert "goes on after step 2" in capsys.readouterr().out
 
 
 def test_every_training_stage_keeps_states():

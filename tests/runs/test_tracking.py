@@ -298,14 +298,14 @@ def test_a_missing_tracking_section_is_named(root):
         pass
 
 
-@pytest.mark.process
 def test_md5_of_a_folder_is_the_one_that_dvc_computes(tmp_path):
+    from dvc.repo import Repo
+
     for name in ("b.txt", "a/x", "a-b", "é"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_text(name)
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
-    for command in (["init", "--no-scm", "-q"], ["add", "-q", "data"]):
-        subprocess.run([sys.executable, "-m", "dvc", *command], cwd=tmp_path, env=environment, check=True)
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        repo.add([str(tmp_path / "data")])
     assert lineage.dvc_md5(tmp_path / "data") in (tmp_path / "data.dvc").read_text()
 
 

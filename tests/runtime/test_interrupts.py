@@ -56,7 +56,7 @@ def test_a_library_that_swallows_it_does_not_keep_a_stage_going(tmp_path):
 @pytest.mark.process
 def test_where_it_is_ignored_it_stays_ignored(tmp_path):
     ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
-    answer = interrupted(tmp_path, "stages.ppo", PRESS, **ignoring)
+    answer = interrupted(tmp_path, "stages.collect_prompts", PRESS, **ignoring)
     assert "interrupted" not in answer.stderr
     assert "params.yaml" in answer.stderr  # which is not there
 

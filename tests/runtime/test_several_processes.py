@@ -45,8 +45,9 @@ def alone(folder):
 
 
 @pytest.fixture(scope="module")
-def launched(folder):
+def launched(folder, tokenizer):
     """How `accelerate launch` of two processes ended, in the environment that DVC would give it."""
+    toys.set_param(prepared(toys.root(folder / "repository"), tokenizer), "runtime.processes", 2)
     return started([*ACCELERATE, "-m", "tests.two_updates", str(folder)], folder, DVC_STAGE="ppo@r1")
 
 
@@ -93,21 +94,40 @@ def test_where_one_process_breaks_down_the_others_end_too(launched):
     assert "this part broke down" in launched.stderr
 
 
-def test_a_stage_starts_the_processes_of_params_yaml_and_writes_once(root, tokenizer, tmp_path):
-    """The process that becomes their launcher imports nothing of the stage; they run it as `python -m` does."""
-    other = prepared(toys.root(tmp_path / "other"), tokenizer)
+def test_a_stage_in_several_processes_writes_once_what_it_writes_in_one(launched, folder, root, tokenizer):
     reward_model.main(prepared(root, tokenizer), "r1")
-    toys.set_param(other, "runtime.processes", 2)
-    begin = "from rlhf.runs import launch; launch.run_round('reward_model', lambda *_: print('alone'))"
-    done = started([sys.executable, "-c", begin, "r1"], other)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("finished after") == 1
+    other = folder / "repository"
+    assert launched.stdout.count("finished after") == 1
     for place in ("data", "metrics"):
         assert toys.file_bytes(other / place).keys() == toys.file_bytes(root / place).keys()
     one, both = (load_file(place / "data/reward_model/r1/model.safetensors") for place in (root, other))
     assert_close(both, one)
     one, both = (json.loads((place / "metrics/reward_model/r1.json").read_text()) for place in (root, other))
     assert_close(both, one)
+
+
+STAGE = """
+import os, sys
+from rlhf.runs import launch
+def main(root, name):
+    told = [os.environ[key] for key in ("RANK", "WORLD_SIZE", "OMP_NUM_THREADS")]
+    (root / f"process_{told[0]}").write_text(" ".join([*told, *sys.argv[1:], name]))
+if __name__ == "__main__":
+    launch.run_round("reward_model", main)
+"""
+
+
+def test_a_stage_starts_the_processes_of_params_yaml(root):
+    """The process that becomes their launcher imports nothing of the stage; they run it as `python -m` does."""
+    toys.set_param(root, "runtime.processes", 2)
+    for name, text in {"__init__": "", "reward_model": STAGE}.items():
+        (root / "stages").mkdir(exist_ok=True)
+        (root / f"stages/{name}.py").write_text(text)
+    begin = "from rlhf.runs import launch; launch.run_round('reward_model', lambda *_: print('alone'))"
+    done = started([sys.executable, "-c", begin, "r1"], root)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    told = {file.name: file.read_text() for file in root.glob("process_*")}
+    assert told == {f"process_{rank}": f"{rank} 2 1 r1 r1" for rank in (0, 1)}
 
 
 @pytest.mark.parametrize(("processes", "environment"), [(1, {}), (3, {}), (3, {"WORLD_SIZE": "2"})])
