@@ -1,6 +1,7 @@
 """What has changed since the pipeline's outputs were made, as `dvc status` sees it: whether its figures are of now."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -50,7 +51,8 @@ def changed(root: Path, targets: Sequence[str] = ("dvc.yaml",)) -> list[str]:
     Raises ValueError with DVC's words where it cannot tell.
     """
     command = [sys.executable, "-m", "dvc", "status", "--json", *targets]
-    answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}  # of a stage's dvc
+    answer = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise ValueError(f"dvc status: {answer.stderr.strip() or f'exit code {answer.returncode}'}")
     params, open_stages, others = [], [], []

@@ -39,7 +39,7 @@ class Dependencies:
     def __init__(self, root: Path, name: StageName):
         self._root, self._title = root, name.title
         content = read_yaml(root / PARAMS)
-        self._keys, self._paths = _listed(root, name, content)
+        self._keys, self._paths = listed(root, name, content)
         self._params = _chosen(content, self._keys)
         self._files = {path: _stamp(path) for path in _files(self._paths)}
 
@@ -112,8 +112,9 @@ def of_dvc(root: Path, name: StageName) -> Dependencies | None:
     return Dependencies(root, name) if asked == name.title and (root / PIPELINE).exists() else None
 
 
-def _listed(root: Path, name: StageName, params: Mapping[str, Any]) -> tuple[list[str], list[Path]]:
-    """Return the dotted names of a stage's params, and the paths of its dependencies, with their ${...} filled in."""
+def listed(root: Path, name: StageName, params: Mapping[str, Any]) -> tuple[list[str], list[Path]]:
+    """Return the dotted names of a stage's params, and the paths of its dependencies, as dvc.yaml lists them, with its
+    ${...} filled in."""
     entry = read_yaml(root / PIPELINE)["stages"][name.stage]
     values = dict(params)
     if name.round_name is not None:

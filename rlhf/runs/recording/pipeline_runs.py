@@ -10,18 +10,23 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.likeness import likeness
 from rlhf.runs.mlflow_store import Store
+from rlhf.runs.recording import reused
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers, flatten
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
 STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
 DIRTY, CHANGED_FILES = "git.dirty", "git.changed"
 PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
+STALE = "dvc.stale"  # tag: what has changed since earlier stages ran that the pipeline reused
 LAST = StageName("evaluate")  # the pipeline ends with it
 OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-param", "--jobs", "--rev", "--copy-paths"}
 
@@ -47,7 +52,7 @@ class PipelineRun:
         self._asked = targets(sessions.command_of(session)) or [LAST.title]
         key = sessions.session_key(session)
         found = self._client.search_runs([self._experiment_id], f"tags.`{SESSION}` = '{key}'", max_results=1)
-        if found:
+        if found and found[0].data.params == mlflow_store.as_params(flatten(params)):
             self.run_id = found[0].info.run_id
             self._client.update_run(self.run_id, status="RUNNING")
             self._take_in_changes(found[0].data.tags, commit)
@@ -62,6 +67,17 @@ class PipelineRun:
         self.run_id = run.info.run_id
         mlflow_store.log_params(self._client, self.run_id, flatten(params))
         mlflow_store.write_page(self._client, self.run_id, [like.markdown()])
+        if found:
+            self._follow(found[0], run)
+
+    def _follow(self, earlier: "Run", own: "Run") -> None:
+        """End this session's run so far: params.yaml was changed after its first stages, and its params are others."""
+        link = mlflow_store.link_within(self._experiment_id, self.run_id)
+        moved = f"**params.yaml was changed while it ran: it went on as [{own.info.run_name}]({link}).**"
+        mlflow_store.write_page(
+            self._client, earlier.info.run_id, [moved, earlier.data.tags.get(mlflow_store.PAGE, "")]
+        )
+        self._client.set_terminated(earlier.info.run_id, "KILLED")
 
     def describe(self, parts: Sequence[str]) -> None:
         """Show texts on the run's page, the last one below what its params change of a preset."""
@@ -99,8 +115,26 @@ class PipelineRun:
         tags = self._client.get_run(self.run_id).data.tags
         places = [place for place, ended in stages_of(tags).items() if ended == "finished"]
         done = all(any(_is_of(place, target) for place in places) for target in self._asked)
+        if status == "FINISHED" and (over or done):
+            self._name_what_is_stale(name, places)
         if status != "FINISHED" or over or done:
             self._client.set_terminated(self.run_id, status, end_time=moment)
+
+    def _name_what_is_stale(self, name: StageName, ran: Collection[str]) -> None:
+        """Say of a pipeline that ends with a stage what has changed since stages before it ran that it reused."""
+        try:
+            found = reused.stale(self._root, name, self._params, ran)
+        except ValueError as error:
+            found = [f"what, is not known ({error})"]
+        run = self._client.get_run(self.run_id)
+        if not found or STALE in run.data.tags:
+            return
+        few = found if len(found) <= reused.SHOWN else [f"{len(found)} changes"]
+        self._client.update_run(self.run_id, name=f"{run.info.run_name} (stale: {', '.join(few)})")
+        mlflow_store.write_page(
+            self._client, self.run_id, [reused.in_words(found), run.data.tags.get(mlflow_store.PAGE, "")]
+        )
+        self._client.set_tag(self.run_id, STALE, ", ".join(found)[: mlflow_store.LONGEST_TAG])
 
     def add_metrics(self, name: StageName) -> dict[str, str]:
         """Take in a stage's final metrics; the last stage's bring those of stages that DVC did not rerun.
