@@ -88,10 +88,15 @@ def check_inputs(root: Path, stage: str, recorder: Notebook, files_read: Sequenc
     assert [file for file in read if not any(file.is_relative_to(path) for path in recorder.inputs_read)] == []
 
 
-def write_lock(root: Path, outs: Mapping[str, Sequence[str]]) -> None:
-    """Write a dvc.lock with the outputs that stages have at present."""
+def write_lock(root: Path, outs: Mapping[str, Sequence[str]], deps: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Write a dvc.lock with the outputs, and dependencies, that stages have at present."""
+
+    def entries(paths: Sequence[str]) -> list[dict[str, str]]:
+        return [{"path": path, "md5": lineage.dvc_md5(root / path)} for path in paths]
+
+    read = deps or {}
     stages = {
-        stage: {"cmd": "x", "outs": [{"path": path, "md5": lineage.dvc_md5(root / path)} for path in paths]}
+        stage: {"cmd": "x", "deps": entries(read.get(stage, [])), "outs": entries(paths)}
         for stage, paths in outs.items()
     }
     (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}), encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store, sessions, tracking
-from rlhf.runs.recording import pipeline_runs
+from rlhf.runs.recording import pipeline_runs, reused
 from rlhf.runtime import outputs
 from rlhf.runtime.flat import flat_numbers
 from tests import notebook
@@ -153,3 +153,56 @@ def test_a_round_that_is_gone_is_no_stage_of_the_pipeline(root):
     (root / "dvc.lock").write_text(json.dumps(lock))
     ran(root, "evaluate")
     assert "stage.ppo/r2" not in parent(root).data.tags
+
+
+def rows(root):
+    """Return all pipelines' runs, the newest first."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlhf").experiment_id
+    runs = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
+    return [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+
+
+def test_params_that_are_edited_between_stages_begin_a_row_of_their_own(root):
+    ran(root, "sft")
+    (root / "params.yaml").write_text(PARAMS.replace("kl_coef: 0.05", "kl_coef: 0.02"))
+    ran(root, "ppo", "r1")
+    ran(root, "evaluate")
+    second, first = rows(root)
+    assert (first.data.params["ppo.kl_coef"], second.data.params["ppo.kl_coef"]) == ("0.05", "0.02")
+    assert (first.info.status, second.info.status) == ("KILLED", "FINISHED")
+    assert "stage.ppo/r1" not in first.data.tags
+    assert f"it went on as [{second.info.run_name}](" in first.data.tags[mlflow_store.PAGE]
+    assert second.info.run_id in first.data.tags[mlflow_store.PAGE]
+
+
+def test_a_pipeline_that_reused_stale_stages_says_so_in_its_name_and_on_its_page(root, monkeypatch):
+    asked = []
+
+    def stale(of, name, params, ran):
+        asked.append((name.title, sorted(ran), params["ppo"]))
+        return ["ppo.kl_coef", "rlhf/rl"]
+
+    monkeypatch.setattr(reused, "stale", stale)
+    ran(root, "sft")
+    assert asked == []
+    ran(root, "evaluate")
+    assert asked == [("evaluate", ["evaluate", "sft"], {"kl_coef": 0.05})]
+    found = parent(root)
+    assert found.info.status == "FINISHED"
+    assert found.info.run_name.endswith(" (stale: ppo.kl_coef, rlhf/rl)")
+    assert found.data.tags["dvc.stale"] == "ppo.kl_coef, rlhf/rl"
+    assert found.data.tags[mlflow_store.PAGE].startswith(
+        "**Not all of it was made with these params and this code:** ppo"
+    )
+
+
+def test_a_pipeline_of_which_dvc_cannot_tell_says_that(root, monkeypatch):
+    def stale(*_):
+        raise ValueError("dvc status: busy")
+
+    monkeypatch.setattr(reused, "stale", stale)
+    ran(root, "evaluate")
+    assert parent(root).data.tags["dvc.stale"] == "what, is not known (dvc status: busy)"

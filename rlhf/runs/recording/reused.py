@@ -13,8 +13,9 @@ SHOWN = 3  # changes that a run's name says
 def stale(root: Path, name: StageName, params: Mapping[str, Any], ran: Collection[str]) -> list[str]:
     """Return what has changed of the stages before `name`, but for those that `ran` in this pipeline (their places).
 
-    `dvc repro` brings them up to date, but for `--single-item`, `--downstream`, frozen stages, or a stage by hand. Raises
-    ValueError where DVC cannot tell.
+    `dvc repro` brings them up to date, but for `--single-item`, `--downstream`, frozen stages, or a stage by hand.
+
+    Raises ValueError where DVC cannot tell.
     """
     if not (root / dependencies.PIPELINE).exists():
         return []
@@ -28,6 +29,6 @@ def stale(root: Path, name: StageName, params: Mapping[str, Any], ran: Collectio
 def in_words(found: Collection[str]) -> str:
     """Return a line for the page of a pipeline of which this has changed."""
     return (
-        f"**Not all of it was made with these params and this code:** {', '.join(found)} changed after stages ran that it "
-        "builds on (`dvc repro --single-item`, a frozen stage, or a stage by hand). `dvc repro` makes them anew."
+        f"**Not all of it was made with these params and this code:** {', '.join(found)} changed after stages ran that "
+        "it builds on (`dvc repro --single-item`, a frozen stage, or a stage by hand). `dvc repro` makes them anew."
     )
