@@ -18,7 +18,7 @@ from rlhf.records.types import CopyProbe, Document
 from rlhf.runs import checkpoints, launch
 from rlhf.runtime import failures, outputs, seeds
 from rlhf.runtime.files import new_folder
-from rlhf.tokens import chat, tokenizer
+from rlhf.tokens import chat, markers, tokenizer
 from rlhf.training import language_modelling, muon, optimisation
 from rlhf.training.context import open_stage
 
@@ -40,6 +40,8 @@ def main(root: Path = Path(".")) -> None:
         model, base_tokenizer = start(params, root, texts)
         metrics = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
         held_out = [document["text"] for document in records.read(validation_file, Document)]
+        read = [*texts, *held_out] if isinstance(section, Scratch) else held_out
+        metrics |= context.typed_markers(base_tokenizer, ([text] for text in read))
         validation = validation_rows(base_tokenizer, held_out, section)
         curve = []
         if isinstance(section, Scratch):
@@ -169,8 +171,8 @@ def copying(
     """
     hits: dict[str, list[bool]] = {}
     for probe in probes:
-        ids = base_tokenizer(f" {probe['text'].strip()}", add_special_tokens=False)["input_ids"]
-        expected = base_tokenizer(f" {probe['expected']}", add_special_tokens=False)["input_ids"][0]
+        ids = markers.text_ids(base_tokenizer, f" {probe['text'].strip()}")
+        expected = markers.text_ids(base_tokenizer, f" {probe['expected']}")[0]
         logits = model(input_ids=torch.tensor([ids], device=runtime.device), use_cache=False, logits_to_keep=1).logits
         hits.setdefault(probe["type"], []).append(logits[0, -1].argmax().item() == expected)
     return {"copying": {name: sum(found) / len(found) for name, found in sorted(hits.items())}} if hits else {}

@@ -19,7 +19,7 @@ from rlhf.records.types import Comparison, Demonstration
 from rlhf.runs import checkpoints
 from rlhf.runtime import failures, outputs, parallel, seeds
 from rlhf.runtime.files import new_folder
-from rlhf.tokens import batching
+from rlhf.tokens import batching, chat
 from rlhf.training import optimisation
 from rlhf.training.context import StageContext
 from rlhf.training.optimisation import MicroBatchLoss
@@ -56,13 +56,15 @@ def fit(
     model = reward_head.new_reward_model(backbone, runtime, generator, commit)
     model.config.pad_token_id = tokenizer.pad_token_id
     groups = encode(tokenizer, training[: params.max_comparisons], params)
+    texts = [chat.texts_of(record["messages"], *record["responses"]) for record in [*training, *held_out]]
+    typed = context.typed_markers(tokenizer, texts)
     num_steps = count_steps(groups, params)
     points = train(model, groups, params, runtime, context.seed, context.states)
     curve = list(context.followed(points, num_steps, ["loss", "accuracy"]))
     save(model, tokenizer, context.out, meaning_of(params))
     normalise(context, training, params)
     metrics, bins = reward_accuracy.measure(rewards.RewardScorer(context.out, runtime), training, held_out)
-    metrics |= {"training_prompts": len(groups)}
+    metrics |= {"training_prompts": len(groups)} | typed
     outputs.write_curve(root, name, outputs.thinned(curve))
     outputs.write_curve(root, f"{name}/calibration" if context.round_name is None else f"{name}_calibration", bins)
     context.conclude(metrics)
