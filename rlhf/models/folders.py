@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils.hub import cached_file
 
 USUAL = {  # what a config may say of its model's answers, and what is said here
@@ -51,7 +50,8 @@ def told(path: Path | str, revision: str | None = None) -> dict[str, Any]:
 
 def own_code(path: Path | str, revision: str | None) -> list[str]:
     """Return the classes of its own that a folder or hub id asks for: "AutoModelForCausalLM: own.Model"."""
-    maps = [told(path, revision).get("auto_map"), get_tokenizer_config(path, revision=revision).get("auto_map")]
+    of_tokenizer = transformers.models.auto.tokenization_auto.get_tokenizer_config(path, revision=revision)
+    maps = [told(path, revision).get("auto_map"), of_tokenizer.get("auto_map")]
     lines = []
     for named in filter(None, maps):
         for kind, classes in (named if isinstance(named, dict) else {"AutoTokenizer": named}).items():

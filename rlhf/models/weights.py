@@ -57,9 +57,7 @@ def _is_of_a_head(model: "PreTrainedModel", name: str) -> bool:
 def _is_of(model: "PreTrainedModel", name: str) -> bool:
     """Say whether a name in a folder, where a bare backbone's have no prefix, is within this model's parts.
 
-    What is not belongs to a head for another task: a value head, a classifier's, an encoder's pooler.
+    What is not belongs to a head for another task, such as a value head or a classifier's.
     """
-    if name.startswith(f"{model.base_model_prefix}."):
-        return not name.startswith(f"{model.base_model_prefix}.pooler.")
     parts = {part for part, _ in [*model.named_children(), *model.base_model.named_children()]}
-    return name.split(".")[0] in parts - {"pooler"}
+    return name.split(".")[0] in parts

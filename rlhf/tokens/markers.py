@@ -12,8 +12,6 @@ from functools import lru_cache
 from itertools import count
 from typing import Any, NamedTuple
 
-from jinja2 import TemplateError
-
 from rlhf.records.types import Message
 
 PRIVATE_USE = 0xF0000  # the first of 65,534 characters that stand for nothing in Unicode
@@ -138,6 +136,8 @@ def _written(tokenizer: Any) -> str:
     """Return what the template makes of a dialogue, with a system turn and without: some templates refuse one."""
     if tokenizer.chat_template is None:
         return ""
+    from jinja2 import TemplateError  # takes 20 ms, and few tokenizers come here
+
     written = ""
     for messages in (NEUTRAL, NEUTRAL[1:]):
         try:

@@ -80,6 +80,7 @@ def new_reward_model(folder: Path):
 
 def test_code_for_which_there_is_no_other_class_is_refused_by_name_and_nobody_is_asked(root, brought, encoder, asked):
     left = with_code(brought, model_type="own")
+    rewrite(brought / "config.json", auto_map={"AutoModelForCausalLM": "own.Model"})
     with pytest.raises(ValueError, match=r"brought: .*AutoModelForCausalLM: own\.Model.*never run") as said:
         pretrain.main(root)
     assert "trust_remote_code" not in str(said.value)
@@ -212,7 +213,7 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(root, brought):
 def test_what_another_head_left_is_left_out_and_said_and_old_constants_are_let_be(root, brought, capsys):
     def edit(weights):
         weights["v_head.summary.weight"] = torch.ones(1, 32)
-        weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(8)
+        weights["model.layers.0.self_attn.masked_bias"] = torch.tensor(-1e4)
 
     change(brought, edit)
     pretrain.main(root)
