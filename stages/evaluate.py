@@ -41,6 +41,7 @@ from rlhf.records.types import Document, Prompt, Sample
 from rlhf.runs import launch, lineage, tracking
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder, write_text
+from rlhf.tokens import chat
 from rlhf.training.context import open_stage
 
 STAGE = "evaluate"
@@ -65,6 +66,7 @@ def main(root: Path = Path(".")) -> None:
         fitting = [fit(asked[i], tokenizers, settings.max_prompt_tokens, files[i]) for i in (0, 1)]
         validation = drawn(fitting[0], settings.validation_prompts)
         prompts = drawn(fitting[1], settings.test_prompts)
+        context.typed_markers(tokenizers[1], (chat.texts_of(prompt["messages"]) for prompt in prompts))
         texts = [document["text"] for document in records.read(files[2], Document)]
         scoring = RewardScorer(reward_model, params.runtime), RewardScorer(judge, params.runtime)
         scorers = Scorers(*scoring, params, bootstrap)

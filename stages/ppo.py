@@ -23,6 +23,7 @@ from rlhf.rl.updates import Targets, update
 from rlhf.runs import checkpoints, launch
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder
+from rlhf.tokens import chat
 from rlhf.tokens.fitting import fitting
 from rlhf.training import language_modelling
 from rlhf.training.context import open_stage
@@ -45,6 +46,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
     with open_stage(root, STAGE, params, {"training": read}, policy, round_name) as context:
         models = assemble(policy, reward_model, params, context.seed)
         data = load_data(models.tokenizer, source, params.ppo)
+        typed = context.typed_markers(models.tokenizer, (chat.texts_of(prompt.messages) for prompt in data.prompts))
         curve, peak = [], None
         points = train(models, data, params.ppo, params.runtime, context.seed, context.states)
         for point in context.followed(points, params.ppo.iterations, SHOWN):
@@ -55,7 +57,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         with new_folder(context.out) as folder:
             loading.save(models.policy, models.tokenizer, folder)
         metrics = {name: mean_of_last(curve, name) for name in (*SHOWN, "missing_eos", "clip_share", "kl_coef")}
-        metrics |= {"prompts": len(data.prompts), "prompts_too_long": data.num_too_long}
+        metrics |= {"prompts": len(data.prompts), "prompts_too_long": data.num_too_long} | typed
         metrics |= {"episodes": len(curve) * params.ppo.batch_size}
         metrics |= {"over_optimised_at": peak} if peak else {}  # iteration
         outputs.write_curve(root, context.name, curve)

@@ -1,6 +1,6 @@
 """documents → base language model and tokenizer: trained from scratch (Radford et al. 2018), or adopted as it is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from rlhf.models import initialisation, loading, placement, shapes
+from rlhf.models import folders, initialisation, loading, placement, shapes, weights
 from rlhf.params.base import load, place_of
 from rlhf.params.pretrain import AdoptedModel, HeldOut, HubModel, LocalModel, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
@@ -18,7 +18,7 @@ from rlhf.records.types import CopyProbe, Document
 from rlhf.runs import checkpoints, launch
 from rlhf.runtime import failures, outputs, seeds
 from rlhf.runtime.files import new_folder
-from rlhf.tokens import chat, tokenizer
+from rlhf.tokens import chat, markers, tokenizer
 from rlhf.training import language_modelling, muon, optimisation
 from rlhf.training.context import open_stage
 
@@ -37,9 +37,11 @@ def main(root: Path = Path(".")) -> None:
     begins_from = "none: it starts from scratch" if isinstance(section, Scratch) else section.path
     with open_stage(root, STAGE, params, inputs, begins_from) as context:
         texts = [document["text"] for document in records.read(train_file, Document)]
-        model, base_tokenizer = start(params, root, texts)
+        model, base_tokenizer = start(params, root, texts, context.run.say)
         metrics = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
         held_out = [document["text"] for document in records.read(validation_file, Document)]
+        read = [*texts, *held_out] if isinstance(section, Scratch) else held_out
+        metrics |= context.typed_markers(base_tokenizer, ([text] for text in read))
         validation = validation_rows(base_tokenizer, held_out, section)
         curve = []
         if isinstance(section, Scratch):
@@ -64,10 +66,12 @@ def main(root: Path = Path(".")) -> None:
         context.conclude(metrics)
 
 
-def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple["PreTrainedModel", Any]:
+def start(
+    params: PretrainInputs, root: Path, texts: list[str], say: Callable[[str], None]
+) -> tuple["PreTrainedModel", Any]:
     """Return an untrained model of the named shape with a tokenizer made from `texts`, or the adopted pair."""
     if not isinstance(params.pretrain, Scratch):
-        return adopt(params.pretrain, root, params.runtime)
+        return adopt(params.pretrain, root, params.runtime, say)
     shape = shapes.SHAPES[params.pretrain.shape]
     made: Any = tokenizer.train(texts, params.pretrain.vocab_size, shape.context)
     config = shapes.config(params.pretrain.shape, len(made), made.pad_token_id, made.eos_token_id)
@@ -79,17 +83,26 @@ def start(params: PretrainInputs, root: Path, texts: list[str]) -> tuple["PreTra
     return placement.placed(model, params.runtime), made
 
 
-def adopt(params: AdoptedModel, root: Path, runtime: Runtime) -> tuple["PreTrainedModel", Any]:
+def adopt(
+    params: AdoptedModel, root: Path, runtime: Runtime, say: Callable[[str], None]
+) -> tuple["PreTrainedModel", Any]:
     """Return the model and tokenizer of a local folder or hub id, with a PAD token of its own and a chat template.
 
-    Raises ValueError for weights that are not safetensors (pickles run code) and for a tokenizer without EOS.
+    What it brings and is not taken is said. Raises ValueError for weights that are not safetensors (pickles run code),
+    or not the model that its config names, and for a tokenizer without EOS or with more tokens than the model.
     """
     place = place_of(params.path, root)
     path = str(place) if isinstance(params, LocalModel) or place.is_dir() else params.path
     revision = params.revision if isinstance(params, HubModel) else None
     adopted = loading.read_tokenizer(path, revision)
+    config = loading.read_config(path, revision)
+    model, other_heads = loading.read_model(transformers.AutoModelForCausalLM, path, runtime, config, revision)
     with loading.reading(path):
-        model = loading.read_weights(transformers.AutoModelForCausalLM, path, runtime, revision)
+        weights.check_vocabulary(model, adopted)
+    for line in folders.ignored(path, revision):
+        say(line)
+    if other_heads:
+        say(f"{path}: {len(other_heads)} weights of other heads are left out: {', '.join(sorted(other_heads)[:6])}")
     if adopted.eos_token_id is None:
         raise ValueError(f"{path}: the tokenizer has no EOS token; set eos_token in its tokenizer_config.json")
     embeddings: Any = model.get_input_embeddings()
@@ -169,8 +182,8 @@ def copying(
     """
     hits: dict[str, list[bool]] = {}
     for probe in probes:
-        ids = base_tokenizer(f" {probe['text'].strip()}", add_special_tokens=False)["input_ids"]
-        expected = base_tokenizer(f" {probe['expected']}", add_special_tokens=False)["input_ids"][0]
+        ids = markers.text_ids(base_tokenizer, f" {probe['text'].strip()}")
+        expected = markers.text_ids(base_tokenizer, f" {probe['expected']}")[0]
         logits = model(input_ids=torch.tensor([ids], device=runtime.device), use_cache=False, logits_to_keep=1).logits
         hits.setdefault(probe["type"], []).append(logits[0, -1].argmax().item() == expected)
     return {"copying": {name: sum(found) / len(found) for name, found in sorted(hits.items())}} if hits else {}

@@ -6,12 +6,14 @@ Policies are causal LMs, reward and value models one-label classifiers. What can
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
+from rlhf.models import folders, weights
 from rlhf.models.placement import placed
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import distributed
@@ -20,15 +22,29 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ImportError,  # a library that only this model needs
+    SafetensorError,
+    StrictDataclassError,  # values that a config of this kind does not take
+)
+
+
 @contextmanager
-def reading(path: Path | str) -> Iterator[None]:
-    """Name the folder (or hub id) in whatever the libraries say of a model or tokenizer that they cannot read."""
+def reading(path: Path | str, revision: str | None = None) -> Iterator[None]:
+    """Name the folder (or hub id) in whatever is said of a model or tokenizer that cannot be read."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, SafetensorError) as error:
+    except UNREADABLE as error:
         if "can't allocate memory" in str(error):
             raise
         words = " ".join(str(error).split())[:500] or type(error).__name__
+        if "trust_remote_code" in words:  # an argument that nobody can set here
+            words = folders.needs_code(path, revision)
         raise ValueError(
             f"{path}: this model cannot be read: {words}. Expected a folder (or hub id) with config.json, weights as "
             "model.safetensors of the shapes that it names, and tokenizer.json"
@@ -36,9 +52,15 @@ def reading(path: Path | str) -> Iterator[None]:
 
 
 def read_tokenizer(path: Path | str, revision: str | None = None) -> Any:
-    """Return the tokenizer of a folder or hub id, whatever markers it has or lacks."""
-    with reading(path):
-        return transformers.AutoTokenizer.from_pretrained(path, **({} if revision is None else {"revision": revision}))
+    """Return the tokenizer of a folder or hub id, whatever markers it has or lacks; code of its own is never run."""
+    at = {} if revision is None else {"revision": revision}
+    with reading(path, revision):
+        whole = "model_type" in folders.told(path, revision)  # else a tokenizer alone
+    config = read_config(path, revision) if whole else None  # the tokenizer's class would read one for itself
+    with reading(path, revision):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, config=config, trust_remote_code=False, **at)
+    tokenizer.init_kwargs.pop("auto_map", None)  # names of that code, which would pass on into saved folders
+    return tokenizer
 
 
 def load_tokenizer(path: Path | str) -> Any:
@@ -51,25 +73,51 @@ def load_tokenizer(path: Path | str) -> Any:
     return tokenizer
 
 
-def read_weights(kind: Any, path: Path | str, runtime: Runtime, revision: str | None = None, config: Any = None) -> Any:
-    """Return the model of a folder or hub id by one of transformers' Auto classes: float32, and no pickles (code)."""
-    return kind.from_pretrained(
-        path,
-        config=config,
-        revision=revision,
-        dtype=torch.float32,
-        use_safetensors=True,
-        attn_implementation=runtime.attention,
-    )
+class Read(NamedTuple):
+    """A model as it was read, and the names of a folder's weights that are another head's."""
+
+    model: Any
+    other_heads: list[str]
+
+
+def read_config(path: Path | str, revision: str | None = None, **more: Any) -> Any:
+    """Return the config of a folder or hub id, whole and without its switches: see `rlhf.models.folders`."""
+    with reading(path, revision):
+        folders.refuse(path, revision)
+        config = transformers.AutoConfig.from_pretrained(
+            path, revision=revision, trust_remote_code=False, output_attentions=False, **more
+        )
+    return folders.without_switches(config)
+
+
+def read_model(
+    kind: Any, path: Path | str, runtime: Runtime, config: Any, revision: str | None = None, new_head: bool = False
+) -> Read:
+    """Return the model of a folder or hub id by one of transformers' Auto classes: float32, no pickles, no code.
+
+    Raises ValueError for what is not the whole model that its config names; `new_head`: its head alone may be missing
+    (see `rlhf.models.weights`).
+    """
+    with reading(path, revision):
+        model, found = kind.from_pretrained(
+            path,
+            config=config,
+            revision=revision,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=runtime.attention,
+            ignore_mismatched_sizes=True,  # they are named and refused by `weights.check`
+            output_loading_info=True,
+        )
+        return Read(model, weights.check(model, found, new_head))
 
 
 def load_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> "PreTrainedModel":
     """Return a causal LM in float32 in eval mode on the device; `dropout` replaces the folder's residual dropout."""
-    with reading(path):
-        config = transformers.AutoConfig.from_pretrained(path)
-        set_dropout(config, dropout)
-        model = read_weights(transformers.AutoModelForCausalLM, path, runtime, config=config)
-    return placed(model, runtime).eval()
+    config = read_config(path)
+    set_dropout(config, dropout)
+    return placed(read_model(transformers.AutoModelForCausalLM, path, runtime, config).model, runtime).eval()
 
 
 def load_policy(path: Path | str, runtime: Runtime) -> tuple["PreTrainedModel", Any]:
@@ -77,13 +125,17 @@ def load_policy(path: Path | str, runtime: Runtime) -> tuple["PreTrainedModel", 
     return load_causal(path, runtime), load_tokenizer(path)
 
 
-def load_classifier(path: Path | str, runtime: Runtime, revision: str | None = None) -> "PreTrainedModel":
-    """Return a one-label sequence classifier (reward or value model), dropout off, in eval mode on the device."""
-    with reading(path):
-        config = transformers.AutoConfig.from_pretrained(path, num_labels=1, revision=revision)
-        set_dropout(config, 0.0)
-        model = read_weights(transformers.AutoModelForSequenceClassification, path, runtime, revision, config)
-    return placed(model, runtime).eval()
+def load_classifier(
+    path: Path | str, runtime: Runtime, revision: str | None = None, new_head: bool = False
+) -> "PreTrainedModel":
+    """Return a one-label sequence classifier (reward or value model), dropout off, in eval mode on the device.
+
+    `new_head`: the folder may hold another model on the same backbone, and the head is drawn anew.
+    """
+    config = read_config(path, revision, num_labels=1)
+    set_dropout(config, 0.0)
+    kind = transformers.AutoModelForSequenceClassification
+    return placed(read_model(kind, path, runtime, config, revision, new_head).model, runtime).eval()
 
 
 def set_dropout(config: Any, dropout: float) -> None:

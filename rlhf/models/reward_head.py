@@ -52,7 +52,7 @@ def new_reward_model(
 
     `revision`: the commit, where `path` is a hub id.
     """
-    model = load_classifier(path, runtime, revision)
+    model = load_classifier(path, runtime, revision, new_head=True)
     head = scalar_head(model)
     draws = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
     with torch.no_grad():

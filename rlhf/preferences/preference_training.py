@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from rlhf.models import loading, placement, reward_head
+from rlhf.models import folders, loading, placement, reward_head, weights
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import place_of
 from rlhf.params.reward_model import RewardModel
@@ -19,7 +19,7 @@ from rlhf.records.types import Comparison, Demonstration
 from rlhf.runs import checkpoints
 from rlhf.runtime import failures, outputs, parallel, seeds
 from rlhf.runtime.files import new_folder
-from rlhf.tokens import batching
+from rlhf.tokens import batching, chat
 from rlhf.training import optimisation
 from rlhf.training.context import StageContext
 from rlhf.training.optimisation import MicroBatchLoss
@@ -54,15 +54,21 @@ def fit(
     tokenizer = loading.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone, commit)
     generator = torch.Generator().manual_seed(seeds.derive(context.seed, "head"))
     model = reward_head.new_reward_model(backbone, runtime, generator, commit)
+    with loading.reading(backbone):
+        weights.check_vocabulary(model, tokenizer)
+    for line in folders.ignored(backbone, commit):
+        context.run.say(line)
     model.config.pad_token_id = tokenizer.pad_token_id
     groups = encode(tokenizer, training[: params.max_comparisons], params)
+    texts = [chat.texts_of(record["messages"], *record["responses"]) for record in [*training, *held_out]]
+    typed = context.typed_markers(tokenizer, texts)
     num_steps = count_steps(groups, params)
     points = train(model, groups, params, runtime, context.seed, context.states)
     curve = list(context.followed(points, num_steps, ["loss", "accuracy"]))
     save(model, tokenizer, context.out, meaning_of(params))
     normalise(context, training, params)
     metrics, bins = reward_accuracy.measure(rewards.RewardScorer(context.out, runtime), training, held_out)
-    metrics |= {"training_prompts": len(groups)}
+    metrics |= {"training_prompts": len(groups)} | typed
     outputs.write_curve(root, name, outputs.thinned(curve))
     outputs.write_curve(root, f"{name}/calibration" if context.round_name is None else f"{name}_calibration", bins)
     context.conclude(metrics)

@@ -10,7 +10,7 @@ from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.runtime import Runtime
 from rlhf.records.types import Message
 from rlhf.runtime import parallel
-from rlhf.tokens import batching, chat
+from rlhf.tokens import batching, chat, markers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -82,12 +82,11 @@ def sequence(tokenizer: Any, messages: list[Message], response: str, max_tokens:
     An encoder's tokenizer knows no chat template: it gets the two as a text pair, whose markers always stay.
     """
     if tokenizer.chat_template is None:
-        pair = tokenizer("\n".join(message["content"] for message in messages), response)
-        parts = pair.sequence_ids(0)  # 0: the dialogue's tokens, 1: the answer's, None: markers
-        words = [index for index, part in enumerate(parts) if part is not None]
-        dropped = set(words[: max(0, len(parts) - max_tokens)])
-        kept = [index for index in range(len(parts)) if index not in dropped]
-        return Sequence([pair["input_ids"][index] for index in kept], sum(parts[index] == 1 for index in kept))
+        pair = markers.pair_ids(tokenizer, "\n".join(message["content"] for message in messages), response)
+        words = [index for index, part in enumerate(pair.parts) if part is not None]
+        dropped = set(words[: max(0, len(pair.ids) - max_tokens)])
+        kept = [index for index in range(len(pair.ids)) if index not in dropped]
+        return Sequence([pair.ids[index] for index in kept], sum(pair.parts[index] == 1 for index in kept))
     return joined(chat.prompt_ids(tokenizer, messages), chat.response_ids(tokenizer, response), max_tokens)
 
 

@@ -5,9 +5,11 @@ is the same everywhere. A response ends with EOS, and EOS is never PAD.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from rlhf.records.types import Message
+from rlhf.tokens import markers
 
 PAD, END_OF_TEXT = "<|pad|>", "<|endoftext|>"
 SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"
@@ -24,7 +26,7 @@ BASE_TEMPLATE = (
 PLAIN_TEMPLATE = BASE_TEMPLATE.replace(
     "Answer: {{ message['content'] }}\n", "Answer: {{ message['content'] }}<|endoftext|>\n"
 )
-# One marker token before each turn, EOS after each answer. A user who types a marker gets the marker token.
+# One marker token before each turn, EOS after each answer.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "<|{{ message['role'] }}|> {{ message['content'] }}"
@@ -43,17 +45,20 @@ class TokenisedTurns(NamedTuple):
     assistant_mask: list[bool]
 
 
+def texts_of(messages: Sequence[Message], *responses: str) -> list[str]:
+    """Return what people and models wrote in a dialogue."""
+    return [*(message["content"] for message in messages), *responses]
+
+
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Return the ids of a dialogue up to where the assistant's answer begins."""
-    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    render = partial(tokenizer.apply_chat_template, add_generation_prompt=True, tokenize=False)
+    return markers.rendered_ids(tokenizer, messages, render)
 
 
 def response_ids(tokenizer: Any, response: str) -> list[int]:
     """Return the ids of an answer, EOS last. Trained tokenizers want a space first, as every word of theirs has one."""
-    return tokenizer(leading_space(tokenizer) + response, add_special_tokens=False)["input_ids"] + [
-        tokenizer.eos_token_id
-    ]
+    return [*markers.text_ids(tokenizer, leading_space(tokenizer) + response), tokenizer.eos_token_id]
 
 
 def response_text(tokenizer: Any, ids: list[int]) -> str:

@@ -10,6 +10,7 @@ from rlhf.params.runtime import Runtime
 from rlhf.runs import checkpoints, dependencies, tracking
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import failures, outputs, seeds
+from rlhf.tokens import markers
 
 
 class StageParams(checkpoints.KeyParams, Protocol):
@@ -49,6 +50,18 @@ class StageContext(NamedTuple):
             self.run.log_metrics(point, step=point["step"])
             self.run.progress(point["step"], total, {name: point[name] for name in shown})
             yield point
+
+    def typed_markers(self, tokenizer: Any, records: Iterable[Sequence[str]]) -> dict[str, int]:
+        """Say which of a tokenizer's markers records spell, each of some texts; return their number as a metric.
+
+        It is left out where none does. Whoever writes a marker has written text: see `rlhf.tokens.markers`.
+        """
+        num_records, by_marker = markers.typed(tokenizer, records)
+        if not num_records:
+            return {}
+        shown = ", ".join(f"{marker} in {count}" for marker, count in by_marker.items())
+        self.run.say(f"{num_records} records spell markers of the tokenizer, which are read as text: {shown}")
+        return {"records_with_typed_markers": num_records}
 
     def conclude(self, metrics: Mapping[str, Any]) -> None:
         """Write the stage's metrics, and record them and the model that lies in its folder."""

@@ -12,7 +12,7 @@ from rlhf.engine import logprobs
 from rlhf.models import forward, placement
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import parallel
-from rlhf.tokens import batching
+from rlhf.tokens import batching, markers
 from rlhf.training.optimisation import MicroBatchLoss
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ def token_stream(tokenizer: Any, texts: Iterable[str]) -> Tensor:
     """Return all documents as one row of ids [N], EOS after each; words after a leading space, as in answers."""
     rows, waiting = [], iter(texts)
     while some := [f" {text}" for text in islice(waiting, TEXTS_AT_ONCE)]:
-        encoded = tokenizer(some, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
-        rows += [torch.tensor([*ids, tokenizer.eos_token_id]) for ids in encoded]
+        rows += [torch.tensor([*ids, tokenizer.eos_token_id]) for ids in markers.texts_ids(tokenizer, some)]
     if not rows:
         raise ValueError("no documents to train on: give collect_prompts a source with documents (use: [documents])")
     return torch.cat(rows)

@@ -50,6 +50,8 @@ def fit(
     """Fine-tune on demonstrations; save the model's folder, the curve and the metrics of the stage."""
     encoded = encode(tokenizer, training, params.max_tokens)
     data = Data(encoded.examples, encode(tokenizer, held_out, params.max_tokens).examples)
+    texts = [chat.texts_of(record["messages"], record["response"]) for record in [*training, *held_out]]
+    typed = context.typed_markers(tokenizer, texts)
     num_steps = count_steps(len(data.training), params)
     points = train(model, data, params, context.runtime, context.seed, context.states)
     curve = list(context.followed(points, num_steps, ["loss"]))
@@ -63,6 +65,7 @@ def fit(
         "kept_epoch": kept + 1,
         "demonstrations": len(data.training),
         "too_long": encoded.num_too_long,
+        **typed,
     }
     outputs.write_curve(context.root, context.name, outputs.thinned(curve))
     context.conclude(metrics)

@@ -152,7 +152,7 @@ def test_a_folders_dropout_is_replaced(tokenizer, tmp_path):
 
     assert spread(0.0) == 0
     assert spread(0.2) > 0
-    classifier = loading.load_classifier(folder, toys.runtime()).train()
+    classifier = loading.load_classifier(folder, toys.runtime(), new_head=True).train()
     assert reward_head.sequence_rewards(classifier, *alone(ROWS[0])) == reward_head.sequence_rewards(
         classifier, *alone(ROWS[0])
     )

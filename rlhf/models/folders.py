@@ -1,0 +1,125 @@
+"""What a model folder says of itself beside its weights, judged before any of it is read.
+
+Code that comes with a model is never run, and its switches do not decide how models are computed: params.yaml does.
+Both are refused or left out, and said; neither passes on into a folder that is saved.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import transformers
+from transformers.utils.hub import cached_file
+
+USUAL = {  # what a config may say of its model's answers, and what is said here
+    "return_dict": True,
+    "use_cache": True,
+    "output_attentions": False,
+    "output_hidden_states": False,
+    "chunk_size_feed_forward": 0,
+}
+KERNELS = (  # how something is computed; attention by runtime.attention, mixtures of experts as transformers chooses
+    "attn_implementation",
+    "_attn_implementation",
+    "experts_implementation",
+    "_experts_implementation",
+)
+LEFT_OUT = (
+    "auto_map",  # names of classes in Python files
+    "base_model_name_or_path",
+    "distributed_config",
+    "fusion_config",
+    "gradient_checkpointing",
+    "kernel_config",
+    "torchscript",
+    "tp_plan",
+    "use_kernels",
+)
+NO_ERRORS = {  # of looking for a file that need not be there
+    "_raise_exceptions_for_missing_entries": False,
+    "_raise_exceptions_for_connection_errors": False,
+    "_raise_exceptions_for_gated_repo": False,
+}
+
+
+def told(path: Path | str, revision: str | None = None) -> dict[str, Any]:
+    """Return what config.json of a folder or hub id says; {} where it has none, as a tokenizer's may."""
+    config, _ = transformers.PretrainedConfig.get_config_dict(path, revision=revision)
+    return config
+
+
+def own_code(path: Path | str, revision: str | None) -> list[str]:
+    """Return the classes of its own that a folder or hub id asks for: "AutoModelForCausalLM: own.Model"."""
+    of_tokenizer = transformers.models.auto.tokenization_auto.get_tokenizer_config(path, revision=revision)
+    maps = [told(path, revision).get("auto_map"), of_tokenizer.get("auto_map")]
+    lines = []
+    for named in filter(None, maps):
+        for kind, classes in (named if isinstance(named, dict) else {"AutoTokenizer": named}).items():
+            lines += [f"{kind}: {', '.join(filter(None, [classes] if isinstance(classes, str) else classes))}"]
+    return lines
+
+
+def refuse(path: Path | str, revision: str | None) -> None:
+    """Raise ValueError for what is no whole model in plain safetensors, and for an architecture that is only code."""
+    config = told(path, revision)
+    if cached_file(str(path), "adapter_config.json", revision=revision, **NO_ERRORS):
+        raise ValueError(
+            "adapter_config.json: this is an adapter on another model, which would be fetched by the name that stands "
+            "there; merge the two (merge_and_unload of PEFT) and name the folder of the result"
+        )
+    for name in ("quantization_config", "compression_config", "transformers_weights"):
+        if any(one.get(name) is not None for one in _with_nested(config)):
+            raise ValueError(
+                f"config.json: {name}: weights are read as float32 from model.safetensors; save the model again "
+                "without quantisation, under the usual file names"
+            )
+    kind = config.get("model_type")
+    if config.get("auto_map") and kind not in transformers.CONFIG_MAPPING:
+        raise ValueError(needs_code(path, revision))
+
+
+def needs_code(path: Path | str, revision: str | None) -> str:
+    """Return why a model that only its own code can read is not read."""
+    return (
+        f"it asks for code of its own ({'; '.join(own_code(path, revision))}) and transformers has no class for it. "
+        "Code that comes with a model is never run, and no param allows it; adopt an architecture that transformers "
+        "has (docs/models.md)"
+    )
+
+
+def ignored(path: Path | str, revision: str | None = None) -> list[str]:
+    """Return, a line each, what a folder or hub id asks for and does not get."""
+    config, lines = told(path, revision), []
+    if code := own_code(path, revision):
+        lines.append(f"{path}: its own code ({'; '.join(code)}) is not run; transformers' classes are taken")
+    found = {
+        name: one[name]
+        for one in _with_nested(config)
+        for name in (*USUAL, *KERNELS, *LEFT_OUT)
+        if name != "auto_map" and one.get(name) is not None and one[name] != USUAL.get(name, False)
+    }
+    if found:
+        shown = ", ".join(f"{name}: {str(value)[:60]}" for name, value in sorted(found.items()))
+        lines.append(f"{path}/config.json: left out, for params.yaml decides how models are computed: {shown}")
+    return lines
+
+
+def without_switches(config: Any) -> Any:
+    """Return the config, and those nested in it, without what must not decide how its model is computed."""
+    nested = [getattr(config, name, None) for name in config.sub_configs]
+    for one in (config, *filter(None, nested)):
+        for name, usual in USUAL.items():
+            if hasattr(one, name):
+                setattr(one, name, usual)
+        for name in LEFT_OUT:
+            vars(one).pop(name, None)
+    config._experts_implementation = None  # of all nested ones; `runtime.attention` replaces the other
+    return config
+
+
+def _with_nested(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield what config.json says, then what it says of the parts of a model of several kinds."""
+    yield config
+    for value in config.values():
+        if isinstance(value, dict) and "model_type" in value:
+            yield from _with_nested(value)

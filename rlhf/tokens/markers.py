@@ -1,0 +1,154 @@
+"""A tokenizer's markers (BOS, EOS, PAD, the starts and ends of turns) and text that spells them, which is only text.
+
+People write "<|im_end|>". A tokenizer makes a real end of turn of it, so whoever writes it ends a turn, or begins one
+in another's name. Here the template alone writes markers; in a message or document they are read letter for letter.
+Text without them has the tokens that the tokenizer gives it; around one that was typed, the pieces are read apart.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import count
+from typing import Any, NamedTuple
+
+from rlhf.records.types import Message
+
+PRIVATE_USE = 0xF0000  # the first of 65,534 characters that stand for nothing in Unicode
+NEUTRAL: tuple[Message, ...] = (
+    {"role": "system", "content": "a"},
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": "a"},
+    {"role": "user", "content": "a"},
+)
+
+
+def markers(tokenizer: Any) -> tuple[str, ...]:
+    """Return the texts that become one token each and steer the model.
+
+    These are the special tokens and, of the other added ones, those that the template writes around turns: some
+    tokenizers declare `<|user|>` as not special. `<think>`, which it does not, is a word of an answer.
+    """
+    added = tokenizer.added_tokens_decoder.values()
+    special = [token.content for token in added if token.special]
+    others = [token.content for token in added if not token.special and not token.content.isspace()]
+    written = _written(tokenizer) if others else ""
+    return tuple(text for text in [*special, *(text for text in others if text in written)] if text)
+
+
+class Typed(NamedTuple):
+    """How many records spell a marker in one of their texts, and how many of them each one."""
+
+    num_records: int
+    by_marker: dict[str, int]
+
+
+def typed(tokenizer: Any, records: Iterable[Sequence[str]]) -> Typed:
+    """Count the records, of several texts each, that spell markers."""
+    pattern = _pattern(markers(tokenizer))
+    spelled = [{marker for text in texts for marker in pattern.findall(text)} for texts in records]
+    counted = Counter(marker for found in spelled for marker in sorted(found))
+    return Typed(sum(map(bool, spelled)), dict(counted.most_common()))
+
+
+def text_ids(tokenizer: Any, text: str) -> list[int]:
+    """Return the ids of a text of which nothing is a marker."""
+    pieces = _pattern(markers(tokenizer)).split(text)
+    return _plain(tokenizer, text) if len(pieces) == 1 else _joined(tokenizer, pieces)
+
+
+def texts_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """Return the same of many texts, faster: a call of the tokenizer costs more than a text."""
+    pattern = _pattern(markers(tokenizer))
+    encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+    return [
+        text_ids(tokenizer, text) if pattern.search(text) else ids for text, ids in zip(texts, encoded, strict=True)
+    ]
+
+
+class Pair(NamedTuple):
+    """Two texts as an encoder reads them: token ids [T] and, beside each, its text's number; None of a marker."""
+
+    ids: list[int]
+    parts: list[int | None]
+
+
+def pair_ids(tokenizer: Any, first: str, second: str) -> Pair:
+    """Return two texts with the markers that the tokenizer puts around a pair, and no others.
+
+    Where the vocabulary itself holds a marker's spelling (those made by SentencePiece do), a typed one is left out.
+    """
+    pair = tokenizer(first, second, split_special_tokens=True)
+    own = set(tokenizer.convert_tokens_to_ids(list(markers(tokenizer)))) - {tokenizer.unk_token_id}
+    both = zip(pair["input_ids"], pair.sequence_ids(0), strict=True)
+    kept = [(token, part) for token, part in both if part is None or token not in own]
+    return Pair([token for token, _ in kept], [part for _, part in kept])
+
+
+def rendered_ids(tokenizer: Any, messages: Sequence[Message], render: Callable[[Sequence[Message]], str]) -> list[int]:
+    """Return the ids of what a template renders of messages; its own markers are markers, those in contents are text.
+
+    A marker in a content is put between two characters that no content holds, to be found again in what is rendered.
+    A template that takes contents apart may leave one of the two alone; it is dropped.
+    """
+    pattern = _pattern(markers(tokenizer))
+    if not any(pattern.search(message["content"]) for message in messages):
+        return _plain(tokenizer, render(messages))
+    whole = "".join(message["content"] for message in messages)
+    free = (chr(code) for code in count(PRIVATE_USE) if chr(code) not in whole)
+    before, behind = next(free), next(free)
+    marked: list[Message] = [
+        {"role": message["role"], "content": pattern.sub(rf"{before}\1{behind}", message["content"])}
+        for message in messages
+    ]
+    pieces = re.split(f"{before}({pattern.pattern[1:-1]}){behind}|[{before}{behind}]", render(marked))
+    return _joined(tokenizer, [piece or "" for piece in pieces])
+
+
+def _joined(tokenizer: Any, pieces: Sequence[str]) -> list[int]:
+    """Return the ids of pieces, of which every second one spells a marker."""
+    ids = _plain(tokenizer, pieces[0])
+    for index, piece in enumerate(pieces[1:], start=1):
+        ids += _inside(tokenizer, piece, spelled=index % 2 == 1)
+    return ids
+
+
+def _inside(tokenizer: Any, piece: str, spelled: bool) -> list[int]:
+    """Return a piece's ids as they are within a text: some tokenizers put a space before what stands first.
+
+    A vocabulary may itself hold a marker's spelling (those made by SentencePiece do); it is then read by characters.
+    """
+    if not piece:
+        return []
+    line_end = _plain(tokenizer, "\n")
+    ids = _plain(tokenizer, f"\n{piece}", spelled)
+    found = ids[len(line_end) :] if ids[: len(line_end)] == line_end else _plain(tokenizer, piece, spelled)
+    if spelled and tokenizer.convert_tokens_to_ids(piece) in found:
+        return [one for character in piece for one in _inside(tokenizer, character, spelled=False)]
+    return found
+
+
+def _plain(tokenizer: Any, text: str, spelled: bool = False) -> list[int]:
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=spelled)["input_ids"]
+
+
+def _written(tokenizer: Any) -> str:
+    """Return what the template makes of a dialogue, with a system turn and without: some templates refuse one."""
+    if tokenizer.chat_template is None:
+        return ""
+    from jinja2 import TemplateError  # takes 20 ms, and few tokenizers come here
+
+    written = ""
+    for messages in (NEUTRAL, NEUTRAL[1:]):
+        try:
+            written += tokenizer.apply_chat_template(list(messages), tokenize=False)
+        except TemplateError:
+            continue
+    return written
+
+
+@lru_cache(maxsize=16)
+def _pattern(texts: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern of any of the texts, as one group; of two that begin alike the longer is taken."""
+    longest_first = sorted(texts, key=len, reverse=True)
+    return re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
