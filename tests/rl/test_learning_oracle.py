@@ -27,9 +27,13 @@ def reward(token: int, eos_id: int) -> float:
     return 0.0 if token == eos_id else (token % 5) / 4
 
 
-def small(tokenizer):
-    """A policy that prefers some words, and ends most answers after the first."""
-    return toys.likes_to_end(toys.policy(tokenizer, spread=0.1), tokenizer, bias=4.0)
+def small(tokenizer, spoken: list[int], bias: float):
+    """A policy that says only these tokens, some of them more often, and is biased to end."""
+    model = toys.likes_to_end(toys.policy(tokenizer, spread=0.1), tokenizer, bias)
+    silent = torch.ones(len(model.get_output_embeddings().bias), dtype=torch.bool)
+    silent[[*spoken, tokenizer.eos_token_id]] = False
+    model.get_output_embeddings().bias.data[silent] = -30.0
+    return model
 
 
 @torch.no_grad()
@@ -54,19 +58,20 @@ def distance(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def test_ppo_finds_the_closed_form_optimum(tokenizer):
-    """Of a whole vocabulary, which takes seconds; at other coefficients on few words, below."""
-    beta = 0.5
-    policy, reference, value_model = small(tokenizer), small(tokenizer), toys.reward_model(tokenizer, spread=0.1)
-    eos_id = tokenizer.eos_token_id
+    """Of a hundred tokens, which takes seconds; at other coefficients of few words, below."""
+    beta, eos_id, spoken = 0.5, tokenizer.eos_token_id, list(range(0, len(tokenizer), 3))
+    assert len(spoken) > 100
+    policy, reference = (small(tokenizer, spoken, bias=3.0) for _ in range(2))
+    value_model = toys.reward_model(tokenizer, spread=0.1)
     scorer = toys.KnownReward(tokenizer, value_model, lambda ids: reward(ids[0], eos_id))
     models = Models(policy, value_model, reference, scorer, tokenizer)
     steps = {"warmup_steps": 0, "schedule": "linear", "final_share": 0.0}
     chosen = toys.section(
-        Ppo, "ppo", iterations=40, batch_size=512, minibatch_size=256, micro_batch_size=256, max_completion_tokens=2,
+        Ppo, "ppo", iterations=40, batch_size=256, minibatch_size=128, micro_batch_size=128, max_completion_tokens=2,
         kl_coef=beta, lam=1.0, inner_epochs=2, missing_eos_score=UNFINISHED,
         policy_optimisation={**steps, "learning_rate": 0.003}, value_optimisation={**steps, "learning_rate": 0.01},
     )  # fmt: skip
-    prompts = ppo.tokenised(tokenizer, toys.prompts(1), chosen) * 512
+    prompts = ppo.tokenised(tokenizer, toys.prompts(1), chosen) * chosen.batch_size
     before = answers(policy, prompts[0], eos_id)
     expected = optimum(answers(reference, prompts[0], eos_id), eos_id, beta)
     for _ in ppo.train(models, Data(prompts, None), chosen, RUNTIME, seed=1):
@@ -90,15 +95,9 @@ class FewWords:
         )  # fmt: skip
         value_model = toys.reward_model(tokenizer, spread=0.1)
         scorer = toys.KnownReward(tokenizer, value_model, lambda ids: self.worth(ids[0]))
-        self.models = Models(self.speaker(tokenizer), value_model, self.speaker(tokenizer), scorer, tokenizer)
+        policy, reference = (small(tokenizer, self.words, bias=1.5) for _ in range(2))
+        self.models = Models(policy, value_model, reference, scorer, tokenizer)
         self.prompt = ppo.tokenised(tokenizer, toys.prompts(1), self.params)[0]
-
-    def speaker(self, tokenizer):
-        model = toys.likes_to_end(toys.policy(tokenizer, spread=0.1), tokenizer, bias=1.5)
-        silent = torch.ones(len(model.get_output_embeddings().bias), dtype=torch.bool)
-        silent[[*self.words, self.eos_id]] = False
-        model.get_output_embeddings().bias.data[silent] = -30.0
-        return model
 
     def worth(self, token: int) -> float:
         return self.words.index(token) / 5 if token in self.words else 0.0
