@@ -37,8 +37,8 @@ def pairs(ranks: list[int]) -> list[tuple[int, int]]:
 
 def ranks_of(scores: list[float]) -> list[int]:
     """Return dense ranks of scores: 1 for the highest, equal scores share a rank."""
-    distinct = sorted(set(scores), reverse=True)
-    return [distinct.index(score) + 1 for score in scores]
+    rank = {score: number for number, score in enumerate(sorted(set(scores), reverse=True), start=1)}
+    return [rank[score] for score in scores]
 
 
 def _parse_lines(path: Path, kind: str) -> Iterator[Any]:
