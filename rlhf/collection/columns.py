@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rlhf.collection import dialogues
 from rlhf.collection.dialogues import Messages
 from rlhf.collection.dropped import Dropped
-from rlhf.collection.sources import Row
+from rlhf.collection.readers import Row
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
 from rlhf.records.json_values import is_list, is_object
 from rlhf.records.records import ranks_of

@@ -1,9 +1,11 @@
 """Reading params.yaml into frozen, typed classes; every error names the full path, the value and what is allowed."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
+from itertools import islice
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Literal, NamedTuple, TypeGuard, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
@@ -14,6 +16,21 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a value is a mapping, such as a section; the keys of params.yaml are text."""
     return isinstance(value, Mapping)
+
+
+def shown(value: object, most: int = 120) -> str:
+    """Return a value as an error message shows it: in `most` characters, however much it holds."""
+    brief = Repr()
+    brief.maxstring = brief.maxlong = brief.maxother = most
+    return f"{brief.repr(value):.{most}}"
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Return names as an error message lists them: the first `most`, none of them long."""
+    remaining = iter(names)
+    first = [f"{name}" if len(f"{name}") <= 60 else f"{name}"[:57] + "..." for name in islice(remaining, most)]
+    left = sum(1 for _ in remaining)
+    return ", ".join(first) + (f" and {left} more" if left else "")
 
 
 class Params(BaseModel):

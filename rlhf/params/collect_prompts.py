@@ -22,6 +22,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 # ids of `datasets.load_dataset` that are no data sets: each reads the files in `folder`
 READERS_OF_FOLDERS = {"arrow", "csv", "hdf5", "json", "lance", "pandas", "parquet", "text", "webdataset", "xml"}
 
+MAX_ROW_MB = 16.0
+
 SPLITS: tuple[Split, ...] = get_args(Split)
 TAKES: dict[Split, set[Use]] = {
     "sft": {"demonstrations"},
@@ -87,6 +89,7 @@ class TableSource(Source):
     category: str | None
     scale: Scale | None = None  # of its scores; direct scores (reward_model.loss) cannot be learned without it
     limit: int | None = Field(ge=1)
+    max_row_mb: float | None = Field(gt=0.0, le=1e6)  # of a row, unpacked; longer ones are refused; null: MAX_ROW_MB
     licence: str | None
 
 

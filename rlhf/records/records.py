@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from rlhf.records.json_values import is_object
+from rlhf.records.json_values import is_object, parsed
 from rlhf.records.types import Kind, name_of
 from rlhf.runtime.files import write_text
 
@@ -45,11 +45,10 @@ def _parse_lines(path: Path, kind: str) -> Iterator[Any]:
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                record = json.loads(line.decode("utf-8"))
+                text = line.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise ValueError(f"{path}: line {number}, byte {error.start + 1}: not valid UTF-8") from None
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}: line {number}, column {error.colno}: not valid JSON: {error.msg}") from None
+            record = parsed(text, f"{path}: line {number}")
             if not is_object(record):
                 raise ValueError(f"{path}: line {number}: expected a JSON object, got {type(record).__name__}")
             if record.get("kind") != kind:

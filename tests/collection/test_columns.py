@@ -6,7 +6,8 @@ import pytest
 
 from rlhf.collection.columns import recognise
 from rlhf.collection.dropped import Dropped
-from rlhf.collection.sources import Row, rows
+from rlhf.collection.readers import Row
+from rlhf.collection.sources import rows
 from rlhf.params.collect_prompts import WorldSource
 from tests.collect_prompts_section import typed_source
 
