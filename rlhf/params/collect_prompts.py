@@ -237,10 +237,10 @@ class CollectPromptsInputs(Params):
 
 def matches(pattern: str, root: Path) -> list[Path]:
     """Return the files that a path of params.yaml names, sorted; raises FileNotFoundError with the fix if none."""
-    found = sorted(path for path in glob.glob(str(root / Path(pattern).expanduser()), recursive=True))
+    found = sorted(path for path in glob.glob(str(place_of(pattern, root)), recursive=True))
     files = [Path(path) for path in found if Path(path).is_file()]
     if not files:
-        raise FileNotFoundError(f"{pattern}: no such file under {root.resolve()}; mend the source's paths")
+        raise FileNotFoundError(f"{pattern:.200}: no such file under {root.resolve()}; mend the source's paths")
     return files
 
 

@@ -20,14 +20,14 @@ def is_object(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def parsed(text: str, where: str) -> Any:
+def parsed(text: str, where: str, unit: str = "column") -> Any:
     """Return the value that a JSON text holds. Raises ValueError naming `where`, the column and what is wrong."""
     try:
         value, end = first_value(text, 0, where)
         if text[end:].strip():
             raise json.JSONDecodeError("Extra data", text, end)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{where}, column {error.colno}: not valid JSON: {error.msg}") from None
+        raise ValueError(f"{where}, {unit} {error.colno}: not valid JSON: {error.msg}") from None
     return value
 
 

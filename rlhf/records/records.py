@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from rlhf.params.base import shown
 from rlhf.records.json_values import is_object, parsed
 from rlhf.records.types import Kind, name_of
 from rlhf.runtime.files import write_text
@@ -52,6 +53,6 @@ def _parse_lines(path: Path, kind: str) -> Iterator[Any]:
             if not is_object(record):
                 raise ValueError(f"{path}: line {number}: expected a JSON object, got {type(record).__name__}")
             if record.get("kind") != kind:
-                found = repr(record["kind"]) if "kind" in record else "no field 'kind'"
+                found = shown(record["kind"]) if "kind" in record else "no field 'kind'"
                 raise ValueError(f"{path}: line {number}: expected a record of kind '{kind}', got {found}")
             yield record

@@ -224,7 +224,7 @@ ROLES = "user, human, prompter, assistant, gpt, chatgpt, bot, model, system"
         ({"messages": [{"role": "user", "content": ["x"]}]},
          ", column 'messages': turn 1: expected text as content, got list"),
         ({"messages": ["x"]}, ", column 'messages': turn 1: expected an object, got str"),
-        ({"messages": '[{"role": }]'}, ", column 'messages': not valid JSON at character 11: Expecting value"),
+        ({"messages": '[{"role": }]'}, ", column 'messages', character 11: not valid JSON: Expecting value"),
         ({"ask": "Hi", "say": "Yes"}, ": source 'given': no usual columns among: ask, say; set columns, for example "
          "{prompt: its name here, response: its name here}"),
         ({}, ": source 'given': no usual columns among: none; set columns, for example "

@@ -165,7 +165,7 @@ DATA = [
     ("a.jsonl", jsonl({"prompt": 3, "response": "x"}), "column 'prompt': expected text, got int"),
     ("a.jsonl", jsonl({"prompt": ["a"], "response": "x"}), "column 'prompt': turn 1: expected an object, got str"),
     ("a.jsonl", jsonl({"messages": []}), "no usual columns among: messages"),
-    ("a.jsonl", jsonl({"messages": "[{"}), "column 'messages': not valid JSON"),
+    ("a.jsonl", jsonl({"messages": "[{"}), "column 'messages', character 3: not valid JSON"),
     ("a.jsonl", jsonl({"messages": [{"role": "tool", "content": "x"}]}), "role 'tool' is none of"),
     ("a.jsonl", jsonl({"messages": [{"role": "user"}]}), "expected text as content"),
     ("a.jsonl", jsonl({"prompt": "Say red.", "chosen": "red"}), "a comparison without a rejected answer"),
