@@ -59,14 +59,15 @@ class JsonText:
 
     def _read_more(self) -> bool:
         """Read as much again as there is, at least a block; returns whether there was any."""
-        taken, rest = self._text[: self._start], self._text[self._start :]
+        taken, rest, parts = self._text[: self._start], self._text[self._start :], list[str]()
+        for block in self._blocks:
+            parts.append(block)
+            if sum(map(len, parts)) >= max(len(rest), 1):
+                break
+        if not any(parts):
+            return False
         lines = taken.count("\n")
         self._line += lines
         self._column = len(taken) - taken.rfind("\n") - 1 if lines else self._column + len(taken)
-        parts = [rest]
-        for block in self._blocks:
-            parts.append(block)
-            if sum(map(len, parts)) >= 2 * len(rest):
-                break
-        self._text, self._start = "".join(parts), 0
-        return len(self._text) > len(rest)
+        self._text, self._start = "".join([rest, *parts]), 0
+        return True

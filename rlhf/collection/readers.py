@@ -126,21 +126,19 @@ def _check_batch(batch: Any, before: int, path: Path, bound: Bound) -> None:
 
 def read_text(path: Path, bound: Bound, separator: str) -> Iterator[Row]:
     """Yield {"text": document} for the documents between lines that hold only `separator`."""
-    document: list[str] = []
-    start, size = 1, 0
+    document, start = bytearray(), 1  # a list of short lines takes many times their size
     for line in lines(path, bound):
         if line.text.strip() == separator:
             yield from _document(document, f"{path}: line {start}")
-            document, start, size = [], line.number + 1, 0
+            document, start = bytearray(), line.number + 1
         else:
-            document.append(line.text)
-            size += line.size
-            bound.check(size, f"{path}: line {start}: a document that no line '{separator}' ends")
+            document += line.text.encode()
+            bound.check(len(document), f"{path}: line {start}: a document that no line '{separator}' ends")
     yield from _document(document, f"{path}: line {start}")
 
 
-def _document(lines: list[str], where: str) -> Iterator[Row]:
-    text = "".join(lines).strip()
+def _document(content: bytearray, where: str) -> Iterator[Row]:
+    text = content.decode().strip()
     if text:
         yield Row({"text": text}, where)
 
