@@ -66,6 +66,17 @@ def test_a_row_of_the_most_size_is_read_and_left_out_or_null_is_the_usual_size(t
     )
 
 
+def test_of_a_json_file_each_record_counts_and_a_mistake_is_told_from_a_long_one(tmp_path):
+    path = tmp_path / "a.json"
+    records = ['{"prompt": "hi"}', '{"prompt": "%s"}' % ("x" * 2000), '{"prompt": "hi"}']
+    path.write_text(f"[{', '.join(records)}]")
+    with pytest.raises(ValueError, match=r"record 2: a row of more than 0\.001 MB"):
+        list(read(tmp_path, "a.json", max_row_mb=0.001))
+    path.write_text('[{"prompt": "hi",, "response": "' + "x" * 200_000 + '"}]')
+    with pytest.raises(ValueError, match=r"a\.json: line 1, column 18: not valid JSON"):
+        list(read(tmp_path, "a.json", max_row_mb=0.1))
+
+
 def test_a_list_of_any_length_takes_the_memory_of_its_rows(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([{"prompt": "x" * 1000}] * 20_000))
     tracemalloc.start()
