@@ -181,6 +181,8 @@ def _at_most_a_split(
 def _split_of(entry: Entry, params: CollectPrompts, seed: int) -> Split | None:
     user = entry.record["user"]
     shares = shares_of(params)
+    if not entry.source.splits:  # a source of documents alone, and a row that is none
+        return None
     if user is not None:
         return splitting.choose(f"user/{entry.source.name}/{user}", entry.source.splits, shares, seed)
     allowed: list[Split] = [split for split in entry.source.splits if _serves(entry, split) and shares[split] > 0]

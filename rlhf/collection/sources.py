@@ -5,6 +5,7 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from rlhf.collection import readers
 from rlhf.collection.bounded import bound_of, size_of
@@ -23,6 +24,11 @@ FORMATS = {
     ".txt": "text",
     ".md": "text",
 }
+# What `datasets` raises, beside its own errors, for files that its many readers cannot read.
+HUB_FAULTS = (
+    OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError, ImportError, EOFError,
+    StopIteration, BadZipFile,
+)  # fmt: skip
 WORLD_PART = 4000  # records of the embedded world that a process makes at a time
 
 
@@ -63,22 +69,27 @@ def format_of(path: Path) -> str:
 
 
 def _hub_rows(source: HubSource) -> Iterator[Row]:
+    place = "/".join(part for part in [source.id, source.subset, source.folder, source.split] if part)
+    bound = bound_of(source)
+    for row in _numbered(_of_hub(source, place), place):
+        bound.check(size_of(row.fields), row.where)
+        yield row
+
+
+def _of_hub(source: HubSource, place: str) -> Iterator[dict[str, Any]]:
     import datasets  # pyright: ignore[reportMissingTypeStubs]  # it has none
     from datasets.exceptions import DatasetsError  # pyright: ignore[reportMissingTypeStubs]
 
     hub: Any = datasets
-    place = "/".join(part for part in [source.id, source.subset, source.folder, source.split] if part)
     try:
-        table = hub.load_dataset(
+        yield from hub.load_dataset(
             source.id, name=source.subset, data_dir=source.folder, split=source.split, revision=source.revision
         )
-    except (OSError, ValueError, DatasetsError) as error:
+    except (*HUB_FAULTS, DatasetsError) as error:
+        cause = f": {error.__cause__}" if error.__cause__ else ""
         fix = "check id, subset, split and revision, and the connection; or download it and set kind: file"
-        raise ValueError(f"source '{source.name}': {place}: {type(error).__name__}: {error}; {fix}") from error
-    bound = bound_of(source)
-    for row in _numbered(table, place):
-        bound.check(size_of(row.fields), row.where)
-        yield row
+        problem = f"{type(error).__name__}: {error}{cause}"
+        raise ValueError(f"source '{source.name}': {place}: {problem:.600}; {fix}") from error
 
 
 def _world_rows(source: WorldSource) -> Iterator[Row]:

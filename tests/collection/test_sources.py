@@ -79,10 +79,28 @@ def test_a_hub_data_set_that_cannot_be_read_names_id_and_fix(tmp_path):
         list(rows(hub_source(tmp_path / "empty"), tmp_path, ""))
 
 
-def hub_source(path, limit=None):
+@pytest.mark.parametrize("name", ["train.jsonl", "train.zip", "train.jsonl.gz", "train/x.png", "train.parquet"])
+@pytest.mark.parametrize("content", [b"", b"PK no zip"])
+def test_a_hub_data_set_that_is_broken_in_any_way_is_named(tmp_path, monkeypatch, name, content):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "set" / name).parent.mkdir(parents=True)
+    (tmp_path / "set" / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"source 'hub': .*set/train: .*check id, subset, split and revision"):
+        list(rows(hub_source(tmp_path / "set"), tmp_path, ""))
+
+
+def test_a_long_row_of_a_hub_data_set_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set" / "train.jsonl", json.dumps({"prompt": "hi"}) + "\n" + json.dumps({"prompt": "x" * 2000}))
+    with pytest.raises(ValueError, match=r"set/train: row 2: a row of more than 0\.001 MB; .* max_row_mb of"):
+        list(rows(hub_source(tmp_path / "set", max_row_mb=0.001), tmp_path, ""))
+
+
+def hub_source(path, limit=None, **changes):
     content = {"name": "hub", "kind": "hub", "id": str(path), "subset": None, "folder": None, "split": "train"}
     content |= {"revision": None, "use": ["prompts"], "splits": ["ppo"], "columns": None, "language": None}
-    return parse(HubSource, content | {"category": None, "limit": limit, "licence": None}, "source")
+    return parse(HubSource, content | {"category": None, "limit": limit, "licence": None} | changes, "source")
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,12 @@ def test_rows_that_their_users_split_cannot_use_are_counted():
     assert drops["a"] == {"no_split_takes_it": 3}
 
 
+@pytest.mark.parametrize("user", ["u", None])
+def test_prompts_in_a_source_of_documents_enter_no_split_and_are_counted(user):
+    _, drops = collect({"a": [("Prompt", user)]}, a={"use": ["documents"], "splits": []})
+    assert drops["a"] == {"no_split_takes_it": 1}
+
+
 def test_files_are_shuffled_the_same_way_for_a_seed():
     assigned, _ = collect({"a": numbered(400)})
     files = arrange(assigned, 1)
