@@ -23,7 +23,8 @@ from rlhf.collection.dropped import Dropped
 from rlhf.collection.duplicates import prompt_text
 from rlhf.collection.prompt_sets import Drops, Entry, arrange, assign, check_disjoint, check_not_empty, drop_duplicates
 from rlhf.collection.rankings import within
-from rlhf.collection.sources import Row, copy_probes, fingerprint, rows
+from rlhf.collection.readers import Row
+from rlhf.collection.sources import copy_probes, fingerprint, rows
 from rlhf.collection.splitting import held_out_first
 from rlhf.params.base import load
 from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, Source, inputs

@@ -174,10 +174,13 @@ def describe(
 
 
 def peak_is_behind(curve: Sequence[Mapping[str, float]]) -> str | None:
-    """Return why the last policies are worse than earlier ones by gold; None where they are not or gold is unknown."""
-    if not curve or "gold" not in curve[0]:
-        return None
-    return overoptimisation.peak_is_behind(*([point[name] for point in curve] for name in ("kl", "gold", "gold_error")))
+    """Return why the last policies are worse than earlier ones by gold; None where they are not or gold is unknown.
+
+    Iterations in which no prompt has a task say nothing of it.
+    """
+    known = [point for point in curve if "gold" in point]
+    names = ("step", "kl", "gold", "gold_error")
+    return overoptimisation.peak_is_behind(*([point[name] for point in known] for name in names))
 
 
 def mean_of_last(curve: Sequence[Mapping[str, float]], name: str, num_points: int = 5) -> float:

@@ -22,7 +22,7 @@ from pydantic import create_model
 
 from rlhf.models.shapes import SHAPES
 from rlhf.params import collect_prompts, pretrain, reward_model
-from rlhf.params.base import Params, ParamsError, parse, read_yaml
+from rlhf.params.base import Params, ParamsError, listed, parse, place_of, read_yaml, shown
 from rlhf.params.checkpoints import CheckpointsInputs
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
 from rlhf.params.evaluate import EvaluateInputs
@@ -165,9 +165,9 @@ def _rounds_go_forward(params: Any) -> Iterator[str]:
         yield "rounds: expected at least one round, got none; presets/laptop.yaml shows one"
     for name, one in params.rounds.items():
         if one.policy not in policies:
-            yield f"rounds.{name}.policy: expected one of {', '.join(policies)} (got {one.policy!r})"
+            yield f"rounds.{name}.policy: expected one of {listed(policies)} (got {shown(one.policy)})"
         if one.earlier not in comparisons:
-            yield f"rounds.{name}.earlier: expected one of {', '.join(comparisons)} (got {one.earlier!r})"
+            yield f"rounds.{name}.earlier: expected one of {listed(comparisons)} (got {shown(one.earlier)})"
         policies.append(f"ppo/{name}")
         comparisons.append(f"collect_comparisons/{name}")
 
@@ -176,14 +176,14 @@ def _named_rounds_exist(params: Any) -> Iterator[str]:
     for name in ("feedme", "judge"):
         chosen = getattr(params, name).round
         if chosen not in params.rounds:
-            yield f"{name}.round: expected one of rounds: {', '.join(params.rounds)} (got {chosen!r})"
+            yield f"{name}.round: expected one of rounds: {listed(params.rounds)} (got {shown(chosen)})"
 
 
 def _tracking_uri_is_a_store(params: Any) -> Iterator[str]:
     schemes = ("sqlite:///", "http://", "https://", "postgresql", "mysql", "mssql")
     uri = params.tracking.uri
     if params.tracking.enabled and uri is not None and not uri.startswith(schemes):
-        yield f"tracking.uri: expected null or a URI that begins with one of {', '.join(schemes)} (got {uri!r})"
+        yield f"tracking.uri: expected null or a URI that begins with one of {', '.join(schemes)} (got {shown(uri)})"
 
 
 def _new_answers_have_prompts(params: Any) -> Iterator[str]:
@@ -238,7 +238,7 @@ def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
     if params.pretrain.source != "scratch":
         return
     if params.pretrain.shape not in SHAPES:
-        yield f"pretrain.shape: expected one of {', '.join(SHAPES)} (got {params.pretrain.shape!r})"
+        yield f"pretrain.shape: expected one of {', '.join(SHAPES)} (got {shown(params.pretrain.shape)})"
         return
     context = SHAPES[params.pretrain.shape].context
     wanted = {
@@ -290,12 +290,12 @@ def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:
     if params.pretrain.source != "local":
         return
     try:
-        config = json.loads((root / Path(params.pretrain.path).expanduser() / "config.json").read_text("utf-8"))
-    except (OSError, ValueError):  # `pretrain` says what is wrong with a folder that cannot be read
+        config: Any = json.loads((place_of(params.pretrain.path, root) / "config.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):  # `pretrain` says what is wrong with a folder that cannot be read
         return
     for name in ("reward_model", "judge"):
         section = getattr(params, name)
-        if section.likelihood_coef and config.get("tie_word_embeddings") is False:
+        if section.likelihood_coef and isinstance(config, dict) and config.get("tie_word_embeddings") is False:
             yield (
                 f"{name}.likelihood_coef: the model of pretrain.path does not tie its output layer to its word "
                 "embeddings, so a reward model on it knows no likelihoods; "

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.params import collect_prompts, pretrain, reward_model
-from rlhf.params.base import Local, Named, OnHub, place_of
+from rlhf.params.base import Local, Named, OnHub, is_folder, place_of, shown
 from rlhf.runs import lineage
 from tools import dvc_yaml
 
@@ -63,8 +63,8 @@ def _missing(one: Local, root: Path) -> list[str]:
     try:
         if one.what == "files":
             collect_prompts.matches(one.path, root)
-        elif not place_of(one.path, root).is_dir():
-            return [f"no such folder below {root.resolve()} (got {one.path!r})"]
+        elif not is_folder(place_of(one.path, root)):
+            return [f"no such folder below {root.resolve()} (got {shown(one.path)})"]
     except FileNotFoundError as error:
         return [str(error)]
     return []

@@ -4,6 +4,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from rlhf.collection.dropped import Dropped
@@ -19,7 +20,8 @@ HAN_WORD = re.compile(rf"[{HAN}]")
 LATIN_WORD = re.compile(r"[a-zA-Z\u00c0-\u024f]+")
 LETTERS = re.compile(r"[^\W\d_]")
 
-EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+# Only whether one stands there is asked: its first part is known by its last character, and none is read twice.
+EMAIL = re.compile(r"[\w.+-]@[\w-]++\.[\w-]")
 PHONES = re.compile(
     r"(?<!\d)(?:\+?86[- ]?)?1[3-9]\d[- ]?\d{4}[- ]?\d{4}(?!\d)"  # Chinese mobile
     r"|(?<![\d-])0\d{2,3}-\d{7,8}(?!\d)"  # Chinese landline
@@ -33,6 +35,11 @@ ID_NUMBERS = re.compile(
 )
 IP_ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 SUSPICION = re.compile(r"@|\d[\d ().+-]{5,}\d")  # one cheap look; every pattern above implies it
+
+# The characters that are no combining mark and whose canonical decomposition begins with one.
+DISGUISED = {"\u0f73": "\u0f71\u0f72", "\u0f75": "\u0f71\u0f74", "\u0f81": "\u0f71\u0f80"}
+MANY_MARKS = re.compile(r"[^\w\x00-\x7f]{32,}")  # and what else is no letter
+SPAN = 1 << 16  # characters that are looked at together
 
 
 def clean_record(record: DialogueRecord, params: Cleaning) -> DialogueRecord:
@@ -76,10 +83,28 @@ def normal(text: str, params: Cleaning) -> str:
     """Return text trimmed, and if params say so in Unicode's NFC with \\n line ends and no control characters."""
     if not params.normalise:
         return text.strip()
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
+    text = nfc(text).replace("\r\n", "\n").replace("\r", "\n")
     if REMOVED_PATTERN.search(text):
         text = text.translate(REMOVED)
     return text.strip()
+
+
+def nfc(text: str) -> str:
+    """Return text in Unicode's form NFC, in time that grows as the text does.
+
+    `unicodedata` sorts a run of combining marks by insertion; a long run is given to it in order (UAX #15: by class,
+    equal ones as they stood), which is the same text to Unicode.
+    """
+    if text.isascii():
+        return text
+    for mark, parts in DISGUISED.items():
+        text = text.replace(mark, parts)
+    return unicodedata.normalize("NFC", MANY_MARKS.sub(_in_order, text))
+
+
+def _in_order(run: re.Match[str]) -> str:
+    groups = groupby(run.group(), lambda character: unicodedata.combining(character) > 0)
+    return "".join("".join(sorted(group, key=unicodedata.combining) if marks else group) for marks, group in groups)
 
 
 def words(text: str) -> list[str]:
@@ -93,14 +118,21 @@ def language_of(text: str) -> str:
     A Han character weighs as much as a Latin word: instructions in Chinese about an English sentence are Chinese. Any
     Latin script counts as en; declare a source's language to tell French from English.
     """
-    han = len(HAN_WORD.findall(text))
-    latin = LATIN_WORD.findall(text)
-    others = len(LETTERS.findall(text)) - han - sum(len(word) for word in latin)
-    if han + len(latin) + others == 0:
+    counts = [_of_scripts(text[start : start + SPAN]) for start in range(0, len(text), SPAN)]
+    han, words_latin, latin, letters = (sum(column) for column in zip((0, 0, 0, 0), *counts, strict=True))
+    words_latin -= sum(LATIN_WORD.fullmatch(text, cut - 1, cut + 1) is not None for cut in range(SPAN, len(text), SPAN))
+    others = letters - han - latin
+    if han + words_latin + others == 0:
         return "und"
-    if others > max(han, sum(len(word) for word in latin)):
+    if others > max(han, latin):
         return "other"
-    return "zh" if han >= 0.3 * (han + len(latin)) and han > 0 else "en"
+    return "zh" if han >= 0.3 * (han + words_latin) and han > 0 else "en"
+
+
+def _of_scripts(text: str) -> tuple[int, int, int, int]:
+    """Return how many Han characters, Latin words, characters of these, and letters a piece of text holds."""
+    latin = LATIN_WORD.findall(text)
+    return len(HAN_WORD.findall(text)), len(latin), sum(map(len, latin)), len(LETTERS.findall(text))
 
 
 def check_language(language: str, allowed: Sequence[str] | None) -> None:

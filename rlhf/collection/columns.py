@@ -4,7 +4,6 @@ Usual columns: prompt/response, messages or conversations, instruction/input/out
 (with a prompt, as message lists, or as hh-rlhf transcripts), prompt/responses with scores, ranking or labels, text.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,9 +11,10 @@ from typing import Any, NamedTuple
 from rlhf.collection import dialogues
 from rlhf.collection.dialogues import Messages
 from rlhf.collection.dropped import Dropped
-from rlhf.collection.sources import Row
+from rlhf.collection.readers import Row
+from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
-from rlhf.records.json_values import is_list, is_object
+from rlhf.records.json_values import is_list, is_object, parsed
 from rlhf.records.records import ranks_of
 from rlhf.records.types import DialogueRecord, Document, Label
 
@@ -65,7 +65,7 @@ def recognise(row: Row, source: Source, index: int) -> Document | DialogueRecord
         found = _demonstration(cells)
     else:
         raise ValueError(
-            f"{row.where}: source '{source.name}': no usual columns among: {', '.join(row.fields) or 'none'}; "
+            f"{row.where}: source '{source.name}': no usual columns among: {listed(row.fields) or 'none'}; "
             "set columns, for example {prompt: its name here, response: its name here}"
         )
     dialogues.check_prompt(found["messages"])
@@ -81,9 +81,9 @@ def _cells(row: Row, source: Source) -> Cells:
     cells: dict[Meaning, Cell] = {}
     for meaning, column in mapping.items():
         if column not in row.fields:
-            has = ", ".join(row.fields)
             raise ValueError(
-                f"{row.where}: source '{source.name}': columns.{meaning}: no column '{column}' among: {has}"
+                f"{row.where}: source '{source.name}': columns.{meaning}: no column {shown(column)} among: "
+                f"{listed(row.fields) or 'none'}"
             )
         if row.fields[column] is not None:
             cells[meaning] = _cell(row, meaning, column)
@@ -109,12 +109,9 @@ def _usual_cells(row: Row) -> Cells:
 
 
 def _cell(row: Row, meaning: Meaning, column: str) -> Cell:
-    value, place = row.fields[column], f"{row.where}, column '{column}'"
+    value, place = row.fields[column], f"{row.where}, column {shown(column)}"
     if meaning in LISTS and isinstance(value, str) and value.lstrip().startswith("["):  # a list in a table's cell
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{place}: not valid JSON at character {error.colno}: {error.msg}") from None
+        value = parsed(value, place, unit="character")
     return Cell(value, place)
 
 
@@ -137,7 +134,7 @@ def _prompt(cells: Cells) -> Messages:
         messages = _turns(cells["messages"])
     elif "prompt" in cells:
         messages = _turns(cells["prompt"])
-        if "input" in cells and _text(cells["input"]).strip():
+        if messages and "input" in cells and _text(cells["input"]).strip():
             joined = f"{messages[-1]['content']}\n\n{_text(cells['input'])}"
             messages = [*messages[:-1], {"role": "user", "content": joined}]
     else:
@@ -184,10 +181,12 @@ def _ranked(cells: Cells, source: Source) -> dict[str, Any]:
     messages, _ = dialogues.split_answer(_prompt(cells))
     place, responses = cells["responses"].place, cells["responses"].value
     if not is_list(responses) or not all(isinstance(response, str) for response in responses):
-        raise ValueError(f"{place}: expected a list of texts, got {responses!r:.80}")
+        raise ValueError(f"{place}: expected a list of texts, got {shown(responses)}")
     if "labels" in cells:
-        place = cells["labels"].place
-        labels = [_label(label, len(responses), place, source) for label in cells["labels"].value]
+        place, given = cells["labels"].place, cells["labels"].value
+        if not is_list(given):
+            raise ValueError(f"{place}: expected a list of objects, one a labeler, got {shown(given)}")
+        labels = [_label(label, len(responses), place, source) for label in given]
     else:
         labels = [_own_label(cells, source, len(responses), place)]
     return {"kind": "comparison", "messages": messages, "responses": responses, "labels": labels}
@@ -206,16 +205,19 @@ def _own_label(cells: Cells, source: Source, count: int, place: str) -> Label:
     if "ranking" not in cells:
         raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
     ranking, where = cells["ranking"]
-    if not is_list(ranking) or sorted(ranking, key=str) != sorted(range(count), key=str):
-        raise ValueError(f"{where}: expected the indices 0..{count - 1} from best to worst, got {ranking!r:.80}")
-    ranks = [ranking.index(response) + 1 for response in range(count)]
-    return Label(labeler=labeler, ranks=ranks, scores=None, scale=None)
+    if not is_list(ranking) or not all(isinstance(index, int | float) for index in ranking):
+        ranking = []
+    rank = {index: number for number, index in enumerate(ranking, start=1)}
+    if len(ranking) != count or rank.keys() != set(range(count)):
+        given = shown(cells["ranking"].value)
+        raise ValueError(f"{where}: expected the indices 0..{count - 1} from best to worst, got {given}")
+    return Label(labeler=labeler, ranks=[rank[response] for response in range(count)], scores=None, scale=None)
 
 
 def _label(label: Any, count: int, place: str, source: Source) -> Label:
     """Return one judgement of a column of them; its own scale goes before the source's."""
     if not is_object(label) or not isinstance(label.get("labeler"), str) or "ranks" not in label:
-        raise ValueError(f"{place}: expected objects with labeler, ranks and scores, got {label!r:.80}")
+        raise ValueError(f"{place}: expected objects with labeler, ranks and scores, got {shown(label)}")
     ranks = ranks_of([-rank for rank in _numbers(Cell(label["ranks"], f"{place}, ranks"), count)])
     if label.get("scores") is None:
         return Label(labeler=label["labeler"], ranks=ranks, scores=None, scale=None)
@@ -235,7 +237,7 @@ def _scale(scores: list[float], bounds: list[float] | None, place: str) -> list[
     """Return the scale that scores were given on. Raises ValueError for a score outside it."""
     if bounds is not None and not all(bounds[0] <= score <= bounds[1] for score in scores):
         raise ValueError(
-            f"{place}: expected scores within the scale {bounds[0]:g}..{bounds[1]:g}, got {scores!r:.80}; mend the "
+            f"{place}: expected scores within the scale {bounds[0]:g}..{bounds[1]:g}, got {shown(scores)}; mend the "
             "source's scale or the record"
         )
     return bounds
@@ -244,24 +246,39 @@ def _scale(scores: list[float], bounds: list[float] | None, place: str) -> list[
 def _numbers(cell: Cell, count: int) -> list[float]:
     numbers = cell.value
     if not is_list(numbers) or len(numbers) != count:
-        raise ValueError(f"{cell.place}: expected {count} numbers, one a response, got {numbers!r:.80}")
+        raise ValueError(f"{cell.place}: expected {count} numbers, one a response, got {shown(numbers)}")
     for number in numbers:
-        if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
-            raise ValueError(f"{cell.place}: expected finite numbers, got {number!r}; drop the record or mend it")
+        if not isinstance(number, int | float) or isinstance(number, bool) or not _is_finite(number):
+            raise ValueError(f"{cell.place}: expected finite numbers, got {shown(number)}; drop the record or mend it")
     return numbers
 
 
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
 def _labeler(cells: Cells, source: Source) -> str:
-    return str(cells["labeler"].value) if "labeler" in cells else source.name
+    return _name(cells["labeler"]) if "labeler" in cells else source.name
+
+
+def _name(cell: Cell) -> str:
+    """Return a value as the name of someone or something."""
+    try:
+        return str(cell.value)
+    except RecursionError:
+        raise ValueError(f"{cell.place}: expected a name, got {shown(cell.value)}") from None
 
 
 def _description(cells: Cells, source: Source) -> dict[str, Any]:
     category = source.category if isinstance(source, TableSource) else None
     language = source.language if isinstance(source, TableSource) else None
     return {
-        "category": category or (str(cells["category"].value) if "category" in cells else "unknown"),
+        "category": category or (_name(cells["category"]) if "category" in cells else "unknown"),
         "language": language or (_language(cells["language"]) if "language" in cells else None),
-        "user": str(cells["user"].value) if "user" in cells else None,
+        "user": _name(cells["user"]) if "user" in cells else None,
     }
 
 

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from rlhf.collection.dropped import Dropped
+from rlhf.params.base import shown
 from rlhf.records.json_values import is_object
 from rlhf.records.types import Message, Role
 
@@ -53,7 +54,7 @@ def from_list(turns: list[Any], place: str) -> Messages:
             raise ValueError(f"{place}: turn {number}: expected an object, got {type(turn).__name__}")
         role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
         if not isinstance(role, str) or role.lower() not in ROLES:
-            raise ValueError(f"{place}: turn {number}: role {role!r} is none of {', '.join(ROLES)}")
+            raise ValueError(f"{place}: turn {number}: role {shown(role)} is none of {', '.join(ROLES)}")
         if not isinstance(content, str):
             raise ValueError(f"{place}: turn {number}: expected text as content, got {type(content).__name__}")
         messages.append({"role": ROLES[role.lower()], "content": content})

@@ -1,12 +1,15 @@
 """Pretraining documents: no two equal, none longer than a limit, a share of them held out for validation."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 from rlhf.collection.duplicates import folded
 from rlhf.params.collect_prompts import Documents
 from rlhf.records.types import Document
 from rlhf.runtime.seeds import derive
+
+NOT_SPACE = re.compile(r"\S")
 
 
 class SeenDocuments:
@@ -25,13 +28,15 @@ class SeenDocuments:
 
 def pieces(document: Document, params: Documents) -> Iterator[Document]:
     """Yield a document in pieces of at most `characters.max`, cut at a line end, else at a space, else anywhere."""
-    text, limit = document["text"], params.characters.max
-    while len(text) > limit:
-        cut = max(text.rfind("\n", 1, limit + 1), 0) or max(text.rfind(" ", 1, limit + 1), 0) or limit
-        yield {**document, "text": text[:cut].rstrip()}
-        text = text[cut:].lstrip()
-    if text:
-        yield {**document, "text": text}
+    text, limit, start = document["text"], params.characters.max, 0
+    while len(text) - start > limit:
+        first, end = start + 1, start + limit + 1
+        cut = max(text.rfind("\n", first, end), 0) or max(text.rfind(" ", first, end), 0) or start + limit
+        yield {**document, "text": text[start:cut].rstrip()}
+        next_word = NOT_SPACE.search(text, cut)
+        start = next_word.start() if next_word else len(text)
+    if start < len(text):
+        yield {**document, "text": text[start:]}
 
 
 def split_off_validation(documents: list[Document], share: float, seed: int) -> tuple[list[Document], list[Document]]:

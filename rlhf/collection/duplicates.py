@@ -1,11 +1,7 @@
-"""Prompts that say the same: equal up to case and spacing, equal in a long prefix, or nearly equal by MinHash."""
+"""Prompts that say the same: equal up to case and spacing, or equal in a long prefix."""
 
-import zlib
 from collections.abc import Iterable
-from typing import Any
 
-from rlhf.collection.cleaning import words
-from rlhf.params.collect_prompts import NearDuplicates
 from rlhf.records.types import DialogueRecord
 
 
@@ -30,42 +26,3 @@ def long_prefixes(texts: Iterable[str], characters: int) -> set[str]:
         if first.setdefault(text[:characters], text) != text:
             repeated.add(text)
     return repeated
-
-
-def near(texts: Iterable[str], params: NearDuplicates) -> set[str]:
-    """Return the texts whose Jaccard similarity to an earlier one that stays is at least the threshold.
-
-    MinHash with locality-sensitive hashing proposes pairs (Broder 1997); word shingles themselves decide, so a text is
-    never dropped by an error of the estimate.
-    """
-    from datasketch import MinHash, MinHashLSH  # pyright: ignore[reportMissingTypeStubs]  # it has none
-
-    recall_first = (0.2, 0.8)
-    index: Any = MinHashLSH(threshold=params.threshold, num_perm=params.permutations, weights=recall_first)
-    empty: Any = MinHash(num_perm=params.permutations, seed=1, hashfunc=_unchanged)
-    dropped: set[str] = set()
-    for text in texts:
-        shingles = _shingles(text, params.shingle_words)
-        sketch = empty.copy()
-        sketch.update_batch(sorted(shingles))
-        rivals = (_shingles(rival, params.shingle_words) for rival in index.query(sketch))
-        if any(_jaccard(shingles, rival) >= params.threshold for rival in rivals):
-            dropped.add(text)
-        else:
-            index.insert(text, sketch)
-    return dropped
-
-
-def _shingles(text: str, size: int) -> set[int]:
-    """Return 32-bit hashes of all runs of `size` words; a text of fewer words is one run."""
-    found = words(text) or [text]
-    runs = range(max(1, len(found) - size + 1))
-    return {zlib.crc32("\0".join(found[start : start + size]).encode()) for start in runs}
-
-
-def _jaccard(first: set[int], second: set[int]) -> float:
-    return len(first & second) / len(first | second)
-
-
-def _unchanged(number: int) -> int:
-    return number

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from rlhf.collection import duplicates, splitting
+from rlhf.collection import duplicates, near_duplicates, splitting
 from rlhf.params.collect_prompts import SPLITS, Cleaning, CollectPrompts, Source, Split, names_of, shares_of
 from rlhf.records.types import DialogueRecord
 from rlhf.runtime.seeds import derive
@@ -44,7 +44,7 @@ def drop_duplicates(entries: list[Entry], params: Cleaning, drops: Drops) -> lis
         repeated = duplicates.long_prefixes(_prompts(entries), params.common_prefix_characters)
         entries = _without(entries, repeated, "common_prefix", drops)
     if params.near_duplicates is not None:
-        near = duplicates.near(_prompts(entries), params.near_duplicates)
+        near = near_duplicates.near(_prompts(entries), params.near_duplicates)
         entries = _without(entries, near, "near_duplicate", drops)
     return _at_most_a_user(entries, params.max_prompts_per_user, drops)
 
@@ -181,6 +181,8 @@ def _at_most_a_split(
 def _split_of(entry: Entry, params: CollectPrompts, seed: int) -> Split | None:
     user = entry.record["user"]
     shares = shares_of(params)
+    if not entry.source.splits:  # a source of documents alone, and a row that is none
+        return None
     if user is not None:
         return splitting.choose(f"user/{entry.source.name}/{user}", entry.source.splits, shares, seed)
     allowed: list[Split] = [split for split in entry.source.splits if _serves(entry, split) and shares[split] > 0]

@@ -1,9 +1,12 @@
 """Reading params.yaml into frozen, typed classes; every error names the full path, the value and what is allowed."""
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
+from itertools import islice
 from pathlib import Path
+from reprlib import Repr
 from typing import Annotated, Any, Literal, NamedTuple, TypeGuard, TypeVar, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator, model_validator
@@ -14,6 +17,21 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a value is a mapping, such as a section; the keys of params.yaml are text."""
     return isinstance(value, Mapping)
+
+
+def shown(value: object, most: int = 120) -> str:
+    """Return a value as an error message shows it: in `most` characters, however much it holds."""
+    brief = Repr()
+    brief.maxstring = brief.maxlong = brief.maxother = most
+    return f"{brief.repr(value):.{most}}"
+
+
+def listed(names: Iterable[object], most: int = 20) -> str:
+    """Return names as an error message lists them: the first `most`, none of them long."""
+    remaining = iter(names)
+    first = [f"{name}" if len(f"{name}") <= 60 else f"{name}"[:57] + "..." for name in islice(remaining, most)]
+    left = sum(1 for _ in remaining)
+    return ", ".join(first) + (f" and {left} more" if left else "")
 
 
 class Params(BaseModel):
@@ -92,14 +110,25 @@ def folder_or_hub(key: str, hub: OnHub, root: Path) -> Named:
 
     An id of a hub has at most one slash and begins like a name; what else it may be is a path whose folder is missing.
     """
-    is_path = hub.id.startswith((".", "/", "~")) or hub.id.count("/") > 1 or place_of(hub.id, root).is_dir()
+    is_path = hub.id.startswith((".", "/", "~")) or hub.id.count("/") > 1 or is_folder(place_of(hub.id, root))
     return Local(key, hub.id, "folder") if is_path else hub
 
 
 def place_of(path: str, root: Path) -> Path:
-    """Return where a path of params.yaml leads."""
-    return root / Path(path).expanduser()
+    """Return where a path of params.yaml leads; ~ of nobody leads nowhere."""
+    try:
+        return root / Path(path).expanduser()
+    except RuntimeError:
+        return root / path
 
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is such a folder; a name that no file can have is none."""
+    return os.path.isdir(path)
+
+
+# What the reader raises, beside its own errors, for characters, numbers, dates and tags that YAML does not have.
+NO_YAML = (ValueError, TypeError, AttributeError, LookupError, AssertionError, ArithmeticError, NotImplementedError)
 
 AnyParams = TypeVar("AnyParams", bound=Params)
 
@@ -120,8 +149,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ParamsError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except MarkedYAMLError as error:
         raise ParamsError(f"{path}: {_place_and_problem(error)}") from None
-    except (YAMLError, ValueError) as error:  # characters and numbers that YAML does not have
-        raise ParamsError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise ParamsError(f"{path}: not valid YAML: lists or mappings too deep within one another") from None
+    except (YAMLError, *NO_YAML) as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise ParamsError(f"{path}: not valid YAML: {problem:.200}") from None
     if re.search(r"^%YAML", text, re.MULTILINE):
         raise ParamsError(
             f"{path}: remove the %YAML line: DVC does not heed it, and would read other values than a stage"
@@ -155,7 +187,7 @@ def _place_and_problem(error: Any) -> str:
     """Return the words for a MarkedYAMLError, which declares no types."""
     mark = error.problem_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "unknown line"
-    return f"{where}: not valid YAML: {error.problem or error.context}"
+    return f"{where}: not valid YAML: {error.problem or error.context:.200}"
 
 
 def _explain(mistake: Any, path: str) -> str:
@@ -163,18 +195,17 @@ def _explain(mistake: Any, path: str) -> str:
     union = UNIONS.get("".join(pieces[:1]), Union("", len(pieces), {}))
     kind = pieces.pop(union.depth) if union.shown.keys() & pieces[union.depth : union.depth + 1] else None
     place, type_ = ".".join(pieces).removesuffix(".[key]"), mistake["type"]
+    place = f"{' '.join(place.split()):.200}"
     if type_ == "missing":
         return f"params.yaml: {place}: missing; {union.shown.get(kind or '', LAPTOP)} shows a value"
     if type_ == "extra_forbidden":
         where = f" for {union.key} '{kind}'" if kind else ""
-        return (
-            f"params.yaml: {place}: unknown key{where} (value {mistake['input']!r}); remove it or correct its spelling"
-        )
+        value = shown(mistake["input"])
+        return f"params.yaml: {place}: unknown key{where} (value {value}); remove it or correct its spelling"
     if type_ in ("union_tag_not_found", "union_tag_invalid"):
-        given = f"(got {mistake['ctx']['tag']!r})" if "tag" in mistake["ctx"] else "(missing)"
+        given = f"(got {shown(mistake['ctx']['tag'])})" if "tag" in mistake["ctx"] else "(missing)"
         return f"params.yaml: {place}.{union.key}: expected one of {', '.join(map(repr, union.shown))} {given}"
     if isinstance(mistake["input"], date):
         return f"params.yaml: {place}: YAML reads a date here; put it in quotes (got {mistake['input']})"
-    shown = repr(mistake["input"])[:120]
     message = mistake["msg"].removeprefix("Value error, ")
-    return f"params.yaml: {place}: {message} (got {shown})"
+    return f"params.yaml: {place}: {message:.500} (got {shown(mistake['input'])})"

@@ -22,6 +22,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 # ids of `datasets.load_dataset` that are no data sets: each reads the files in `folder`
 READERS_OF_FOLDERS = {"arrow", "csv", "hdf5", "json", "lance", "pandas", "parquet", "text", "webdataset", "xml"}
 
+MAX_ROW_MB = 16.0
+
 SPLITS: tuple[Split, ...] = get_args(Split)
 TAKES: dict[Split, set[Use]] = {
     "sft": {"demonstrations"},
@@ -87,6 +89,7 @@ class TableSource(Source):
     category: str | None
     scale: Scale | None = None  # of its scores; direct scores (reward_model.loss) cannot be learned without it
     limit: int | None = Field(ge=1)
+    max_row_mb: float | None = Field(gt=0.0, le=1e6)  # of a row, unpacked; longer ones are refused; null: MAX_ROW_MB
     licence: str | None
 
 
@@ -234,10 +237,10 @@ class CollectPromptsInputs(Params):
 
 def matches(pattern: str, root: Path) -> list[Path]:
     """Return the files that a path of params.yaml names, sorted; raises FileNotFoundError with the fix if none."""
-    found = sorted(path for path in glob.glob(str(root / Path(pattern).expanduser()), recursive=True))
+    found = sorted(path for path in glob.glob(str(place_of(pattern, root)), recursive=True))
     files = [Path(path) for path in found if Path(path).is_file()]
     if not files:
-        raise FileNotFoundError(f"{pattern}: no such file under {root.resolve()}; mend the source's paths")
+        raise FileNotFoundError(f"{pattern:.200}: no such file under {root.resolve()}; mend the source's paths")
     return files
 
 

@@ -42,8 +42,11 @@ def measure(
     ceiling = agreement.between_labelers([*training, *held_out])
     if "agreement" in ceiling:
         metrics["labelers_agreement"] = ceiling["agreement"]
-    if all("gold" in comparison for comparison in held_out):
-        metrics["gold_accuracy"], metrics["gold_pairs"] = agreement.with_gold(held_out, scores, GOLD_TIE)
+    known = [index for index, comparison in enumerate(held_out) if "gold" in comparison]
+    if known:
+        metrics["gold_accuracy"], metrics["gold_pairs"] = agreement.with_gold(
+            [held_out[index] for index in known], [scores[index] for index in known], GOLD_TIE
+        )
     return metrics, bins
 
 

@@ -6,7 +6,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from rlhf.records.json_values import is_object
+from rlhf.params.base import shown
+from rlhf.records.json_values import is_object, parsed
 from rlhf.records.types import Kind, name_of
 from rlhf.runtime.files import write_text
 
@@ -37,22 +38,21 @@ def pairs(ranks: list[int]) -> list[tuple[int, int]]:
 
 def ranks_of(scores: list[float]) -> list[int]:
     """Return dense ranks of scores: 1 for the highest, equal scores share a rank."""
-    distinct = sorted(set(scores), reverse=True)
-    return [distinct.index(score) + 1 for score in scores]
+    rank = {score: number for number, score in enumerate(sorted(set(scores), reverse=True), start=1)}
+    return [rank[score] for score in scores]
 
 
 def _parse_lines(path: Path, kind: str) -> Iterator[Any]:
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                record = json.loads(line.decode("utf-8"))
+                text = line.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise ValueError(f"{path}: line {number}, byte {error.start + 1}: not valid UTF-8") from None
-            except json.JSONDecodeError as error:
-                raise ValueError(f"{path}: line {number}, column {error.colno}: not valid JSON: {error.msg}") from None
+            record = parsed(text, f"{path}: line {number}")
             if not is_object(record):
                 raise ValueError(f"{path}: line {number}: expected a JSON object, got {type(record).__name__}")
             if record.get("kind") != kind:
-                found = repr(record["kind"]) if "kind" in record else "no field 'kind'"
+                found = shown(record["kind"]) if "kind" in record else "no field 'kind'"
                 raise ValueError(f"{path}: line {number}: expected a record of kind '{kind}', got {found}")
             yield record

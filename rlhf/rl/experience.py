@@ -157,18 +157,21 @@ def _forward(models: Models, sampled: Rollouts, params: Ppo, runtime: Runtime) -
 
 
 def golds(models: Models, prompts: list[Prompt], experience: Experience) -> dict[str, float]:
-    """Return the mean gold score of an iteration's completions and its standard error; {} where a prompt has no task.
+    """Return the mean gold score of an iteration's completions and its standard error, over prompts with a task.
 
-    Only looked at: nothing is learned from it.
+    Where only some have one, also how many; {} where none has. Only looked at: nothing is learned from it.
     """
-    found: list[float] = []
-    for prompt, ids in zip(prompts, _unpadded(experience), strict=True):
-        if prompt.task is None:
-            return {}
-        found.append(gold.score(prompt.task, chat.response_text(models.tokenizer, ids)).score)
+    found = [
+        gold.score(prompt.task, chat.response_text(models.tokenizer, ids)).score
+        for prompt, ids in zip(prompts, _unpadded(experience), strict=True)
+        if prompt.task is not None
+    ]
+    if not found:
+        return {}
     scores = torch.tensor(found, dtype=torch.float64)
     error = scores.std(correction=0).item() / len(found) ** 0.5
-    return {"gold": scores.mean().item(), "gold_error": error}
+    some = {"gold_prompts": len(found)} if len(found) < len(prompts) else {}
+    return {"gold": scores.mean().item(), "gold_error": error, **some}
 
 
 def _unpadded(episodes: Rollouts | Experience) -> list[list[int]]:

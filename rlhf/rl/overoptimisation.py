@@ -60,10 +60,12 @@ def _features(distance: np.ndarray, form: Form) -> np.ndarray:
     return np.stack([distance, -distance * falling], axis=1)
 
 
-def peak_is_behind(kl: Sequence[float], gold: Sequence[float], gold_error: Sequence[float]) -> str | None:
+def peak_is_behind(
+    iterations: Sequence[float], kl: Sequence[float], gold: Sequence[float], gold_error: Sequence[float]
+) -> str | None:
     """Return why the best policy lies behind the last iteration's; None while it does not, or cannot be told.
 
-    kl [N] in nats a sequence, gold [N] with its standard error [N], one entry an iteration. Two things must hold: the
+    kl [N] in nats a sequence, gold [N] with its standard error [N], of the iterations [N]. Two things must hold: the
     form fitted to the whole curve has its peak before the last policies, and the last WINDOW iterations' gold is below
     that of the best WINDOW by STANDARD_ERRORS of the difference.
     """
@@ -80,8 +82,9 @@ def peak_is_behind(kl: Sequence[float], gold: Sequence[float], gold_error: Seque
     now = float(distance[-WINDOW:].mean())
     if peak >= now:
         return None
+    when = iterations[best + WINDOW // 2]
     return (
-        f"over-optimisation: gold was {means[best]:.3f} at iteration {best + WINDOW // 2 + 1}, now {means[-1]:.3f}; "
+        f"over-optimisation: gold was {means[best]:.3f} at iteration {when}, now {means[-1]:.3f}; "
         f"its fitted peak lies at a KL of {peak**2:.2f} nats, the policy is at {now**2:.2f}. Raise ppo.kl_coef, lower "
         "ppo.iterations, or set ppo.monitor to 'stop'"
     )

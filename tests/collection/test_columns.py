@@ -6,7 +6,8 @@ import pytest
 
 from rlhf.collection.columns import recognise
 from rlhf.collection.dropped import Dropped
-from rlhf.collection.sources import Row, rows
+from rlhf.collection.readers import Row
+from rlhf.collection.sources import rows
 from rlhf.params.collect_prompts import WorldSource
 from tests.collect_prompts_section import typed_source
 
@@ -223,7 +224,7 @@ ROLES = "user, human, prompter, assistant, gpt, chatgpt, bot, model, system"
         ({"messages": [{"role": "user", "content": ["x"]}]},
          ", column 'messages': turn 1: expected text as content, got list"),
         ({"messages": ["x"]}, ", column 'messages': turn 1: expected an object, got str"),
-        ({"messages": '[{"role": }]'}, ", column 'messages': not valid JSON at character 11: Expecting value"),
+        ({"messages": '[{"role": }]'}, ", column 'messages', character 11: not valid JSON: Expecting value"),
         ({"ask": "Hi", "say": "Yes"}, ": source 'given': no usual columns among: ask, say; set columns, for example "
          "{prompt: its name here, response: its name here}"),
         ({}, ": source 'given': no usual columns among: none; set columns, for example "
@@ -234,6 +235,27 @@ def test_broken_rows_name_their_place_and_column_and_what_was_expected(fields, p
     with pytest.raises(ValueError) as error:
         record(fields)
     assert str(error.value) == f"a.jsonl: line 7{problem}"
+
+
+@pytest.mark.parametrize("given", [7, "of whom", {"labeler": "l"}])
+def test_labels_that_are_no_list_are_refused(given):
+    columns = {"prompt": "prompt", "responses": "responses", "labels": "votes"}
+    with pytest.raises(ValueError, match="column 'votes': expected a list of objects, one a labeler, got"):
+        record(TWO | {"votes": given}, columns=columns)
+
+
+def test_half_an_instruction_without_the_other_is_no_prompt():
+    with pytest.raises(Dropped, match="no_prompt"):
+        record({"ask": [], "more": "1 2"}, columns={"prompt": "ask", "input": "more"})
+
+
+def test_a_name_that_is_no_text_is_taken_as_one_unless_it_is_too_deep():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    assert record({"prompt": "Hi", "user": 7})["user"] == "7"
+    with pytest.raises(ValueError, match="column 'user': expected a name, got"):
+        record({"prompt": "Hi", "user": deep})
 
 
 def test_a_column_that_the_mapping_names_must_be_there():

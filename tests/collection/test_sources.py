@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from rlhf.collection import sources
-from rlhf.collection.sources import format_of, read_csv, read_json, read_jsonl, read_parquet, read_text, rows
+from rlhf.collection.bounded import Bound
+from rlhf.collection.readers import read_csv, read_json, read_jsonl, read_parquet, read_text
+from rlhf.collection.sources import format_of, rows
 from rlhf.params.base import parse
 from rlhf.params.collect_prompts import HubSource, WorldSource, inputs
 from rlhf.world.source import records
 from tests.collect_prompts_section import section, source, typed, typed_source
 
+WIDE = Bound(10**6, "given")
 ROWS = [
     {"prompt": "Name a colour, please", "response": 'Red,\nor "blue"'},
     {"prompt": "你好", "response": "你好！"},
@@ -76,10 +79,28 @@ def test_a_hub_data_set_that_cannot_be_read_names_id_and_fix(tmp_path):
         list(rows(hub_source(tmp_path / "empty"), tmp_path, ""))
 
 
-def hub_source(path, limit=None):
+@pytest.mark.parametrize("name", ["train.jsonl", "train.zip", "train.jsonl.gz", "train/x.png", "train.parquet"])
+@pytest.mark.parametrize("content", [b"", b"PK no zip"])
+def test_a_hub_data_set_that_is_broken_in_any_way_is_named(tmp_path, monkeypatch, name, content):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "set" / name).parent.mkdir(parents=True)
+    (tmp_path / "set" / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"source 'hub': .*set/train: .*check id, subset, split and revision"):
+        list(rows(hub_source(tmp_path / "set"), tmp_path, ""))
+
+
+def test_a_long_row_of_a_hub_data_set_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "set").mkdir()
+    write(tmp_path / "set" / "train.jsonl", json.dumps({"prompt": "hi"}) + "\n" + json.dumps({"prompt": "x" * 2000}))
+    with pytest.raises(ValueError, match=r"set/train: row 2: a row of more than 0\.001 MB; .* max_row_mb of"):
+        list(rows(hub_source(tmp_path / "set", max_row_mb=0.001), tmp_path, ""))
+
+
+def hub_source(path, limit=None, **changes):
     content = {"name": "hub", "kind": "hub", "id": str(path), "subset": None, "folder": None, "split": "train"}
     content |= {"revision": None, "use": ["prompts"], "splits": ["ppo"], "columns": None, "language": None}
-    return parse(HubSource, content | {"category": None, "limit": limit, "licence": None}, "source")
+    return parse(HubSource, content | {"category": None, "limit": limit, "licence": None} | changes, "source")
 
 
 @pytest.mark.parametrize(
@@ -90,9 +111,9 @@ def hub_source(path, limit=None):
         (read_jsonl, b'{"a": 1}\n{"a": "\xff"}\n', "line 2, column 8: not UTF-8"),
         (read_json, b'[{"a": 1},\n {"a": 1\n]', "line 3, column 1: not valid JSON"),
         (read_json, b'[{"a": 1}, 2]', "record 2: expected a JSON object, got int"),
-        (lambda path: read_csv(path, ","), b"a,b\n1,2\n\n3\n", "line 4: expected 2 cells (a, b), got 1"),
-        (lambda path: read_csv(path, ","), b'a,b\n1,"2\n', "line 2: not valid CSV"),
-        (lambda path: read_csv(path, ","), b"", "line 1: expected a header line"),
+        (lambda path, bound: read_csv(path, bound, ","), b"a,b\n1,2\n\n3\n", "line 4: expected 2 cells (a, b), got 1"),
+        (lambda path, bound: read_csv(path, bound, ","), b'a,b\n1,"2\n', "line 2: not valid CSV"),
+        (lambda path, bound: read_csv(path, bound, ","), b"", "line 1: expected a header line"),
         (read_parquet, b"PAR1 but not really", "not a readable Parquet file"),
     ],
 )
@@ -100,7 +121,7 @@ def test_broken_data_names_file_line_and_column(tmp_path, reader, content, place
     path = tmp_path / "broken.data"
     path.write_bytes(content)
     with pytest.raises(ValueError) as error:
-        list(reader(path))
+        list(reader(path, WIDE))
     assert str(error.value).startswith(f"{path}: {place}")
 
 
@@ -108,20 +129,20 @@ def test_a_truncated_gzip_file_is_named(tmp_path):
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-10])
     with pytest.raises(ValueError, match=r"a\.jsonl\.gz: after line \d+: broken gzip file"):
-        list(read_jsonl(path))
+        list(read_jsonl(path, WIDE))
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"\xef\xbb\xbfprompt\nhello\n")
-    assert fields(read_csv(path, ",")) == [{"prompt": "hello"}]
+    assert fields(read_csv(path, WIDE, ",")) == [{"prompt": "hello"}]
 
 
 def test_documents_end_at_the_separator_line_or_else_at_the_end_of_the_file(tmp_path):
     path = write(tmp_path / "a.txt", "one\n\nstill one\n<|endoftext|>\n\ntwo\n<|endoftext|>\n")
-    assert fields(read_text(path, "<|endoftext|>")) == [{"text": "one\n\nstill one"}, {"text": "two"}]
-    assert fields(read_text(path, "no such line")) == [{"text": path.read_text().strip()}]
-    assert fields(read_text(path, ""))[0] == {"text": "one"}
+    assert fields(read_text(path, WIDE, "<|endoftext|>")) == [{"text": "one\n\nstill one"}, {"text": "two"}]
+    assert fields(read_text(path, WIDE, "no such line")) == [{"text": path.read_text().strip()}]
+    assert fields(read_text(path, WIDE, ""))[0] == {"text": "one"}
 
 
 def test_globs_are_read_in_order_and_limit_counts_rows_of_all_files(tmp_path):

@@ -2,7 +2,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from rlhf.collection import duplicates
+from rlhf.collection import duplicates, near_duplicates
 from rlhf.collection.prompt_sets import Entry, arrange, assign, check_disjoint, drop_duplicates
 from rlhf.collection.splitting import choose, first_by_hash, held_out_first
 from rlhf.params.collect_prompts import SPLITS, NearDuplicates
@@ -170,10 +170,10 @@ def test_near_duplicates_reach_the_threshold_and_others_do_not():
     base = "one two three four five six seven eight nine ten eleven"  # ten pairs of words
     close = base.replace("eleven", "twelve")  # 9 of 11 pairs in common: 0.82
     far = base.replace("five", "5").replace("nine", "9")  # 6 of 14: 0.43
-    assert duplicates.near([base, close, far], NEAR) == {close}
+    assert near_duplicates.near([base, close, far], NEAR) == {close}
     for threshold, dropped in [(0.81, {close}), (9 / 11, {close}), (0.83, set())]:
-        assert duplicates.near([base, close], NEAR.model_copy(update={"threshold": threshold})) == dropped
-    assert duplicates.near(["今天天气怎么样我们去公园", "今天天气怎么样我们去公园吧", "明天吃什么"], NEAR) == {
+        assert near_duplicates.near([base, close], NEAR.model_copy(update={"threshold": threshold})) == dropped
+    assert near_duplicates.near(["今天天气怎么样我们去公园", "今天天气怎么样我们去公园吧", "明天吃什么"], NEAR) == {
         "今天天气怎么样我们去公园吧"
     }
 
@@ -183,18 +183,18 @@ def test_a_text_near_a_dropped_one_alone_stays():
     first = " ".join(f"w{n}" for n in range(21))  # 20 pairs of words
     second = first.replace("w0 ", "x0 ").replace("w1 ", "x1 ")  # 18 of 22 pairs in common with the first: 0.82
     third = second.replace("w19", "x19").replace("w20", "x20")  # as many with the second, 16 of 24 with the first: 0.67
-    assert duplicates.near([first, second], NEAR) == {second}
-    assert duplicates.near([second, third], NEAR) == {third}
-    assert duplicates.near([first, third], NEAR) == set()
-    assert duplicates.near([first, second, third], NEAR) == {second}
+    assert near_duplicates.near([first, second], NEAR) == {second}
+    assert near_duplicates.near([second, third], NEAR) == {third}
+    assert near_duplicates.near([first, third], NEAR) == set()
+    assert near_duplicates.near([first, second, third], NEAR) == {second}
 
 
 def test_nearly_all_planted_near_duplicates_are_found():
     texts = [" ".join(f"w{n}x{k}" for k in range(30)) for n in range(300)]
     planted = [text.replace("x29", "y29") for text in texts]  # 28 of 30 pairs in common: 0.93
-    assert len(duplicates.near([*texts, *planted], NEAR) & set(planted)) >= 297
+    assert len(near_duplicates.near([*texts, *planted], NEAR) & set(planted)) >= 297
     below = [text.replace("x29", "y29").replace("x14", "y14").replace("x6", "y6") for text in texts]  # 24 of 34: 0.71
-    assert duplicates.near([*texts, *below], NEAR.model_copy(update={"threshold": 0.75})) == set()
+    assert near_duplicates.near([*texts, *below], NEAR.model_copy(update={"threshold": 0.75})) == set()
 
 
 def test_at_most_so_many_prompts_a_user():
@@ -249,6 +249,12 @@ def test_rows_that_their_users_split_cannot_use_are_counted():
     assert drops["a"] == {"nothing_for_sft": 3}
     _, drops = collect({"a": [(text, None, {}) for text, _, _ in rows]}, a={"splits": ["sft"]})
     assert drops["a"] == {"no_split_takes_it": 3}
+
+
+@pytest.mark.parametrize("user", ["u", None])
+def test_prompts_in_a_source_of_documents_enter_no_split_and_are_counted(user):
+    _, drops = collect({"a": [("Prompt", user)]}, a={"use": ["documents"], "splits": []})
+    assert drops["a"] == {"no_split_takes_it": 1}
 
 
 def test_files_are_shuffled_the_same_way_for_a_seed():

@@ -12,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlhf.collection import sources
+from rlhf.collection import bounded, readers, sources
 from rlhf.models import loading
 from rlhf.params.base import ParamsError, read_yaml
 from stages import collect_prompts, pretrain
@@ -149,7 +149,7 @@ DATA = [
     ("a.jsonl", b"", "holds no rows"),
     ("a.jsonl", b"\n\n\n", "holds no rows"),
     ("a.json", b"[]", "holds no rows"),
-    ("a.json", b'[{"prompt": 1}', "not valid JSON"),
+    ("a.json", b'[{"prompt": "hi"}', "not valid JSON"),
     ("a.json", b'{"prompt": "hi"} x', "not valid JSON"),
     ("a.json", b'["hi"]', "record 1: expected a JSON object, got str"),
     ("a.csv", b"", "line 1: expected a header line"),
@@ -165,7 +165,7 @@ DATA = [
     ("a.jsonl", jsonl({"prompt": 3, "response": "x"}), "column 'prompt': expected text, got int"),
     ("a.jsonl", jsonl({"prompt": ["a"], "response": "x"}), "column 'prompt': turn 1: expected an object, got str"),
     ("a.jsonl", jsonl({"messages": []}), "no usual columns among: messages"),
-    ("a.jsonl", jsonl({"messages": "[{"}), "column 'messages': not valid JSON"),
+    ("a.jsonl", jsonl({"messages": "[{"}), "column 'messages', character 3: not valid JSON"),
     ("a.jsonl", jsonl({"messages": [{"role": "tool", "content": "x"}]}), "role 'tool' is none of"),
     ("a.jsonl", jsonl({"messages": [{"role": "user"}]}), "expected text as content"),
     ("a.jsonl", jsonl({"prompt": "Say red.", "chosen": "red"}), "a comparison without a rejected answer"),
@@ -178,6 +178,25 @@ DATA = [
     ("a.jsonl", b'{"prompt": "Say red.", "responses": ["a", "b"], "scores": [1, Infinity]}\n', "finite numbers"),
     ("a.jsonl", jsonl({"prompt": "p", "responses": ["a", "b"], "scores": [1, 2, 3]}), "expected 2 numbers"),
     ("a.jsonl", jsonl({"prompt": "p", "responses": ["a", "b"], "scores": ["1", "x"]}), "expected"),
+    ("a.jsonl", jsonl(GOOD) + b"[" * 100_000, "line 2: lists or objects too deep within one another; flatten them"),
+    ("a.json", b'{"prompt": ' * 100_000, "record 1: lists or objects too deep within one another; flatten them"),
+    ("a.json", b"[" + b'{"prompt": [' * 100_000, "record 1: lists or objects too deep within one another"),
+    ("a.jsonl", jsonl({"messages": "[" * 100_000}), "column 'messages': lists or objects too deep within one another"),
+    ("a.jsonl", b'{"prompt": ' + b"7" * 5000 + b"}", "line 1: a number of more than 4300 digits; mend it, or write it"),
+    ("a.json", b'[{"prompt": ' + b"7" * 5000 + b"}]", "record 1: a number of more than 4300 digits"),
+    ("a.jsonl", ranked(ranking="[" + "7" * 5000 + "]"), "column 'ranking': a number of more than 4300 digits"),
+    ("a.jsonl", b'{"prompt": "half \\ud83d of it"}', "line 1: \\ud83d is half of a character; write both halves"),
+    ("a.jsonl", b'{"prompt": "Say red.", "user": ["\\uDE00"]}', "line 1: \\ude00 is half of a character"),
+    (
+        "a.jsonl",
+        jsonl({"prompt": "p", "responses": ["a", "b"], "scores": [1, 10**400]}),
+        "expected finite numbers, got 1",
+    ),
+    ("a.jsonl", ranked(ranking={"a": 1}), "expected the indices 0..2 from best to worst, got {'a': 1}"),
+    ("a.jsonl", jsonl({"x" * 9000: 1}), "no usual columns among: xxx"),
+    ("a.jsonl", jsonl({f"x{number}": 1 for number in range(999)}), "x19 and 979 more; set columns"),
+    ("a.jsonl", jsonl({"messages": [{"role": "x" * 9000, "content": "x"}]}), "is none of user"),
+    ("a.csv", ",".join(f"x{number}" for number in range(999)).encode() + b"\n1\n", "x19 and 979 more), got 1"),
     ("a.jsonl", jsonl(GOOD | {"response": ""}), "no record for"),
     ("a.jsonl", jsonl(GOOD | {"prompt": ""}), "no record for"),
     ("a.jsonl", jsonl(GOOD, GOOD, GOOD), "no record for"),  # duplicates of one prompt cannot fill six splits
@@ -340,7 +359,7 @@ def test_rows_of_jsonl_come_back_as_they_were_written(tmp_path, rows):
     path = tmp_path / "a.jsonl"
     text = [json.dumps(row) for row in rows]
     path.write_text("".join(line + "\n" for line in text), encoding="utf-8")
-    found = [json.dumps(row.fields) for row in sources.read_jsonl(path)]
+    found = [json.dumps(row.fields) for row in readers.read_jsonl(path, bounded.Bound(10**6, "given"))]
     assert found == text
 
 

@@ -183,12 +183,29 @@ def test_numbers_in_scientific_notation_are_numbers(tmp_path):
     [
         ("a: [1, 2\nb: 3\n", r"line 2, column \d+: not valid YAML"),
         ("- 1\n", "expected a mapping of sections, got list"),
+        ("a: " + "[" * 5000, "not valid YAML: lists or mappings too deep within one another"),
+        ("a: " + "7" * 5000 + "\n", "not valid YAML: .*4300 digits"),
+        ("a: 2001-99-99\n", "not valid YAML: month must be in 1..12"),
     ],
 )
 def test_a_broken_file_is_named_by_line(tmp_path, text, message):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ParamsError, match=message):
         load(tmp_path, SftInputs)
+
+
+def test_an_error_is_short_however_much_a_value_holds():
+    """A mapping in which each list holds the one before several times: small in the file, endless when written out."""
+    value = ["x"]
+    for _ in range(60):
+        value = [value, value, value]
+    with pytest.raises(ParamsError) as error:
+        parse(
+            FileSource,
+            source("given", "a.jsonl") | {"limit": value, "other": value, "category": "x" * 9000 + "\ud800"},
+            "",
+        )
+    assert all(len(line) < 300 for line in str(error.value).splitlines())
 
 
 def test_an_absent_file_says_how_to_make_one(tmp_path):

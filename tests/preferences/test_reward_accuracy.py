@@ -102,6 +102,10 @@ def test_measures_by_hand():
     assert metrics["labelers_agreement"] == 1.0
     assert metrics["calibration_error"] == pytest.approx((sigmoid[1] - 0.5) * 2 / 3 + (1 - sigmoid[0]) / 3, rel=1e-5)
     assert sum(row["pairs"] for row in bins) == 3
+    without = {name: value for name, value in held_out[0].items() if name != "gold"}
+    some = reward_accuracy.measure(scorer, toys.comparisons(6), [without, *held_out])[0]
+    assert (some["gold_accuracy"], some["gold_pairs"], some["pairs"]) == (1.0, 2, 6)
+    assert "gold_accuracy" not in reward_accuracy.measure(scorer, toys.comparisons(6), [without])[0]
 
 
 def test_pairs_are_counted_by_category():

@@ -45,7 +45,7 @@ def curve(
 
 
 def test_the_monitor_speaks_once_gold_has_fallen_behind_its_peak():
-    why = peak_is_behind(*curve(40, turn=1.5, noise=0.02))
+    why = peak_is_behind(range(1, 41), *curve(40, turn=1.5, noise=0.02))
     assert why is not None
     assert "over-optimisation" in why
     assert "ppo.kl_coef" in why
@@ -55,17 +55,19 @@ def test_the_monitor_speaks_once_gold_has_fallen_behind_its_peak():
 def test_the_monitor_names_the_peak_of_the_gain_wherever_gold_began(start):
     """At distances 0, 0.1, ..., 4 gold gains most at 1.5; the last five are 3.8 from the start on average."""
     kl, gold, error = curve(41, turn=1.5, first=0.0)
-    why = peak_is_behind(kl, [score - 0.5 + start for score in gold], error)
+    why = peak_is_behind(range(1, 42), kl, [score - 0.5 + start for score in gold], error)
     best, now = (sum(gold[i : i + 5]) / 5 - 0.5 + start for i in (13, 36))
     assert f"gold was {best:.3f} at iteration 16, now {now:.3f};" in why
     assert "its fitted peak lies at a KL of 2.25 nats, the policy is at 14.44." in why
+    every_second = peak_is_behind(range(1, 83, 2), kl, [score - 0.5 + start for score in gold], error)
+    assert every_second == why.replace("iteration 16", "iteration 31")
 
 
 @pytest.mark.parametrize(
     ("points", "turn", "noise"), [(40, 6.0, 0.02), (9, 1.0, 0.0), (40, 3.9, 0.02)], ids=["rises", "short", "flat"]
 )
 def test_the_monitor_is_silent_while_gold_rises_or_stands(points, turn, noise):
-    assert peak_is_behind(*curve(points, turn, noise)) is None
+    assert peak_is_behind(range(points), *curve(points, turn, noise)) is None
 
 
 def test_the_monitor_is_not_fooled_by_noise():
@@ -73,5 +75,5 @@ def test_the_monitor_is_not_fooled_by_noise():
     for seed in range(200):
         rng = np.random.default_rng(seed)
         kl, gold = np.linspace(0, 3, 20), 0.6 + rng.normal(0, 0.02, 20)
-        calls += peak_is_behind(list(kl), list(gold), [0.02] * 20) is not None
+        calls += peak_is_behind(range(20), list(kl), list(gold), [0.02] * 20) is not None
     assert calls <= 6  # 3%

@@ -275,7 +275,7 @@ def of_the_world(count: int) -> list[dict]:
     return [*source.records(3, 0, count, "seen")]
 
 
-def test_gold_of_the_rollouts_is_recorded_where_it_knows_every_prompt(models):
+def test_gold_of_the_rollouts_is_that_of_prompts_with_a_task(models):
     chosen = params(batch_size=4, minibatch_size=4, max_prompt_tokens=1000)
     ours = ppo.tokenised(models.tokenizer, of_the_world(4), chosen)
     ours = [prompt._replace(ids=prompt.ids[:20]) for prompt in ours]
@@ -287,7 +287,12 @@ def test_gold_of_the_rollouts_is_recorded_where_it_knows_every_prompt(models):
     ]
     scores = [gold.score(prompt.task, text).score for prompt, text in zip(ours, texts, strict=True)]
     assert found["gold"] == pytest.approx(sum(scores) / 4)
-    assert experience.golds(models, [*ours[:3], ours[3]._replace(task=None)], seen) == {}
+    without = [prompt._replace(task=None) for prompt in ours]
+    some = experience.golds(models, [*ours[:2], *without[2:]], seen)
+    assert some["gold"] == pytest.approx(sum(scores[:2]) / 2)
+    assert some["gold_error"] == pytest.approx(abs(scores[0] - scores[1]) / 2 / 2**0.5)
+    assert (some["gold_prompts"], "gold_prompts" in found) == (2, False)
+    assert experience.golds(models, without, seen) == {}
 
 
 @pytest.mark.parametrize(("monitor", "points"), [("stop", 2), ("warn", 5)])

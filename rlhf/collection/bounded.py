@@ -1,0 +1,111 @@
+"""Files read in pieces, gzipped or not, so that no row takes more memory than its source allows."""
+
+import codecs
+import gzip
+import zlib
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from rlhf.params.collect_prompts import MAX_ROW_MB, TableSource
+from rlhf.records.json_values import is_list, is_object
+
+BLOCK = 1 << 16  # bytes
+
+
+class Bound(NamedTuple):
+    """The most bytes of a row, and the source that says so."""
+
+    size: int
+    source: str
+
+    def refuse(self, where: str) -> NoReturn:
+        """Raise ValueError for a row that is longer."""
+        raise ValueError(
+            f"{where}: a row of more than {self.size / 1e6:g} MB; part it or leave it out, or raise max_row_mb of the "
+            f"source '{self.source}'"
+        )
+
+    def check(self, size: int, where: str) -> None:
+        """Raise ValueError for a row of more bytes."""
+        if size > self.size:
+            self.refuse(where)
+
+
+class Line(NamedTuple):
+    number: int
+    text: str  # with its newline
+    size: int  # in bytes
+
+
+def bound_of(source: TableSource) -> Bound:
+    """Return what a source allows."""
+    most = MAX_ROW_MB if source.max_row_mb is None else source.max_row_mb
+    return Bound(round(most * 1e6), source.name)
+
+
+def lines(path: Path, bound: Bound) -> Iterator[Line]:
+    """Yield the lines of a UTF-8 file. Raises ValueError naming the line that is too long or no UTF-8."""
+    for number, raw in _read(path, bound.size + 1):
+        bound.check(len(raw), f"{path}: line {number}")
+        content = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+        try:
+            yield Line(number, content.decode("utf-8"), len(raw))
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path, number, error.start, error.reason) from None
+
+
+def blocks(path: Path) -> Iterator[str]:
+    """Yield the text of a UTF-8 file in pieces of about BLOCK bytes. Raises ValueError naming what is no UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    number, column, gathered, size = 1, 0, list[str](), 0  # column: bytes of the line before this piece
+    for number, raw in _read(path, BLOCK):
+        content = raw.removeprefix(codecs.BOM_UTF8) if number == 1 and column == 0 else raw
+        waiting = len(decoder.getstate()[0])
+        try:
+            gathered.append(decoder.decode(content))
+        except UnicodeDecodeError as error:
+            raise _not_utf8(path, number, column - waiting + error.start, error.reason) from None
+        column, size = 0 if raw.endswith(b"\n") else column + len(content), size + len(raw)
+        if size >= BLOCK:
+            yield "".join(gathered)
+            gathered, size = [], 0
+    try:
+        yield "".join([*gathered, decoder.decode(b"", final=True)])
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, number, column - len(error.object) + error.start, error.reason) from None
+
+
+def size_of(fields: dict[str, Any]) -> int:
+    """Return about how many bytes the values of a row hold."""
+    waiting: list[Any] = [fields]
+    size = 0
+    while waiting:
+        one = waiting.pop()
+        if is_list(one):
+            waiting += one
+        elif is_object(one):
+            waiting += one.values()
+        size += len(one) if isinstance(one, str | bytes) else 8
+    return size
+
+
+def _not_utf8(path: Path, number: int, start: int, reason: str) -> ValueError:
+    return ValueError(f"{path}: line {number}, column {start + 1}: not UTF-8 ({reason}); save it so")
+
+
+def _read(path: Path, most: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number, line), a line of more than `most` bytes in pieces of that many."""
+    number = 1
+    try:
+        with _open(path) as file:
+            while raw := file.readline(most):
+                yield number, raw
+                number += raw.endswith(b"\n")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path}: after line {number - 1}: broken gzip file: {error}") from None
+
+
+def _open(path: Path) -> gzip.GzipFile | BufferedReader:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")

@@ -1,0 +1,206 @@
+"""Rows have a most size, which holds while a file is read; and what is read in pieces is what is read whole."""
+
+import gzip
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rlhf.collection import bounded
+from rlhf.collection.bounded import Bound, blocks, bound_of, lines, size_of
+from rlhf.collection.readers import read_json
+from rlhf.collection.sources import rows
+from rlhf.params.collect_prompts import MAX_ROW_MB
+from tests.collect_prompts_section import typed_source
+
+WIDE = Bound(10**6, "given")
+LONG = 6_000_000  # bytes of a row that is refused
+ONE = b"x" * LONG
+ROW = {  # by the file's name: its content, and the place of the row
+    "a.jsonl": (b'{"prompt": "hi"}\n{"prompt": "%s"}\n' % ONE, "line 2"),
+    "a.json": (b'[{"prompt": "hi"}, {"prompt": "%s"}]' % ONE, "record 2"),
+    "b.json": (b'{"prompt": "%s"}' % ONE, "record 1"),
+    "c.json": (b'{"prompt": "hi"}\n{"prompt": "%s"}\n' % ONE, "line 2"),
+    "a.csv": (b'prompt\nhi\n"%s"\n' % ONE, "line 3"),
+    "b.csv": (b'prompt\nhi\n"%s"\n' % (b"x\n" * (LONG // 2)), "line 50002"),
+    "a.tsv": (b"prompt\nhi\n%s\n" % (b"\t" * LONG), "line 3"),
+    "a.txt": (b"hi\n<|endoftext|>\n%s\n" % (b"x\n" * (LONG // 2)), "line 3: a document that no line"),
+    "b.txt": (b"hi\n<|endoftext|>\n%s" % ONE, "line 3"),
+}
+
+
+def read(folder, name, **changes):
+    return rows(typed_source(paths=[name], **changes), folder, "<|endoftext|>")
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("name", ROW)
+def test_a_row_that_is_too_long_is_refused_before_it_is_in_memory(tmp_path, name, ending):
+    content, place = ROW[name]
+    (tmp_path / f"{name}{ending}").write_bytes(gzip.compress(content, 1) if ending else content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError) as error:
+            list(read(tmp_path, f"{name}{ending}", max_row_mb=0.1))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert str(error.value).startswith(f"{tmp_path / f'{name}{ending}'}: {place}")
+    assert str(error.value).endswith(
+        "a row of more than 0.1 MB; part it or leave it out, or raise max_row_mb of the source 'given'"
+    )
+    assert peak < LONG / 4
+
+
+def test_a_row_of_the_most_size_is_read_and_left_out_or_null_is_the_usual_size(tmp_path):
+    line = json.dumps({"prompt": "x" * 981}) + "\n"
+    assert len(line) == 996
+    (tmp_path / "a.jsonl").write_text(line)
+    assert len(list(read(tmp_path, "a.jsonl", max_row_mb=0.000996))) == 1
+    with pytest.raises(ValueError, match=r"a\.jsonl: line 1: a row of more than 0\.000995 MB"):
+        list(read(tmp_path, "a.jsonl", max_row_mb=0.000995))
+    assert (
+        bound_of(typed_source()) == bound_of(typed_source(max_row_mb=None)) == Bound(round(MAX_ROW_MB * 1e6), "given")
+    )
+
+
+def test_of_a_json_file_each_record_counts_and_a_mistake_is_told_from_a_long_one(tmp_path):
+    path = tmp_path / "a.json"
+    records = ['{"prompt": "hi"}', '{"prompt": "%s"}' % ("x" * 2000), '{"prompt": "hi"}']
+    path.write_text(f"[{', '.join(records)}]")
+    with pytest.raises(ValueError, match=r"record 2: a row of more than 0\.001 MB"):
+        list(read(tmp_path, "a.json", max_row_mb=0.001))
+    path.write_text('[{"prompt": "hi",, "response": "' + "x" * 200_000 + '"}]')
+    with pytest.raises(ValueError, match=r"a\.json: line 1, column 18: not valid JSON"):
+        list(read(tmp_path, "a.json", max_row_mb=0.1))
+
+
+def test_a_list_of_any_length_takes_the_memory_of_its_rows(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps([{"prompt": "x" * 1000}] * 20_000))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read(tmp_path, "a.json")) == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def table(path, column):
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    write_table(pyarrow.table({"prompt": column}), path, compression="zstd")
+
+
+def test_a_parquet_file_is_read_a_few_rows_at_a_time(tmp_path):
+    """Equal values stand once in the file, and in each row of what is read."""
+    import pyarrow
+
+    table(tmp_path / "a.parquet", ["x" * 2000] * 30_000)
+    pool = pyarrow.default_memory_pool()
+    before = pool.bytes_allocated()
+    found = read(tmp_path, "a.parquet")
+    assert next(found).fields == {"prompt": "x" * 2000}
+    assert pool.bytes_allocated() - before < 5_000_000
+    assert sum(1 for _ in found) == 29_999
+
+
+@pytest.mark.parametrize(
+    ("column", "place"),
+    [
+        (["x" * 200_000], r"a row of row group 1"),
+        (["hi"] * 99 + ["x" * 200_000], r"row 100"),
+        ([["hi"]] * 99 + [["x" * 100] * 2000], r"row 100"),
+    ],
+)
+def test_a_long_row_of_a_parquet_file_is_refused(tmp_path, column, place):
+    table(tmp_path / "a.parquet", column)
+    with pytest.raises(ValueError, match=rf"a\.parquet: {place}: a row of more than 0\.1 MB; .* max_row_mb of"):
+        list(read(tmp_path, "a.parquet", max_row_mb=0.1))
+
+
+def test_the_size_of_a_row_is_that_of_all_its_values():
+    assert size_of({"a": "x" * 1000, "b": [{"c": b"y" * 500}, None], "d": 7}) in range(1500, 1600)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
+OBJECTS = st.lists(st.dictionaries(st.text("ab", max_size=2), VALUES, max_size=3), max_size=6)
+SMALL = settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+
+
+def outcome(path):
+    """Return the rows of a JSON file, or the place of the first character that is none of JSON's."""
+    try:
+        return [row.fields for row in read_json(path, WIDE)]
+    except ValueError as error:
+        return str(error).removeprefix(f"{path}: ").partition(": not valid JSON")[0]
+
+
+@SMALL
+@given(objects=OBJECTS, indent=st.sampled_from([None, 1]), block=st.integers(1, 40), raw=st.booleans())
+def test_a_list_read_in_pieces_is_the_list(tmp_path, objects, indent, block, raw):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(objects, indent=indent, ensure_ascii=not raw) + "\n ", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounded, "BLOCK", block)
+        assert outcome(path) == objects
+
+
+EARLIER = ("expected a JSON object", "is half of a character")  # of a value, which is looked at before the next is read
+
+
+@SMALL
+@given(
+    objects=OBJECTS.filter(bool),
+    block=st.integers(1, 40),
+    place=st.integers(0, 200),
+    put=st.sampled_from(["", "x", ",", "]", '"', "\n"]),
+)
+def test_a_mistake_is_found_in_the_same_place_however_a_file_is_read(tmp_path, objects, block, place, put):
+    text = json.dumps(objects, indent=1)
+    place %= len(text)
+    path = tmp_path / "a.json"
+    path.write_text(text[:place] + put + text[place + 1 :])
+    found = []
+    for size in (block, 1 << 16):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bounded, "BLOCK", size)
+            found.append(outcome(path))
+    assert found[0] == found[1]
+    try:
+        whole = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        if error.msg != "Extra data":
+            place = f"line {error.lineno}, column {error.colno}"
+            assert found[0] == place or any(mistake in found[0] for mistake in EARLIER)
+    else:
+        assert found[0] == whole or any(mistake in found[0] for mistake in EARLIER) or isinstance(whole, dict)
+
+
+@SMALL
+@given(text=st.text("aé好\U0001f600\n", max_size=40), block=st.integers(3, 9), broken=st.integers(-20, 40))
+def test_what_is_no_utf8_has_the_same_place_in_lines_and_in_blocks(tmp_path, text, block, broken):
+    content = bytearray(text.encode())
+    if 0 <= broken < len(content):
+        content[broken] = 0xFF
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + content)
+
+    def all_of(found):
+        try:
+            return "".join(found)
+        except ValueError as error:
+            return str(error).partition(" (")[0]
+
+    whole = all_of(line.text for line in lines(path, WIDE))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounded, "BLOCK", block)
+        assert all_of(blocks(path)) == whole
