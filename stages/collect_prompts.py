@@ -21,7 +21,16 @@ from rlhf.collection.columns import recognise
 from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.duplicates import prompt_text
-from rlhf.collection.prompt_sets import Drops, Entry, arrange, assign, check_disjoint, check_not_empty, drop_duplicates
+from rlhf.collection.prompt_sets import (
+    Drops,
+    Entry,
+    arrange,
+    assign,
+    check_disjoint,
+    check_not_empty,
+    drop_duplicates,
+    with_named_categories,
+)
 from rlhf.collection.rankings import within
 from rlhf.collection.readers import Row
 from rlhf.collection.sources import copy_probes, fingerprint, rows
@@ -45,6 +54,7 @@ class Collected(NamedTuple):
     read: dict[str, int]
     drops: Drops
     causes: Drops
+    categories: dict[str, int]  # rows whose category was changed, by why
 
 
 def main(root: Path = Path(".")) -> None:
@@ -57,12 +67,15 @@ def main(root: Path = Path(".")) -> None:
             run.say(line)
         for line in loosening.explanations(collected.read, collected.drops, collected.causes, params.collect_prompts):
             run.say(line)
+        for line in data_card.category_lines(collected.categories):
+            run.say(line)
         check_complete(collected, params.collect_prompts)
         write(collected, params.collect_prompts, root)
         settings = params.collect_prompts
         test_set = (root / "data" / STAGE / "prompts.test.jsonl").read_bytes()
         fingerprints = fingerprint(settings.sources) | {"test_set": hashlib.sha256(test_set).hexdigest()}
         numbers = data_card.numbers(collected.files, collected.read, collected.drops) | {"sha256": fingerprints}
+        numbers |= {"categories": collected.categories} if any(collected.categories.values()) else {}
         outputs.write_metrics(root, STAGE, numbers)
         outputs.write_curve(root, f"{STAGE}/categories", data_card.categories(collected.files))
         run.log_metrics(numbers)
@@ -93,13 +106,13 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
                     entries.append(Entry(record, source, prompt_text(record)))
             read[source.name] += 1
     progress(len(sources), len(sources) + 1, {"documents": len(documents), "prompts": len(entries)})
-    entries = drop_duplicates(entries, settings.cleaning, drops)
+    entries, categories = with_named_categories(drop_duplicates(entries, settings.cleaning, drops))
     assigned = assign(entries, settings, seed, drops)
     check_disjoint(assigned)
     train, validation = split_off_validation(documents, settings.documents.validation_share, seed)
     found = {"documents.train": train, "documents.validation": validation, **arrange(assigned, seed)}
     progress(len(sources) + 1, len(sources) + 1, {"documents": len(documents), "prompts": len(assigned)})
-    return Collected(found, read, drops, causes)
+    return Collected(found, read, drops, causes, categories)
 
 
 def clean(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rlhf.collection.prompt_sets import Drops
+from rlhf.collection.prompt_sets import LONGEST_CATEGORY, MOST_CATEGORIES, Drops
 from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
 from rlhf.runtime.markdown import markdown_table
 
@@ -92,6 +92,17 @@ def screen_lines(read: Mapping[str, int], drops: Drops) -> Iterator[str]:
     for name, count in read.items():
         dropped = f"; dropped: {_reasons(drops[name])}" if drops[name] else ""
         yield f"{name}: read {count}, kept {count - drops[name].total()}{dropped}"
+
+
+def category_lines(changed: Mapping[str, int]) -> Iterator[str]:
+    """Yield what the screen says of rows whose category is not what their source says."""
+    if changed["no_name"]:
+        yield (
+            f"categories: {changed['no_name']} rows have one that is no name (over {LONGEST_CATEGORY} characters, or with "
+            "personal data): unknown"
+        )
+    if changed["rare"]:
+        yield f"categories: {changed['rare']} rows have one that is not among the {MOST_CATEGORIES} most frequent: other"
 
 
 def _prompt_records(files: Files) -> list[Any]:

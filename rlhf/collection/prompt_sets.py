@@ -2,10 +2,21 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from rlhf.collection import duplicates, near_duplicates, splitting
-from rlhf.params.collect_prompts import SPLITS, Cleaning, CollectPrompts, Source, Split, names_of, shares_of
+from rlhf.collection.cleaning import check_personal_data
+from rlhf.collection.dropped import Dropped
+from rlhf.params.collect_prompts import (
+    SPLITS,
+    Cleaning,
+    CollectPrompts,
+    PersonalData,
+    Source,
+    Split,
+    names_of,
+    shares_of,
+)
 from rlhf.records.types import DialogueRecord
 from rlhf.runtime.seeds import derive
 
@@ -25,12 +36,49 @@ FILES = (
 )
 
 
+LONGEST_CATEGORY = 40  # characters of a name
+MOST_CATEGORIES = 60
+UNKNOWN, OTHER = "unknown", "other"
+
+
 class Entry(NamedTuple):
     """A cleaned record, its source, and the folded text of its prompt, by which prompts are equal or not."""
 
     record: DialogueRecord
     source: Source
     prompt: str
+
+
+def with_named_categories(entries: list[Entry]) -> tuple[list[Entry], dict[str, int]]:
+    """Return entries whose categories are names, and how many were none, or were too rare among very many.
+
+    A text that is long or holds personal data is no name: "unknown". Beyond the MOST_CATEGORIES that are most frequent
+    they are "other": each is a row of tables and plots that lie in git.
+    """
+    plain = [" ".join(entry.record["category"].split()) for entry in entries]
+    names = [text if _is_name(text) else UNKNOWN for text in plain]
+    counts = Counter(names)
+    ordered = sorted(counts, key=lambda name: (-counts[name], name))
+    kept = {*ordered[:MOST_CATEGORIES], UNKNOWN}
+    changed = {
+        "no_name": sum(name == UNKNOWN != text for name, text in zip(names, plain, strict=True)),
+        "rare": sum(name not in kept for name in names),
+    }
+    found: list[Entry] = []
+    for entry, name in zip(entries, names, strict=True):
+        category = name if name in kept else OTHER
+        same = entry.record["category"] == category
+        record: Any = entry.record if same else {**entry.record, "category": category}
+        found.append(entry._replace(record=record))
+    return found, changed
+
+
+def _is_name(text: str) -> bool:
+    try:
+        check_personal_data(text, [*get_args(PersonalData)])
+    except Dropped:
+        return False
+    return 0 < len(text) <= LONGEST_CATEGORY and text.isprintable()
 
 
 def drop_duplicates(entries: list[Entry], params: Cleaning, drops: Drops) -> list[Entry]:
