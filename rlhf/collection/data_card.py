@@ -98,11 +98,12 @@ def category_lines(changed: Mapping[str, int]) -> Iterator[str]:
     """Yield what the screen says of rows whose category is not what their source says."""
     if changed["no_name"]:
         yield (
-            f"categories: {changed['no_name']} rows have one that is no name (over {LONGEST_CATEGORY} characters, or with "
-            "personal data): unknown"
+            f"categories: {changed['no_name']} rows have one that is no name (over {LONGEST_CATEGORY} characters, or "
+            "with personal data): unknown"
         )
     if changed["rare"]:
-        yield f"categories: {changed['rare']} rows have one that is not among the {MOST_CATEGORIES} most frequent: other"
+        rare = f"that is not among the {MOST_CATEGORIES} most frequent"
+        yield f"categories: {changed['rare']} rows have one {rare}: other"
 
 
 def _prompt_records(files: Files) -> list[Any]:
