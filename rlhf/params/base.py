@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, fie
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from rlhf.secrets import masking
+
 
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a value is a mapping, such as a section; the keys of params.yaml are text."""
@@ -105,7 +107,10 @@ AnyParams = TypeVar("AnyParams", bound=Params)
 
 
 class ParamsError(ValueError):
-    """A mistake in params.yaml, already worded for the person who made it."""
+    """A mistake in params.yaml, already worded for the person who made it; without its secrets."""
+
+    def __init__(self, message: str):
+        super().__init__(masking.masked(message))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -113,6 +118,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         reader: Any = YAML(typ="safe", pure=True)  # its methods declare no types
         text = path.read_text(encoding="utf-8")
+        masking.learn(text)
         content = reader.load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; copy one, for example: cp presets/laptop.yaml {path}") from None
@@ -167,14 +173,14 @@ def _explain(mistake: Any, path: str) -> str:
         return f"params.yaml: {place}: missing; {union.shown.get(kind or '', LAPTOP)} shows a value"
     if type_ == "extra_forbidden":
         where = f" for {union.key} '{kind}'" if kind else ""
-        return (
-            f"params.yaml: {place}: unknown key{where} (value {mistake['input']!r}); remove it or correct its spelling"
-        )
+        value = masking.MASK if masking.is_secret(pieces[-1]) else masking.without_values(mistake["input"])
+        return f"params.yaml: {place}: unknown key{where} (value {value!r}); remove it or correct its spelling"
     if type_ in ("union_tag_not_found", "union_tag_invalid"):
         given = f"(got {mistake['ctx']['tag']!r})" if "tag" in mistake["ctx"] else "(missing)"
         return f"params.yaml: {place}.{union.key}: expected one of {', '.join(map(repr, union.shown))} {given}"
     if isinstance(mistake["input"], date):
         return f"params.yaml: {place}: YAML reads a date here; put it in quotes (got {mistake['input']})"
-    shown = repr(mistake["input"])[:120]
+    value = masking.without_values(mistake["input"]) if pieces[:1] == ["tracking"] else mistake["input"]
+    shown = masking.masked(repr(value))[:120]
     message = mistake["msg"].removeprefix("Value error, ")
     return f"params.yaml: {place}: {message} (got {shown})"

@@ -17,6 +17,8 @@ from filelock import FileLock, Timeout
 from rlhf.runs import mlflow_store
 from rlhf.runs.recording import endings
 from rlhf.runs.stage_name import StageName
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked
 
 SECONDS_BETWEEN_LOOKS = 1.0
 PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
@@ -77,7 +79,7 @@ def ending_with_dvc() -> Iterator[None]:
     def watch() -> None:
         while not left.wait(SECONDS_BETWEEN_LOOKS):
             if is_gone(identity):
-                print(ended, file=sys.stderr, flush=True)
+                guard.say(ended)
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
@@ -105,14 +107,15 @@ def alone(root: Path, name: StageName) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         other = note.read_text(encoding="utf-8") if note.exists() else "another process"
-        print(f"{name.title}: {other} makes {out} too; waiting {PATIENCE:g} s for its end", file=sys.stderr, flush=True)
+        guard.say(f"{name.title}: {other} makes {out} too; waiting {PATIENCE:g} s for its end")
         try:
             lock.acquire(timeout=PATIENCE)
         except Timeout:
             raise BlockingIOError(f"{out} is being made by {other}: wait until it ends, or end it") from None
     try:
         began = time.strftime("%H:%M:%S")
-        note.write_text(f"process {os.getpid()} ({' '.join(sys.argv)}, since {began})", encoding="utf-8")
+        words = masked(" ".join(sys.argv))
+        note.write_text(f"process {os.getpid()} ({words}, since {began})", encoding="utf-8")
         session = session_key(dvc_process())
         with endings.noted(mlflow_store.anchor(root), own_process(), session, name.place):
             yield
@@ -133,7 +136,7 @@ def _refuse_beside_dvc(root: Path, out: Path) -> None:
                 continue
             for process in found if isinstance(found, list) else [found]:
                 if process and psutil.pid_exists(process["pid"]):
-                    who = f"{process['cmd']} (process {process['pid']})"
+                    who = masked(f"{process['cmd']} (process {process['pid']})")
                     raise BlockingIOError(f"{out}: {who} {mode}s it at this moment; wait until it ends")
 
 

@@ -18,6 +18,7 @@ from rlhf.runs.mlflow_store import Store
 from rlhf.runs.recording import reused
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers, flatten
+from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -58,11 +59,12 @@ class PipelineRun:
             self._take_in_changes(found[0].data.tags, commit)
             return
         like = likeness(root, params)
-        words = " ".join(Path(word).name if "/" in word else word for word in sessions.command_of(session))
+        command = [masked(word) for word in sessions.command_of(session)]  # whole: a path's end may hold a password
+        words = masked(" ".join(Path(word).name if "/" in word else word for word in command))
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
-        own |= {PRESET: like.preset, CHANGED: like.words[: mlflow_store.LONGEST_TAG]}
+        own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(
-            self._experiment_id, run_name=like.named(experiment, commit), tags={**tags, **own}
+            self._experiment_id, run_name=masked(like.named(experiment, commit)), tags={**tags, **own}
         )
         self.run_id = run.info.run_id
         mlflow_store.log_params(self._client, self.run_id, flatten(params))
@@ -89,7 +91,8 @@ class PipelineRun:
         known = tags.get(CHANGED_FILES, "").split()
         if set(commit.changed) - {*known}:
             self._client.set_tag(self.run_id, DIRTY, "true")
-            self._client.set_tag(self.run_id, CHANGED_FILES, " ".join(sorted({*known, *commit.changed})))
+            files = masked(" ".join(sorted({*known, *commit.changed})))
+            self._client.set_tag(self.run_id, CHANGED_FILES, files)
 
     def go_on_with(self, name: StageName, earlier_id: str | None) -> None:
         """Say on the page of an earlier pipeline that a stage of it, whose run has moved here, went on in this one."""
@@ -126,6 +129,7 @@ class PipelineRun:
             found = reused.stale(self._root, name, self._params, ran)
         except ValueError as error:
             found = [f"what, is not known ({error})"]
+        found = [masked(one) for one in found]
         run = self._client.get_run(self.run_id)
         if not found or STALE in run.data.tags:
             return

@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,8 @@ from rlhf.runs.recording.outbox import Outbox
 from rlhf.runs.recording.pipeline_runs import PipelineRun
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flatten
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -280,14 +281,14 @@ class Recorder:
 
     def _show(self, refused: Mapping[str, str]) -> None:
         for name, why in refused.items():
-            print(f"WARNING: {self._stage.title}: MLflow refuses {name}: {why}", file=sys.stderr, flush=True)
+            guard.say(f"WARNING: {self._stage.title}: MLflow refuses {name}: {why}")
 
     def _relative(self, path: Path) -> str:
         full, root = path.resolve(), self._root.resolve()
         return full.relative_to(root).as_posix() if full.is_relative_to(root) else str(full)
 
     def _tags(self) -> dict[str, str]:
-        return {
+        found = {
             "mlflow.user": os.environ.get("USER", ""),
             "mlflow.source.type": "PROJECT",
             "mlflow.source.name": "dvc.yaml",
@@ -297,11 +298,12 @@ class Recorder:
             "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),
             **machine.tags(),
         }
+        return {name: masked(value) for name, value in found.items()}
 
     def _changes(self) -> dict[str, str]:
         """Return what differs from the commit that a run or a model names."""
         changed = self._commit.changed
-        return {pipeline_runs.DIRTY: str(bool(changed)).lower(), pipeline_runs.CHANGED_FILES: " ".join(changed)}
+        return {pipeline_runs.DIRTY: str(bool(changed)).lower(), pipeline_runs.CHANGED_FILES: masked(" ".join(changed))}
 
 
 def _now() -> int:
