@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 from filelock import FileLock, Timeout
@@ -18,15 +20,19 @@ from rlhf.runs import mlflow_store
 from rlhf.runs.recording import endings
 from rlhf.runs.stage_name import StageName
 from rlhf.secrets import guard
-from rlhf.secrets.masking import masked
+from rlhf.secrets.masking import masked, without_credentials
 
 SECONDS_BETWEEN_LOOKS = 1.0
 PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
 
 
 def session_key(session: str) -> str:
-    """Return the name of a session, given its process: one `dvc` may run several experiments."""
-    return f"{session} {os.environ.get('DVC_EXP_NAME', '')}".strip()
+    """Return the name of a session, given its process: one `dvc` may run several experiments.
+
+    Of an experiment's name, quotes are written as in an address: queries to MLflow hold it.
+    """
+    experiment = re.sub(r"""["'`\\%]""", lambda found: quote(found[0]), os.environ.get("DVC_EXP_NAME", ""))
+    return without_credentials(f"{session} {experiment}".strip())
 
 
 def own_process() -> str:

@@ -22,22 +22,20 @@ BEFORE_HOST = re.compile(r"""://(?!/)[^\s"'<>`]*@""")
 IN_QUERY = re.compile(rf"""([?&;]{SECRET_NAME}=)[^\s&#;"'<>`]+""", re.IGNORECASE)
 IN_WORDS = re.compile(r"""((?<![\w.-])(?:password|passwd|pwd)\s*=\s*)("[^"]*"|'[^']*'|[^\s,;)&"']+)""", re.IGNORECASE)
 IN_HEADER = re.compile(r"""(authorization["']?\s*[:=]\s*["']?(?:\w+\s+)?)[^\s"',]+""", re.IGNORECASE)
-ADDRESSES = (  # with what stands before the @ in a whole line, or in a word
-    re.compile(r"(\w*)://(?!/)(.*)@"),
-    re.compile(r"""(\w*)://(?!/)([^\s"'<>`]*)@"""),
-)
+ADDRESS = re.compile(r"""(\w*)://(?!/)([^\s"'<>`]*)@""")
+WHOLE = re.compile(r"(\w*)://(?!/)(.*)@", re.DOTALL)
 
 _learnt: set[str] = set()
 
 
 def learn(text: str) -> None:
     """Remember the secrets of the addresses in a text."""
-    _learnt.update(_of_addresses(text))
+    _learnt.update(_of_addresses(text, ADDRESS))
 
 
 def learn_address(address: str) -> None:
-    """Remember the secrets of an address, also of one whose scheme was forgotten."""
-    learn(address if "://" in address else f"://{address}")
+    """Remember the secrets of an address, also of one whose scheme was forgotten or whose password holds a space."""
+    _learnt.update(_of_addresses(address if "://" in address else f"://{address}", WHOLE))
 
 
 def masked(text: str) -> str:
@@ -76,13 +74,13 @@ def _known() -> set[str]:
         if OF_ENVIRONMENT.search(name):
             found |= _forms(value)
         if "://" in value:
-            found |= _of_addresses(value)
+            found |= _of_addresses(value, ADDRESS) | _of_addresses(value, WHOLE)
     return found
 
 
-def _of_addresses(text: str) -> set[str]:
+def _of_addresses(text: str, pattern: re.Pattern[str]) -> set[str]:
     found: set[str] = set()
-    for scheme, before_host in (pair for pattern in ADDRESSES for pair in pattern.findall(text)):
+    for scheme, before_host in pattern.findall(text):
         user, colon, password = before_host.partition(":")
         if colon:
             found |= _forms(password) | _basic(user, password)
