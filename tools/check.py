@@ -22,7 +22,7 @@ from pydantic import create_model
 
 from rlhf.models.shapes import SHAPES
 from rlhf.params import collect_prompts, pretrain, reward_model
-from rlhf.params.base import Params, ParamsError, parse, read_yaml
+from rlhf.params.base import Params, ParamsError, parse, place_of, read_yaml
 from rlhf.params.checkpoints import CheckpointsInputs
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
 from rlhf.params.evaluate import EvaluateInputs
@@ -293,7 +293,7 @@ def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:
     if params.pretrain.source != "local":
         return
     try:
-        config = json.loads((root / Path(params.pretrain.path).expanduser() / "config.json").read_text("utf-8"))
+        config = json.loads((place_of(params.pretrain.path, root) / "config.json").read_text("utf-8"))
     except (OSError, ValueError):  # `pretrain` says what is wrong with a folder that cannot be read
         return
     for name in ("reward_model", "judge"):

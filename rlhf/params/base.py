@@ -99,8 +99,16 @@ def folder_or_hub(key: str, hub: OnHub, root: Path) -> Named:
 
 
 def place_of(path: str, root: Path) -> Path:
-    """Return where a path of params.yaml leads."""
-    return root / Path(path).expanduser()
+    """Return where a path of params.yaml leads, see `expanded`."""
+    return root / expanded(path)
+
+
+def expanded(path: str) -> Path:
+    """Return a path with the home that its ~ stands for. Raises FileNotFoundError where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise FileNotFoundError(f"{path}: no user of this machine has this home; write the whole path") from None
 
 
 AnyParams = TypeVar("AnyParams", bound=Params)

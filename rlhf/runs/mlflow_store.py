@@ -253,9 +253,21 @@ def without_front_matter(text: str) -> str:
     return rest.lstrip("\n") if end and head.startswith("---\n") else text
 
 
+def equals(key: str, value: str) -> str:
+    """Return a filter of MLflow's for what has this value, whatever quotes the two hold.
+
+    Raises ValueError for a value that MLflow's grammar cannot say: one with both kinds of quotes.
+    """
+    if "'" in value and '"' in value:
+        raise ValueError(f"MLflow cannot be asked for {value!r}: it holds both kinds of quotes")
+    kind, _, name = key.partition(".")
+    mark = '"' if "'" in value else "'"
+    return f"{kind}.`{allowed(name)}` = {mark}{value}{mark}" if name else f"{key} = {mark}{value}{mark}"
+
+
 def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: str | None) -> "list[Run]":
     """Return the runs whose output at `path` had the bytes that DVC calls `md5`, the newest first."""
-    return client.search_runs([experiment_id], f"tags.`dvc.out.{path}` = '{md5}'")
+    return client.search_runs([experiment_id], equals(f"tags.dvc.out.{path}", str(md5)))
 
 
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:

@@ -100,10 +100,11 @@ def ending_with_dvc() -> Iterator[None]:
 def alone(root: Path, name: StageName) -> Iterator[None]:
     """Hold a stage's outputs for the block, so that no other process makes them too.
 
-    Raises BlockingIOError naming the process that does, after PATIENCE; and at once, where this stage runs by hand,
-    the dvc command that reads or writes them.
+    Raises ValueError for outputs behind links, at once, and BlockingIOError naming the process that does, after
+    PATIENCE; and at once, where this stage runs by hand, the dvc command that reads or writes them.
     """
     out = root / "data" / name.place
+    _refuse_links(root, out, root / "metrics" / name.place)
     if is_by_hand():
         _refuse_beside_dvc(root, out)
     folder = root / ".checkpoints" / name.place
@@ -127,6 +128,25 @@ def alone(root: Path, name: StageName) -> Iterator[None]:
             yield
     finally:
         lock.release()
+
+
+def _refuse_links(root: Path, out: Path, metrics: Path) -> None:
+    """Raise ValueError where an output is a link, or lies behind one where DVC would not find it: after the work."""
+    if out.is_symlink():
+        raise ValueError(
+            f"{out} is a link to {os.readlink(out)}: a stage replaces its output as a whole, and removes nothing "
+            f"behind a link. Remove the link (rm {out}; what it points to stays); to keep outputs on another disk, "
+            "let DVC keep its cache there: dvc cache dir --local FOLDER && dvc config --local cache.type symlink"
+        )
+    if is_by_hand():
+        return
+    for place in (out, metrics):
+        if not place.resolve().is_relative_to(root.resolve()):
+            raise ValueError(
+                f"{place} lies behind a link, at {place.resolve()}: DVC records nothing outside of its repository. "
+                "Make a folder of it; to keep outputs on another disk, let DVC keep its cache there: "
+                "dvc cache dir --local FOLDER && dvc config --local cache.type symlink"
+            )
 
 
 def _refuse_beside_dvc(root: Path, out: Path) -> None:

@@ -43,7 +43,7 @@ class Makers:
         """Return the finished runs whose output at `path` had the bytes that DVC calls `md5`."""
         if self.closed:
             return Found([], [])
-        query = f"tags.`{mlflow_store.allowed(f'dvc.out.{path}')}` = '{md5}' and attributes.status = 'FINISHED'"
+        query = f"{mlflow_store.equals(f'tags.dvc.out.{path}', md5)} and attributes.status = 'FINISHED'"
         ids, client = [*self._experiments], self._client
         with _in_words(self.uri):
             runs = [*_pages(lambda token: client.search_runs(ids, query, _everything(), page_token=token))]

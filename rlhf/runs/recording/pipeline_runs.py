@@ -52,7 +52,9 @@ class PipelineRun:
         experiment = os.environ.get("DVC_EXP_NAME", "")
         self._asked = targets(sessions.command_of(session)) or [LAST.title]
         key = sessions.session_key(session)
-        found = self._client.search_runs([self._experiment_id], f"tags.`{SESSION}` = '{key}'", max_results=1)
+        found = self._client.search_runs(
+            [self._experiment_id], mlflow_store.equals(f"tags.{SESSION}", key), max_results=1
+        )
         if found and found[0].data.params == mlflow_store.as_params(flatten(params)):
             self.run_id = found[0].info.run_id
             self._client.update_run(self.run_id, status="RUNNING")

@@ -70,7 +70,7 @@ class Recorder:
         """Return the id of the run to record in: a new one, or the one that this training was broken off in."""
         if key:
             tags |= {STATES: key}
-            query = f"tags.`{STATES}` = '{key}' and attributes.status != 'FINISHED'"
+            query = f"{mlflow_store.equals(f'tags.{STATES}', key)} and attributes.status != 'FINISHED'"
             for run in self._client.search_runs([self._experiment_id], query, max_results=1):
                 run_id = run.info.run_id
                 self._attempt = attempts.next_of(run, _now())
@@ -159,7 +159,7 @@ class Recorder:
     def _add_model(self, path: Path, params: dict[str, str]) -> "LoggedModel":
         """Make a model of the folder, or find the one that an attempt before this has made; its files come later."""
         client, md5 = self._client, lineage.dvc_md5(path)
-        query = f"source_run_id = '{self.run_id}' AND tags.`dvc.md5` = '{md5}'"
+        query = f"{mlflow_store.equals('source_run_id', self.run_id)} AND {mlflow_store.equals('tags.dvc.md5', md5)}"
         found = client.search_logged_models([self._experiment_id], query)
         by_reference = lineage.size_mb(path) > self._settings.max_model_mb
         if found:
@@ -184,7 +184,7 @@ class Recorder:
         params = mlflow_store.as_params(self._logged_params)
 
         def show() -> None:
-            query = f"tags.`dvc.md5` = '{lineage.dvc_md5(path)}'"
+            query = mlflow_store.equals("tags.dvc.md5", lineage.dvc_md5(path))
             found = self._client.search_logged_models([self._experiment_id], query)
             if not found:  # made where nothing was recorded, or in another store
                 found = [self._add_model(path, params)]
