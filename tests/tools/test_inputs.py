@@ -394,7 +394,7 @@ def test_a_homes_folder_is_taken_alike_by_check_dvc_and_stage(project, monkeypat
     assert inputs.bring_up_to_date(params_of(project), project)
     assert str(project.parent / "m") in deps_of(project, "pretrain")
     assert place_of("~/m", project) == project.parent / "m"
-    add_source(project, **source("~/outside/*.jsonl", name="near"))
+    add_source(project, **source("near", "~/outside/*.jsonl"))
     assert check.check(project) == []
     inputs.bring_up_to_date(params_of(project), project)
     assert str(project.parent / "outside") in deps_of(project, "collect_prompts")
@@ -417,7 +417,7 @@ def test_a_path_that_only_a_shell_could_read_is_refused_with_the_words_to_write(
     assert mistake.startswith("params.yaml: pretrain.path: ")
     assert said in mistake
     change(project, pretrain=read_yaml(toys.REPO / "presets/tiny.yaml")["pretrain"])
-    add_source(project, **source(path, name="near"))
+    add_source(project, **source("near", path))
     (mistake,) = check.check(project)
     assert "variables" in mistake if path.startswith("models") else said in mistake
 
