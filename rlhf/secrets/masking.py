@@ -18,12 +18,11 @@ SHORTEST = 4  # characters of a known secret: texts are full of shorter ones
 SHORTEST_TOKEN = 12  # characters of one without a user's name beside it: a shorter one is taken for such a name
 OF_ENVIRONMENT = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|SECRET_ACCESS_KEY|API_KEY|PRIVATE_KEY)$", re.IGNORECASE)
 SECRET_NAME = r"(?:[\w.-]*(?:password|passwd|pwd|token|secret|signature|credential)s?|(?:[\w.-]*[-_.])?key|(?:api|access)key|sig|pass|auth)"  # noqa: E501 - one expression
-BEFORE_HOST = re.compile(r"""://(?!/)[^\s"'<>`]*@""")
+ADDRESS = re.compile(r"""(?<!\w)(\w*)://(?!/)([^\s"'<>`]*)""")  # scheme, and all that may belong to it
+WHOLE = re.compile(r"(?<!\w)(\w*)://(?!/)(.*)", re.DOTALL)  # where it is known to be nothing else
 IN_QUERY = re.compile(rf"""([?&;]{SECRET_NAME}=)[^\s&#;"'<>`]+""", re.IGNORECASE)
 IN_WORDS = re.compile(r"""((?<![\w.-])(?:password|passwd|pwd)\s*=\s*)("[^"]*"|'[^']*'|[^\s,;)&"']+)""", re.IGNORECASE)
 IN_HEADER = re.compile(r"""(authorization["']?\s*[:=]\s*["']?(?:\w+\s+)?)[^\s"',]+""", re.IGNORECASE)
-ADDRESS = re.compile(r"""(\w*)://(?!/)([^\s"'<>`]*)@""")
-WHOLE = re.compile(r"(\w*)://(?!/)(.*)@", re.DOTALL)
 
 _learnt: set[str] = set()
 
@@ -47,10 +46,15 @@ def masked(text: str) -> str:
 
 def without_credentials(text: str) -> str:
     """Return a text without what is secret by its place, whatever this process knows: the same text everywhere."""
-    text = BEFORE_HOST.sub(f"://{MASK}@", text)
+    text = ADDRESS.sub(_without_user, text)
     for pattern in (IN_QUERY, IN_WORDS, IN_HEADER):
         text = pattern.sub(rf"\g<1>{MASK}", text)
     return text
+
+
+def _without_user(address: re.Match[str]) -> str:
+    _, at, host = address[2].rpartition("@")
+    return f"{address[1]}://{MASK}@{host}" if at else address[0]
 
 
 def without_values(value: object) -> object:
@@ -80,7 +84,8 @@ def _known() -> set[str]:
 
 def _of_addresses(text: str, pattern: re.Pattern[str]) -> set[str]:
     found: set[str] = set()
-    for scheme, before_host in pattern.findall(text):
+    for scheme, rest in pattern.findall(text):
+        before_host = rest.rpartition("@")[0]
         user, colon, password = before_host.partition(":")
         if colon:
             found |= _forms(password) | _basic(user, password)
