@@ -20,6 +20,7 @@ os.environ |= {
 
 import pytest
 
+from rlhf.secrets import masking
 from tests import notebook, toys
 
 
@@ -68,6 +69,11 @@ def _equal_texts_of_yaml_are_parsed_once():
             patch.setattr(overlay_text, reader, once(getattr(overlay_text, reader)))
         patch.setattr(base, "YAML", lambda **_: types.SimpleNamespace(load=load))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _other_tests_secrets_are_not_known(monkeypatch):
+    monkeypatch.setattr(masking, "_learnt", set())
 
 
 @pytest.fixture(scope="session")

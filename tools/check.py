@@ -31,6 +31,8 @@ from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked
 from tools import inputs, unlisted
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
@@ -88,6 +90,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     parser.add_argument("stage", nargs="?", choices=inputs.STAGES, metavar="STAGE")
     parser.add_argument("round", nargs="?", metavar="ROUND")
     chosen = parser.parse_args(arguments)
+    guard.install()
     left: unlisted.LeftBehind = {}
     try:
         params = whole(read_yaml(root / "params.yaml"))
@@ -113,7 +116,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 def _show(lines: Iterable[str], where: TextIO) -> None:
     for line in lines:
-        print(line, file=where)
+        print(masked(line), file=where)
 
 
 def _not_watched(params: Any, root: Path, stage: str | None) -> list[str]:

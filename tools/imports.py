@@ -13,7 +13,7 @@ PACKAGES = ("rlhf", "stages", "tools", "study")
 # These change no byte of an output, so that editing them reruns nothing. What only they import is left out as well.
 BYTE_NEUTRAL = {
     "rlhf/runs/checkpoints.py", "rlhf/runs/dependencies.py", "rlhf/runs/launch.py", "rlhf/runs/tracking.py",
-    "rlhf/runtime/interrupts.py",
+    "rlhf/runtime/interrupts.py", "rlhf/secrets/guard.py", "rlhf/secrets/masking.py",
     "stages/__init__.py", "study/__init__.py", "tools/__init__.py", "tools/unlisted.py",
 }  # fmt: skip
 BY_FILE = ("rlhf/params", "rlhf/runs")  # folders of which a stage lists files, not the whole

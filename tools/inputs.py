@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.params import collect_prompts, pretrain, reward_model
-from rlhf.params.base import Local, Named, OnHub, is_folder, place_of, shown
+from rlhf.params.base import Local, Named, OnHub, expanded, is_folder, place_of, shown
 from rlhf.runs import lineage
 from tools import dvc_yaml
 
@@ -64,15 +64,21 @@ def _missing(one: Local, root: Path) -> list[str]:
         if one.what == "files":
             collect_prompts.matches(one.path, root)
         elif not is_folder(place_of(one.path, root)):
-            return [f"no such folder below {root.resolve()} (got {shown(one.path)})"]
+            return [f"no such folder below {root.resolve()} (got {shown(one.path)}){_of_a_shell(one.path)}"]
     except FileNotFoundError as error:
-        return [str(error)]
+        return [f"{error}{_of_a_shell(one.path)}"]
     return []
+
+
+def _of_a_shell(path: str) -> str:
+    return "; variables of a shell are not filled in: write ~/ or the whole path" if "$" in path else ""
 
 
 def _unwatchable(one: Local, root: Path) -> list[str]:
     """Return why DVC cannot watch a path that exists."""
     dep, place = dependency(one), root.resolve()
+    if "${" in dep:
+        return [f"DVC takes ${{ for a variable of its own; name the file or folder otherwise (got {one.path!r})"]
     absolute = Path(os.path.normpath(place / dep))
     if one.what == "files" and glob.has_magic(one.path) and place.is_relative_to(absolute):
         return [f"a pattern needs a folder that DVC can watch; move the files into one of their own (got {one.path!r})"]
@@ -86,7 +92,7 @@ def _unwatchable(one: Local, root: Path) -> list[str]:
 
 def dependency(one: Local) -> str:
     """Return the path that stands for it in dvc.yaml: a pattern's longest folder without a wildcard."""
-    path = Path(one.path).expanduser()
+    path = expanded(one.path)
     if one.what == "files" and glob.has_magic(one.path):
         fixed = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
         path = Path(*path.parts[:fixed])

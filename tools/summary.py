@@ -19,6 +19,8 @@ from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import changes, lineage, mlflow_store
 from rlhf.runtime.flat import flat_numbers
 from rlhf.runtime.outputs import DECIMALS
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked
 from tools.looking import piped
 from tools.looking.makers import PARENT, Makers
 
@@ -43,6 +45,7 @@ class SummaryInputs(Params):
 
 def main(root: Path = Path(".")) -> int:
     """Print the summary of `root`; returns the exit code: 1 if evaluate has not run, 2 for a broken params.yaml."""
+    guard.install()
     try:
         last = list(load(root, SummaryInputs).rounds)[-1]
     except ParamsError as error:
@@ -59,7 +62,7 @@ def main(root: Path = Path(".")) -> int:
     lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trusted, ""]
     figures = [f"metrics/{name}.json" for name in ("evaluate", f"reward_model/{last}")]
     earlier = changes.in_a_line(root, figures)
-    print("\n".join([*([earlier, ""] if earlier else []), *lines, *places(root, figures)]))
+    print(masked("\n".join([*([earlier, ""] if earlier else []), *lines, *places(root, figures)])))
     return 0
 
 

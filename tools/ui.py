@@ -18,6 +18,8 @@ from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import mlflow_store
 from rlhf.runs.recording import reaping
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -25,6 +27,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=5000)
     port = parser.parse_args(arguments).port
+    guard.install()
     address = f"http://localhost:{port}"
     why_not = _in_use(port)
     if why_not:
@@ -33,18 +36,19 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     try:
         uri, table = look(root, address)
     except ConnectionError as error:
-        print(error, file=sys.stderr)
+        guard.say(str(error))
         return 1
     if uri.startswith("http"):
-        print(f"MLflow is on a server: {table}")
+        print(masked(f"MLflow is on a server: {table}"))
         return 0
     print(f"MLflow: {table}   (Ctrl-C ends it)", flush=True)
     return _become_the_server(uri, port)
 
 
 def _become_the_server(uri: str, port: int) -> NoReturn:
-    serve = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--workers", "1", "--port", str(port)]
-    os.execve(sys.executable, [sys.executable, *serve], os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+    serve = ["-m", "mlflow", "ui", "--workers", "1", "--port", str(port)]
+    own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": uri}  # all users see arguments
+    os.execve(sys.executable, [sys.executable, *serve], os.environ | own)
 
 
 def look(root: Path, address: str) -> tuple[str, str]:
@@ -56,7 +60,7 @@ def look(root: Path, address: str) -> tuple[str, str]:
     try:
         settings = load(root, TrackingInputs).tracking
     except ParamsError as error:
-        print(f"{error}\n(so the runs are shown as they are, and those of mlflow.db)", file=sys.stderr)
+        guard.say(f"{error}\n(so the runs are shown as they are, and those of mlflow.db)")
         return mlflow_store.resolve_uri("sqlite:///mlflow.db", home), address
     uri = mlflow_store.resolve_uri(settings.uri, home)
     store = mlflow_store.open_store(settings, home)

@@ -52,7 +52,10 @@ def remove(left: LeftBehind, root: Path) -> Iterator[str]:
     """Remove all of it, and yield a line a round on what went and how it comes back."""
     for name, paths in left.items():
         for path in paths:
-            shutil.rmtree(root / path) if (root / path).is_dir() else (root / path).unlink()
+            is_folder = (root / path).is_dir() and not (
+                root / path
+            ).is_symlink()  # a link goes, what it points to stays
+            shutil.rmtree(root / path) if is_folder else (root / path).unlink()
         yield (
             f"round {name}: params.yaml no longer lists it; removed {_in_words(paths)}. "
             "With the round in params.yaml again, dvc repro brings them back"

@@ -22,6 +22,8 @@ from rlhf.params.base import ParamsError, load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runtime.flat import flatten
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked
 from tools.looking import artifacts, piped
 from tools.looking.artifacts import Locked, made_by
 from tools.looking.makers import PARENT, Found, Makers
@@ -41,16 +43,17 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     parser.add_argument("path", nargs="?", help="an output of the pipeline, a file inside one, or a folder around some")
     parser.add_argument("--rev", help="commit, branch or tag whose dvc.lock is read (default: the one on disk)")
     chosen = parser.parse_args(arguments)
+    guard.install()
     try:
         makers = Makers(load(root, TrackingInputs).tracking, mlflow_store.anchor(root))
         code, lines = answer(root, makers, chosen.path, chosen.rev)
     except ParamsError as error:
-        print(error, file=sys.stderr)
+        guard.say(str(error))
         return 2
     except (ValueError, ConnectionError) as error:
-        print(error, file=sys.stderr)
+        guard.say(str(error))
         return 1
-    print("\n".join(lines))
+    print(masked("\n".join(lines)))
     return code
 
 
@@ -66,7 +69,7 @@ def answer(root: Path, makers: Makers, asked: str | None, rev: str | None) -> tu
     if asked and len(chosen) == 1:
         return int(not known), [*filter(None, [doubt]), *described(root, locked, chosen[0], makers, disk)]
     if makers.closed:
-        print(makers.closed, file=sys.stderr)
+        guard.say(makers.closed)
     return int(bool(makers.closed) or (bool(asked) and not known)), [*overview(locked, found, makers, disk)]
 
 

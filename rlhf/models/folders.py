@@ -4,8 +4,9 @@ Code that comes with a model is never run, and its switches do not decide how mo
 Both are refused or left out, and said; neither passes on into a folder that is saved.
 """
 
+import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import transformers
@@ -35,6 +36,7 @@ LEFT_OUT = (
     "tp_plan",
     "use_kernels",
 )
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 NO_ERRORS = {  # of looking for a file that need not be there
     "_raise_exceptions_for_missing_entries": False,
     "_raise_exceptions_for_connection_errors": False,
@@ -73,9 +75,38 @@ def refuse(path: Path | str, revision: str | None) -> None:
                 f"config.json: {name}: weights are read as float32 from model.safetensors; save the model again "
                 "without quantisation, under the usual file names"
             )
+    _refuse_index(path, revision)
     kind = config.get("model_type")
     if config.get("auto_map") and kind not in transformers.CONFIG_MAPPING:
         raise ValueError(needs_code(path, revision))
+
+
+def _refuse_index(path: Path | str, revision: str | None) -> None:
+    """Raise ValueError for an index of weights that names files outside of its folder, or that are not in it."""
+    found = cached_file(str(path), INDEX, revision=revision, **NO_ERRORS)
+    if found is None:
+        return
+    try:
+        names = {*json.loads(Path(found).read_text(encoding="utf-8"))["weight_map"].values()}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ValueError(f"{INDEX}: expected {{weight_map: {{weight: file}}}} as JSON; save the model again") from None
+    outside = sorted(str(name) for name in names if not _is_within(name))
+    if outside:
+        raise ValueError(
+            f"{INDEX}: names files outside of its folder, which are not read: {', '.join(outside[:3])}; "
+            "save the model again, all of it in one folder"
+        )
+    missing = sorted(name for name in names if not (Path(path) / name).is_file())
+    if missing and Path(path).is_dir() and not (Path(path) / WEIGHTS).exists():
+        raise ValueError(f"{INDEX}: names files that are not there: {', '.join(missing[:3])}; copy the folder again")
+
+
+def _is_within(name: object) -> bool:
+    """Say whether an index's name of a file leads into its folder: here or, with backslashes and drives, elsewhere."""
+    if not isinstance(name, str) or not name:
+        return False
+    path = PureWindowsPath(name)  # takes both kinds of slashes
+    return not path.anchor and ".." not in path.parts
 
 
 def needs_code(path: Path | str, revision: str | None) -> str:

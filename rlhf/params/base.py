@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, fie
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from rlhf.secrets import masking
+
 
 def is_mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a value is a mapping, such as a section; the keys of params.yaml are text."""
@@ -115,11 +117,19 @@ def folder_or_hub(key: str, hub: OnHub, root: Path) -> Named:
 
 
 def place_of(path: str, root: Path) -> Path:
-    """Return where a path of params.yaml leads; ~ of nobody leads nowhere."""
+    """Return where a path of params.yaml leads, see `expanded`; ~ of nobody leads nowhere."""
     try:
-        return root / Path(path).expanduser()
-    except RuntimeError:
+        return root / expanded(path)
+    except FileNotFoundError:
         return root / path
+
+
+def expanded(path: str) -> Path:
+    """Return a path with the home that its ~ stands for. Raises FileNotFoundError where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise FileNotFoundError(f"{path}: no user of this machine has this home; write the whole path") from None
 
 
 def is_folder(path: Path) -> bool:
@@ -134,7 +144,10 @@ AnyParams = TypeVar("AnyParams", bound=Params)
 
 
 class ParamsError(ValueError):
-    """A mistake in params.yaml, already worded for the person who made it."""
+    """A mistake in params.yaml, already worded for the person who made it; without its secrets."""
+
+    def __init__(self, message: str):
+        super().__init__(masking.masked(message))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -142,6 +155,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         reader: Any = YAML(typ="safe", pure=True)  # its methods declare no types
         text = path.read_text(encoding="utf-8")
+        masking.learn(text)
         content = reader.load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; copy one, for example: cp presets/laptop.yaml {path}") from None
@@ -200,12 +214,13 @@ def _explain(mistake: Any, path: str) -> str:
         return f"params.yaml: {place}: missing; {union.shown.get(kind or '', LAPTOP)} shows a value"
     if type_ == "extra_forbidden":
         where = f" for {union.key} '{kind}'" if kind else ""
-        value = shown(mistake["input"])
-        return f"params.yaml: {place}: unknown key{where} (value {value}); remove it or correct its spelling"
+        value = masking.MASK if masking.is_secret(pieces[-1]) else masking.without_values(mistake["input"])
+        return f"params.yaml: {place}: unknown key{where} (value {shown(value)}); remove it or correct its spelling"
     if type_ in ("union_tag_not_found", "union_tag_invalid"):
         given = f"(got {shown(mistake['ctx']['tag'])})" if "tag" in mistake["ctx"] else "(missing)"
         return f"params.yaml: {place}.{union.key}: expected one of {', '.join(map(repr, union.shown))} {given}"
     if isinstance(mistake["input"], date):
         return f"params.yaml: {place}: YAML reads a date here; put it in quotes (got {mistake['input']})"
+    value = masking.without_values(mistake["input"]) if pieces[:1] == ["tracking"] else mistake["input"]
     message = mistake["msg"].removeprefix("Value error, ")
-    return f"params.yaml: {place}: {message:.500} (got {shown(mistake['input'])})"
+    return f"params.yaml: {place}: {message:.500} (got {masking.masked(shown(value, 2000)):.120})"

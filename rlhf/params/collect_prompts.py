@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from rlhf.params.base import Local, Named, OnHub, Params, folder_or_hub, place_of
+from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hub, place_of
 
 Split = Literal["sft", "reward_model", "judge", "ppo", "validation", "test"]
 Use = Literal["documents", "demonstrations", "comparisons", "prompts"]
@@ -110,6 +110,13 @@ class HubSource(TableSource):
     folder: str | None
     split: str = Field(min_length=1)
     revision: str | None
+
+    @field_validator("id", "folder")
+    @classmethod
+    def _has_no_home(cls, path: str | None) -> str | None:
+        if path is not None and path.startswith("~"):
+            raise ValueError("datasets.load_dataset takes ~ for a folder's name; write the whole path")
+        return path
 
 
 class Limits(Params):
@@ -237,7 +244,7 @@ class CollectPromptsInputs(Params):
 
 def matches(pattern: str, root: Path) -> list[Path]:
     """Return the files that a path of params.yaml names, sorted; raises FileNotFoundError with the fix if none."""
-    found = sorted(path for path in glob.glob(str(place_of(pattern, root)), recursive=True))
+    found = sorted(path for path in glob.glob(str(root / expanded(pattern)), recursive=True))
     files = [Path(path) for path in found if Path(path).is_file()]
     if not files:
         raise FileNotFoundError(f"{pattern:.200}: no such file under {root.resolve()}; mend the source's paths")

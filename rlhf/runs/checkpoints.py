@@ -21,7 +21,6 @@ import json
 import os
 import pickle
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ from rlhf.params.checkpoints import CheckpointsInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed
+from rlhf.secrets import guard
 
 KEPT = 2  # states: if the newest is damaged, the one before it is used
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -256,4 +256,4 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def _warn(text: str) -> None:
-    print(f"WARNING: {text}", file=sys.stderr, flush=True)
+    guard.say(f"WARNING: {text}")

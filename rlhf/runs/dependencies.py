@@ -6,7 +6,6 @@ beside outputs that were made without it, and `dvc status` would call them up to
 
 import os
 import re
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from rlhf.params.base import ParamsError, read_yaml
 from rlhf.runs import lineage
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flatten
+from rlhf.secrets import guard
 
 PARAMS, PIPELINE = "params.yaml", "dvc.yaml"
 LARGE = 1 << 24  # bytes; of files from here on size and time are compared, not the content
@@ -79,7 +79,7 @@ class Dependencies:
                 before, told = {*seen}, told | {*new}
                 for change in new:
                     text = f"{change}; undo it before the stage ends, or what it makes is refused"
-                    print(f"WARNING: {text}", file=sys.stderr, flush=True)
+                    guard.say(f"WARNING: {text}")
 
     def _changed_params(self) -> Iterator[str]:
         try:

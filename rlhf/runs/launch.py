@@ -12,6 +12,7 @@ from rlhf.params.runtime import RuntimeInputs
 from rlhf.runs import lineage, sessions
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed, interrupts
+from rlhf.secrets import guard
 
 
 def run(stage: str, main: Callable[[], None]) -> None:
@@ -68,16 +69,17 @@ def plain_errors(name: StageName) -> Iterator[None]:
     Whatever the end, say how the outputs come back that DVC removed before it started the stage.
     """
     interrupts.raise_from_now_on()
+    guard.install()
     try:
         yield
     except KeyboardInterrupt:
-        print(f"{name.title}: interrupted", file=sys.stderr, flush=True)
+        guard.say(f"{name.title}: interrupted")
         _show_the_way_back(name)
         raise SystemExit(interrupts.CODE) from None
     except (ValueError, OSError, MemoryError) as error:
         if os.environ.get("TRACEBACK"):
             raise
-        print(f"{name.title}: {error}\n({type(error).__name__}; TRACEBACK=1 shows where)", file=sys.stderr, flush=True)
+        guard.say(f"{name.title}: {error}\n({type(error).__name__}; TRACEBACK=1 shows where)")
         _show_the_way_back(name)
         raise SystemExit(1) from None
 
@@ -90,7 +92,7 @@ def _refuse_arguments(stage: str) -> None:
 def _show_the_way_back(name: StageName) -> None:
     hint = lineage.way_back(Path("."), name.title) if distributed.is_first() else None
     if hint:
-        print(hint, file=sys.stderr, flush=True)
+        guard.say(hint)
 
 
 def _start_others(stage: str) -> None:

@@ -7,15 +7,16 @@ import os
 import posixpath
 import re
 import sqlite3
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from rlhf.params.tracking import Tracking
+from rlhf.params.tracking import Tracking, unreadable
 from rlhf.runs import artifact_addresses
+from rlhf.secrets import guard
+from rlhf.secrets.masking import learn_address, masked, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,6 +48,7 @@ def anchor(root: Path) -> Path:
 def resolve_uri(uri: str | None, home: Path) -> str:
     """Return `uri` (null: $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db) with a relative sqlite path made absolute."""
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    learn_address(uri)
     return f"sqlite:///{home / uri.removeprefix('sqlite:///')}" if uri.startswith("sqlite:///") else uri
 
 
@@ -101,11 +103,15 @@ def open_to_read(settings: Tracking, home: Path) -> "MlflowClient":
 
 
 def _quieten() -> None:
-    """Switch MLflow's telemetry, progress bars, own links and database chatter off; let a dead server cost seconds."""
+    """Switch MLflow's telemetry, progress bars, own links and database chatter off; let a dead server cost seconds.
+
+    Its links hold the store's password, so they stay off whatever the environment says.
+    """
+    guard.install()
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     quiet = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
     patient = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
     for name, value in (quiet | patient).items():
@@ -135,7 +141,7 @@ def _connect(uri: str, experiment: str, home: Path) -> Store:
     if uri.startswith("sqlite:///") and database.parent == home:
         moved = artifact_addresses.set_right(database, experiment)
         if moved:
-            print(f"MLflow: {moved}", file=sys.stderr, flush=True)
+            guard.say(f"MLflow: {moved}")
     return Store(client, found.experiment_id)
 
 
@@ -158,7 +164,12 @@ def preflight(settings: Tracking, home: Path) -> None:
 
 
 def _check_answer(uri: str) -> None:
-    """Raise ConnectionError naming the URI if an http(s) server does not answer in time; of others nothing is asked."""
+    """Raise ConnectionError naming the URI if an http(s) server does not answer in time; of others nothing is asked.
+
+    Neither is one whose credentials cannot be told from the rest of it.
+    """
+    if problem := unreadable(uri):
+        raise ConnectionError(f"tracking.uri {masked(uri)}: {problem}")
     if not uri.startswith(("http://", "https://")):
         return
     import requests
@@ -167,7 +178,7 @@ def _check_answer(uri: str) -> None:
         requests.get(uri.rstrip("/") + "/health", timeout=PREFLIGHT_SECONDS)
     except requests.RequestException as error:
         raise ConnectionError(
-            f"tracking.uri {redacted(uri)}: no answer within {PREFLIGHT_SECONDS:g} s ({type(error).__name__}); "
+            f"tracking.uri {masked(uri)}: no answer within {PREFLIGHT_SECONDS:g} s ({type(error).__name__}); "
             "start that MLflow server, correct the URI in params.yaml or $MLFLOW_TRACKING_URI, "
             "or set tracking.enabled to false"
         ) from None
@@ -175,15 +186,9 @@ def _check_answer(uri: str) -> None:
 
 def _deleted(uri: str, experiment: str, experiment_id: str) -> ConnectionError:
     return ConnectionError(
-        f"tracking.experiment: '{experiment}' was deleted in {redacted(uri)}; bring it back with: mlflow experiments "
-        f"restore --experiment-id {experiment_id} (MLFLOW_TRACKING_URI={redacted(uri)}), or name another in params.yaml"
+        f"tracking.experiment: '{experiment}' was deleted in {masked(uri)}; bring it back with: mlflow experiments "
+        f"restore --experiment-id {experiment_id} (MLFLOW_TRACKING_URI={masked(uri)}), or name another in params.yaml"
     )
-
-
-def redacted(uri: str) -> str:
-    """Return a URI without its password."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
 
 
 def link(uri: str, experiment_id: str, run_id: str | None, view: str | None = None) -> str:
@@ -192,7 +197,7 @@ def link(uri: str, experiment_id: str, run_id: str | None, view: str | None = No
     """
     base = uri.rstrip("/") if uri.startswith("http") else UI
     tail = f"runs?{TRAINING}" if run_id is None else f"runs/{run_id}?{TRAINING}"
-    return f"{redacted(base)}/#/experiments/{experiment_id}/{tail}" + (f"&viewStateShareKey={view}" if view else "")
+    return f"{masked(base)}/#/experiments/{experiment_id}/{tail}" + (f"&viewStateShareKey={view}" if view else "")
 
 
 def link_within(experiment_id: str, run_id: str) -> str:
@@ -231,7 +236,7 @@ def offer_view(store: Store, tags: Sequence[str], metrics: Sequence[str]) -> Non
 
 def write_page(client: "MlflowClient", run_id: str, parts: Sequence[str]) -> None:
     """Show texts below one another on a run's page, those that MLflow's longest tag has room for."""
-    text = fitting(parts)
+    text = fitting([masked(part) for part in parts])
     if text:
         client.set_tag(run_id, PAGE, text)
 
@@ -248,9 +253,21 @@ def without_front_matter(text: str) -> str:
     return rest.lstrip("\n") if end and head.startswith("---\n") else text
 
 
+def equals(key: str, value: str) -> str:
+    """Return a filter of MLflow's for what has this value, whatever quotes the two hold.
+
+    Raises ValueError for a value that MLflow's grammar cannot say: one with both kinds of quotes.
+    """
+    if "'" in value and '"' in value:
+        raise ValueError(f"MLflow cannot be asked for {value!r}: it holds both kinds of quotes")
+    kind, _, name = key.partition(".")
+    mark = '"' if "'" in value else "'"
+    return f"{kind}.`{allowed(name)}` = {mark}{value}{mark}" if name else f"{key} = {mark}{value}{mark}"
+
+
 def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: str | None) -> "list[Run]":
     """Return the runs whose output at `path` had the bytes that DVC calls `md5`, the newest first."""
-    return client.search_runs([experiment_id], f"tags.`dvc.out.{path}` = '{md5}'")
+    return client.search_runs([experiment_id], equals(f"tags.dvc.out.{path}", str(md5)))
 
 
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
@@ -283,15 +300,18 @@ def log_points(
             if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise
             if len(some) == 1:
-                refused[some[0][0]] = str(error).partition("\n")[0]
+                refused[some[0][0]] = masked(str(error)).partition("\n")[0]
             else:
                 waiting = [some[: len(some) // 2], some[len(some) // 2 :], *waiting]
     return refused
 
 
 def as_params(params: Mapping[str, Any]) -> dict[str, str]:
-    """Return flat params as MLflow keeps them: under names that it takes, values as texts cut to its longest."""
-    return {allowed(name): str(value)[:LONGEST_PARAM] for name, value in params.items()}
+    """Return flat params as MLflow keeps them: under names that it takes, values as texts cut to its longest.
+
+    Addresses in them lose their passwords, and by no more than their own text, so that runs can be compared by them.
+    """
+    return {allowed(name): without_credentials(str(value))[:LONGEST_PARAM] for name, value in params.items()}
 
 
 def named(numbers: Mapping[str, float]) -> dict[str, float]:

@@ -21,6 +21,8 @@ from typing import Any
 from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_store, sessions
 from rlhf.runs.stage_name import StageName
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked
 
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"  # MLflow's own, each as long as its MLFLOW_HTTP_REQUEST_TIMEOUT
 _START = "import sys; from rlhf.runs.mlflow_worker import serve; serve(int(sys.argv[1]))"
@@ -117,7 +119,7 @@ class MlflowWorker:
 
     def _lose(self) -> None:
         self._lost = True
-        print(f"WARNING: {self.name}: the process that records in MLflow has ended", file=sys.stderr, flush=True)
+        guard.say(f"WARNING: {self.name}: the process that records in MLflow has ended")
 
 
 def serve(descriptor: int) -> None:
@@ -127,6 +129,7 @@ def serve(descriptor: int) -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    guard.install()
     from rlhf.runs.recording.recorder import Recorder
 
     pipe = Connection(descriptor)
@@ -136,7 +139,7 @@ def serve(descriptor: int) -> None:
     except EOFError:
         return
     except Exception as error:  # noqa: BLE001 - whatever it is, the stage must hear of it
-        pipe.send((False, str(error) or type(error).__name__))
+        pipe.send((False, masked(str(error)) or type(error).__name__))
         return
     with suppress(BrokenPipeError):  # a stage that was killed meanwhile: what it said is still there
         pipe.send((True, recorder.link))

@@ -4,6 +4,8 @@ import sys
 import time
 from collections.abc import Mapping
 
+from rlhf.secrets.masking import masked
+
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_RENEWALS = 0.2
 SECONDS_BEFORE_ETA = 2.0  # of steps that were timed; what fewer say is wild
@@ -63,7 +65,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line of its own, below an unfinished progress line."""
         if not self.silent:
-            print(f"\n{text}" if self.line_is_open else text, flush=True)
+            print(masked(f"\n{text}" if self.line_is_open else text), flush=True)
         self.line_is_open = False
 
     def elapsed(self) -> float:

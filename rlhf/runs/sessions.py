@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 from filelock import FileLock, Timeout
@@ -17,14 +19,20 @@ from filelock import FileLock, Timeout
 from rlhf.runs import mlflow_store
 from rlhf.runs.recording import endings
 from rlhf.runs.stage_name import StageName
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked, without_credentials
 
 SECONDS_BETWEEN_LOOKS = 1.0
 PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
 
 
 def session_key(session: str) -> str:
-    """Return the name of a session, given its process: one `dvc` may run several experiments."""
-    return f"{session} {os.environ.get('DVC_EXP_NAME', '')}".strip()
+    """Return the name of a session, given its process: one `dvc` may run several experiments.
+
+    Of an experiment's name, quotes are written as in an address: queries to MLflow hold it.
+    """
+    experiment = re.sub(r"""["'`\\%]""", lambda found: quote(found[0]), os.environ.get("DVC_EXP_NAME", ""))
+    return without_credentials(f"{session} {experiment}".strip())
 
 
 def own_process() -> str:
@@ -77,7 +85,7 @@ def ending_with_dvc() -> Iterator[None]:
     def watch() -> None:
         while not left.wait(SECONDS_BETWEEN_LOOKS):
             if is_gone(identity):
-                print(ended, file=sys.stderr, flush=True)
+                guard.say(ended)
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
@@ -92,10 +100,11 @@ def ending_with_dvc() -> Iterator[None]:
 def alone(root: Path, name: StageName) -> Iterator[None]:
     """Hold a stage's outputs for the block, so that no other process makes them too.
 
-    Raises BlockingIOError naming the process that does, after PATIENCE; and at once, where this stage runs by hand,
-    the dvc command that reads or writes them.
+    Raises ValueError for outputs behind links, at once, and BlockingIOError naming the process that does, after
+    PATIENCE; and at once, where this stage runs by hand, the dvc command that reads or writes them.
     """
     out = root / "data" / name.place
+    _refuse_links(root, out, root / "metrics" / name.place)
     if is_by_hand():
         _refuse_beside_dvc(root, out)
     folder = root / ".checkpoints" / name.place
@@ -105,19 +114,39 @@ def alone(root: Path, name: StageName) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         other = note.read_text(encoding="utf-8") if note.exists() else "another process"
-        print(f"{name.title}: {other} makes {out} too; waiting {PATIENCE:g} s for its end", file=sys.stderr, flush=True)
+        guard.say(f"{name.title}: {other} makes {out} too; waiting {PATIENCE:g} s for its end")
         try:
             lock.acquire(timeout=PATIENCE)
         except Timeout:
             raise BlockingIOError(f"{out} is being made by {other}: wait until it ends, or end it") from None
     try:
         began = time.strftime("%H:%M:%S")
-        note.write_text(f"process {os.getpid()} ({' '.join(sys.argv)}, since {began})", encoding="utf-8")
+        words = masked(" ".join(sys.argv))
+        note.write_text(f"process {os.getpid()} ({words}, since {began})", encoding="utf-8")
         session = session_key(dvc_process())
         with endings.noted(mlflow_store.anchor(root), own_process(), session, name.place):
             yield
     finally:
         lock.release()
+
+
+def _refuse_links(root: Path, out: Path, metrics: Path) -> None:
+    """Raise ValueError where an output is a link, or lies behind one where DVC would not find it: after the work."""
+    if out.is_symlink():
+        raise ValueError(
+            f"{out} is a link to {os.readlink(out)}: a stage replaces its output as a whole, and removes nothing "
+            f"behind a link. Remove the link (rm {out}; what it points to stays); to keep outputs on another disk, "
+            "let DVC keep its cache there: dvc cache dir --local FOLDER && dvc config --local cache.type symlink"
+        )
+    if is_by_hand():
+        return
+    for place in (out, metrics):
+        if not place.resolve().is_relative_to(root.resolve()):
+            raise ValueError(
+                f"{place} lies behind a link, at {place.resolve()}: DVC records nothing outside of its repository. "
+                "Make a folder of it; to keep outputs on another disk, let DVC keep its cache there: "
+                "dvc cache dir --local FOLDER && dvc config --local cache.type symlink"
+            )
 
 
 def _refuse_beside_dvc(root: Path, out: Path) -> None:
@@ -133,7 +162,7 @@ def _refuse_beside_dvc(root: Path, out: Path) -> None:
                 continue
             for process in found if isinstance(found, list) else [found]:
                 if process and psutil.pid_exists(process["pid"]):
-                    who = f"{process['cmd']} (process {process['pid']})"
+                    who = masked(f"{process['cmd']} (process {process['pid']})")
                     raise BlockingIOError(f"{out}: {who} {mode}s it at this moment; wait until it ends")
 
 

@@ -36,6 +36,8 @@ def write_json(path: Path, content: Any) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path` when the block ends without an error (an old `path` goes then).
 
+    Raises ValueError for a link: what it points to is another's.
+
     All processes leave the block together, when `path` is there. The block writes by `write_text` or `loading.save`.
     """
     temporary = path.with_name(f".{path.name}.partial")
@@ -43,6 +45,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield temporary
         distributed.wait()
         return
+    for place in (path, temporary):
+        if place.is_symlink():
+            raise ValueError(f"{place} is a link to {os.readlink(place)}: remove it (what it points to stays)")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     yield temporary

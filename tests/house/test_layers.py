@@ -8,6 +8,7 @@ from tests import toys
 from tools import imports as code_imports
 
 FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imported by it, and nothing else
+    ("secrets",),
     ("params",),
     ("runtime", "engine", "world"),
     ("records",),

@@ -13,6 +13,7 @@ import pytest
 from tests.integration import services
 from tests.runs.test_tracking import model_folder, write_params
 
+MARKER = "Xmarker74Xmarker"  # a password that the server does not ask for
 REPO = Path(__file__).resolve().parents[2]
 STAGE = """
 import sys, time
@@ -42,7 +43,7 @@ def root(tmp_path) -> Path:
 @contextmanager
 def begun(root: Path, uri: str) -> Iterator[tuple[subprocess.Popen, Path]]:
     """Yield a stage that has its run, and its log."""
-    write_params(root, uri=uri)
+    write_params(root, uri=uri.replace("http://", f"http://user:{MARKER}@"))
     own = {"PYTHONPATH": str(REPO), "MLFLOW_DISABLE_TELEMETRY": "true"}
     log = root / "log"
     with open(log, "w") as output:
@@ -85,6 +86,8 @@ def test_a_server_that_comes_back_within_a_minute_of_the_end_has_everything(root
         files = [file.path for file in client.list_logged_model_artifacts(model.model_id)]
     assert "sft: MLflow has taken what waited" in log.read_text()
     assert "lost" not in log.read_text()
+    assert MARKER not in log.read_text()
+    assert MARKER.encode() not in (folder / "server.db").read_bytes()
     assert run.info.status == "FINISHED"
     assert run.data.params["extra"] == "1"
     assert run.data.metrics == {"loss": 0.5, "sft.loss": 0.25}
@@ -109,3 +112,4 @@ def test_a_server_that_does_not_come_back_costs_a_minute_and_one_line_that_names
     named = lost.partition("has not taken it: ")[2].split(", ")
     assert {"params", "inputs", "metrics", "results", "the description", "end of run"} <= set(named)
     assert (root / "data/sft/config.json").exists()
+    assert MARKER not in log.read_text()

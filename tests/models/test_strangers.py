@@ -314,3 +314,48 @@ def test_a_folders_precision_is_not_taken(root, brought):
     rewrite(brought / "config.json", dtype="float16")
     pretrain.main(root)
     assert json.loads((root / "data/pretrain/config.json").read_text())["dtype"] == "float32"
+
+
+@pytest.fixture
+def in_shards(brought):
+    """The folder's weights in several files, as large models have them; returns its index."""
+    model = toys.policy(chatml_tokenizer(), spread=0.1)
+    (brought / "model.safetensors").unlink()
+    model.save_pretrained(brought, max_shard_size="40KB")
+    return brought / "model.safetensors.index.json"
+
+
+def pointing(index: Path, name: object) -> Path:
+    """Let an index name another file in place of its first; returns the folder."""
+    content = json.loads(index.read_text())
+    first = min(content["weight_map"].values())
+    content["weight_map"] = {key: name if one == first else one for key, one in content["weight_map"].items()}
+    index.write_text(json.dumps(content))
+    return index.parent
+
+
+def test_weights_in_several_files_are_read(in_shards):
+    assert loading.load_causal(in_shards.parent, toys.runtime()).num_parameters() > 0
+
+
+@pytest.mark.parametrize("name", ["../outside.safetensors", "a/../../outside.safetensors", "{}/outside.safetensors",
+                                  "..\\outside.safetensors", "C:\\outside.safetensors", "", 3, None])  # fmt: skip
+def test_an_index_that_names_a_file_outside_of_its_folder_is_refused(in_shards, name):
+    folder = in_shards.parent
+    first = min(json.loads(in_shards.read_text())["weight_map"].values())
+    (folder / first).rename(folder.parent / "outside.safetensors")  # what would be read is whole
+    pointing(in_shards, name.format(folder.parent) if isinstance(name, str) else name)
+    with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json: names files outside of its folder"):
+        loading.load_causal(folder, toys.runtime())
+
+
+def test_a_file_of_an_index_that_is_not_there_is_named(in_shards):
+    with pytest.raises(ValueError, match=r"index\.json: names files that are not there: gone\.safetensors"):
+        loading.load_causal(pointing(in_shards, "gone.safetensors"), toys.runtime())
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "{}", '{"weight_map": [1]}', '{"weight_map": null}'])
+def test_an_index_that_is_none_is_named(in_shards, content):
+    in_shards.write_text(content)
+    with pytest.raises(ValueError, match=r"index\.json: expected \{weight_map"):
+        loading.load_causal(in_shards.parent, toys.runtime())

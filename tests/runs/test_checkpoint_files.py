@@ -12,6 +12,7 @@ import torch
 
 from rlhf.runs import checkpoints
 from rlhf.runtime import distributed
+from rlhf.secrets import guard
 from tests import toys
 
 
@@ -132,7 +133,7 @@ def test_a_folder_that_cannot_be_made_is_named(folder, monkeypatch, capsys):
 
 def test_a_warning_is_shown_at_once(folder, monkeypatch):
     flushed = []
-    monkeypatch.setattr(checkpoints, "print", lambda *_, **named: flushed.append(named["flush"]), raising=False)
+    monkeypatch.setattr(guard, "print", lambda *_, **named: flushed.append(named["flush"]), raising=False)
     folder.mkdir(parents=True)
     (folder / "00000001.0.pt").touch()
     checkpoints.States(folder, 0.0)

@@ -187,7 +187,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password(scheme, tmp_pa
     with pytest.raises(ConnectionError) as error:
         mlflow_store.preflight(settings(f"{scheme}://u:secret@127.0.0.1:{port}"), tmp_path)
     assert str(error.value) == (
-        f"tracking.uri {scheme}://u:***@127.0.0.1:{port}: no answer within 2 s (ConnectionError); "
+        f"tracking.uri {scheme}://***@127.0.0.1:{port}: no answer within 2 s (ConnectionError); "
         "start that MLflow server, correct the URI in params.yaml or $MLFLOW_TRACKING_URI, "
         "or set tracking.enabled to false"
     )
@@ -204,22 +204,42 @@ def test_a_databases_folder_that_is_not_there_is_named(tmp_path):
     mlflow_store.preflight(settings("postgresql://u@127.0.0.1:1/db"), tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("http://h:5000", "http://h:5000"),
-        ("http://user@h", "http://user@h"),
-        ("http://user:pass@h/x", "http://user:***@h/x"),
-        ("http://pass:pass@h/pass", "http://pass:***@h/pass"),
-    ],
-)
-def test_a_password_is_not_shown(uri, shown):
-    assert mlflow_store.redacted(uri) == shown
+@pytest.mark.parametrize("value", ["plain", "it's", 'say "so"', "a`b`c", "a\\b", "100% 'a' = b and c", "中文"])
+def test_a_filter_finds_what_has_a_value_and_nothing_else(client, experiment, value):
+    run = client.create_run(experiment, tags={mlflow_store.allowed(f"key {value}"): value}).info.run_id
+    client.create_run(experiment, tags={mlflow_store.allowed(f"key {value}"): f"{value}x"})
+    found = client.search_runs([experiment], mlflow_store.equals(f"tags.key {value}", value))
+    assert [one.info.run_id for one in found] == [run]
+
+
+def test_a_value_that_mlflow_cannot_be_asked_for_is_named():
+    with pytest.raises(ValueError, match="both kinds of quotes"):
+        mlflow_store.equals("tags.a", "both ' and \"")
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "so"', "both ' and \"", "a`b`c"])
+def test_an_experiment_of_dvc_may_have_quotes_in_its_name(client, experiment, monkeypatch, tmp_path, name):
+    def parent():
+        return PipelineRun(Store(client, experiment), tmp_path, {}, NO_COMMIT, {}, "host 7 2.00").run_id
+
+    monkeypatch.setenv("DVC_EXP_NAME", name)
+    own = parent()
+    assert parent() == own
+    assert client.get_run(own).info.run_name == name
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "so"', "a`b"])
+def test_an_experiment_of_mlflow_may_have_quotes_in_its_name(tmp_path, empty_store, name):
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    chosen = settings("sqlite:///mlflow.db").model_copy(update={"experiment": name})
+    opened = mlflow_store.open_store(chosen, tmp_path)
+    assert mlflow_store.open_store(chosen, tmp_path).experiment_id == opened.experiment_id
+    assert opened.client.get_experiment(opened.experiment_id).name == name
 
 
 def test_links_lead_to_a_run_or_to_the_table_of_runs_in_the_mode_that_shows_them():
     mode = "workflowType=machine_learning"
-    assert mlflow_store.link("http://u:p@h:5/X/", "3", "abc") == f"http://u:***@h:5/X/#/experiments/3/runs/abc?{mode}"
+    assert mlflow_store.link("http://u:p@h:5/X/", "3", "abc") == f"http://***@h:5/X/#/experiments/3/runs/abc?{mode}"
     assert mlflow_store.link("https://h", "3", None) == f"https://h/#/experiments/3/runs?{mode}"
     shared = f"https://h/#/experiments/3/runs?{mode}&viewStateShareKey=mine"
     assert mlflow_store.link("https://h", "3", None, "mine") == shared

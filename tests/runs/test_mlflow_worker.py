@@ -18,6 +18,7 @@ from rlhf.runs import mlflow_worker, sessions
 from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.recording import recorder
 from rlhf.runs.stage_name import StageName
+from rlhf.secrets import guard
 from tests.runs.test_tracking import store, write_params
 
 SETTINGS = Tracking(enabled=True, uri=None, experiment="rlhf", max_model_mb=1.0, log_every=1)
@@ -190,7 +191,7 @@ def test_a_process_that_has_ended_is_one_warning(worker, capsys, first):
 
 def test_the_warning_is_shown_at_once(worker, monkeypatch):
     flushed = []
-    monkeypatch.setattr(mlflow_worker, "print", lambda *_, **named: flushed.append(named), raising=False)
+    monkeypatch.setattr(guard, "print", lambda *_, **named: flushed.append(named), raising=False)
     worker._process.heard()
     worker._process.hang_up()
     worker.describe(["x"], [])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -131,3 +132,50 @@ def test_a_stage_ends_within_seconds_of_the_dvc_that_started_it(tmp_path):
         said = process.stderr.read()  # until the stage has ended too
     assert time.monotonic() - began < 30
     assert "dvc has ended" in said
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A repository, and another folder with a file."""
+    (tmp_path / "project/data").mkdir(parents=True)
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another/kept").write_text("kept")
+    return tmp_path / "project", tmp_path / "another"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_output_that_is_a_link_is_refused_before_the_work(beside, is_there):
+    project, another = beside
+    (project / "data/sft").symlink_to(another if is_there else another / "absent")
+    refused = pytest.raises(ValueError, match="is a link to .*another.*Remove the link")
+    with refused, sessions.alone(project, StageName("sft")):
+        pytest.fail("it began")
+    assert (another / "kept").read_text() == "kept"
+    assert (project / "data/sft").is_symlink()
+
+
+@pytest.mark.parametrize("folder", ["data", "metrics"])
+def test_under_dvc_a_folder_of_outputs_elsewhere_is_refused_before_the_work(beside, monkeypatch, folder):
+    project, another = beside
+    (project / "data").rmdir()
+    (project / folder).symlink_to(another)
+    with sessions.alone(project, StageName("sft")):
+        pass
+    monkeypatch.setattr(sessions, "is_by_hand", lambda: False)
+    refused = pytest.raises(ValueError, match=f"{folder}/sft lies behind a link, at .*another/sft")
+    with refused, sessions.alone(project, StageName("sft")):
+        pytest.fail("it began")
+    (project / folder).unlink()
+    (project / "store").mkdir()
+    (project / folder).symlink_to("store")
+    with sessions.alone(project, StageName("sft")):
+        assert (another / "kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "so"', "both ' and \"", "a`b`c", "a\\b", "100%27"])
+def test_an_experiments_name_with_quotes_makes_a_key_without_them(monkeypatch, name):
+    monkeypatch.setenv("DVC_EXP_NAME", name)
+    key = sessions.session_key("host 1 2.00")
+    assert key.startswith("host 1 2.00 ")
+    assert not set(key) & set("'\"`\\")
+    assert unquote(key) == f"host 1 2.00 {name}"

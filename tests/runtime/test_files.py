@@ -63,3 +63,13 @@ def test_json_that_is_no_json_is_refused_and_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError):
         files.write_json(path, {"loss": float("nan")})
     assert path.read_text() == '{\n  "loss": 1.0\n}\n'
+
+
+@pytest.mark.parametrize("name", ["made", ".made.partial"])
+def test_a_link_is_refused_before_the_block_and_what_it_points_to_stays(tmp_path, name):
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another/kept").touch()
+    (tmp_path / name).symlink_to(tmp_path / "another")
+    with pytest.raises(ValueError, match=f"{name} is a link to .*another"), files.new_folder(tmp_path / "made"):
+        pytest.fail("it began")
+    assert [path.name for path in (tmp_path / "another").iterdir()] == ["kept"]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from dvc.utils.serialize import loads_yaml
 
-from rlhf.params.base import Local, parse, read_yaml
+from rlhf.params.base import Local, parse, place_of, read_yaml
 from tests import toys
 from tests.collect_prompts_section import source
 from tools import check, dvc_yaml, inputs, pin
@@ -384,3 +384,45 @@ def test_every_hub_id_of_a_preset_gets_todays_commit_and_is_then_right(project, 
     file.write_text(text.replace("a/b", "a/c"))
     assert pin.main([str(file)]) == 2
     assert "collect_prompts.sources.0.revision: the hub gave no commit of 'a/c'" in capsys.readouterr().err
+
+
+def test_a_homes_folder_is_taken_alike_by_check_dvc_and_stage(project, monkeypatch):
+    monkeypatch.setenv("HOME", str(project.parent))
+    shutil.copytree(project / "models/m", project.parent / "m")
+    change(project, pretrain=toys.adopting("~/m"))
+    assert check.check(project) == []
+    assert inputs.bring_up_to_date(params_of(project), project)
+    assert str(project.parent / "m") in deps_of(project, "pretrain")
+    assert place_of("~/m", project) == project.parent / "m"
+    add_source(project, **source("near", "~/outside/*.jsonl"))
+    assert check.check(project) == []
+    inputs.bring_up_to_date(params_of(project), project)
+    assert str(project.parent / "outside") in deps_of(project, "collect_prompts")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("$HOME/m", "variables of a shell are not filled in: write ~/ or the whole path"),
+        ("${HOME}/m", "variables of a shell are not filled in: write ~/ or the whole path"),
+        ("~nobody-has-this-name/m", "no user of this machine has this home; write the whole path"),
+        ("models/${name}", "DVC takes ${ for a variable of its own"),
+    ],
+)
+def test_a_path_that_only_a_shell_could_read_is_refused_with_the_words_to_write(project, monkeypatch, path, said):
+    monkeypatch.setenv("HOME", str(project.parent))
+    (project / "models/${name}").mkdir()
+    change(project, pretrain=toys.adopting(path))
+    (mistake,) = check.check(project)
+    assert mistake.startswith("params.yaml: pretrain.path: ")
+    assert said in mistake
+    change(project, pretrain=read_yaml(toys.REPO / "presets/tiny.yaml")["pretrain"])
+    add_source(project, **source("near", path))
+    (mistake,) = check.check(project)
+    assert "variables" in mistake if path.startswith("models") else said in mistake
+
+
+@pytest.mark.parametrize("key", ["id", "folder"])
+def test_a_data_sets_folder_in_a_home_is_refused_with_the_words_to_write(project, key):
+    add_source(project, **(HUB | {"id": "json", "subset": None, "folder": None, "revision": None} | {key: "~/outside"}))
+    assert any("write the whole path" in mistake for mistake in check.check(project))

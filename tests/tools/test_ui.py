@@ -25,7 +25,7 @@ def root(tmp_path, empty_store, monkeypatch):
 @pytest.fixture
 def served(monkeypatch):
     commands = []
-    monkeypatch.setattr(os, "execve", lambda _program, command, _environment: commands.append(command))
+    monkeypatch.setattr(os, "execve", lambda _program, *started: commands.append(started))
     return commands
 
 
@@ -47,8 +47,12 @@ def test_the_table_of_runs_is_named_and_its_database_served(root, served, free, 
     ui.main(["--port", str(free)], root)
     address = f"http://localhost:{free}/#/experiments/1/runs?workflowType=machine_learning"
     assert capsys.readouterr().out == f"MLflow: {address}   (Ctrl-C ends it)\n"
-    assert f"sqlite:///{root}/mlflow.db" in served[0]
-    assert served[0][-1] == str(free)
+    (command, environment), uri = served[0], f"sqlite:///{root}/mlflow.db"
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == uri
+    assert uri not in command, (
+        "other users of the machine see a process's arguments, and a database's may hold a password"
+    )
+    assert command[-1] == str(free)
 
 
 def test_a_folder_that_was_moved_is_set_right_and_says_so(root, served, free, tmp_path_factory, capsys):
@@ -56,7 +60,7 @@ def test_a_folder_that_was_moved_is_set_right_and_says_so(root, served, free, tm
     there = root.rename(tmp_path_factory.mktemp("elsewhere") / "moved")
     ui.main(["--port", str(free)], there)
     assert f"comes from {root}" in capsys.readouterr().err
-    assert f"sqlite:///{there}/mlflow.db" in served[1]
+    assert served[1][1]["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{there}/mlflow.db"
 
 
 def test_runs_of_processes_that_are_gone_are_called_killed(root, served, free, monkeypatch):

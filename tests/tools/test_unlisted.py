@@ -118,3 +118,12 @@ def test_with_mistakes_in_params_nothing_goes(root):
     toys.set_param(root, "judge.round", "r7")
     assert check.main([], root) == 2
     assert present(root) == set(MADE)
+
+
+def test_an_output_that_is_a_link_goes_and_what_it_points_to_stays(root):
+    (root / "data/ppo/r2").rename(root / "another")
+    (root / "data/ppo/r2").symlink_to(root / "another")
+    assert check.main(["evaluate"], root) == 0
+    assert present(root) == set()
+    assert not (root / "data/ppo/r2").is_symlink()
+    assert (root / "another/file.bin").exists()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_store
+from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -36,13 +37,13 @@ class Makers:
                 found = _pages(lambda token: client.search_experiments(_everything(), page_token=token))
                 self._experiments = {experiment.experiment_id: experiment for experiment in found}
         except ConnectionError as error:
-            self.closed = str(error)
+            self.closed = masked(str(error))
 
     def made(self, path: str, md5: str) -> Found:
         """Return the finished runs whose output at `path` had the bytes that DVC calls `md5`."""
         if self.closed:
             return Found([], [])
-        query = f"tags.`{mlflow_store.allowed(f'dvc.out.{path}')}` = '{md5}' and attributes.status = 'FINISHED'"
+        query = f"{mlflow_store.equals(f'tags.dvc.out.{path}', md5)} and attributes.status = 'FINISHED'"
         ids, client = [*self._experiments], self._client
         with _in_words(self.uri):
             runs = [*_pages(lambda token: client.search_runs(ids, query, _everything(), page_token=token))]
@@ -80,13 +81,13 @@ class Makers:
         for experiment in self._experiments.values():
             if experiment.name == self._own and experiment.lifecycle_stage != DELETED:
                 return mlflow_store.link(self.uri, experiment.experiment_id, None)
-        return f"there is no experiment '{self._own}' in {mlflow_store.redacted(self.uri)}"
+        return f"there is no experiment '{self._own}' in {masked(self.uri)}"
 
     def unknown(self, found: Found) -> str:
         """Return why there is no run to show."""
         if self.closed:
             return self.closed
-        store = mlflow_store.redacted(self.uri)
+        store = masked(self.uri)
         if found.deleted:
             run = found.deleted[0]
             experiment = self._experiments[run.info.experiment_id]
@@ -135,7 +136,7 @@ def _in_words(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, CommandError) as error:  # the last of a database of a later MLflow
-        reason = str(error).strip().splitlines()[0]
+        reason = masked(str(error)).strip().splitlines()[0]
         if "readonly database" in reason:
             reason += " (looking changes nothing; `make ui` lets MLflow bring the tables up to date)"
-        raise ConnectionError(f"MLflow cannot read {mlflow_store.redacted(uri)}: {reason}") from None
+        raise ConnectionError(f"MLflow cannot read {masked(uri)}: {reason}") from None

@@ -2,7 +2,6 @@
 one, or if the store was away."""
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from filelock import FileLock
+
+from rlhf.secrets import guard
 
 FILE = ".checkpoints/endings.jsonl"  # below the main repository
 MOST = 1000  # lines; of more, half are kept
@@ -58,7 +59,7 @@ def note(home: Path, ending: Ending) -> None:
             kept = lines[-MOST // 2 :] if len(lines) >= MOST else lines
             file.write_text("\n".join([*kept, json.dumps(ending)]) + "\n", encoding="utf-8")
     except OSError as error:
-        print(f"WARNING: {ending.place}: its end could not be noted ({error})", file=sys.stderr, flush=True)
+        guard.say(f"WARNING: {ending.place}: its end could not be noted ({error})")
 
 
 def _now() -> int:

@@ -3,11 +3,12 @@
 An operation may run again after an attempt that failed midway, or whose answer was lost: it must come to the same.
 """
 
-import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from rlhf.secrets import guard
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0  # seconds between attempts; each pause is twice the one before
 SECONDS_AT_THE_END = 60.0  # a stage that has ended waits for its store
@@ -86,9 +87,9 @@ class Outbox:
         self._is_away = any(not isinstance(failure, OSError) for failure in failures)
         if kept and not self._pause:
             why = _reason(failures[0])
-            self._say(f"WARNING: {self._title}: MLflow did not take {named(kept)}: {why} (it is tried again)")
+            guard.say(f"WARNING: {self._title}: MLflow did not take {named(kept)}: {why} (it is tried again)")
         if self._pause and not kept:
-            self._say(f"{self._title}: MLflow has taken what waited")
+            guard.say(f"{self._title}: MLflow has taken what waited")
         if not others:
             self._tried_at = time.monotonic()
             self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE) if kept else 0.0
@@ -102,7 +103,7 @@ class Outbox:
         except (MlflowException, OSError) as error:
             if not _is_refusal(error):
                 return error
-            self._say(f"WARNING: {self._title}: MLflow refuses {operation.what}: {_reason(error)}")
+            guard.say(f"WARNING: {self._title}: MLflow refuses {operation.what}: {_reason(error)}")
         return None
 
     def drain(self, wait: Callable[[float], object]) -> None:
@@ -115,7 +116,7 @@ class Outbox:
         if not self._waiting:
             return
         end, pause = time.monotonic() + SECONDS_AT_THE_END, FIRST_PAUSE
-        self._say(
+        guard.say(
             f"{self._title}: waiting up to {SECONDS_AT_THE_END:g} s for MLflow, which has not taken "
             f"{named(self._waiting)}"
         )
@@ -125,12 +126,8 @@ class Outbox:
             self.attempt()
             pause *= 2
         if self._waiting:
-            self._say(f"WARNING: {self._title}: lost, as MLflow has not taken it: {named(self._waiting)}")
+            guard.say(f"WARNING: {self._title}: lost, as MLflow has not taken it: {named(self._waiting)}")
             self._waiting.clear()
-
-    @staticmethod
-    def _say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
 
 
 def named(operations: Sequence[Operation]) -> str:

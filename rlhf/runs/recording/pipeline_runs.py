@@ -18,6 +18,7 @@ from rlhf.runs.mlflow_store import Store
 from rlhf.runs.recording import reused
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers, flatten
+from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -51,18 +52,21 @@ class PipelineRun:
         experiment = os.environ.get("DVC_EXP_NAME", "")
         self._asked = targets(sessions.command_of(session)) or [LAST.title]
         key = sessions.session_key(session)
-        found = self._client.search_runs([self._experiment_id], f"tags.`{SESSION}` = '{key}'", max_results=1)
+        found = self._client.search_runs(
+            [self._experiment_id], mlflow_store.equals(f"tags.{SESSION}", key), max_results=1
+        )
         if found and found[0].data.params == mlflow_store.as_params(flatten(params)):
             self.run_id = found[0].info.run_id
             self._client.update_run(self.run_id, status="RUNNING")
             self._take_in_changes(found[0].data.tags, commit)
             return
         like = likeness(root, params)
-        words = " ".join(Path(word).name if "/" in word else word for word in sessions.command_of(session))
+        command = [masked(word) for word in sessions.command_of(session)]  # whole: a path's end may hold a password
+        words = masked(" ".join(Path(word).name if "/" in word else word for word in command))
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
-        own |= {PRESET: like.preset, CHANGED: like.words[: mlflow_store.LONGEST_TAG]}
+        own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(
-            self._experiment_id, run_name=like.named(experiment, commit), tags={**tags, **own}
+            self._experiment_id, run_name=masked(like.named(experiment, commit)), tags={**tags, **own}
         )
         self.run_id = run.info.run_id
         mlflow_store.log_params(self._client, self.run_id, flatten(params))
@@ -89,7 +93,8 @@ class PipelineRun:
         known = tags.get(CHANGED_FILES, "").split()
         if set(commit.changed) - {*known}:
             self._client.set_tag(self.run_id, DIRTY, "true")
-            self._client.set_tag(self.run_id, CHANGED_FILES, " ".join(sorted({*known, *commit.changed})))
+            files = masked(" ".join(sorted({*known, *commit.changed})))
+            self._client.set_tag(self.run_id, CHANGED_FILES, files)
 
     def go_on_with(self, name: StageName, earlier_id: str | None) -> None:
         """Say on the page of an earlier pipeline that a stage of it, whose run has moved here, went on in this one."""
@@ -126,6 +131,7 @@ class PipelineRun:
             found = reused.stale(self._root, name, self._params, ran)
         except ValueError as error:
             found = [f"what, is not known ({error})"]
+        found = [masked(one) for one in found]
         run = self._client.get_run(self.run_id)
         if not found or STALE in run.data.tags:
             return

@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,8 @@ from rlhf.runs.recording.outbox import Outbox
 from rlhf.runs.recording.pipeline_runs import PipelineRun
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flatten
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -69,7 +70,7 @@ class Recorder:
         """Return the id of the run to record in: a new one, or the one that this training was broken off in."""
         if key:
             tags |= {STATES: key}
-            query = f"tags.`{STATES}` = '{key}' and attributes.status != 'FINISHED'"
+            query = f"{mlflow_store.equals(f'tags.{STATES}', key)} and attributes.status != 'FINISHED'"
             for run in self._client.search_runs([self._experiment_id], query, max_results=1):
                 run_id = run.info.run_id
                 self._attempt = attempts.next_of(run, _now())
@@ -158,7 +159,7 @@ class Recorder:
     def _add_model(self, path: Path, params: dict[str, str]) -> "LoggedModel":
         """Make a model of the folder, or find the one that an attempt before this has made; its files come later."""
         client, md5 = self._client, lineage.dvc_md5(path)
-        query = f"source_run_id = '{self.run_id}' AND tags.`dvc.md5` = '{md5}'"
+        query = f"{mlflow_store.equals('source_run_id', self.run_id)} AND {mlflow_store.equals('tags.dvc.md5', md5)}"
         found = client.search_logged_models([self._experiment_id], query)
         by_reference = lineage.size_mb(path) > self._settings.max_model_mb
         if found:
@@ -183,7 +184,7 @@ class Recorder:
         params = mlflow_store.as_params(self._logged_params)
 
         def show() -> None:
-            query = f"tags.`dvc.md5` = '{lineage.dvc_md5(path)}'"
+            query = mlflow_store.equals("tags.dvc.md5", lineage.dvc_md5(path))
             found = self._client.search_logged_models([self._experiment_id], query)
             if not found:  # made where nothing was recorded, or in another store
                 found = [self._add_model(path, params)]
@@ -280,14 +281,14 @@ class Recorder:
 
     def _show(self, refused: Mapping[str, str]) -> None:
         for name, why in refused.items():
-            print(f"WARNING: {self._stage.title}: MLflow refuses {name}: {why}", file=sys.stderr, flush=True)
+            guard.say(f"WARNING: {self._stage.title}: MLflow refuses {name}: {why}")
 
     def _relative(self, path: Path) -> str:
         full, root = path.resolve(), self._root.resolve()
         return full.relative_to(root).as_posix() if full.is_relative_to(root) else str(full)
 
     def _tags(self) -> dict[str, str]:
-        return {
+        found = {
             "mlflow.user": os.environ.get("USER", ""),
             "mlflow.source.type": "PROJECT",
             "mlflow.source.name": "dvc.yaml",
@@ -297,11 +298,12 @@ class Recorder:
             "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),
             **machine.tags(),
         }
+        return {name: masked(value) for name, value in found.items()}
 
     def _changes(self) -> dict[str, str]:
         """Return what differs from the commit that a run or a model names."""
         changed = self._commit.changed
-        return {pipeline_runs.DIRTY: str(bool(changed)).lower(), pipeline_runs.CHANGED_FILES: " ".join(changed)}
+        return {pipeline_runs.DIRTY: str(bool(changed)).lower(), pipeline_runs.CHANGED_FILES: masked(" ".join(changed))}
 
 
 def _now() -> int:
