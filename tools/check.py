@@ -16,6 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -41,6 +42,7 @@ READERS = (  # each names the sections that one reader of params.yaml takes; tog
 )  # fmt: skip
 
 
+@cache
 def schema() -> type[Params]:
     """Return one class with all sections of params.yaml."""
     fields: dict[str, Any] = {}
