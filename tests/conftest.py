@@ -29,7 +29,11 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish(session):
-    """What the tests import stays: the garbage collector need not go through it again and again."""
+    """What the tests import stays: the garbage collector need not go through it again and again.
+
+    No test asks for log records, and to catch them takes longer than many a test.
+    """
+    session.config.pluginmanager.unregister(name="logging-plugin")
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)  # tests are short and their models small
     gc.enable()

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -42,6 +43,7 @@ READERS = (  # each names the sections that one reader of params.yaml takes; tog
 )  # fmt: skip
 
 
+@cache
 def schema() -> type[Params]:
     """Return one class with all sections of params.yaml."""
     fields: dict[str, Any] = {}

@@ -53,12 +53,14 @@ def test_the_start_benchmark_puts_two_checkouts_side_by_side():
 @pytest.mark.parametrize("choice", [0, -1], ids=["first settings", "last settings"])
 def test_our_side_does_a_repetition_when_asked(name, choice, monkeypatch, capsys, request):
     request.addfinalizer(partial(parallel.set_workers, 1))
+    settings = compare.OUR_SETTINGS[work.CASES[name].kind][choice]
+    monkeypatch.setattr(work, "THREADS", settings["workers"])  # two threads of a worker spin where cores are taken
     small = work.CASES[name]._replace(layers=1, width=16, heads=2, vocab=64, prompts=4)
     monkeypatch.setattr("sys.stdin", io.StringIO("go\n" * 2))
     monkeypatch.setattr(work, "SFT_EXAMPLES", 32)
     side = {"ppo": ours.run_ppo, "reward": ours.run_reward, "sft": ours.run_sft}[small.kind]
     with pytest.raises(SystemExit):
-        side(small, compare.OUR_SETTINGS[small.kind][choice])
+        side(small, settings)
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(said) == 2
     assert all(one["seconds"] > 0 for one in said)

@@ -42,7 +42,7 @@ BEHIND = {  # what is rerun after a stage, if its outputs differ
 
 def chosen(content: dict, paths: list[str]) -> dict:
     """Return what stands at these dotted paths, as DVC reads it."""
-    return {path: reduce(getitem, path.split("."), copy.deepcopy(content)) for path in paths}
+    return copy.deepcopy({path: reduce(getitem, path.split("."), content) for path in paths})
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,8 @@ def pair_losses(model, group: preference_training.Group, pooling: str) -> list[t
 
 def test_greedy_or_warped_rollouts(tokenizer, tmp_path):
     """First tokens come as often as the policy at the rollout temperature says: rare ones and an early EOS too."""
-    count, chosen = 3000, params(temperature=0.8, max_completion_tokens=1)
+    count, at_once = 3000, dict.fromkeys(("batch_size", "minibatch_size", "micro_batch_size"), 1000)
+    chosen = params(temperature=0.8, max_completion_tokens=1, **at_once)
     models = toys.models(tokenizer, tmp_path)
     models = models._replace(policy=toys.likes_to_end(toys.policy(tokenizer, spread=0.2), tokenizer, bias=2.0))
     prompt = ppo.tokenised(tokenizer, toys.prompts(1), chosen)[0]
