@@ -39,11 +39,10 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
     this, section = params.rounds[round_name], params.collect_comparisons
     folder = root / "data" / this.policy
     pools = [root / f"data/collect_prompts/{name}.jsonl" for name in (PROMPTS[section.prompts][0], JUDGE_PROMPTS)]
-    inputs = {"sampling": [folder, root / "data" / this.earlier, *pools]}
+    files = {name: root / "data" / this.earlier / f"comparisons.{name}.jsonl" for name in FILES}
+    inputs = {"sampling": [folder, *files.values(), *pools]}
     with open_stage(root, STAGE, params, inputs, None, round_name) as context:
-        earlier = {
-            name: records.read(root / "data" / this.earlier / f"comparisons.{name}.jsonl", Comparison) for name in FILES
-        }
+        earlier = {name: records.read(file, Comparison) for name, file in files.items()}
         explain_empty(earlier, this.earlier, context.run)
         new, num_too_long = collect(folder, section, context)
         together = {name: earlier[name] + new[name] for name in FILES}

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rlhf.params.base import read_yaml
 from rlhf.runs import lineage, sessions
 from rlhf.runs.recording.recorder import Recorder
 
@@ -62,8 +63,9 @@ class Notebook:
 class InProcess(Recorder):
     """A recorder in the test's own process, where a test can break the store."""
 
-    def __init__(self, *arguments):
-        super().__init__(*arguments, sessions.own_process(), sessions.dvc_process())
+    def __init__(self, root, *arguments):
+        params = read_yaml(root / "params.yaml")
+        super().__init__(root, *arguments, params, (sessions.own_process(), sessions.dvc_process()))
 
     def metrics(self, numbers, step):
         super().metrics(numbers, step, time.time_ns() // 1_000_000)

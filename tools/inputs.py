@@ -63,7 +63,7 @@ def _missing(one: Local, root: Path) -> list[str]:
     try:
         if one.what == "files":
             collect_prompts.matches(one.path, root)
-        elif not is_folder(place_of(one.path, root)):
+        elif not is_folder(root / expanded(one.path)):
             return [f"no such folder below {root.resolve()} (got {shown(one.path)}){_of_a_shell(one.path)}"]
     except FileNotFoundError as error:
         return [f"{error}{_of_a_shell(one.path)}"]

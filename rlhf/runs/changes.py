@@ -44,9 +44,10 @@ def in_a_line(root: Path, figures: Collection[str]) -> str | None:
     return f"{what} (`dvc status dvc.yaml` lists what, `dvc repro` makes new ones)"
 
 
-def changed(root: Path, targets: Sequence[str] = ("dvc.yaml",)) -> list[str]:
+def changed(root: Path, targets: Sequence[str] = ("dvc.yaml",), with_params: bool = True) -> list[str]:
     """Return what differs from dvc.lock: params by their dotted names, stages without metrics, files and commands; each
     once. `targets`: the stages that are asked about, by default those of the pipeline.
+    `with_params`: without, what params.yaml says now is left aside.
 
     Raises ValueError with DVC's words where it cannot tell.
     """
@@ -62,6 +63,8 @@ def changed(root: Path, targets: Sequence[str] = ("dvc.yaml",)) -> list[str]:
                 others.append(f"{entry.removeprefix('changed ')} of {name}")
                 continue
             for path, state in (pair for paths in entry.values() for pair in paths.items()):
+                if isinstance(state, Mapping) and not with_params:
+                    continue
                 if isinstance(state, Mapping):
                     params += _leaves(root, name, path, state)
                 elif state not in ABSENT:

@@ -89,7 +89,8 @@ def _overlap(one: str, other: str) -> bool:
 
 def experiment(root: Path, name: str) -> str | None:
     """Return the commit in which DVC keeps an experiment's results; None before it does."""
-    return (git(root, "for-each-ref", "--format=%(objectname)", f"refs/exps/**/{name}") or "").strip() or None
+    newest = ["--sort=-committerdate", "--count=1"]  # one name may stand for an experiment on each of several commits
+    return (git(root, "for-each-ref", *newest, "--format=%(objectname)", f"refs/exps/**/{name}") or "").strip() or None
 
 
 def text_of(root: Path, path: str, rev: str | None = None) -> str | None:
@@ -150,13 +151,13 @@ def commit_of(root: Path) -> Commit:
     head = git(root, "rev-parse", "HEAD")
     if head is None:
         return Commit("", [])
-    made = {path for outs in locked_outs(root).values() for path in outs} | {"dvc.lock"}
+    made = {path for outs in locked_outs(root).values() for path in outs}
     answer = git(root, "status", "--porcelain", "--untracked-files=all", "--no-renames", "-z", ".") or ""
     prefix = (git(root, "rev-parse", "--show-prefix") or "").strip()
     changed = []
     for entry in filter(None, answer.split("\0")):
         state, path = entry[:2], entry[3:].removeprefix(prefix)
-        if path not in made and (state != "??" or path.endswith(CODE)):
+        if path not in made and Path(path).name != "dvc.lock" and (state != "??" or path.endswith(CODE)):
             changed.append(path)
     return Commit(head.strip(), sorted(changed))
 

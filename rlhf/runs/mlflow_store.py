@@ -265,6 +265,18 @@ def equals(key: str, value: str) -> str:
     return f"{kind}.`{allowed(name)}` = {mark}{value}{mark}" if name else f"{key} = {mark}{value}{mark}"
 
 
+def run_of(client: "MlflowClient", run_id: str) -> "Run | None":
+    """Return a run; None where `mlflow gc` has removed it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: str | None) -> "list[Run]":
     """Return the runs whose output at `path` had the bytes that DVC calls `md5`, the newest first."""
     return client.search_runs([experiment_id], equals(f"tags.dvc.out.{path}", str(md5)))

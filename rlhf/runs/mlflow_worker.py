@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_store, sessions
 from rlhf.runs.stage_name import StageName
@@ -35,6 +36,7 @@ class MlflowWorker:
     """
 
     def __init__(self, root: Path, name: StageName, settings: Tracking, key: str):
+        params = read_yaml(root / "params.yaml")
         mlflow_store.preflight(settings, mlflow_store.anchor(root))
         self.name = name.title
         self._link: str | None = None
@@ -45,7 +47,7 @@ class MlflowWorker:
         self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
         processes = sessions.own_process(), sessions.dvc_process()
-        self._send(root.resolve(), name, settings, key, *processes)
+        self._send(root.resolve(), name, settings, key, params, processes)
 
     @property
     def link(self) -> str:

@@ -50,6 +50,11 @@ def is_by_hand() -> bool:
     return _dvc() is None
 
 
+def began(identity: str) -> int:
+    """Return when a process of this identity began, in milliseconds since the epoch."""
+    return int(1000 * float(identity.rsplit(" ", 1)[1]))
+
+
 def command_of(identity: str) -> list[str]:
     """Return the words of a living process's command; none of one that has ended, or of another host or user."""
     process = _living(identity)

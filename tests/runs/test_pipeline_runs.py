@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import pytest
 
@@ -19,7 +20,7 @@ rounds: {r1: {policy: sft, earlier: collect_prompts}}
 tracking: {enabled: true, uri: null, experiment: rlhf, max_model_mb: 0.001, log_every: 1}
 ppo: {kl_coef: 0.05}
 """
-DVC = f"{sessions.socket.gethostname()} 999999999 1.00"
+DVC = f"{sessions.socket.gethostname()} 999999999 {time.time():.2f}"
 
 
 @pytest.fixture

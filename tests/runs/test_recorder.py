@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
 from rlhf.runs import lineage, machine, mlflow_store, sessions
 from rlhf.runs.recording import outbox, pipeline_runs, recorder
@@ -23,6 +25,7 @@ def _plain_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(machine, "tags", lambda: {"machine": "an abacus"})
     monkeypatch.setattr(sessions, "is_gone", lambda _: False)
+    monkeypatch.setattr(sessions, "began", lambda _: time.time_ns() // 1_000_000)
     monkeypatch.setattr(sessions, "command_of", lambda _: ["/venv/bin/python", "/venv/bin/dvc", "repro"])
 
 
@@ -39,7 +42,8 @@ def opened(
     root: Path, stage: str = "ppo", round_name: str | None = "r1", key: str = "", session: str = "dvc"
 ) -> Recorder:
     settings = Tracking(enabled=True, uri=None, experiment="rlhf", max_model_mb=LIMIT, log_every=1)
-    return Recorder(root, StageName(stage, round_name), settings, key, "the stage", session)
+    params = read_yaml(root / "params.yaml")
+    return Recorder(root, StageName(stage, round_name), settings, key, params, ("the stage", session))
 
 
 def held(run: Recorder):

@@ -1,5 +1,7 @@
 """Which stages a pipeline built on as they were, and what DVC says of them."""
 
+import json
+
 import pytest
 
 from rlhf.runs import changes
@@ -30,17 +32,18 @@ def asked(tmp_path, monkeypatch):
     notebook.write_lock(tmp_path, {title: [path] for title, path in outs.items()}, deps)
     calls = []
 
-    def changed(root, targets):
+    def changed(root, targets, with_params):
         assert root == tmp_path
+        assert not with_params
         calls.append(targets)
-        return ["ppo.kl_coef"]
+        return ["rlhf/rl"]
 
     monkeypatch.setattr(changes, "changed", changed)
     return calls
 
 
 def test_stages_before_it_that_did_not_run_are_asked_about(asked, tmp_path):
-    assert reused.stale(tmp_path, StageName("evaluate"), PARAMS, {"judge", "evaluate"}) == ["ppo.kl_coef"]
+    assert reused.stale(tmp_path, StageName("evaluate"), PARAMS, {"judge", "evaluate"}) == ["rlhf/rl"]
     assert asked == [["ppo@r1", "sft"]]
 
 
@@ -52,3 +55,13 @@ def test_where_all_ran_dvc_is_not_asked(asked, tmp_path):
 
 def test_without_a_pipeline_nothing_was_reused(tmp_path):
     assert reused.stale(tmp_path, StageName("sft"), PARAMS, set()) == []
+
+
+def test_params_are_those_of_the_pipeline_whatever_params_yaml_says_by_now(asked, tmp_path):
+    lock = json.loads((tmp_path / "dvc.lock").read_text())
+    lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"seed": 17, "ppo": {"kl_coef": 0.05, "gamma": 1.0}}}
+    (tmp_path / "dvc.lock").write_text(json.dumps(lock))
+    own = {**PARAMS, "seed": 17, "ppo": {"kl_coef": 0.05, "gamma": 1.0}}
+    assert reused.stale(tmp_path, StageName("evaluate"), own, {"judge"}) == ["rlhf/rl"]
+    own["ppo"] = {"kl_coef": 0.3, "lam": 0.9, "gamma": 1.0}
+    assert reused.stale(tmp_path, StageName("evaluate"), own, {"judge"}) == ["ppo.kl_coef", "ppo.lam", "rlhf/rl"]

@@ -5,6 +5,7 @@ runs compares whole pipelines. It stays RUNNING until what the command asked for
 then the next stage to start, or `make ui`, says what became of it (see reaping).
 """
 
+import fnmatch
 import json
 import os
 import time
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
 STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
-DIRTY, CHANGED_FILES = "git.dirty", "git.changed"
+DIRTY, CHANGED_FILES, COMMIT = "git.dirty", "git.changed", "mlflow.source.git.commit"
 PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
 STALE = "dvc.stale"  # tag: what has changed since earlier stages ran that the pipeline reused
 LAST = StageName("evaluate")  # the pipeline ends with it
@@ -66,7 +67,10 @@ class PipelineRun:
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(
-            self._experiment_id, run_name=masked(like.named(experiment, commit)), tags={**tags, **own}
+            self._experiment_id,
+            None if found else sessions.began(session),
+            run_name=masked(like.named(experiment, commit)),
+            tags={**tags, **own},
         )
         self.run_id = run.info.run_id
         mlflow_store.log_params(self._client, self.run_id, flatten(params))
@@ -90,10 +94,12 @@ class PipelineRun:
 
     def _take_in_changes(self, tags: Mapping[str, str], commit: lineage.Commit) -> None:
         """Name code that was changed after the pipeline began: a later stage ran with it."""
-        known = tags.get(CHANGED_FILES, "").split()
-        if set(commit.changed) - {*known}:
+        known, others = tags.get(CHANGED_FILES, "").split(), [*commit.changed]
+        if commit.sha != tags.get(COMMIT, ""):  # committed meanwhile
+            others.append(f"commit:{commit.sha[:7]}")
+        if {*others} - {*known}:
             self._client.set_tag(self.run_id, DIRTY, "true")
-            files = masked(" ".join(sorted({*known, *commit.changed})))
+            files = masked(" ".join(sorted({*known, *others})))
             self._client.set_tag(self.run_id, CHANGED_FILES, files)
 
     def go_on_with(self, name: StageName, earlier_id: str | None) -> None:
@@ -167,7 +173,7 @@ class PipelineRun:
                 continue
             found = mlflow_store.runs_that_made(self._client, self._experiment_id, f"data/{place}", md5)
             if found:
-                self._client.set_tag(self.run_id, f"{STAGE}{place}", found[0].info.run_id)
+                self._client.set_tag(self.run_id, f"{STAGE}{place}", found[-1].info.run_id)
                 self._client.set_tag(self.run_id, f"{STAGE}{place}.status", "cached")
 
 
@@ -195,6 +201,8 @@ def metrics_files(root: Path, name: StageName, rounds: Collection[str]) -> Itera
 def targets(command: Sequence[str]) -> list[str]:
     """Return the stages and outputs that a dvc command names; none where it asks for the whole pipeline."""
     found, skip = [], True
+    if {"--downstream", "--pipeline", "-p", "--all-pipelines", "-P"} & {*command}:  # more than what they name
+        return []
     for before, word in zip(["", *command], command, strict=False):
         if word in ("repro", "run"):
             skip = False
@@ -206,7 +214,7 @@ def targets(command: Sequence[str]) -> list[str]:
 def _is_of(place: str, target: str) -> bool:
     """Say whether a target names the stage of a place: by its name, as one of several rounds, or by its output."""
     named = StageName.of(target).place.removeprefix("data/").rstrip("/")
-    return is_below(place, named)
+    return is_below(place, named) or fnmatch.fnmatch(place, named)  # dvc repro --glob
 
 
 def stages_of(tags: Mapping[str, str]) -> dict[str, str]:

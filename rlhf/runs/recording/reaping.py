@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+HOME = "dvc.home"  # tag: the repository whose dvc.lock says what became of a run
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 
 
@@ -27,7 +28,8 @@ def reap(store: Store, home: Path) -> None:
     `home` is the repository in which DVC keeps its experiments, and stages note their ends.
     """
     running = store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'", max_results=100)
-    gone = [run for run in running if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
+    own = [run for run in running if _is_of(home, run.data.tags.get(HOME))]
+    gone = [run for run in own if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
     if not gone:
         return
     ends = endings.read(home)
@@ -39,6 +41,11 @@ def reap(store: Store, home: Path) -> None:
             _end_pipeline(store, store.client.get_run(run.info.run_id), home, ends)
 
 
+def _is_of(home: Path, named: str | None) -> bool:
+    """Say whether this repository judges a run: its own, or one whose repository is not there any more."""
+    return named is None or Path(named) == home or not Path(named).exists()
+
+
 def _end_stage(client: "MlflowClient", run: "Run", ends: Sequence[Ending]) -> None:
     """End a stage's run as its process noted, else as KILLED at the last sign of life; its pipeline hears of it."""
     tags, process = run.data.tags, run.data.tags[mlflow_store.PROCESS]
@@ -48,8 +55,8 @@ def _end_stage(client: "MlflowClient", run: "Run", ends: Sequence[Ending]) -> No
     name, pipeline = tags.get("dvc.stage"), tags.get("mlflow.parentRunId")
     if not (name and pipeline):
         return
-    tag, parent = f"{STAGE}{StageName.of(name).place}", client.get_run(pipeline)
-    if parent.info.lifecycle_stage == "active" and parent.data.tags.get(tag) == run.info.run_id:
+    tag, parent = f"{STAGE}{StageName.of(name).place}", mlflow_store.run_of(client, pipeline)
+    if parent and parent.info.lifecycle_stage == "active" and parent.data.tags.get(tag) == run.info.run_id:
         client.set_tag(pipeline, f"{tag}.status", status)
 
 
@@ -96,8 +103,8 @@ def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str]) -
 
 def _ends(client: "MlflowClient", run: "Run") -> list[int]:
     """Return when a pipeline's own stages ended: not those of earlier pipelines, nor one that went on in a later."""
-    found = [client.get_run(run.data.tags[f"{STAGE}{place}"]) for place in stages_of(run.data.tags)]
-    own = [one for one in found if one.data.tags.get("mlflow.parentRunId") == run.info.run_id]
+    found = [mlflow_store.run_of(client, run.data.tags[f"{STAGE}{place}"]) for place in stages_of(run.data.tags)]
+    own = [one for one in found if one and one.data.tags.get("mlflow.parentRunId") == run.info.run_id]
     return [one.info.end_time for one in own if one.info.end_time]
 
 
@@ -111,14 +118,17 @@ def _is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | No
     stages = _listed(lineage.locked(home, revision), run)
     locked = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
     for place in begun:
-        made = client.get_run(run.data.tags[f"{STAGE}{place}"]).data.tags.get(f"dvc.out.data/{place}")
+        stage = mlflow_store.run_of(client, run.data.tags[f"{STAGE}{place}"])
+        made = stage.data.tags.get(f"dvc.out.data/{place}") if stage else None
         if made is None or locked.get(f"data/{place}") != made:
             return False
     read = {dep["path"]: dep["md5"] for dep in stages.get(LAST.title, {}).get("deps", [])}
     own = {path: md5 for path, md5 in read.items() if any(is_below(f"data/{place}", path) for place in begun)}
-    is_here = revision is None and all((home / f"data/{place}").exists() for place in begun)
-    if is_here and any(lineage.dvc_md5(home / path) != md5 for path, md5 in own.items()):
-        return False  # the last stage read other bytes; what DVC has removed meanwhile is not known
+    made_by_all = [f"data/{StageName.of(title).place}" for title in stages]
+    if revision is None and not all((home / path).exists() for path in made_by_all):
+        return False  # DVC removes what a stage has made before it runs
+    if revision is None and any(lineage.dvc_md5(home / path) != md5 for path, md5 in own.items()):
+        return False  # the last stage read other bytes
     return LAST.title in stages and all(_has_params(run, stage) for stage in stages.values())
 
 

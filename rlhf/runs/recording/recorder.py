@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
-from rlhf.runs import lineage, machine, mlflow_store
+from rlhf.runs import lineage, machine, mlflow_store, sessions
 from rlhf.runs.recording import attempts, pipeline_runs, reaping
 from rlhf.runs.recording.attempts import Attempt
 from rlhf.runs.recording.outbox import Outbox
@@ -32,21 +31,31 @@ MODELS = "models"  # the line of operations in which results come behind the mod
 class Recorder:
     """The child run of one stage and its session's parent run. Opening it may raise; nothing afterwards does."""
 
-    def __init__(self, root: Path, name: StageName, settings: Tracking, key: str, process: str, session: str):
+    def __init__(
+        self,
+        root: Path,
+        name: StageName,
+        settings: Tracking,
+        key: str,
+        params: Mapping[str, Any],
+        processes: tuple[str, str],
+    ):
         """The arguments are what the stage's process sends over, in one message.
 
-        `process` and `session` identify the stage's process and the `dvc` command's (see sessions).
+        `params`: what it has read of params.yaml, which may be edited by now. `processes` identifies its own and the
+        `dvc` command's (see sessions).
 
         `key` is that of the training's states (see checkpoints): a run with it that did not finish goes on.
         """
         self._root, self._settings, self._stage = root, settings, name
+        process, session = processes
         self._is_by_hand = process == session
         self._home = mlflow_store.anchor(root)
         self._store = mlflow_store.open_store(settings, self._home)
         self._client, self._experiment_id = self._store
         reaping.reap(self._store, self._home)
         self._commit = lineage.commit_of(root)
-        content = {name: section for name, section in read_yaml(root / "params.yaml").items() if name != "tracking"}
+        content = {name: section for name, section in params.items() if name != "tracking"}
         tags = self._tags()
         self._pipeline = PipelineRun(self._store, root, content, self._commit, tags, session)
         tags |= {"mlflow.parentRunId": self._pipeline.run_id, "dvc.stage": name.title}
@@ -83,7 +92,8 @@ class Recorder:
                     history = self._client.get_metric_history(run_id, name)
                     self._recorded |= {(name, point.step) for point in history}
                 return run_id
-        return self._client.create_run(self._experiment_id, run_name=self._stage.title, tags=tags).info.run_id
+        begun = sessions.began(tags[mlflow_store.PROCESS])  # with its imports and what it looked at before
+        return self._client.create_run(self._experiment_id, begun, run_name=self._stage.title, tags=tags).info.run_id
 
     @property
     def link(self) -> str:
@@ -295,6 +305,7 @@ class Recorder:
             "mlflow.source.git.commit": self._commit.sha,
             **self._changes(),
             "processes": os.environ.get("WORLD_SIZE", "1"),  # as started, which params.yaml need not know
+            reaping.HOME: str(self._home),
             "dvc.exp": os.environ.get("DVC_EXP_NAME", ""),
             **machine.tags(),
         }

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.runs import changes, dependencies, lineage
+from rlhf.runs.dependencies import ABSENT
 from rlhf.runs.stage_name import StageName
+from rlhf.runtime.flat import flatten
 
 SHOWN = 3  # changes that a run's name says
 
@@ -23,7 +25,25 @@ def stale(root: Path, name: StageName, params: Mapping[str, Any], ran: Collectio
     stages = lineage.of_rounds(lineage.locked(root), params.get("rounds", {}))
     before = lineage.upstream(stages, [path.relative_to(root).as_posix() for path in paths])
     reused = sorted(title for title in before if StageName.of(title).place not in ran)
-    return changes.changed(root, reused) if reused else []
+    if not reused:
+        return []
+    own = dict.fromkeys(key for title in reused for key in _other_params(stages[title], params))
+    return [*own, *changes.changed(root, reused, with_params=False)]
+
+
+def _other_params(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+    """Return the dotted names of those params that a stage of dvc.lock ran with other values of.
+
+    `dvc status` says nothing of a frozen stage, and reads what params.yaml says now, which may be another pipeline's.
+    """
+    locked = stage.get("params", {}).get("params.yaml", {})
+    before = flatten(locked)
+    now = {key: value for key, value in flatten(params).items() if any(_is_below(key, section) for section in locked)}
+    return [key for key in {**before, **now} if before.get(key, ABSENT) != now.get(key, ABSENT)]
+
+
+def _is_below(key: str, section: str) -> bool:
+    return key == section or key.startswith(f"{section}.")
 
 
 def in_words(found: Collection[str]) -> str:
