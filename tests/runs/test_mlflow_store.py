@@ -312,7 +312,7 @@ def test_a_session_has_one_parent_that_its_later_stages_find_running(client, exp
     assert found.info.status == "RUNNING"
     assert found.info.run_name == "params.yaml"
     client.set_terminated(first, "FINISHED")
-    assert parent({"seed": 1}, "host 1 2.00") == first
+    assert parent({"seed": 1, "sft": {"rate": 0.5}}, "host 1 2.00") == first
     assert client.get_run(first).info.status == "RUNNING"
     assert parent({}, "host 2 2.00") != first
     assert tags == {"machine": "m"}

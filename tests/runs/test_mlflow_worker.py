@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_worker, sessions
 from rlhf.runs.mlflow_worker import MlflowWorker
@@ -88,7 +89,9 @@ def test_a_process_is_started_with_this_ones_path_and_told_what_to_open(worker, 
     assert process.command[:2] == [sys.executable, "-c"]
     expected = os.environ | {"A_CHOICE": "kept", "PYTHONPATH": os.pathsep.join(sys.path)}
     assert process.environment == expected | {"PYTEST_CURRENT_TEST": process.environment["PYTEST_CURRENT_TEST"]}
-    assert process.heard() == [(root.resolve(), StageName("ppo", "r1"), SETTINGS, "0123", "host 2 3.00", "host 1 2.00")]
+    params = read_yaml(root / "params.yaml")
+    processes = ("host 2 3.00", "host 1 2.00")
+    assert process.heard() == [(root.resolve(), StageName("ppo", "r1"), SETTINGS, "0123", params, processes)]
     assert worker.name == "ppo@r1"
     assert MlflowWorker(root, StageName("sft"), SETTINGS, "").name == "sft"
 

@@ -109,8 +109,9 @@ def undisturbed(stage, tmp_path, capsys):
 
 
 def of_folder(found: dict) -> dict:
-    """Leave out what names the commit and the folder's own experiment."""
-    return {name: value for name, value in found.items() if name != "columns"} | {"columns": [*found["columns"]]}
+    """Leave out what names the folder."""
+    tags = [{name: value for name, value in one.items() if name != "dvc.home"} for one in found["tags"]]
+    return found | {"columns": [*found["columns"]], "tags": tags}
 
 
 @pytest.mark.parametrize("does_its_work", [False, True], ids=["refused", "with its answer lost"])

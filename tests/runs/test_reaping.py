@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -18,7 +19,7 @@ from tests.runs.test_pipeline_runs import DVC, parent, ran, root, under  # noqa:
 
 # ruff: noqa: F811
 
-NEXT = f"{DVC} again"
+NEXT = f"{sessions.socket.gethostname()} 999999998 {time.time():.2f}"
 
 
 def restored(root, monkeypatch) -> None:
@@ -36,7 +37,7 @@ def restored(root, monkeypatch) -> None:
     lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"ppo": {"kl_coef": 0.05}, "seed": 17}}
     lock["stages"]["evaluate"]["deps"] = [{"path": "data/ppo", "md5": lineage.dvc_md5(root / "data/ppo")}]
     (root / "dvc.lock").write_text(json.dumps(lock))
-    under(monkeypatch, "dvc", "repro", identity=f"{DVC} again")
+    under(monkeypatch, "dvc", "repro", identity=NEXT)
     ran(root, "ppo", "r1")
 
 

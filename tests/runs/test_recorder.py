@@ -81,6 +81,7 @@ def test_a_run_and_its_parent_say_where_they_come_from(root, monkeypatch):
         "git.changed": "a.py b.py",
         "processes": "3",
         "dvc.exp": "bold-idea",
+        "dvc.home": str(root),
         "machine": "an abacus",
     }
     own = {"mlflow.parentRunId": parent.info.run_id, "dvc.stage": "ppo@r1", "dvc.process": "the stage"}

@@ -124,11 +124,9 @@ def _is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | No
             return False
     read = {dep["path"]: dep["md5"] for dep in stages.get(LAST.title, {}).get("deps", [])}
     own = {path: md5 for path, md5 in read.items() if any(is_below(f"data/{place}", path) for place in begun)}
-    made_by_all = [f"data/{StageName.of(title).place}" for title in stages]
-    if revision is None and not all((home / path).exists() for path in made_by_all):
-        return False  # DVC removes what a stage has made before it runs
-    if revision is None and any(lineage.dvc_md5(home / path) != md5 for path, md5 in own.items()):
-        return False  # the last stage read other bytes
+    is_here = revision is None and all((home / f"data/{place}").exists() for place in begun)
+    if is_here and any(lineage.dvc_md5(home / path) != md5 for path, md5 in own.items()):
+        return False  # the last stage read other bytes; what DVC has removed meanwhile is not known
     return LAST.title in stages and all(_has_params(run, stage) for stage in stages.values())
 
 
