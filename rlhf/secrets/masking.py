@@ -10,10 +10,12 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import cast
 from urllib.parse import quote, unquote
 
 MASK = "***"
+LEVELS, ITEMS = 6, 7  # of a value in an error message; a value may hold itself many times over
 SHORTEST = 4  # characters of a known secret: texts are full of shorter ones
 SHORTEST_TOKEN = 12  # characters of one without a user's name beside it: a shorter one is taken for such a name
 OF_ENVIRONMENT = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|SECRET_ACCESS_KEY|API_KEY|PRIVATE_KEY)$", re.IGNORECASE)
@@ -57,13 +59,18 @@ def _without_user(address: re.Match[str]) -> str:
     return f"{address[1]}://{MASK}@{host}" if at else address[0]
 
 
-def without_values(value: object) -> object:
-    """Return a value of params that nobody has judged, without what may be a secret: before an @, or by its key."""
+def without_values(value: object, levels: int = LEVELS) -> object:
+    """Return a value of params that nobody has judged, without what may be a secret: before an @, or by its key.
+
+    Of what it holds there is as much as an error message may show: some items, of some levels.
+    """
+    if isinstance(value, (Mapping, list)) and levels == 0:
+        return "..."
     if isinstance(value, Mapping):
-        items = cast("Mapping[object, object]", value).items()
-        return {key: MASK if is_secret(str(key)) else without_values(inner) for key, inner in items}
+        items = islice(cast("Mapping[object, object]", value).items(), ITEMS)
+        return {key: MASK if is_secret(str(key)) else without_values(inner, levels - 1) for key, inner in items}
     if isinstance(value, list):
-        return [without_values(inner) for inner in cast("list[object]", value)]
+        return [without_values(inner, levels - 1) for inner in islice(cast("list[object]", value), ITEMS)]
     return f"{MASK}@{value.rpartition('@')[2]}" if isinstance(value, str) and "@" in value else value
 
 
