@@ -12,7 +12,8 @@ from rlhf.runtime.markdown import Marked, markdown_table, plain
 
 def read(markdown):
     """Return the text that a reader of a line of Markdown sees: escapes and entities undone."""
-    return html.unescape(re.sub(r"\\([\\`*\[\]|~_])", r"\1", markdown))
+    escapes_undone = re.sub(r"\\([\\`*\[\]|~_])", r"\1", markdown)
+    return re.sub(r"&#?\w+;", lambda entity: html.unescape(entity[0]), escapes_undone)
 
 
 def test_a_row_is_a_line_and_a_stroke_stays_in_its_cell():
