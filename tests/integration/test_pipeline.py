@@ -124,6 +124,11 @@ def test_without_tracking_the_same_bytes_come_out(pipeline):
         params.write_text(original)
 
 
+def computed(told: str) -> list[str]:
+    """Return the stages that DVC ran, but for the one that checks the names of rounds."""
+    return [stage for stage in re.findall(r"Running stage '(.+)'", told) if stage != "data/dvc.yaml:names"]
+
+
 def test_a_round_taken_away_and_given_back_computes_only_what_cannot_be_restored(pipeline, tmp_path):
     root = shutil.copytree(pipeline.root, tmp_path / "repository", symlinks=True)
     params, one = root / "params.yaml", (root / "params.yaml").read_text()
@@ -136,17 +141,17 @@ def test_a_round_taken_away_and_given_back_computes_only_what_cannot_be_restored
 
     params.write_text(one)
     back = run(root, "dvc", "repro")
-    assert re.findall(r"Running stage '(.+)'", back) == ["evaluate"]
+    assert computed(back) == ["evaluate"]
     assert "round r2: params.yaml no longer lists it; removed" in back
     assert not any((root / "data" / place).exists() or (root / f"metrics/{place}.json").exists() for place in second)
     now = {name: stage["deps"] + stage["outs"] for name, stage in lineage.locked(root).items()}
     assert {name: now[name] for name in before} == before
 
     params.write_text(two)
-    assert "Running stage" not in run(root, "dvc", "repro")
+    assert computed(run(root, "dvc", "repro")) == []
     assert all((root / "data" / place).exists() and (root / f"metrics/{place}.json").exists() for place in second)
     params.write_text(one)
     assert "round r2: params.yaml no longer lists it; removed" in run(root, "python", "-m", "tools.check")
-    assert "Running stage" not in run(root, "dvc", "repro"), "evaluate is found in the run cache"
+    assert computed(run(root, "dvc", "repro")) == [], "evaluate is found in the run cache"
     now = {name: stage["deps"] + stage["outs"] for name, stage in lineage.locked(root).items()}
     assert {name: now[name] for name in before} == before
