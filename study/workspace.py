@@ -4,7 +4,6 @@ What an earlier workspace or the main pipeline has made is taken from the cache 
 where it is, with the states of a stage that was broken off, until all of it is made: run again, it goes on.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from rlhf.models import loading
 from rlhf.params.base import ParamsError
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
+from rlhf.runs import lineage
 from rlhf.runtime.files import write_text
 from study.params import Settings
 from tools import check, dvc_yaml, inputs
@@ -116,7 +116,7 @@ def _dvc(folder: Path, *words: str, check: bool = True) -> None:
 
     MLflow's run of the pipeline takes the workspace's name.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    environment = lineage.environment_outside_dvc()
     environment["DVC_EXP_NAME"] = folder.name
     environment["PATH"] = dvc_yaml.path_with_this_python()
     subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, env=environment, check=check)

@@ -9,7 +9,6 @@ Writes metrics/reproducibility.json, with a description of this machine: bytes a
 """
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -62,7 +61,7 @@ def remade(root: Path, clone: Path, preset: str | None) -> dict[str, str]:
     if preset:
         shutil.copy(clone / f"presets/{preset}.yaml", clone / "params.yaml")
     print(f"running every stage in {clone}", flush=True)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+    environment = lineage.environment_outside_dvc()
     environment["PATH"] = dvc_yaml.path_with_this_python()
     _run("dvc", "repro", "--force", "--no-run-cache", cwd=clone, env=environment)
     return flat_outs(clone)

@@ -161,7 +161,7 @@ def upstream(root: Path, locked: Mapping[str, Locked], dep: Mapping[str, str], m
     """Yield the runs that made a dependency: of a folder around outputs of several stages or rounds, each of them."""
     path = dep["path"]
     for maker, entry in locked.items():
-        outs = [out for out in entry.get("outs", []) if _overlap(Path(out["path"]), Path(path))]
+        outs = [out for out in entry.get("outs", []) if lineage.overlap(out["path"], path)]
         if not outs:
             continue
         made = made_by(entry)  # of an output that was made anew since, the one that was read is meant
@@ -170,10 +170,6 @@ def upstream(root: Path, locked: Mapping[str, Locked], dep: Mapping[str, str], m
             continue
         found = makers.made(path, dep["md5"]) if made[0] == path else makers.made(*made)
         yield f"    by {maker}  {_first(makers, found)}"
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _first(makers: Makers, found: Found) -> str:

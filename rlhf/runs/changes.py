@@ -1,7 +1,6 @@
 """What has changed since the pipeline's outputs were made, as `dvc status` sees it: whether its figures are of now."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from rlhf.params.base import read_yaml
 from rlhf.runs import lineage
-from rlhf.runtime.flat import flatten
+from rlhf.runtime.flat import below, differing, flatten
 
 SHOWN = 4  # of the changes named in one line
 ABSENT = ("deleted", "not in cache")  # data that is not here is no change: a fresh clone has none
@@ -52,8 +51,8 @@ def changed(root: Path, targets: Sequence[str] = ("dvc.yaml",), with_params: boo
     Raises ValueError with DVC's words where it cannot tell.
     """
     command = [sys.executable, "-m", "dvc", "status", "--json", *targets]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}  # of a stage's dvc
-    answer = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    outside = lineage.environment_outside_dvc()
+    answer = subprocess.run(command, cwd=root, env=outside, capture_output=True, text=True, check=False)
     if answer.returncode:
         raise ValueError(f"dvc status: {answer.stderr.strip() or f'exit code {answer.returncode}'}")
     params, open_stages, others = [], [], []
@@ -80,6 +79,4 @@ def _leaves(root: Path, stage: str, file: str, sections: Mapping[str, str]) -> I
     now = flatten(read_yaml(root / file))
     for section in sections:
         old = flatten({section: before[section]}) if section in before else {}
-        new = {key: value for key, value in now.items() if key == section or key.startswith(f"{section}.")}
-        differing = [key for key in {**old, **new} if key not in old or key not in new or old[key] != new[key]]
-        yield from differing if old else [section]
+        yield from differing(old, below(now, [section])) if old else [section]

@@ -15,14 +15,13 @@ from typing import Any, NamedTuple
 from rlhf.params.base import ParamsError, read_yaml
 from rlhf.runs import lineage
 from rlhf.runs.stage_name import StageName
-from rlhf.runtime.flat import flatten
+from rlhf.runtime.flat import below, differing, flatten
 from rlhf.secrets import guard
 
 PARAMS, PIPELINE = "params.yaml", "dvc.yaml"
 LARGE = 1 << 24  # bytes; of files from here on size and time are compared, not the content
 NOT_LOOKED_INTO = {"__pycache__"}  # folders, by .dvcignore
 SECONDS_BETWEEN_LOOKS = 5.0
-ABSENT = "(none)"
 
 
 class Stamp(NamedTuple):
@@ -40,7 +39,7 @@ class Dependencies:
         self._root, self._title = root, name.title
         content = read_yaml(root / PARAMS)
         self._keys, self._paths = listed(root, name, content)
-        self._params = _chosen(content, self._keys)
+        self._params = below(flatten(content), self._keys)
         self._files = {path: _stamp(path) for path in _files(self._paths)}
 
     @contextmanager
@@ -83,14 +82,12 @@ class Dependencies:
 
     def _changed_params(self) -> Iterator[str]:
         try:
-            now = _chosen(read_yaml(self._root / PARAMS), self._keys)
+            now = below(flatten(read_yaml(self._root / PARAMS)), self._keys)
         except (ParamsError, OSError) as error:
             yield f"{PARAMS} can be read no longer ({error})"
             return
-        for key in {**self._params, **now}:
-            before, after = self._params.get(key, ABSENT), now.get(key, ABSENT)
-            if before != after:
-                yield f"{PARAMS}: {key} became {after}, while {self._title} runs with {before}"
+        for key, (before, after) in differing(self._params, now).items():
+            yield f"{PARAMS}: {key} became {after}, while {self._title} runs with {before}"
 
     def _changed_files(self) -> Iterator[str]:
         now = _files(self._paths)
@@ -120,19 +117,14 @@ def listed(root: Path, name: StageName, params: Mapping[str, Any]) -> tuple[list
     if name.round_name is not None:
         entry = entry["do"]
         values |= {"key": name.round_name, "item": params["rounds"][name.round_name]}
-    keys = [_filled(key, values) for key in entry.get("params", []) if isinstance(key, str)]
+    flat = flatten(values)
+    keys = [_filled(key, flat) for key in entry.get("params", []) if isinstance(key, str)]
     other_files = [path for one in entry.get("params", []) if not isinstance(one, str) for path in one]
-    return keys, [root / _filled(path, values) for path in [*entry.get("deps", []), *other_files]]
+    return keys, [root / _filled(path, flat) for path in [*entry.get("deps", []), *other_files]]
 
 
-def _filled(text: str, values: Mapping[str, Any]) -> str:
-    return re.sub(r"\$\{([^}]+)\}", lambda found: str(flatten(values)[found[1].strip()]), text)
-
-
-def _chosen(params: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """Return the flat params below these dotted names."""
-    flat = flatten(params).items()
-    return {key: value for key, value in flat if any(key == one or key.startswith(f"{one}.") for one in keys)}
+def _filled(text: str, flat: Mapping[str, Any]) -> str:
+    return re.sub(r"\$\{([^}]+)\}", lambda found: str(flat[found[1].strip()]), text)
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

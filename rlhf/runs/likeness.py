@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 
 from rlhf.params.base import read_yaml
 from rlhf.runs.lineage import Commit
-from rlhf.runtime.flat import flatten
+from rlhf.runtime.flat import differing, flatten
 from rlhf.runtime.markdown import markdown_table
 
 PRESETS = "presets"  # folder below the repository's root
 DEFAULT = "laptop"
 FEW = 4  # changes of the default that count as changes of it, though another preset may have the same
 NAMED = 2  # changes that a run's name says; more are counted
-ABSENT = "(none)"
 OF_NO_PIPELINE = "tracking"  # the section that changes no artifact
 
 
@@ -65,5 +64,4 @@ def _flat(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _changes(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    pairs = {key: (theirs.get(key, ABSENT), ours.get(key, ABSENT)) for key in {**ours, **theirs}}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+    return {key: (their, own) for key, (own, their) in differing(ours, theirs).items()}

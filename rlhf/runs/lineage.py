@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
@@ -70,21 +71,26 @@ def locked_outs(root: Path, rev: str | None = None) -> dict[str, dict[str, str]]
 
 def upstream(stages: Mapping[str, Any], paths: Collection[str]) -> set[str]:
     """Return those of dvc.lock's stages that made what lies at, below or around `paths`, and the stages before them."""
-    made = {
-        title
-        for title, stage in stages.items()
-        if any(_overlap(out["path"], path) for out in stage.get("outs", []) for path in paths)
-    }
-    before = {dep["path"] for title in made for dep in stages[title].get("deps", [])}
-    return (
-        made | upstream({title: stage for title, stage in stages.items() if title not in made}, before)
-        if made
-        else made
-    )
+    found, wanted = set[str](), {*paths}
+    while wanted:
+        made = {
+            title
+            for title, stage in stages.items()
+            if any(overlap(out["path"], path) for out in stage.get("outs", []) for path in wanted)
+        } - found
+        found |= made
+        wanted = {dep["path"] for title in made for dep in stages[title].get("deps", [])}
+    return found
 
 
-def _overlap(one: str, other: str) -> bool:
-    return Path(one).is_relative_to(other) or Path(other).is_relative_to(one)
+def is_below(path: str, folder: str) -> bool:
+    """Say whether a path of dvc.lock is this folder or leads into it."""
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Say whether one of two paths of dvc.lock is the other or leads into it."""
+    return is_below(one, other) or is_below(other, one)
 
 
 def experiment(root: Path, name: str) -> str | None:
@@ -134,6 +140,11 @@ def _is_in_index(root: Path, path: str, md5: str) -> bool:
     """Say whether `git checkout -- path` brings back a file of that md5."""
     text = git(root, "show", f":./{path}")
     return text is not None and hashlib.md5(text.encode()).hexdigest() == md5
+
+
+def environment_outside_dvc() -> dict[str, str]:
+    """Return this process's environment, for a dvc command that is not of the stage that calls it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
 
 
 def _dvc(root: Path, *words: str) -> str:

@@ -1,7 +1,9 @@
 """Nested mappings as one level of dotted names, the shape in which MLflow keeps parameters and metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+ABSENT = "(none)"  # stands for the value of a name that only the other side has
 
 
 def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -13,6 +15,20 @@ def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def below(flat: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return what of a flat mapping stands at these dotted names or below them."""
+    return {key: value for key, value in flat.items() if any(key == one or key.startswith(f"{one}.") for one in names)}
+
+
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return {name: both values} of the names whose values differ, or that only one of two flat mappings has."""
+    return {
+        key: (first.get(key, ABSENT), second.get(key, ABSENT))
+        for key in {**first, **second}
+        if key not in first or key not in second or first[key] != second[key]
+    }
 
 
 def flat_numbers(content: Mapping[str, Any]) -> dict[str, float]:

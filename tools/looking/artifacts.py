@@ -120,4 +120,4 @@ def _cache(root: Path) -> Path:
 
 
 def _is_below(path: str, folder: str) -> bool:
-    return folder == "." or path == folder or path.startswith(f"{folder}/")
+    return folder == "." or lineage.is_below(path, folder)

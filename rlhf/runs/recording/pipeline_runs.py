@@ -214,14 +214,10 @@ def targets(command: Sequence[str]) -> list[str]:
 def _is_of(place: str, target: str) -> bool:
     """Say whether a target names the stage of a place: by its name, as one of several rounds, or by its output."""
     named = StageName.of(target).place.removeprefix("data/").rstrip("/")
-    return is_below(place, named) or fnmatch.fnmatch(place, named)  # dvc repro --glob
+    return lineage.is_below(place, named) or fnmatch.fnmatch(place, named)  # dvc repro --glob
 
 
 def stages_of(tags: Mapping[str, str]) -> dict[str, str]:
     """Return {place: how it ended} of a pipeline's stages that began, from its tags; "" where none says so."""
     places = [tag.removeprefix(STAGE) for tag in tags if tag.startswith(STAGE) and not tag.endswith(".status")]
     return {place: tags.get(f"{STAGE}{place}.status", "") for place in places}
-
-
-def is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(f"{folder}/")

@@ -10,7 +10,7 @@ from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.mlflow_store import Store
 from rlhf.runs.recording import attempts, endings
 from rlhf.runs.recording.endings import Ending
-from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, is_below, stages_of
+from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, stages_of
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers, flatten
 
@@ -123,7 +123,7 @@ def _is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | No
         if made is None or locked.get(f"data/{place}") != made:
             return False
     read = {dep["path"]: dep["md5"] for dep in stages.get(LAST.title, {}).get("deps", [])}
-    own = {path: md5 for path, md5 in read.items() if any(is_below(f"data/{place}", path) for place in begun)}
+    own = {path: md5 for path, md5 in read.items() if any(lineage.is_below(f"data/{place}", path) for place in begun)}
     is_here = revision is None and all((home / f"data/{place}").exists() for place in begun)
     if is_here and any(lineage.dvc_md5(home / path) != md5 for path, md5 in own.items()):
         return False  # the last stage read other bytes; what DVC has removed meanwhile is not known

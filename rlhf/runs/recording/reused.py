@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.runs import changes, dependencies, lineage
-from rlhf.runs.dependencies import ABSENT
 from rlhf.runs.stage_name import StageName
-from rlhf.runtime.flat import flatten
+from rlhf.runtime.flat import below, differing, flatten
 
 SHOWN = 3  # changes that a run's name says
 
@@ -37,13 +36,7 @@ def _other_params(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[s
     `dvc status` says nothing of a frozen stage, and reads what params.yaml says now, which may be another pipeline's.
     """
     locked = stage.get("params", {}).get("params.yaml", {})
-    before = flatten(locked)
-    now = {key: value for key, value in flatten(params).items() if any(_is_below(key, section) for section in locked)}
-    return [key for key in {**before, **now} if before.get(key, ABSENT) != now.get(key, ABSENT)]
-
-
-def _is_below(key: str, section: str) -> bool:
-    return key == section or key.startswith(f"{section}.")
+    return [*differing(flatten(locked), below(flatten(params), locked))]
 
 
 def in_words(found: Collection[str]) -> str:
