@@ -241,6 +241,13 @@ def write_page(client: "MlflowClient", run_id: str, parts: Sequence[str]) -> Non
         client.set_tag(run_id, PAGE, text)
 
 
+def put_first(client: "MlflowClient", run: "Run", *lines: str) -> None:
+    """Show lines above what a run's page has had, once: done again, it changes nothing."""
+    had = run.data.tags.get(PAGE, "")
+    if not had.startswith(masked("\n\n".join(lines))):
+        write_page(client, run.info.run_id, [*lines, had])
+
+
 def fitting(parts: Sequence[str]) -> str:
     """Return texts below one another that fit in a tag; one that does not is cut, and says so."""
     text, cut = "\n\n".join(filter(None, parts)), "\n\n(cut here: MLflow has room for no more)"

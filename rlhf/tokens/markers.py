@@ -32,7 +32,7 @@ def markers(tokenizer: Any) -> tuple[str, ...]:
     added = tokenizer.added_tokens_decoder.values()
     special = [token.content for token in added if token.special]
     others = [token.content for token in added if not token.special and not token.content.isspace()]
-    written = _written(tokenizer) if others else ""
+    written = _written(tokenizer, str(tokenizer.chat_template), str(tokenizer.special_tokens_map)) if others else ""
     return tuple(text for text in [*special, *(text for text in others if text in written)] if text)
 
 
@@ -132,8 +132,12 @@ def _plain(tokenizer: Any, text: str, spelled: bool = False) -> list[int]:
     return tokenizer(text, add_special_tokens=False, split_special_tokens=spelled)["input_ids"]
 
 
-def _written(tokenizer: Any) -> str:
-    """Return what the template makes of a dialogue, with a system turn and without: some templates refuse one."""
+@lru_cache(maxsize=16)
+def _written(tokenizer: Any, _template: str, _specials: str) -> str:
+    """Return what the template makes of a dialogue, with a system turn and without: some templates refuse one.
+
+    It is kept until template or special tokens change, for every dialogue asks.
+    """
     if tokenizer.chat_template is None:
         return ""
     from jinja2 import TemplateError  # takes 20 ms, and few tokenizers come here

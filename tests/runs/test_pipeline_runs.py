@@ -5,6 +5,7 @@ import os
 import shutil
 
 import pytest
+from mlflow import MlflowClient
 
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
@@ -50,8 +51,6 @@ def ran(root, stage: str, round_name: str | None = None, metrics: dict | None = 
 
 
 def parent(root):
-    from mlflow import MlflowClient
-
     client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rlhf").experiment_id
     runs = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
@@ -158,8 +157,6 @@ def test_a_round_that_is_gone_is_no_stage_of_the_pipeline(root):
 
 def rows(root):
     """Return all pipelines' runs, the newest first."""
-    from mlflow import MlflowClient
-
     client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rlhf").experiment_id
     runs = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
@@ -207,3 +204,17 @@ def test_a_pipeline_of_which_dvc_cannot_tell_says_that(root, monkeypatch):
     monkeypatch.setattr(reused, "stale", stale)
     ran(root, "evaluate")
     assert parent(root).data.tags["dvc.stale"] == "what, is not known (dvc status: busy)"
+
+
+def test_a_stale_pipeline_that_is_ended_once_more_says_so_once(root, monkeypatch):
+    """An outage may stop the end behind any of its steps; it is then done again."""
+    monkeypatch.setattr(reused, "stale", lambda *_: ["ppo.kl_coef"])
+    ran(root, "evaluate")
+    first = parent(root)
+    MlflowClient(f"sqlite:///{root / 'mlflow.db'}").delete_tag(first.info.run_id, "dvc.stale")
+    ran(root, "evaluate")
+    again = parent(root)
+    assert again.info.run_id == first.info.run_id
+    assert again.info.run_name == first.info.run_name
+    assert again.info.run_name.count("stale") == again.data.tags[mlflow_store.PAGE].count("Not all of it") == 1
+    assert again.data.tags["dvc.stale"] == "ppo.kl_coef"

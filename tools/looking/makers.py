@@ -53,18 +53,11 @@ class Makers:
 
     def pipeline(self, run: "Run") -> "Run | None":
         """Return the pipeline's run that a stage's run belongs to; None if it was deleted, or there was none."""
-        from mlflow.exceptions import MlflowException
-
         if PARENT not in run.data.tags:
             return None
         with _in_words(self.uri):
-            try:
-                parent = self._client.get_run(run.data.tags[PARENT])
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                return None  # `mlflow gc` has removed it
-        return None if self._is_deleted(parent) else parent
+            parent = mlflow_store.run_of(self._client, run.data.tags[PARENT])
+        return None if parent is None or self._is_deleted(parent) else parent
 
     def line(self, run: "Run") -> str:
         """Return when a run began, its experiment where that is not the params' own, and its address."""

@@ -28,6 +28,7 @@ SESSION, COMMAND = "dvc.session", "dvc.command"
 STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
 DIRTY, CHANGED_FILES, COMMIT = "git.dirty", "git.changed", "mlflow.source.git.commit"
 PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
+NOT_FRESH = " (stale: "  # in a run's name
 STALE = "dvc.stale"  # tag: what has changed since earlier stages ran that the pipeline reused
 LAST = StageName("evaluate")  # the pipeline ends with it
 OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-param", "--jobs", "--rev", "--copy-paths"}
@@ -82,9 +83,7 @@ class PipelineRun:
         """End this session's run so far: params.yaml was changed after its first stages, and its params are others."""
         link = mlflow_store.link_within(self._experiment_id, self.run_id)
         moved = f"**params.yaml was changed while it ran: it went on as [{own.info.run_name}]({link}).**"
-        mlflow_store.write_page(
-            self._client, earlier.info.run_id, [moved, earlier.data.tags.get(mlflow_store.PAGE, "")]
-        )
+        mlflow_store.put_first(self._client, earlier, moved)
         self._client.set_terminated(earlier.info.run_id, "KILLED")
 
     def describe(self, parts: Sequence[str]) -> None:
@@ -106,13 +105,13 @@ class PipelineRun:
         """Say on the page of an earlier pipeline that a stage of it, whose run has moved here, went on in this one."""
         if not earlier_id or earlier_id == self.run_id:
             return
-        earlier, own = self._client.get_run(earlier_id), self._client.get_run(self.run_id)
-        if earlier.info.lifecycle_stage != "active":
+        earlier, own = mlflow_store.run_of(self._client, earlier_id), self._client.get_run(self.run_id)
+        if earlier is None or earlier.info.lifecycle_stage != "active":
             return
         link = mlflow_store.link_within(self._experiment_id, self.run_id)
         moved = f"**{name.title} was broken off here and went on in the pipeline [{own.info.run_name}]({link}).**"
         self._client.set_tag(earlier_id, f"{WENT_ON}{name.place}", self.run_id)
-        mlflow_store.write_page(self._client, earlier_id, [moved, earlier.data.tags.get(mlflow_store.PAGE, "")])
+        mlflow_store.put_first(self._client, earlier, moved)
 
     def begin(self, name: StageName, run_id: str) -> None:
         """Point to the run of a stage."""
@@ -142,10 +141,9 @@ class PipelineRun:
         if not found or STALE in run.data.tags:
             return
         few = found if len(found) <= reused.SHOWN else [f"{len(found)} changes"]
-        self._client.update_run(self.run_id, name=f"{run.info.run_name} (stale: {', '.join(few)})")
-        mlflow_store.write_page(
-            self._client, self.run_id, [reused.in_words(found), run.data.tags.get(mlflow_store.PAGE, "")]
-        )
+        name_before = str(run.info.run_name).partition(NOT_FRESH)[0]  # an attempt before this one may have got so far
+        self._client.update_run(self.run_id, name=f"{name_before}{NOT_FRESH}{', '.join(few)})")
+        mlflow_store.put_first(self._client, run, reused.in_words(found))
         self._client.set_tag(self.run_id, STALE, ", ".join(found)[: mlflow_store.LONGEST_TAG])
 
     def add_metrics(self, name: StageName) -> dict[str, str]:

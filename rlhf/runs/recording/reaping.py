@@ -97,7 +97,7 @@ def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str]) -
     statuses = {*stages.values(), *without_run.values()}
     if statuses == {"finished"}:
         lines = [f"**`dvc` ended after {', '.join(stages)}**, and what came next has no run in MLflow."]
-    mlflow_store.write_page(client, run.info.run_id, [*lines, run.data.tags.get(mlflow_store.PAGE, "")])
+    mlflow_store.put_first(client, run, *lines)
     return "FAILED" if "failed" in statuses or statuses == {"finished"} else "KILLED"
 
 
@@ -155,7 +155,6 @@ def _take_in_the_lock(store: Store, run: "Run", home: Path, revision: str | None
         numbers |= {name: value for name, value in made[0].data.metrics.items() if not name.startswith(own)}
         store.client.set_tag(run_id, f"{STAGE}{LAST.place}", made[0].info.run_id)
         store.client.set_tag(run_id, f"{STAGE}{LAST.place}.status", "cached")
-        pages = [one.data.tags.get(mlflow_store.PAGE, "") for one in (made[0], run)]
-        mlflow_store.write_page(store.client, run_id, pages)
+        mlflow_store.put_first(store.client, run, made[0].data.tags.get(mlflow_store.PAGE, ""))
     points = [(name, value, moment, 0) for name, value in numbers.items() if name not in run.data.metrics]
     mlflow_store.log_points(store.client, run_id, points)

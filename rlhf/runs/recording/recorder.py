@@ -302,7 +302,7 @@ class Recorder:
             "mlflow.user": os.environ.get("USER", ""),
             "mlflow.source.type": "PROJECT",
             "mlflow.source.name": "dvc.yaml",
-            "mlflow.source.git.commit": self._commit.sha,
+            pipeline_runs.COMMIT: self._commit.sha,
             **self._changes(),
             "processes": os.environ.get("WORLD_SIZE", "1"),  # as started, which params.yaml need not know
             reaping.HOME: str(self._home),
