@@ -2,14 +2,20 @@
 
 import csv
 import json
+import shutil
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
 
 from rlhf.params.base import read_yaml
-from rlhf.runs import lineage, sessions
+from rlhf.runs import lineage, sessions, tracking
 from rlhf.runs.recording.recorder import Recorder
+from tests import toys
 
 
 class Notebook:
@@ -78,6 +84,27 @@ class InProcess(Recorder):
 
     def ready(self):
         pass
+
+
+@contextmanager
+def recorded_root(folder: Path, empty_store: Path) -> Iterator[Path]:
+    """Make a root with a database; in the block stages record there, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
+            patch.delenv(name, raising=False)
+        patch.setattr(tracking, "MlflowWorker", InProcess)
+        root = toys.root(folder)
+        toys.set_param(root, "tracking.enabled", True)
+        shutil.copy(empty_store, root / "mlflow.db")
+        yield root
+
+
+def stopped_clock(monkeypatch: pytest.MonkeyPatch, module: ModuleType, now: float) -> SimpleNamespace:
+    """Let a module's seconds stand still, at the clock's `now`."""
+    clock = SimpleNamespace(now=now)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 def check_inputs(root: Path, stage: str, recorder: Notebook, files_read: Sequence[Path]) -> None:

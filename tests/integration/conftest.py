@@ -69,6 +69,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     return Pipeline(root, repeated, experiment)
 
 
+@pytest.fixture
+def copy(pipeline: Pipeline, tmp_path: Path) -> Path:
+    """A copy of the finished pipeline, for a test to disturb."""
+    root = tmp_path / "copy"
+    shutil.copytree(pipeline.root, root, symlinks=True)
+    return root
+
+
 @pytest.fixture(scope="session")
 def mlflow_url(pipeline: Pipeline) -> Iterator[str]:
     with socket.socket() as chosen:

@@ -17,14 +17,6 @@ from tests.integration.conftest import environment, run
 from tools import reproduce
 
 
-@pytest.fixture
-def copy(pipeline, tmp_path):
-    """A copy of the finished pipeline, for a test to disturb."""
-    root = tmp_path / "copy"
-    shutil.copytree(pipeline.root, root, symlinks=True)
-    return root
-
-
 def test_thirty_kills_end_in_the_same_bytes(copy, pipeline):
     own = environment(copy) | {"PYTHONPATH": str(copy)}
     command = ["python", "-m", "tests.faults", "--kills", "30", "--seed", "1", "--root", str(copy)]

@@ -1,6 +1,5 @@
 """Names in params are checked before DVC makes them folders, which it empties, and words of a shell's commands."""
 
-import shutil
 import subprocess
 
 import pytest
@@ -10,14 +9,6 @@ from tests.integration.conftest import environment
 ROUND = "  {name}: {{policy: sft, earlier: collect_prompts}}\n"
 CELL = "  {name}: {{seed: 17, change: {{}}, targets: [sft], measures: []}}\n"
 NAMES = ['"r2; touch marker #"', '"$(touch marker)"', '"../../examples"', '"a b"', "R2"]
-
-
-@pytest.fixture
-def copy(pipeline, tmp_path):
-    """A copy of the finished pipeline, for a test to disturb."""
-    root = tmp_path / "copy"
-    shutil.copytree(pipeline.root, root, symlinks=True)
-    return root
 
 
 def bare(name):

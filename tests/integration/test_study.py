@@ -12,20 +12,18 @@ SETTINGS = {"test_prompts": 6, "probes": 3, "paraphrases": 3, "best_of_n": [1, 2
 
 
 @pytest.fixture
-def copy(pipeline, tmp_path):
+def copy(copy):
     """A copy of the finished pipeline with a study of two cells."""
-    root = tmp_path / "copy"
-    shutil.copytree(pipeline.root, root, symlinks=True)
-    shutil.copy(root / "presets/tiny.yaml", root / "presets/laptop.yaml")
-    seed = YAML(typ="safe").load(root / "presets/tiny.yaml")["seed"]
+    shutil.copy(copy / "presets/tiny.yaml", copy / "presets/laptop.yaml")
+    seed = YAML(typ="safe").load(copy / "presets/tiny.yaml")["seed"]
     kl = {"seed": seed, "change": {"ppo.kl_coef": 0.3}, "targets": ["ppo@r1"], "measures": ["policy", "curve"]}
     answers = {"collect_comparisons.labelers.noise": 0.4}
     noise = {"seed": seed, "change": answers, "targets": ["reward_model@r1"], "measures": ["reward_model"]}
     content = {"settings": SETTINGS, "chains": {}, "cells": {"kl": kl, "noise": noise}, "encoders": {}}
-    content["encoder"] = YAML(typ="safe").load(root / "study/params.yaml")["encoder"]
-    with open(root / "study/params.yaml", "w") as file:
+    content["encoder"] = YAML(typ="safe").load(copy / "study/params.yaml")["encoder"]
+    with open(copy / "study/params.yaml", "w") as file:
         YAML().dump(content, file)
-    return root
+    return copy
 
 
 def test_cells_run_what_they_change_and_nothing_before_it(copy):

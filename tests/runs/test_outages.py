@@ -1,7 +1,6 @@
 """A store that is away for a while: what a run holds afterwards, and what is said of what it does not hold."""
 
 import shutil
-from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
@@ -10,6 +9,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UN
 
 from rlhf.runs.recording import outbox
 from rlhf.runs.recording.outbox import Outbox
+from tests import notebook
 from tests.runs.test_recorder import _plain_environment, held, opened, root  # noqa: F401
 from tests.runs.test_tracking import model_folder
 
@@ -210,10 +210,7 @@ def test_waiting_ends_with_the_stage_that_waits(stage, monkeypatch, capsys):
 
 @pytest.fixture
 def clock(monkeypatch):
-    clock = SimpleNamespace(now=1000.0)
-    clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(outbox, "time", clock)
-    return clock
+    return notebook.stopped_clock(monkeypatch, outbox, 1000.0)
 
 
 def test_pauses_between_attempts_grow_to_five_minutes_and_end_with_the_outage(clock, capsys):

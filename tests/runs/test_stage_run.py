@@ -1,12 +1,12 @@
 """What a stage's run passes to its recorder, what it prints at its end, and which points of a curve it keeps."""
 
 import signal
-from types import SimpleNamespace
 
 import pytest
 
 from rlhf.runs import checkpoints, progress, tracking
 from rlhf.runs.stage_name import StageName
+from tests import notebook
 from tests.runs.test_tracking import write_params
 
 
@@ -34,10 +34,7 @@ def root(tmp_path, monkeypatch):
 @pytest.fixture
 def clock(monkeypatch):
     """Seconds on the screen stand still."""
-    clock = SimpleNamespace(now=100.0)
-    clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(progress, "time", clock)
-    return clock
+    return notebook.stopped_clock(monkeypatch, progress, 100.0)
 
 
 def test_a_recorder_is_opened_for_the_stage_its_round_and_its_states(root):

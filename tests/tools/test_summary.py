@@ -115,13 +115,7 @@ def test_a_broken_params_yaml_is_named(root, capsys):
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory, empty_store):
     """A root in which evaluate has run, with a dvc.lock of what it made, and the ids of its run and its pipeline's."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
-            patch.delenv(name, raising=False)
-        patch.setattr(tracking, "MlflowWorker", notebook.InProcess)
-        root = toys.root(tmp_path_factory.mktemp("summary") / "repository")
-        toys.set_param(root, "tracking.enabled", True)
-        shutil.copy(empty_store, root / "mlflow.db")
+    with notebook.recorded_root(tmp_path_factory.mktemp("summary") / "repository", empty_store) as root:
         ids = evaluate(root, 0.7, 0.8)
         notebook.write_lock(root, {"evaluate": ["data/evaluate", "metrics/evaluate.json"]})
         yield root, ids

@@ -24,13 +24,7 @@ NAME, SEED = PARAMS["tracking"]["experiment"], PARAMS["seed"]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, empty_store):
     """A root in git in which three stages have run, with a dvc.lock of what they made, and the stages' run ids."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "RANK"):
-            patch.delenv(name, raising=False)
-        patch.setattr(tracking, "MlflowWorker", notebook.InProcess)
-        root = toys.root(tmp_path_factory.mktemp("where") / "repository")
-        toys.set_param(root, "tracking.enabled", True)
-        shutil.copy(empty_store, root / "mlflow.db")
+    with notebook.recorded_root(tmp_path_factory.mktemp("where") / "repository", empty_store) as root:
         locked, runs = {}, {}
         for path, deps in MADE.items():
             stage = path.removeprefix("data/")
