@@ -67,7 +67,7 @@ def test_ppo_finds_the_closed_form_optimum(tokenizer):
     models = Models(policy, value_model, reference, scorer, tokenizer)
     steps = {"warmup_steps": 0, "schedule": "linear", "final_share": 0.0}
     chosen = toys.section(
-        Ppo, "ppo", iterations=40, batch_size=256, minibatch_size=128, micro_batch_size=128, max_completion_tokens=2,
+        Ppo, "ppo", iterations=32, batch_size=256, minibatch_size=128, micro_batch_size=128, max_completion_tokens=2,
         kl_coef=beta, lam=1.0, inner_epochs=2, missing_eos_score=UNFINISHED,
         policy_optimisation={**steps, "learning_rate": 0.003}, value_optimisation={**steps, "learning_rate": 0.01},
     )  # fmt: skip
@@ -138,7 +138,7 @@ class FewWords:
 
 @pytest.mark.parametrize("beta", [0.25, 1.0])
 def test_ppo_finds_the_closed_form_optimum_of_few_words(tokenizer, beta):
-    toy = FewWords(tokenizer, iterations=30, kl_coef=beta)
+    toy = FewWords(tokenizer, iterations=24, kl_coef=beta)
     toy.trained()
     assert distance(toy.answers(toy.models.reference), toy.optimum(beta)) > 4 * TOLERANCE
     assert distance(toy.answers(toy.models.policy), toy.optimum(beta)) < TOLERANCE
@@ -170,7 +170,7 @@ def test_ppo_ptx_finds_what_reward_kl_and_pretraining_text_want_together(tokeniz
     sum over an answer's tokens of its advantages the text weighs ptx_coef * tokens an answer * std of advantages / the
     targets of a row, of which one is the word.
     """
-    toy = FewWords(tokenizer, iterations=40, kl_coef=0.5, ptx_coef=ptx_coef, ptx_ratio=0.25)
+    toy = FewWords(tokenizer, iterations=36, kl_coef=0.5, ptx_coef=ptx_coef, ptx_ratio=0.25)
     text = torch.tensor([[*toy.prompt.ids, toy.words[number]] for number in (0, 0, 0, 1)])
     toy.trained(text if ptx_coef else None)
     found = toy.answers(toy.models.policy)

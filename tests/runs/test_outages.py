@@ -1,6 +1,7 @@
 """A store that is away for a while: what a run holds afterwards, and what is said of what it does not hold."""
 
-import shutil
+from contextlib import redirect_stderr
+from io import StringIO
 
 import pytest
 from mlflow import MlflowClient
@@ -10,7 +11,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, TEMPORARILY_UN
 from rlhf.runs.recording import outbox
 from rlhf.runs.recording.outbox import Outbox
 from tests import notebook
-from tests.runs.test_recorder import _plain_environment, held, opened, root  # noqa: F401
+from tests.runs.test_recorder import _plain_environment, be_plain, held, new_root, opened, root  # noqa: F401
 from tests.runs.test_tracking import model_folder
 
 WRITES = (  # methods of MlflowClient by which a recorder writes
@@ -88,6 +89,10 @@ def contents(run) -> dict:
 @pytest.fixture
 def stage(root):  # noqa: F811
     """A root in which a stage has made what it tells of."""
+    return filled(root)
+
+
+def filled(root):  # noqa: F811
     model_folder(root / "data/ppo/r1", 10)
     (root / "plots").mkdir()
     (root / "plots/a.csv").write_text("1")
@@ -97,13 +102,15 @@ def stage(root):  # noqa: F811
     return root
 
 
-@pytest.fixture
-def undisturbed(stage, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, empty_store):
     """What a store holds that always takes everything."""
-    other = tmp_path / "undisturbed"
-    shutil.copytree(stage, other)
-    expected = tell_all(other, opened(other))
-    assert capsys.readouterr().err == ""
+    said = StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(said):
+        be_plain(patch)
+        folder = filled(new_root(tmp_path_factory.mktemp("undisturbed"), empty_store))
+        expected = tell_all(folder, opened(folder))
+    assert said.getvalue() == ""
     assert [len(found) for found in (expected["models"], expected["inputs"], expected["points"])] == [1, 1, 3]
     return expected
 

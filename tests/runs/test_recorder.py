@@ -21,6 +21,11 @@ LIMIT = 0.001  # megabytes of a model whose files are copied
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch):
+    be_plain(monkeypatch)
+
+
+def be_plain(monkeypatch) -> None:
+    """Let runs be of one machine, begun now by a DVC that lives, whatever the tests run in."""
     for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(machine, "tags", lambda: {"machine": "an abacus"})
@@ -31,7 +36,11 @@ def _plain_environment(monkeypatch):
 
 @pytest.fixture
 def root(tmp_path, empty_store):
-    folder = tmp_path / "a repository"
+    return new_root(tmp_path, empty_store)
+
+
+def new_root(parent: Path, empty_store: Path) -> Path:
+    folder = parent / "a repository"
     folder.mkdir()
     write_params(folder)
     shutil.copy(empty_store, folder / "mlflow.db")
