@@ -31,7 +31,6 @@ from tools.looking.makers import PARENT, Found, Makers
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-CODE = ("rlhf/", "stages/", "tools/")  # where the deps that are code begin
 SHOWN = 3  # of the runs with the same bytes
 
 
@@ -101,7 +100,7 @@ def overview(
 def described(root: Path, locked: Mapping[str, Locked], stage: str, makers: Makers, disk: Path | None) -> Iterator[str]:
     """Yield all that is known of a stage's outputs: of dvc.lock, of `disk` if it is of now, and of the runs."""
     entry = locked[stage]
-    data = [dep for dep in entry.get("deps", []) if not dep["path"].startswith(CODE)]
+    data = [dep for dep in entry.get("deps", []) if not dep["path"].startswith(lineage.CODE_FOLDERS)]
     width = max(len(one["path"]) for one in [*entry["outs"], *data]) + 2
     yield f"{stage} made, as dvc.lock has it"
     yield from _outputs(entry, width, makers, disk)
@@ -120,7 +119,7 @@ def described(root: Path, locked: Mapping[str, Locked], stage: str, makers: Make
         yield f"  {dep['path']:<{width}}{dep['md5']}"
         if not makers.closed:
             yield from upstream(root, locked, dep, makers)
-    code = [dep["path"] for dep in entry.get("deps", []) if dep["path"].startswith(CODE)]
+    code = [dep["path"] for dep in entry.get("deps", []) if dep["path"].startswith(lineage.CODE_FOLDERS)]
     yield f"code  {', '.join(code)}, by md5 in dvc.lock; a run's own commit stands with the run"
 
 

@@ -20,7 +20,6 @@ from rlhf.secrets import guard
 
 PARAMS, PIPELINE = "params.yaml", "dvc.yaml"
 LARGE = 1 << 24  # bytes; of files from here on size and time are compared, not the content
-NOT_LOOKED_INTO = {"__pycache__"}  # folders, by .dvcignore
 SECONDS_BETWEEN_LOOKS = 5.0
 
 
@@ -112,7 +111,23 @@ def of_dvc(root: Path, name: StageName) -> Dependencies | None:
 def listed(root: Path, name: StageName, params: Mapping[str, Any]) -> tuple[list[str], list[Path]]:
     """Return the dotted names of a stage's params, and the paths of its dependencies, as dvc.yaml lists them, with its
     ${...} filled in."""
-    entry = read_yaml(root / PIPELINE)["stages"][name.stage]
+    return _listed(read_yaml(root / PIPELINE)["stages"][name.stage], root, name, params)
+
+
+def code(root: Path, params: Mapping[str, Any]) -> dict[str, str]:
+    """Return {path: md5} of the code that dvc.yaml lists for its stages; nothing where there is no dvc.yaml."""
+    stages = read_yaml(root / PIPELINE)["stages"] if (root / PIPELINE).exists() else {}
+    paths = set[Path]()
+    for stage, entry in stages.items():
+        for round_name in params.get("rounds", {}) if "do" in entry else [None]:
+            paths.update(_listed(entry, root, StageName(stage, round_name), params)[1])
+    names = {path.relative_to(root).as_posix(): path for path in paths if path.exists()}
+    return {name: lineage.dvc_md5(names[name]) for name in sorted(names) if name.startswith(lineage.CODE_FOLDERS)}
+
+
+def _listed(
+    entry: Mapping[str, Any], root: Path, name: StageName, params: Mapping[str, Any]
+) -> tuple[list[str], list[Path]]:
     values = dict(params)
     if name.round_name is not None:
         entry = entry["do"]
@@ -134,7 +149,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
         if path.is_file():
             found.append(path)
         for folder, folders, names in os.walk(path):
-            folders[:] = sorted({*folders} - NOT_LOOKED_INTO)
+            folders[:] = sorted({*folders} - {lineage.IGNORED})
             found += [Path(folder, name) for name in sorted(names)]
     return found
 

@@ -179,11 +179,12 @@ def test_params_that_are_edited_between_stages_begin_a_row_of_their_own(root):
 def test_a_pipeline_that_reused_stale_stages_says_so_in_its_name_and_on_its_page(root, monkeypatch):
     asked = []
 
-    def stale(of, name, params, ran):
+    def before(of, name, params, ran):
         asked.append((name.title, sorted(ran), params["ppo"]))
-        return ["ppo.kl_coef", "rlhf/rl"]
+        return {}
 
-    monkeypatch.setattr(reused, "stale", stale)
+    monkeypatch.setattr(reused, "stages", before)
+    monkeypatch.setattr(reused, "stale", lambda *_: ["ppo.kl_coef", "rlhf/rl"])
     ran(root, "sft")
     assert asked == []
     ran(root, "evaluate")
@@ -204,6 +205,27 @@ def test_a_pipeline_of_which_dvc_cannot_tell_says_that(root, monkeypatch):
     monkeypatch.setattr(reused, "stale", stale)
     ran(root, "evaluate")
     assert parent(root).data.tags["dvc.stale"] == "what, is not known (dvc status: busy)"
+
+
+COMMITTED = (
+    "stages: {ppo: {foreach: '${rounds}', do: {cmd: x, outs: ['data/ppo/${key}']}}, evaluate: {deps: [data/ppo]}}"
+)
+
+
+@pytest.mark.parametrize(("committed", "stale"), [(0.3, "ppo.kl_coef"), (0.05, None)])
+def test_params_that_dvc_commit_took_in_and_no_run_had_are_stale(root, monkeypatch, committed, stale):
+    """`dvc status` is content with what was committed."""
+    monkeypatch.setattr(reused.changes, "changed", lambda *_, **__: [])
+    (root / "dvc.yaml").write_text(COMMITTED)
+    ran(root, "ppo", "r1")
+    notebook.write_lock(root, {"ppo@r1": ["data/ppo/r1"]})
+    lock = json.loads((root / "dvc.lock").read_text())
+    lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"ppo": {"kl_coef": committed}, "seed": 17}}
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    (root / "params.yaml").write_text(PARAMS.replace("0.05", str(committed)))
+    under(monkeypatch, "dvc", "repro", identity=f"{DVC}1")
+    ran(root, "evaluate")
+    assert parent(root).data.tags.get("dvc.stale") == stale
 
 
 def test_a_stale_pipeline_that_is_ended_once_more_says_so_once(root, monkeypatch):

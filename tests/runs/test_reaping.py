@@ -33,10 +33,11 @@ def restored(root, monkeypatch) -> None:
         run.describe(["**so**"], [])
     titles = {"ppo@r1": "ppo/r1", "evaluate": "evaluate"}
     notebook.write_lock(root, {title: [f"data/{place}", f"metrics/{place}.json"] for title, place in titles.items()})
-    lock = json.loads((root / "dvc.lock").read_text())
-    lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"ppo": {"kl_coef": 0.05}, "seed": 17}}
-    lock["stages"]["evaluate"]["deps"] = [{"path": "data/ppo", "md5": lineage.dvc_md5(root / "data/ppo")}]
-    (root / "dvc.lock").write_text(json.dumps(lock))
+    edit_lock(
+        root, lambda stages: stages["ppo@r1"].update(params={"params.yaml": {"ppo": {"kl_coef": 0.05}, "seed": 17}})
+    )
+    read = [{"path": "data/ppo", "md5": lineage.dvc_md5(root / "data/ppo")}]
+    edit_lock(root, lambda stages: stages["evaluate"].update(deps=read))
     under(monkeypatch, "dvc", "repro", identity=NEXT)
     ran(root, "ppo", "r1")
 
@@ -97,11 +98,67 @@ def test_a_lock_of_other_params_or_a_stage_that_never_ended_is_no_finished_pipel
         client = store(root).client
         client.set_tag(run.info.run_id, "stage.judge", run.info.run_id)
     else:
-        lock = json.loads((root / "dvc.lock").read_text())
-        lock["stages"]["ppo@r1"]["params"]["params.yaml"]["ppo"]["kl_coef"] = 0.3
-        (root / "dvc.lock").write_text(json.dumps(lock))
+        edit_lock(root, lambda stages: stages["ppo@r1"]["params"]["params.yaml"]["ppo"].update(kl_coef=0.3))
     found = ended(root, monkeypatch)
     assert (found.info.status, "PPO beats SFT" in found.data.metrics) == (status, False)
+
+
+def edit_lock(root, change) -> None:
+    lock = json.loads((root / "dvc.lock").read_text())
+    change(lock["stages"])
+    (root / "dvc.lock").write_text(json.dumps(lock))
+
+
+@pytest.mark.parametrize(("command", "status"), [(["repro", "-f"], "FAILED"), (["repro", "--force"], "FAILED"),
+                                                 (["repro", "evaluate"], "FINISHED")])  # fmt: skip
+def test_a_pipeline_that_was_to_run_all_is_not_finished_by_the_lock(root, monkeypatch, command, status):
+    """Its stage came out as before, and then dvc died: the lock still has the rest of an earlier pipeline."""
+    restored(root, monkeypatch)
+    store(root).client.set_tag(parent(root).info.run_id, "dvc.command", " ".join(["python dvc", *command]))
+    assert ended(root, monkeypatch).info.status == status
+
+
+@pytest.mark.parametrize("edited", [True, False])
+def test_a_pipeline_is_not_finished_by_a_lock_of_other_code(root, monkeypatch, edited):
+    (root / "rlhf/rl").mkdir(parents=True)
+    (root / "rlhf/rl/ppo.py").write_text("old")
+    (root / "dvc.yaml").write_text("stages: {evaluate: {cmd: x, deps: [rlhf/rl, data/ppo]}}")
+    code = {"path": "rlhf/rl", "md5": lineage.dvc_md5(root / "rlhf/rl")}
+    (root / "rlhf/rl/ppo.py").write_text("new" if edited else "old")
+    restored(root, monkeypatch)
+    edit_lock(root, lambda stages: stages["evaluate"]["deps"].append(code))
+    (root / "rlhf/rl/ppo.py").write_text("newer")  # after dvc died: it says nothing of the run
+    assert ended(root, monkeypatch).info.status == ("FAILED" if edited else "FINISHED")
+
+
+@pytest.mark.parametrize("path", ["data/ppo/r1", "data/ppo/r1/made"])
+def test_a_pipeline_is_not_finished_by_a_lock_whose_stages_read_other_data(root, monkeypatch, path):
+    """A stage in the middle has not run yet: it read what another run of the one before it made."""
+    restored(root, monkeypatch)
+    other = {"deps": [{"path": path, "md5": "0" * 32}], "outs": [{"path": "data/judge", "md5": "1" * 32}]}
+    edit_lock(root, lambda stages: stages.update(judge=other))
+    assert ended(root, monkeypatch).info.status == "FAILED"
+
+
+@pytest.mark.parametrize(("changed", "made"), [("nothing", True), ("the bytes", False), ("the lock's params", False)])
+def test_a_stage_that_finished_without_its_recorder_made_what_dvc_lock_proves(root, monkeypatch, changed, made):
+    run = open_stage(root, "ppo", "r1")
+    tags = run._client.get_run(run.run_id).data.tags
+    (root / "data/ppo/r1").mkdir(parents=True)
+    (root / "data/ppo/r1/made").write_text("bytes")
+    notebook.write_lock(root, {"ppo@r1": ["data/ppo/r1"]})
+    kl_coef = 0.3 if changed == "the lock's params" else 0.05
+    params = {"params.yaml": {"ppo": {"kl_coef": kl_coef}}}
+    edit_lock(root, lambda stages: stages["ppo@r1"].update(params=params))
+    md5 = lineage.dvc_md5(root / "data/ppo/r1")
+    if changed == "the bytes":
+        (root / "data/ppo/r1/made").write_text("others")
+    monkeypatch.setattr(endings, "read", lambda _: [Ending(tags["dvc.process"], DVC, "ppo/r1", "finished", 1)])
+    ended(root, monkeypatch)
+    found = child(root, "ppo@r1")
+    assert found.info.status == "FINISHED"
+    assert found.data.tags.get("dvc.out.data/ppo/r1") == (md5 if made else None)
+    assert found.data.tags["mlflow.note.content"].startswith("**The process that records in MLflow ended before")
 
 
 def test_an_experiment_waits_a_moment_for_its_results_before_it_is_called_failed(root, monkeypatch):

@@ -21,6 +21,10 @@ stages:
 PARAMS = {"rounds": {"r1": {"policy": "sft"}}}
 
 
+def stale(root, name, params, ran) -> list[str]:
+    return reused.stale(root, reused.stages(root, name, params, ran), params)
+
+
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
     """The targets that DVC was asked about, each time, in a repository whose lock has another round too."""
@@ -43,18 +47,18 @@ def asked(tmp_path, monkeypatch):
 
 
 def test_stages_before_it_that_did_not_run_are_asked_about(asked, tmp_path):
-    assert reused.stale(tmp_path, StageName("evaluate"), PARAMS, {"judge", "evaluate"}) == ["rlhf/rl"]
+    assert stale(tmp_path, StageName("evaluate"), PARAMS, {"judge", "evaluate"}) == ["rlhf/rl"]
     assert asked == [["ppo@r1", "sft"]]
 
 
 def test_where_all_ran_dvc_is_not_asked(asked, tmp_path):
-    assert reused.stale(tmp_path, StageName("ppo", "r1"), PARAMS, {"sft", "ppo/r1"}) == []
-    assert reused.stale(tmp_path, StageName("sft"), PARAMS, {"sft"}) == []
+    assert stale(tmp_path, StageName("ppo", "r1"), PARAMS, {"sft", "ppo/r1"}) == []
+    assert stale(tmp_path, StageName("sft"), PARAMS, {"sft"}) == []
     assert asked == []
 
 
 def test_without_a_pipeline_nothing_was_reused(tmp_path):
-    assert reused.stale(tmp_path, StageName("sft"), PARAMS, set()) == []
+    assert stale(tmp_path, StageName("sft"), PARAMS, set()) == []
 
 
 def test_params_are_those_of_the_pipeline_whatever_params_yaml_says_by_now(asked, tmp_path):
@@ -62,6 +66,6 @@ def test_params_are_those_of_the_pipeline_whatever_params_yaml_says_by_now(asked
     lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"seed": 17, "ppo": {"kl_coef": 0.05, "gamma": 1.0}}}
     (tmp_path / "dvc.lock").write_text(json.dumps(lock))
     own = {**PARAMS, "seed": 17, "ppo": {"kl_coef": 0.05, "gamma": 1.0}}
-    assert reused.stale(tmp_path, StageName("evaluate"), own, {"judge"}) == ["rlhf/rl"]
+    assert stale(tmp_path, StageName("evaluate"), own, {"judge"}) == ["rlhf/rl"]
     own["ppo"] = {"kl_coef": 0.3, "lam": 0.9, "gamma": 1.0}
-    assert reused.stale(tmp_path, StageName("evaluate"), own, {"judge"}) == ["ppo.kl_coef", "ppo.lam", "rlhf/rl"]
+    assert stale(tmp_path, StageName("evaluate"), own, {"judge"}) == ["ppo.kl_coef", "ppo.lam", "rlhf/rl"]

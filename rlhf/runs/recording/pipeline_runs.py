@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.runs import lineage, mlflow_store, sessions
+from rlhf.runs import dependencies, lineage, mlflow_store, sessions
 from rlhf.runs.likeness import likeness
 from rlhf.runs.mlflow_store import Store
 from rlhf.runs.recording import reused
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
+CODE = "dvc.code"  # tag: path:md5, shortened, of the code of all stages of dvc.yaml when the pipeline began
 STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
 DIRTY, CHANGED_FILES, COMMIT = "git.dirty", "git.changed", "mlflow.source.git.commit"
 PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
@@ -49,6 +50,7 @@ class PipelineRun:
         tags: Mapping[str, str],
         session: str,
     ):
+        self._store = store
         self._client, self._experiment_id = store
         self._root, self._params = root, params
         experiment = os.environ.get("DVC_EXP_NAME", "")
@@ -65,7 +67,9 @@ class PipelineRun:
         like = likeness(root, params)
         command = [masked(word) for word in sessions.command_of(session)]  # whole: a path's end may hold a password
         words = masked(" ".join(Path(word).name if "/" in word else word for word in command))
+        code = " ".join(f"{path}:{md5[:8]}" for path, md5 in dependencies.code(root, params).items())
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
+        own |= {CODE: code[: mlflow_store.LONGEST_TAG]} if code else {}
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(
             self._experiment_id,
@@ -133,7 +137,9 @@ class PipelineRun:
     def _name_what_is_stale(self, name: StageName, ran: Collection[str]) -> None:
         """Say of a pipeline that ends with a stage what has changed since stages before it ran that it reused."""
         try:
-            found = reused.stale(self._root, name, self._params, ran)
+            built_on = reused.stages(self._root, name, self._params, ran)
+            found = reused.stale(self._root, built_on, self._params)
+            found += [key for key in reused.of_other_params(self._store, built_on) if key not in found]
         except ValueError as error:
             found = [f"what, is not known ({error})"]
         found = [masked(one) for one in found]

@@ -4,21 +4,25 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.mlflow_store import Store
-from rlhf.runs.recording import attempts, endings
+from rlhf.runs.recording import attempts, endings, wholeness
 from rlhf.runs.recording.endings import Ending
 from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, stages_of
 from rlhf.runs.stage_name import StageName
-from rlhf.runtime.flat import flat_numbers, flatten
+from rlhf.runtime.flat import flat_numbers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 HOME = "dvc.home"  # tag: the repository whose dvc.lock says what became of a run
+UNRECORDED = (
+    "**The process that records in MLflow ended before its stage did:** the stage finished, but points, results and "
+    "models of after that are not here. Its figures are in metrics/."
+)
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 
 
@@ -35,7 +39,7 @@ def reap(store: Store, home: Path) -> None:
     ends = endings.read(home)
     for run in gone:
         if SESSION not in run.data.tags:
-            _end_stage(store.client, run, ends)
+            _end_stage(store.client, run, home, ends)
     for run in gone:
         if SESSION in run.data.tags:
             _end_pipeline(store, store.client.get_run(run.info.run_id), home, ends)
@@ -46,8 +50,11 @@ def _is_of(home: Path, named: str | None) -> bool:
     return named is None or Path(named) == home or not Path(named).exists()
 
 
-def _end_stage(client: "MlflowClient", run: "Run", ends: Sequence[Ending]) -> None:
-    """End a stage's run as its process noted, else as KILLED at the last sign of life; its pipeline hears of it."""
+def _end_stage(client: "MlflowClient", run: "Run", home: Path, ends: Sequence[Ending]) -> None:
+    """End a stage's run as its process noted, else as KILLED at the last sign of life; its pipeline hears of it.
+
+    Of one that finished after its recorder had ended, dvc.lock may say what it made.
+    """
     tags, process = run.data.tags, run.data.tags[mlflow_store.PROCESS]
     noted = [ending for ending in ends if ending.process == process and ending.status]
     status, moment = (noted[-1].status, noted[-1].moment) if noted else ("killed", attempts.last_sign(run))
@@ -56,8 +63,16 @@ def _end_stage(client: "MlflowClient", run: "Run", ends: Sequence[Ending]) -> No
     if not (name and pipeline):
         return
     tag, parent = f"{STAGE}{StageName.of(name).place}", mlflow_store.run_of(client, pipeline)
-    if parent and parent.info.lifecycle_stage == "active" and parent.data.tags.get(tag) == run.info.run_id:
-        client.set_tag(pipeline, f"{tag}.status", status)
+    if parent is None or parent.info.lifecycle_stage != "active" or parent.data.tags.get(tag) != run.info.run_id:
+        return
+    client.set_tag(pipeline, f"{tag}.status", status)
+    stage = StageName.of(name)
+    out = mlflow_store.allowed(f"dvc.out.data/{stage.place}")
+    if status == "finished" and out not in tags:
+        made = wholeness.proven_output(run, parent, stage, home)
+        if made:
+            client.set_tag(run.info.run_id, out, made)
+        mlflow_store.put_first(client, run, UNRECORDED)
 
 
 def _end_pipeline(store: Store, run: "Run", home: Path, ends: Sequence[Ending]) -> None:
@@ -74,7 +89,7 @@ def _end_pipeline(store: Store, run: "Run", home: Path, ends: Sequence[Ending]) 
     stages = stages_of(run.data.tags)
     noted = {ending.place: ending.status or "killed" for ending in own}
     broken = {place: status for place, status in noted.items() if status != "finished"}
-    if not broken and _is_whole(store.client, run, home, revision):
+    if not broken and wholeness.is_whole(store.client, run, home, revision):
         _take_in_the_lock(store, run, home, revision)
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif not broken and stages.get(LAST.place) == "finished":
@@ -108,43 +123,10 @@ def _ends(client: "MlflowClient", run: "Run") -> list[int]:
     return [one.info.end_time for one in own if one.info.end_time]
 
 
-def _is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
-    """Say whether dvc.lock is that of this pipeline: all of its stages that began have finished, the lock has what they
-    made, and every stage in it ran with this pipeline's params.
-    """
-    begun = stages_of(run.data.tags)
-    if {*begun.values()} != {"finished"}:
-        return False
-    stages = _listed(lineage.locked(home, revision), run)
-    locked = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
-    for place in begun:
-        stage = mlflow_store.run_of(client, run.data.tags[f"{STAGE}{place}"])
-        made = stage.data.tags.get(f"dvc.out.data/{place}") if stage else None
-        if made is None or locked.get(f"data/{place}") != made:
-            return False
-    read = {dep["path"]: dep["md5"] for dep in stages.get(LAST.title, {}).get("deps", [])}
-    own = {path: md5 for path, md5 in read.items() if any(lineage.is_below(f"data/{place}", path) for place in begun)}
-    is_here = revision is None and all((home / f"data/{place}").exists() for place in begun)
-    if is_here and any(lineage.dvc_md5(home / path) != md5 for path, md5 in own.items()):
-        return False  # the last stage read other bytes; what DVC has removed meanwhile is not known
-    return LAST.title in stages and all(_has_params(run, stage) for stage in stages.values())
-
-
-def _has_params(run: "Run", stage: Mapping[str, Any]) -> bool:
-    """Say whether a stage of dvc.lock ran with the params of a pipeline's run."""
-    params = mlflow_store.as_params(flatten(stage.get("params", {}).get("params.yaml", {})))
-    return params.items() <= run.data.params.items()
-
-
-def _listed(stages: Mapping[str, Any], run: "Run") -> dict[str, Any]:
-    """Return those of dvc.lock's stages that a pipeline's params list."""
-    return lineage.of_rounds(stages, {name.split(".")[1] for name in run.data.params if name.startswith("rounds.")})
-
-
 def _take_in_the_lock(store: Store, run: "Run", home: Path, revision: str | None) -> None:
     """Give a pipeline the metrics of dvc.lock's stages, and figures and page of the run that made the last one."""
     moment, run_id = time.time_ns() // 1_000_000, run.info.run_id
-    outs, numbers = _listed(lineage.locked_outs(home, revision), run), dict[str, float]()
+    outs, numbers = wholeness.listed(lineage.locked_outs(home, revision), run), dict[str, float]()
     for title, paths in outs.items():
         place = StageName.of(title).place
         text = lineage.text_of(home, f"metrics/{place}.json", revision) if f"metrics/{place}.json" in paths else None

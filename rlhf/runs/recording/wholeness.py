@@ -1,0 +1,100 @@
+"""Whether dvc.lock is that of a pipeline whose dvc is gone: where DVC ran nothing last, no process of ours says so."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf.runs import lineage, mlflow_store
+from rlhf.runs.recording.pipeline_runs import CODE, COMMAND, LAST, STAGE, stages_of
+from rlhf.runs.stage_name import StageName
+from rlhf.runtime.flat import flatten
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+Locked = Mapping[str, Any]  # stages of dvc.lock by title
+
+FORCED = re.compile(r"(^|\s)(-[a-zA-Z]*f|--force)")  # in a command: an option that runs what has not changed
+
+
+def listed(stages: Locked, run: "Run") -> dict[str, Any]:
+    """Return those of dvc.lock's stages that a pipeline's params list."""
+    return lineage.of_rounds(stages, {name.split(".")[1] for name in run.data.params if name.startswith("rounds.")})
+
+
+def is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
+    """Say whether dvc.lock is that of this pipeline, to its last stage: all of its stages that began have finished and
+    the lock has what they made; every stage in the lock ran with this pipeline's params and code, on what the lock
+    says that the stages before it made.
+    """
+    begun, tags = stages_of(run.data.tags), run.data.tags
+    stages = listed(lineage.locked(home, revision), run)
+    if {*begun.values()} != {"finished"} or LAST.title not in stages:
+        return False
+    locked = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+    for place in begun:
+        stage = mlflow_store.run_of(client, tags[f"{STAGE}{place}"])
+        made = stage.data.tags.get(f"dvc.out.data/{place}") if stage else None
+        if made is None or locked.get(f"data/{place}") != made:
+            return False
+    forced = FORCED.search(tags.get(COMMAND, "")) is not None
+    if forced and not {StageName.of(title).place for title in _after(stages, begun)} <= begun.keys():
+        return False
+    code = dict(one.rsplit(":", 1) for one in tags.get(CODE, "").split(" ") if ":" in one)
+    return all(
+        _has_params(run, stage) and _ran(stage, code) and _fits(stage, locked, home, revision)
+        for stage in stages.values()
+    )
+
+
+def proven_output(run: "Run", pipeline: "Run", name: StageName, home: Path) -> str | None:
+    """Return the md5 of what a stage made whose end nobody recorded, by dvc.lock; None if the lock, or what lies on the
+    disk, may be another run's.
+    """
+    out = f"data/{name.place}"
+    stage = lineage.locked(home).get(name.title)
+    md5 = {one["path"]: one["md5"] for one in stage.get("outs", [])}.get(out) if stage else None
+    is_own = stage is not None and not run.data.tags.get("dvc.exp") and _has_params(pipeline, stage)
+    return md5 if md5 and is_own and (home / out).exists() and lineage.dvc_md5(home / out) == md5 else None
+
+
+def _after(stages: Locked, begun: Mapping[str, Any]) -> set[str]:
+    """Return the stages that build on those that began (places), and these."""
+    first = {title for title in stages if StageName.of(title).place in begun}
+
+    def builds_on(title: str) -> bool:
+        return bool(first & lineage.upstream(stages, [dep["path"] for dep in stages[title].get("deps", [])]))
+
+    return first | {title for title in stages if builds_on(title)}
+
+
+def _has_params(run: "Run", stage: Mapping[str, Any]) -> bool:
+    """Say whether a stage of dvc.lock ran with the params of a pipeline's run."""
+    params = mlflow_store.as_params(flatten(stage.get("params", {}).get("params.yaml", {})))
+    return params.items() <= run.data.params.items()
+
+
+def _ran(stage: Mapping[str, Any], code: Mapping[str, str]) -> bool:
+    """Say whether a stage of dvc.lock ran this code, given as {path: the beginning of its md5}."""
+    return all(dep["md5"].startswith(code.get(dep["path"], "")) for dep in stage.get("deps", []))
+
+
+def _fits(stage: Mapping[str, Any], locked: Mapping[str, str], home: Path, revision: str | None) -> bool:
+    """Say whether a stage read what the lock says that the others made.
+
+    Of a part of other stages' outputs, or of a folder around them, the lock does not say so: that is held against the
+    disk, where they are there.
+    """
+    for dep in stage.get("deps", []):
+        path, md5 = dep["path"], dep["md5"]
+        if path in locked:
+            if locked[path] != md5:
+                return False
+            continue
+        outs = [out for out in locked if lineage.overlap(path, out)]
+        is_there = revision is None and all((home / one).exists() for one in (path, *outs))
+        if outs and is_there and lineage.dvc_md5(home / path) != md5:
+            return False
+    return True
