@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from rlhf.evaluation import statistics
 from rlhf.evaluation.verdicts import Judged
 from rlhf.params.base import ParamsError, read_yaml
-from rlhf.runs import lineage
+from rlhf.runs import changes, lineage
 from tools import check, dvc_yaml, inputs, presets
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
@@ -40,6 +40,14 @@ class Change(NamedTuple):
 class Ablation(NamedTuple):
     name: str
     changes: tuple[Change, ...]  # of params.yaml
+
+
+class Experiment(NamedTuple):
+    """What ran under a name: its commit, the one that it was run on if that is not checked out, its params.yaml."""
+
+    commit: str
+    base: str
+    params: Mapping[str, Any]
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -127,9 +135,12 @@ def commands(root: Path, ablations: list[Ablation], queue: bool, jobs: int) -> I
 
 def exists(root: Path, name: str) -> bool:
     """Return whether the commit that is checked out has an experiment of that name."""
+    return lineage.git(root, "show-ref", "--verify", "--quiet", _ref(root, name)) is not None
+
+
+def _ref(root: Path, name: str) -> str:
     head = lineage.git(root, "rev-parse", "HEAD") or ""
-    ref = f"refs/exps/{head[:2]}/{head[2:].strip()}/{name}"
-    return lineage.git(root, "show-ref", "--verify", "--quiet", ref) is not None
+    return f"refs/exps/{head[:2]}/{head[2:].strip()}/{name}"
 
 
 def command(ablation: Ablation, where: list[str]) -> list[str]:
@@ -152,20 +163,28 @@ def _hydra(value: Any) -> str:
 def table(root: Path, ablations: list[Ablation]) -> Iterator[str]:
     """Yield one line an ablation: its mean gold (or judge) score, and by how much it differs on the same prompts."""
     baseline = scores(_read_file(root / SAMPLES))
+    stale = changes.in_a_line(root, ["metrics/evaluate.json"]) if baseline else None
+    if stale:
+        yield f"The line of params.yaml: {stale}"
     yield "Mean score on the same prompts; difference from params.yaml with a 95% interval (paired bootstrap)"
     yield f"{'':<24}" + "".join(f"{name.replace('_', ' '):>36}" for name in SHOWN)
     if baseline:
         yield f"{'params.yaml':<24}" + f"{'':>26}".join(f"{_mean(baseline[name]):>10.3f}" for name in SHOWN)
     for ablation in ablations:
-        found = scores(_of_experiment(root, ablation.name))
-        if not found:
+        ran = experiment(root, ablation.name)
+        found = scores(_of_experiment(root, ran.commit)) if ran else None
+        if not ran or not found:
             yield f"{ablation.name:<24}has not run: dvc exp show"
             continue
         cells = [
             f"{_mean(found[name]):>10.3f}{difference(found[name], (baseline or found)[name]):>26}" for name in SHOWN
         ]
-        changed = ", ".join(f"{key}={value}" for _, key, value in ablation.changes[:4])
-        yield f"{ablation.name:<24}" + "".join(cells) + f"  {changed}"
+        own = tuple(differences(read_yaml(root / "params.yaml"), ran.params))
+        changed = ", ".join(f"{key}={value}" for _, key, value in own[:4]) or "nothing"
+        is_same = {one.key: one for one in own} == {one.key: one for one in ablation.changes}
+        doubts = ["" if is_same else "  (params.yaml or its file has changed since it ran)"]
+        doubts += [f"  (of commit {ran.base[:7]}, with its code)" if ran.base else ""]
+        yield f"{ablation.name:<24}" + "".join(cells) + f"  {changed}{''.join(doubts)}"
 
 
 def scores(samples: str | None) -> dict[str, dict[str, float]] | None:
@@ -189,14 +208,27 @@ def difference(found: Mapping[str, float], baseline: Mapping[str, float]) -> str
     return f"{interval.mean:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
 
 
-def _of_experiment(root: Path, name: str) -> str | None:
-    """Return an experiment's samples out of DVC's cache; None where it has not run."""
+def experiment(root: Path, name: str) -> Experiment | None:
+    """Return the experiment of that name, that of the commit that is checked out before those of others; None where
+    there is none. A branch or a tag of the name is none.
+    """
+    commit, base = lineage.git(root, "rev-parse", "--verify", "--quiet", _ref(root, name)), ""
+    if commit is None:
+        commit = lineage.experiment(root, name)
+        base = (lineage.git(root, "rev-parse", f"{commit}^") or "").strip() if commit else ""
+    if commit is None:
+        return None
+    return Experiment(commit.strip(), base, lineage.content_of(root, "params.yaml", commit.strip()) or {})
+
+
+def _of_experiment(root: Path, commit: str) -> str | None:
+    """Return an experiment's samples out of DVC's cache; None where it has not run to its end."""
     import dvc.api
 
     try:
-        return dvc.api.read(SAMPLES, repo=str(root.resolve()), rev=name)
+        return dvc.api.read(SAMPLES, repo=str(root.resolve()), rev=commit)
     except Exception as error:  # noqa: BLE001 - DVC has no common class for what is not there
-        print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"{commit[:7]}: {str(error).splitlines()[0]}", file=sys.stderr)
         return None
 
 

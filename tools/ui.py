@@ -54,7 +54,8 @@ def _become_the_server(uri: str, port: int) -> NoReturn:
 def look(root: Path, address: str) -> tuple[str, str]:
     """Set the store right; return its URI, and the address of the table of runs, below `address` for one to be served.
 
-    Raises ConnectionError where the store cannot be opened. A params.yaml that cannot be read leaves it as it is.
+    Raises ConnectionError where the store cannot be opened. A params.yaml that cannot be read leaves it as it is, and
+    so does a deleted experiment: both are said.
     """
     home = mlflow_store.anchor(root)
     try:
@@ -63,7 +64,11 @@ def look(root: Path, address: str) -> tuple[str, str]:
         guard.say(f"{error}\n(so the runs are shown as they are, and those of mlflow.db)")
         return mlflow_store.resolve_uri("sqlite:///mlflow.db", home), address
     uri = mlflow_store.resolve_uri(settings.uri, home)
-    store = mlflow_store.open_store(settings, home)
+    try:
+        store = mlflow_store.open_store(settings, home)
+    except mlflow_store.DeletedExperiment as error:
+        guard.say(str(error))
+        return uri, address
     reaping.reap(store, home)
     return uri, mlflow_store.table_link(uri if uri.startswith("http") else address, store)
 

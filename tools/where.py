@@ -60,7 +60,7 @@ def answer(root: Path, makers: Makers, asked: str | None, rev: str | None) -> tu
     """Return exit code and lines. Raises ValueError where there is no such artifact, ConnectionError without answer."""
     locked = listed(root, rev)
     path = artifacts.inside(root, asked or ".")
-    chosen = artifacts.stages_of(locked, path)
+    chosen = artifacts.stages_of(root, locked, path)
     doubt = artifacts.check_member(root, locked[chosen[0]], path, rev)
     found = {stage: makers.made(*made_by(locked[stage])) for stage in chosen}
     disk = root if rev is None else None  # what lies there is of now

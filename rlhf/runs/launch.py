@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from rlhf.params.base import ParamsError, load
@@ -71,7 +71,8 @@ def plain_errors(name: StageName) -> Iterator[None]:
     interrupts.raise_from_now_on()
     guard.install()
     try:
-        yield
+        with sessions.noted(Path("."), name) if distributed.is_first() else nullcontext():
+            yield
     except KeyboardInterrupt:
         guard.say(f"{name.title}: interrupted")
         _show_the_way_back(name)

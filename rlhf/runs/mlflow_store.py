@@ -184,8 +184,12 @@ def _check_answer(uri: str) -> None:
         ) from None
 
 
-def _deleted(uri: str, experiment: str, experiment_id: str) -> ConnectionError:
-    return ConnectionError(
+class DeletedExperiment(ConnectionError):
+    """The experiment of params.yaml was deleted in the MLflow UI; the message says how it comes back."""
+
+
+def _deleted(uri: str, experiment: str, experiment_id: str) -> DeletedExperiment:
+    return DeletedExperiment(
         f"tracking.experiment: '{experiment}' was deleted in {masked(uri)}; bring it back with: mlflow experiments "
         f"restore --experiment-id {experiment_id} (MLFLOW_TRACKING_URI={masked(uri)}), or name another in params.yaml"
     )

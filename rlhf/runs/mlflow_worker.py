@@ -21,6 +21,7 @@ from typing import Any
 from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_store, sessions
+from rlhf.runs.recording.attempts import Training
 from rlhf.runs.stage_name import StageName
 from rlhf.secrets import guard
 from rlhf.secrets.masking import masked
@@ -35,7 +36,7 @@ class MlflowWorker:
     Raises ConnectionError where the store cannot be reached: at once where a look suffices, else at ready() or close().
     """
 
-    def __init__(self, root: Path, name: StageName, settings: Tracking, key: str):
+    def __init__(self, root: Path, name: StageName, settings: Tracking, training: Training):
         params = read_yaml(root / "params.yaml")
         mlflow_store.preflight(settings, mlflow_store.anchor(root))
         self.name = name.title
@@ -47,7 +48,7 @@ class MlflowWorker:
         self._process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
         processes = sessions.own_process(), sessions.dvc_process()
-        self._send(root.resolve(), name, settings, key, params, processes)
+        self._send(root.resolve(), name, settings, training, params, processes)
 
     @property
     def link(self) -> str:

@@ -102,6 +102,13 @@ def ending_with_dvc() -> Iterator[None]:
 
 
 @contextmanager
+def noted(root: Path, name: StageName) -> Iterator[None]:
+    """Note on the disk that a stage begins, and how it ends: the block is all that it does."""
+    with endings.noted(mlflow_store.anchor(root), own_process(), session_key(dvc_process()), name.place):
+        yield
+
+
+@contextmanager
 def alone(root: Path, name: StageName) -> Iterator[None]:
     """Hold a stage's outputs for the block, so that no other process makes them too.
 
@@ -128,9 +135,7 @@ def alone(root: Path, name: StageName) -> Iterator[None]:
         began = time.strftime("%H:%M:%S")
         words = masked(" ".join(sys.argv))
         note.write_text(f"process {os.getpid()} ({words}, since {began})", encoding="utf-8")
-        session = session_key(dvc_process())
-        with endings.noted(mlflow_store.anchor(root), own_process(), session, name.place):
-            yield
+        yield
     finally:
         lock.release()
 

@@ -22,6 +22,7 @@ from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import dependencies
 from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.progress import Progress, duration
+from rlhf.runs.recording.attempts import Training
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed
 from rlhf.runtime.flat import flat_numbers
@@ -151,7 +152,8 @@ def stage_run(
     name = StageName(stage, round_name)
     read = (read or dependencies.of_dvc(root, name)) if distributed.is_first() else None
     records = settings.enabled and distributed.is_first()
-    recorder = MlflowWorker(root, name, settings, states.key if states else "") if records else None
+    training = Training(states.key, len(states.points)) if states else Training()
+    recorder = MlflowWorker(root, name, settings, training) if records else None
     progress = Progress(name.title, silent=not distributed.is_first())
     if states and states.points:
         progress.goes_on_from(len(states.points))

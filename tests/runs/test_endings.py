@@ -19,7 +19,7 @@ def test_a_stage_notes_its_beginning_and_how_it_ended(tmp_path, monkeypatch, err
     before = time.time_ns() // 1_000_000
 
     def work():
-        with sessions.alone(tmp_path, StageName("ppo", "r1")):
+        with sessions.noted(tmp_path, StageName("ppo", "r1")):
             (begun,) = endings.read(tmp_path)
             assert begun.status == ""
             if error:
@@ -41,7 +41,7 @@ def test_notes_of_ends_lie_in_the_main_repository_and_are_not_kept_for_ever(tmp_
     identities = (f"host {number} 1.00" for number in range(100))
     monkeypatch.setattr(sessions, "own_process", lambda: next(identities))
     for _ in range(10):
-        with sessions.alone(tmp_path / "copy", StageName("sft")):
+        with sessions.noted(tmp_path / "copy", StageName("sft")):
             pass
     found = endings.read(tmp_path / "main")
     assert found[-1].process == "host 9 1.00"
@@ -52,6 +52,6 @@ def test_notes_of_ends_lie_in_the_main_repository_and_are_not_kept_for_ever(tmp_
 def test_a_disk_that_takes_no_note_costs_a_warning(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     (tmp_path / endings.FILE).mkdir(parents=True)
-    with sessions.alone(tmp_path, StageName("sft")):
+    with sessions.noted(tmp_path, StageName("sft")):
         pass
     assert capsys.readouterr().err.count("WARNING: sft: its end could not be noted") == 2

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from rlhf.runs import launch
+from rlhf.runs.recording import endings
 from rlhf.runtime import distributed
 from tests import toys
 
@@ -118,6 +119,17 @@ def test_an_error_that_a_user_can_mend_is_shown_without_a_traceback(here, monkey
     monkeypatch.setenv("TRACEBACK", "1")
     with pytest.raises(type(error)):
         launch.run("sft", fails)
+
+
+@pytest.mark.parametrize("start", ["run", "run_alone", "run_round"])
+def test_a_stage_that_fails_before_its_work_has_noted_so(here, monkeypatch, start):
+    """Its pipeline's row, which has no run of it, is told by that note (rlhf/runs/recording/reaping.py)."""
+    toys.set_param(here, "runtime", "none")
+    monkeypatch.setattr(sys, "argv", ["a stage", "no round"])
+    with pytest.raises(SystemExit):
+        getattr(launch, start)("sft", lambda *_: pytest.fail("it works"))
+    (noted,) = endings.read(here.resolve())
+    assert (noted.place, noted.status) == ("sft/no round" if start == "run_round" else "sft", "failed")
 
 
 def test_ctrl_c_ends_with_its_own_code(here):

@@ -18,6 +18,7 @@ from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_worker, sessions
 from rlhf.runs.mlflow_worker import MlflowWorker
 from rlhf.runs.recording import recorder
+from rlhf.runs.recording.attempts import Training
 from rlhf.runs.stage_name import StageName
 from rlhf.secrets import guard
 from tests.runs.test_tracking import store, write_params
@@ -81,7 +82,7 @@ def worker(root, monkeypatch):
     monkeypatch.setattr(mlflow_worker, "subprocess", SimpleNamespace(Popen=Process))
     monkeypatch.setattr(sessions, "own_process", lambda: "host 2 3.00")
     monkeypatch.setattr(sessions, "dvc_process", lambda: "host 1 2.00")
-    return MlflowWorker(root, StageName("ppo", "r1"), SETTINGS, "0123")
+    return MlflowWorker(root, StageName("ppo", "r1"), SETTINGS, Training("0123", 7))
 
 
 def test_a_process_is_started_with_this_ones_path_and_told_what_to_open(worker, root):
@@ -91,9 +92,11 @@ def test_a_process_is_started_with_this_ones_path_and_told_what_to_open(worker, 
     assert process.environment == expected | {"PYTEST_CURRENT_TEST": process.environment["PYTEST_CURRENT_TEST"]}
     params = read_yaml(root / "params.yaml")
     processes = ("host 2 3.00", "host 1 2.00")
-    assert process.heard() == [(root.resolve(), StageName("ppo", "r1"), SETTINGS, "0123", params, processes)]
+    assert process.heard() == [
+        (root.resolve(), StageName("ppo", "r1"), SETTINGS, Training("0123", 7), params, processes)
+    ]
     assert worker.name == "ppo@r1"
-    assert MlflowWorker(root, StageName("sft"), SETTINGS, "").name == "sft"
+    assert MlflowWorker(root, StageName("sft"), SETTINGS, Training()).name == "sft"
 
 
 def test_the_command_serves_the_pipe(worker, monkeypatch):
@@ -109,7 +112,7 @@ def test_a_folder_that_is_not_there_is_said_before_a_process_is_started(root, mo
     monkeypatch.setenv("DVC_ROOT", str(root / "main"))
     settings = SETTINGS.model_copy(update={"uri": "sqlite:///absent/mlflow.db"})
     with pytest.raises(ConnectionError, match="there is no folder .*/a repository/main/absent;"):
-        MlflowWorker(root, StageName("sft"), settings, "")
+        MlflowWorker(root, StageName("sft"), settings, Training())
 
 
 def test_each_word_goes_out_whole_with_absolute_paths_and_its_moment(worker, root, monkeypatch):

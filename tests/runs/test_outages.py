@@ -207,6 +207,30 @@ def test_a_full_disk_under_the_artifacts_costs_them_alone(stage, monkeypatch, ca
     ]  # fmt: skip
 
 
+class NoConnection(Exception):
+    """As boto's: of none of MLflow's or Python's own classes for what may go away."""
+
+
+def test_a_store_of_artifacts_that_is_away_is_tried_again_and_a_mistake_of_ours_is_not(stage, monkeypatch):
+    right, fails = MlflowClient.log_artifact, [NoConnection("endpoint")]
+
+    def log_artifact(*arguments):
+        if fails:
+            raise fails[0]
+        right(*arguments)
+
+    monkeypatch.setattr(MlflowClient, "log_artifact", log_artifact)
+    with monkeypatch.context() as patch:
+        patch.setattr(NoConnection, "__module__", "botocore.exceptions")
+        run = opened(stage)
+        run.artifact(stage / "params.yaml")
+        run.close("FINISHED", lambda _: fails.clear())
+    assert "params.yaml" in [one.path for one in run._client.list_artifacts(run.run_id)]
+    fails.append(NoConnection("endpoint"))
+    with pytest.raises(NoConnection):
+        opened(stage).artifact(stage / "params.yaml")
+
+
 def test_waiting_ends_with_the_stage_that_waits(stage, monkeypatch, capsys):
     run, waited = opened(stage), []
     monkeypatch.setattr(MlflowClient, "set_terminated", lambda *_, **__: (_ for _ in ()).throw(away()))

@@ -11,6 +11,7 @@ from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store, sessions, tracking
 from rlhf.runs.recording import endings, reaping, recorder
+from rlhf.runs.recording.attempts import Training
 from rlhf.runs.recording.endings import Ending
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import outputs
@@ -172,7 +173,7 @@ def test_an_experiment_waits_a_moment_for_its_results_before_it_is_called_failed
 @contextmanager
 def stage(root, stage: str, round_name: str | None = None):
     """A stage's process, as launch starts it: it notes its end."""
-    with sessions.alone(root, StageName(stage, round_name)):
+    with sessions.noted(root, StageName(stage, round_name)):
         yield
 
 
@@ -233,7 +234,7 @@ def test_a_stage_of_another_session_says_nothing_of_this_one(root, monkeypatch):
 
 def open_stage(root, *name: str, key: str = ""):
     """Open a stage's run that nobody closes; returns its recorder."""
-    return notebook.InProcess(root, StageName(*name), load(root, TrackingInputs).tracking, key)
+    return notebook.InProcess(root, StageName(*name), load(root, TrackingInputs).tracking, Training(key))
 
 
 @pytest.mark.parametrize("moments", [[], [5_000, 9_000, 7_000]])

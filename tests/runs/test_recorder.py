@@ -12,6 +12,7 @@ from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
 from rlhf.runs import lineage, machine, mlflow_store, sessions
 from rlhf.runs.recording import outbox, pipeline_runs, recorder
+from rlhf.runs.recording.attempts import Training
 from rlhf.runs.recording.recorder import Recorder
 from rlhf.runs.stage_name import StageName
 from tests.runs.test_tracking import model_folder, write_params
@@ -48,11 +49,11 @@ def new_root(parent: Path, empty_store: Path) -> Path:
 
 
 def opened(
-    root: Path, stage: str = "ppo", round_name: str | None = "r1", key: str = "", session: str = "dvc"
+    root: Path, stage: str = "ppo", round_name: str | None = "r1", key: str = "", session: str = "dvc", steps: int = 0
 ) -> Recorder:
     settings = Tracking(enabled=True, uri=None, experiment="rlhf", max_model_mb=LIMIT, log_every=1)
     params = read_yaml(root / "params.yaml")
-    return Recorder(root, StageName(stage, round_name), settings, key, params, ("the stage", session))
+    return Recorder(root, StageName(stage, round_name), settings, Training(key, steps), params, ("the stage", session))
 
 
 def held(run: Recorder):
@@ -331,6 +332,40 @@ def test_a_training_that_was_broken_off_goes_on_in_its_run_with_the_new_tags(roo
         history = again._client.get_metric_history(again.run_id, name)
         assert [(point.step, point.value) for point in history] == list(enumerate(values, start=1))
     assert opened(root, key="0123").run_id != first.run_id, "it has finished"
+
+
+def test_a_training_whose_earlier_run_is_not_there_says_so(root):
+    """It was deleted, or tracking.experiment was another: the states on the disk go on all the same."""
+    first = opened(root, key="0123")
+    first.close("KILLED")
+    first._client.delete_run(first.run_id)
+    again = opened(root, key="0123", steps=7)
+    page = "**Steps 1 to 7 were trained before this run began**, in one that its experiment does not have"
+    assert held(again)[0].data.tags[mlflow_store.PAGE].startswith(page)
+    again.describe(["**so**"], [])
+    again.close("KILLED")
+    once_more = opened(root, key="0123", steps=9)
+    once_more.describe(["**so**"], [])
+    shown = held(once_more)[0].data.tags[mlflow_store.PAGE]
+    assert shown.startswith(page)
+    assert [part for part in ("Went on after 1 interruption.", "**so**") if part not in shown] == []
+    assert mlflow_store.PAGE not in held(opened(root, key="4567"))[0].data.tags
+
+
+@pytest.mark.parametrize("home", ["own", "another"])
+def test_runs_of_an_experiment_that_params_named_before_are_ended_too(root, monkeypatch, home):
+    gone = opened(root)
+    if home == "another":
+        other = root.parent / "another repository"
+        other.mkdir()
+        for run in held(gone):
+            gone._client.set_tag(run.info.run_id, "dvc.home", str(other))
+    monkeypatch.setattr(sessions, "is_gone", lambda process: process == "the stage" or process == "dvc")
+    settings = Tracking(enabled=True, uri=None, experiment="renamed", max_model_mb=LIMIT, log_every=1)
+    params = read_yaml(root / "params.yaml")
+    Recorder(root, StageName("sft"), settings, Training(), params, ("a later stage", "a later dvc"))
+    expected = ["KILLED", "KILLED"] if home == "own" else ["RUNNING", "RUNNING"]
+    assert [run.info.status for run in held(gone)] == expected
 
 
 def test_runs_of_processes_that_are_gone_are_ended_when_a_run_is_opened(root, monkeypatch):

@@ -40,13 +40,13 @@ def clock(monkeypatch):
 def test_a_recorder_is_opened_for_the_stage_its_round_and_its_states(root):
     with tracking.stage_run(root, "ppo", "r1") as run:
         pass
-    where, name, settings, key = run._recorder.opened_with
-    assert (where, name, settings.experiment, key) == (root, StageName("ppo", "r1"), "rlhf", "")
+    where, name, settings, training = run._recorder.opened_with
+    assert (where, name, settings.experiment, training) == (root, StageName("ppo", "r1"), "rlhf", ("", 0))
     states = checkpoints.States(None, 0.0)
-    states.folder = root / ".checkpoints/sft/0123"
+    states.folder, states.points = root / ".checkpoints/sft/0123", [{"loss": 0.5}] * 7
     with tracking.stage_run(root, "sft", states=states) as run:
         pass
-    assert (run._recorder.opened_with[1], run._recorder.opened_with[3]) == (StageName("sft"), "0123")
+    assert (run._recorder.opened_with[1], run._recorder.opened_with[3]) == (StageName("sft"), ("0123", 7))
 
 
 def test_each_word_reaches_the_recorder_in_its_order(root):

@@ -155,41 +155,89 @@ def samples(*scores: float | None) -> str:
     return "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def test_the_table_compares_the_same_prompts(root, monkeypatch):
-    (root / "data/evaluate").mkdir()
-    (root / ablate.SAMPLES).write_text(samples(0.5, 0.25, 0.75))
-    found = {"better": samples(0.75, 0.5, 1.0), "unrun": None}
-    monkeypatch.setattr(ablate, "_of_experiment", lambda _, name: found[name])
-    ablations = [ablate.Ablation(name, (ablate.Change("", "ppo.kl_coef", 0.0),)) for name in found]
-    _, _, baseline, better, unrun = ablate.table(root, ablations)
-    assert baseline.split()[:3] == ["params.yaml", "0.500", "0.500"]
-    assert better.count("0.750+0.250 (+0.250 to +0.250)".replace("0.750", "", 1)) == 2
-    assert better.endswith("ppo.kl_coef=0.0")
-    assert "has not run" in unrun
-
-
-def test_an_experiments_samples_are_those_of_its_own_revision(root, monkeypatch, capsys):
+@pytest.fixture
+def experiments(root, monkeypatch):
+    """A repository under git, and a way to make an experiment: its name, params and samples."""
     import dvc.api
 
-    stored = {"better": samples(0.75, 0.5, 1.0), "worse": samples(0.25, 0.0, 0.5)}
+    stored: dict[str, str] = {}
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", *identity, *words], cwd=root, capture_output=True, text=True, check=True).stdout
 
     def read(path, repo, rev):
         assert (path, repo) == (ablate.SAMPLES, str(root.resolve()))
         if rev not in stored:
-            raise FileNotFoundError(f"no revision {rev}")
+            raise FileNotFoundError(f"no {path} there")
         return stored[rev]
 
+    def made(name: str, changes: str, found: str | None) -> None:
+        head, text = git("rev-parse", "HEAD").strip(), (root / "params.yaml").read_text()
+        for change in filter(None, changes.split(",")):
+            toys.set_param(root, change.split("=")[0], json.loads(change.split("=")[1]))
+        git("commit", "-qam", name, "--allow-empty")
+        commit = git("rev-parse", "HEAD").strip()
+        git("update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", commit)
+        git("reset", "-q", "--hard", head)
+        assert (root / "params.yaml").read_text() == text
+        stored.update({commit: found} if found else {})
+
     monkeypatch.setattr(dvc.api, "read", read)
+    git("init", "-q")
+    git("add", "params.yaml")
+    git("commit", "-qm", "first")
+    made.git = git
     (root / "data/evaluate").mkdir()
     (root / ablate.SAMPLES).write_text(samples(0.5, 0.25, 0.75))
-    files = [str(overlay(root, f"seed: {number}", name)) for number, name in enumerate(("better", "worse", "unrun"), 5)]
-    assert ablate.main([*files, "--table"], root) == 0
+    return made
+
+
+def table(root, capsys, *names: str, text: str = "ppo: {kl_coef: 0.3}") -> tuple[dict[str, str], str]:
+    """Return the table's lines by the word that they begin with, and what was said besides."""
+    assert ablate.main([*(str(overlay(root, text, name)) for name in names), "--table"], root) == 0
     shown = capsys.readouterr()
-    lines = {line.split()[0]: line for line in shown.out.splitlines()[2:]}
+    return {line.split()[0]: line for line in shown.out.splitlines()}, shown.err
+
+
+def test_the_table_compares_each_experiments_own_samples_on_the_same_prompts(root, experiments, capsys):
+    experiments("better", "ppo.kl_coef=0.3", samples(0.75, 0.5, 1.0))
+    experiments("worse", "ppo.kl_coef=0.3", samples(0.25, 0.0, 0.5))
+    experiments("broken", "ppo.kl_coef=0.3", None)
+    lines, said = table(root, capsys, "better", "worse", "broken", "unrun")
+    assert lines["params.yaml"].split()[:3] == ["params.yaml", "0.500", "0.500"]
     assert lines["better"].count("+0.250 (+0.250 to +0.250)") == 2
     assert lines["worse"].count("-0.250 (-0.250 to -0.250)") == 2
-    assert "has not run" in lines["unrun"]
-    assert "unrun: no revision unrun" in shown.err
+    assert lines["better"].endswith("  ppo.kl_coef=0.3")
+    assert ["has not run" in lines[name] for name in ("better", "worse", "broken", "unrun")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert f"no {ablate.SAMPLES} there" in said
+
+
+def test_the_table_says_what_ran_and_not_what_the_file_says_by_now(root, experiments, capsys):
+    experiments("some", "ppo.kl_coef=0.2", samples(0.75, 0.5, 1.0))
+    lines, _ = table(root, capsys, "some")
+    assert lines["some"].endswith("  ppo.kl_coef=0.2  (params.yaml or its file has changed since it ran)")
+
+
+def test_an_experiment_of_an_earlier_commit_is_called_so_and_a_branch_is_none(root, experiments, capsys):
+    experiments("old", "ppo.kl_coef=0.3", samples(0.75, 0.5, 1.0))
+    base = experiments.git("rev-parse", "HEAD").strip()
+    experiments.git("commit", "-qm", "second", "--allow-empty")
+    experiments.git("branch", "branch")
+    lines, _ = table(root, capsys, "old", "branch")
+    assert lines["old"].endswith(f"  ppo.kl_coef=0.3  (of commit {base[:7]}, with its code)")
+    assert "has not run" in lines["branch"]
+
+
+def test_a_baseline_of_other_params_is_called_so(root, experiments, capsys, monkeypatch):
+    monkeypatch.setattr(ablate.changes, "in_a_line", lambda *_: "These figures are of an earlier run")
+    lines, _ = table(root, capsys, "unrun")
+    assert lines["The"] == "The line of params.yaml: These figures are of an earlier run"
 
 
 def test_without_gold_the_judge_decides():

@@ -74,6 +74,16 @@ def test_runs_of_processes_that_are_gone_are_called_killed(root, served, free, m
     assert client.get_run(run).info.status == "KILLED"
 
 
+def test_a_deleted_experiment_is_served_with_the_way_back(root, served, free, capsys):
+    from mlflow import MlflowClient
+
+    ui.main(["--port", str(free)], root)
+    MlflowClient(f"sqlite:///{root}/mlflow.db").delete_experiment("1")
+    ui.main(["--port", str(free)], root)
+    assert "restore --experiment-id 1" in capsys.readouterr().err
+    assert len(served) == 2
+
+
 def test_a_server_is_named_and_not_served_again(root, served, free, capsys, monkeypatch):
     (root / "params.yaml").write_text(PARAMS.format("http://localhost:1"))
     assert ui.main(["--port", str(free)], root) == 1

@@ -363,6 +363,17 @@ def test_a_folder_around_outputs_lists_them_and_around_one_shows_it(repository, 
     assert said(capsys, repository, "data")[0] == 1, "the run of one of them is not known"
 
 
+@pytest.mark.parametrize("path", ["data/names.txt", "study/cells"])
+def test_what_another_dvc_yaml_makes_is_named_with_its_stage(repository, capsys, path):
+    for folder, out in {"data": "data/names.txt", "study": "cells"}.items():  # one's stages run in the root
+        (repository / folder).mkdir(exist_ok=True)
+        entry = {"cmd": "python -m one", "outs": [{"path": out, "md5": "0" * 32}]}
+        (repository / folder / "dvc.lock").write_text(json.dumps({"stages": {"names": entry}}))
+    code, _, error = said(capsys, repository, path)
+    made = f"{path.partition('/')[0]}/dvc.yaml makes it, by its stage names, which records no run: python -m one"
+    assert (code, error) == (1, f"{path}: {made}\n")
+
+
 def test_the_list_is_aligned_for_long_names(repository, capsys):
     long = "data/" + "x" * 60
     edit_lock(repository, lambda stages: stages["feedme"]["outs"][0].update(path=long))

@@ -33,17 +33,31 @@ def inside(root: Path, path: str) -> str:
     raise ValueError(f"{path}: lies outside of {top}")
 
 
-def stages_of(locked: Mapping[str, Locked], path: str) -> list[str]:
+def stages_of(root: Path, locked: Mapping[str, Locked], path: str) -> list[str]:
     """Return the stages that make `path`, a folder around it or something in it. Raises ValueError where none does."""
     found = []
     for stage, entry in locked.items():
         outs = [out["path"] for out in entry.get("outs", [])]
         if any(_is_below(path, out) or _is_below(out, path) for out in outs):
             found.append(stage)
+    if not found and (other := _of_another_file(root, path)):
+        raise ValueError(other)
     if not found:
         known = ", ".join(out["path"] for entry in locked.values() for out in entry.get("outs", [])[:1])
         raise ValueError(f"dvc.lock: no stage makes {path!r}; it knows {known}, and their metrics and plots")
     return found
+
+
+def _of_another_file(root: Path, path: str) -> str | None:
+    """Return which stage of another dvc.yaml than the pipeline's makes `path`, in words; None where none does."""
+    for lock in sorted(root.glob("*/dvc.lock")):
+        may_name_it = Path(path).name in lock.read_text(encoding="utf-8")  # the laboratory's takes seconds to parse
+        for name, entry in lineage.locked(lock.parent).items() if may_name_it else ():
+            outs = [place / out["path"] for out in entry.get("outs", []) for place in (lock.parent, root)]
+            if root / path in outs:  # a path is relative to the stage's wdir
+                pipeline = lock.relative_to(root).with_name("dvc.yaml")
+                return f"{path}: {pipeline} makes it, by its stage {name}, which records no run: {entry['cmd']}"
+    return None
 
 
 def made_by(entry: Locked) -> tuple[str, str]:

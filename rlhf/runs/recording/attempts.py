@@ -1,5 +1,6 @@
 """A stage's run that was broken off and went on: how often, and how long it worked, which start and end do not say."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlhf.runs.progress import duration
@@ -8,7 +9,15 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+BEFORE = "steps.before"  # tag of a run: those that its training had done when it began, in a run that was not found
 ATTEMPTS, BEGAN, WORKED = "attempts", "attempt.began", "seconds.worked"  # tags of a run that went on
+
+
+class Training(NamedTuple):
+    """A training that keeps states, which a run of before may have begun; empty for what keeps none."""
+
+    key: str = ""  # of its states, see checkpoints
+    steps: int = 0  # done by an attempt before this one
 
 
 class Attempt(NamedTuple):
@@ -34,6 +43,16 @@ class Attempt(NamedTuple):
             return ""
         count = f"Went on after {self.number - 1} interruption{'s' if self.number > 2 else ''}"
         return f"{count}." if moment is None else f"{count}; worked {duration(self.worked(moment))} in all."
+
+
+def taken_over(tags: Mapping[str, str]) -> str:
+    """Return a line for the page of a run that began with steps that another one had done; empty for any other."""
+    if BEFORE not in tags:
+        return ""
+    return (
+        f"**Steps 1 to {tags[BEFORE]} were trained before this run began**, in one that its experiment does not have "
+        "(any more): their points carry the time at which this run took them over, its duration is that of the rest."
+    )
 
 
 def next_of(run: "Run", moment: int) -> Attempt:

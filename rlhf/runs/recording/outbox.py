@@ -19,6 +19,9 @@ REFUSALS = {  # codes of MLflow that another attempt would not change
 }  # fmt: skip
 
 
+STORES = {"mlflow", "sqlalchemy", "botocore", "boto3", "s3transfer", "google", "azure"}  # whose errors a store raises
+
+
 class Operation(NamedTuple):
     """One thing to record. Those of one `line` keep their order; without one an operation may overtake others."""
 
@@ -96,11 +99,11 @@ class Outbox:
 
     def _failure_of(self, operation: Operation) -> Exception | None:
         """Do an operation; return why it has to be tried again. One that is refused for its content is named."""
-        from mlflow.exceptions import MlflowException
-
         try:
             operation.do()
-        except (MlflowException, OSError) as error:
+        except Exception as error:
+            if not (isinstance(error, OSError) or type(error).__module__.partition(".")[0] in STORES):
+                raise
             if not _is_refusal(error):
                 return error
             guard.say(f"WARNING: {self._title}: MLflow refuses {operation.what}: {_reason(error)}")

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,14 @@ def reap(store: Store, home: Path) -> None:
 
     `home` is the repository in which DVC keeps its experiments, and stages note their ends.
     """
-    running = store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'", max_results=100)
-    own = [run for run in running if _is_of(home, run.data.tags.get(HOME))]
+    running = "attributes.status = 'RUNNING'"
+    found = store.client.search_runs([store.experiment_id], running, max_results=100)
+    others = {one.experiment_id for one in store.client.search_experiments()} - {store.experiment_id}
+    with suppress(ValueError):  # a path that MLflow cannot be asked for
+        query = f"{running} and {mlflow_store.equals(f'tags.{HOME}', str(home))}"
+        if others:  # tracking.experiment was another
+            found = [*found, *store.client.search_runs([*others], query, max_results=100)]
+    own = [run for run in found if _is_of(home, run.data.tags.get(HOME))]
     gone = [run for run in own if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
     if not gone:
         return
@@ -42,7 +49,8 @@ def reap(store: Store, home: Path) -> None:
             _end_stage(store.client, run, home, ends)
     for run in gone:
         if SESSION in run.data.tags:
-            _end_pipeline(store, store.client.get_run(run.info.run_id), home, ends)
+            of_its_own = Store(store.client, run.info.experiment_id)
+            _end_pipeline(of_its_own, store.client.get_run(run.info.run_id), home, ends)
 
 
 def _is_of(home: Path, named: str | None) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rlhf.params.tracking import Tracking
 from rlhf.runs import lineage, machine, mlflow_store, sessions
 from rlhf.runs.recording import attempts, pipeline_runs, reaping
-from rlhf.runs.recording.attempts import Attempt
+from rlhf.runs.recording.attempts import Attempt, Training
 from rlhf.runs.recording.outbox import Outbox
 from rlhf.runs.recording.pipeline_runs import PipelineRun
 from rlhf.runs.stage_name import StageName
@@ -36,7 +36,7 @@ class Recorder:
         root: Path,
         name: StageName,
         settings: Tracking,
-        key: str,
+        training: Training,
         params: Mapping[str, Any],
         processes: tuple[str, str],
     ):
@@ -45,7 +45,7 @@ class Recorder:
         `params`: what it has read of params.yaml, which may be edited by now. `processes` identifies its own and the
         `dvc` command's (see sessions).
 
-        `key` is that of the training's states (see checkpoints): a run with it that did not finish goes on.
+        A run of the same `training` that did not finish goes on.
         """
         self._root, self._settings, self._stage = root, settings, name
         process, session = processes
@@ -61,8 +61,8 @@ class Recorder:
         tags |= {"mlflow.parentRunId": self._pipeline.run_id, "dvc.stage": name.title}
         tags |= {mlflow_store.PROCESS: process}
         self._recorded: set[tuple[str, int]] = set()  # points that are there from before: name, step
-        self._attempt = Attempt(1, 0, 0.0)
-        self.run_id = self._open(tags, key)
+        self._attempt, self._taken_over = Attempt(1, 0, 0.0), ""
+        self.run_id = self._open(tags, training)
         self._pipeline.begin(name, self.run_id)
         self._outbox = Outbox(name.title)
         self._points: list[tuple[str, float, int, int]] = []
@@ -75,25 +75,30 @@ class Recorder:
             own["round"] = content["rounds"][name.round_name]
         self.params(own)
 
-    def _open(self, tags: dict[str, str], key: str) -> str:
+    def _open(self, tags: dict[str, str], training: Training) -> str:
         """Return the id of the run to record in: a new one, or the one that this training was broken off in."""
-        if key:
-            tags |= {STATES: key}
-            query = f"{mlflow_store.equals(f'tags.{STATES}', key)} and attributes.status != 'FINISHED'"
+        if training.key:
+            tags |= {STATES: training.key}
+            query = f"{mlflow_store.equals(f'tags.{STATES}', training.key)} and attributes.status != 'FINISHED'"
             for run in self._client.search_runs([self._experiment_id], query, max_results=1):
                 run_id = run.info.run_id
                 self._attempt = attempts.next_of(run, _now())
                 for name, value in (tags | self._attempt.tags()).items():
                     self._client.set_tag(run_id, name, value)
                 self._client.update_run(run_id, status="RUNNING")
-                mlflow_store.write_page(self._client, run_id, [self._attempt.words()])
+                self._taken_over = attempts.taken_over(run.data.tags)
+                mlflow_store.write_page(self._client, run_id, [self._taken_over, self._attempt.words()])
                 self._pipeline.go_on_with(self._stage, run.data.tags.get("mlflow.parentRunId"))
                 for name in run.data.metrics:
                     history = self._client.get_metric_history(run_id, name)
                     self._recorded |= {(name, point.step) for point in history}
                 return run_id
         begun = sessions.began(tags[mlflow_store.PROCESS])  # with its imports and what it looked at before
-        return self._client.create_run(self._experiment_id, begun, run_name=self._stage.title, tags=tags).info.run_id
+        tags |= {attempts.BEFORE: str(training.steps)} if training.steps else {}
+        self._taken_over = attempts.taken_over(tags)
+        run = self._client.create_run(self._experiment_id, begun, run_name=self._stage.title, tags=tags)
+        mlflow_store.write_page(self._client, run.info.run_id, [self._taken_over])
+        return run.info.run_id
 
     @property
     def link(self) -> str:
@@ -225,7 +230,7 @@ class Recorder:
         self._outbox.put("the pipeline's description", functools.partial(self._pipeline.describe, self._page))
 
     def _write_page(self, head: str) -> None:
-        page = [head, *self._page]
+        page = [self._taken_over, head, *self._page]
         self._outbox.put("the description", lambda: mlflow_store.write_page(self._client, self.run_id, page))
 
     def artifact(self, path: Path) -> None:
