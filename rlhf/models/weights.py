@@ -38,7 +38,7 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: Any) -> None:
     embeddings: Any = model.get_input_embeddings()  # declared as any module
     rows = embeddings.num_embeddings
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows]
-    _refuse(beyond, f"the tokenizer has tokens beyond the model's {rows} embeddings (resize_token_embeddings)")
+    _refuse(beyond, f"tokenizer.json: it has tokens beyond the model's {rows} embeddings (resize_token_embeddings)")
 
 
 def _refuse(names: Iterable[str], why: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from rlhf.models import folders, loading, placement, reward_head, weights
+from rlhf.models import folders, loading, placement, reading, reward_head, weights
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import place_of
 from rlhf.params.reward_model import RewardModel
@@ -54,7 +54,7 @@ def fit(
     tokenizer = loading.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone, commit)
     generator = torch.Generator().manual_seed(seeds.derive(context.seed, "head"))
     model = reward_head.new_reward_model(backbone, runtime, generator, commit)
-    with loading.reading(backbone):
+    with reading.folder(backbone):
         weights.check_vocabulary(model, tokenizer)
     for line in folders.ignored(backbone, commit):
         context.run.say(line)
