@@ -57,10 +57,13 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 
 def check(tokenizer: Any) -> None:
-    """Raise ValueError where a tokenizer makes no tokens of a text, or its template no text of a question."""
+    """Raise ValueError where a tokenizer makes no tokens of a text, or its template, if any, no text of a question."""
     if not markers.text_ids(tokenizer, TRIED):
         raise ValueError(f"tokenizer.json: it makes no tokens of the text {TRIED!r}; save the tokenizer again")
-    prompt_ids(tokenizer, [{"role": "user", "content": TRIED}])
+    if tokenizer.chat_template is not None:
+        if tokenizer.eos_token_id is None:
+            raise ValueError("tokenizer_config.json: a chat template, and no EOS token; set eos_token")
+        prompt_ids(tokenizer, [{"role": "user", "content": TRIED}])
 
 
 def response_ids(tokenizer: Any, response: str) -> list[int]:

@@ -11,17 +11,22 @@ import shutil
 import struct
 
 import pytest
+import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from transformers import BertModel
 
 from rlhf.models import loading
 from rlhf.params.base import parse
 from rlhf.params.pretrain import LocalModel
+from rlhf.params.reward_model import RewardModel
+from rlhf.preferences import preference_training, rewards
 from rlhf.records.types import CopyProbe
 from rlhf.tokens import chat
 from stages import pretrain
 from tests import toys
 from tests.models.test_adoption import chatml_tokenizer
+from tests.models.test_strangers import bert
 
 COUNT = int(os.environ.get("SEARCH", "30"))
 SEARCH = settings(
@@ -217,19 +222,12 @@ def whole(tmp_path_factory):
     model = toys.policy(tokenizer, "qwen2", spread=0.1)
     (toys.save(base / "shards", model, tokenizer) / WEIGHTS).unlink()
     model.save_pretrained(base / "shards", max_shard_size="40KB")
-    toys.save(base / "bert", BertModel(bert()), bare)
+    toys.save(base / "bert", BertModel(bert()), chatml_tokenizer(chat_template=None))
     return base
 
 
 def adopt(root):
     """Adopt the folder `brought`, save it, and use what was saved as later stages do."""
-    if (root / "brought/encoder").exists():
-        tokenizer = loading.read_tokenizer(root / "brought")
-        model = reward_head.new_reward_model(root / "brought", toys.runtime(), torch.Generator().manual_seed(1))
-        toys.save(root / "made", model, tokenizer)
-        messages = [[{"role": "user", "content": "Say red. <|im_end|>"}]]
-        rewards.RewardScorer(root / "made", toys.runtime()).score_texts(messages, ["red fox."])
-        return
     params = parse(LocalModel, toys.adopting("brought"), "pretrain")
     model, tokenizer = pretrain.adopt(params, root, toys.runtime(), lambda _: None)
     loading.save(model, tokenizer, root / "made")
@@ -237,6 +235,22 @@ def adopt(root):
     chat.dialogue_ids(tokenizer, [{"role": "user", "content": "Say red. <|im_end|>"}], "red fox.")
     probes = [CopyProbe(kind="copy_probe", type="last_word", text="Say red. Say", expected="red")]
     pretrain.copying(model, tokenizer, probes, toys.runtime())
+
+
+ON_AN_ENCODER = {"backbone": "encoder", "encoder_path": "brought", "pooling": "last", "likelihood_coef": 0.0}
+
+
+def train_on(root):
+    """Begin a reward model on the encoder `brought`, save it, and score by it."""
+    params = toys.section(RewardModel, "reward_model", **ON_AN_ENCODER)
+    generator = torch.Generator().manual_seed(1)
+    model, tokenizer = preference_training.start(root, params, toys.runtime(), generator)
+    preference_training.save(model, tokenizer, root / "made", preference_training.meaning_of(params))
+    messages = [[{"role": "user", "content": "Say red. <|im_end|>"}]]
+    rewards.RewardScorer(root / "made", toys.runtime()).score_texts(messages, ["red fox."])
+
+
+WAYS = {"llama": adopt, "gpt2": adopt, "shards": adopt, "bert": train_on}
 
 
 def assert_in_a_line(error, folder):
@@ -251,12 +265,13 @@ def assert_in_a_line(error, folder):
 @given(data=st.data())
 def test_any_model_folder_is_adopted_or_refused_in_one_line(tmp_path, whole, data):
     folder = tmp_path / "brought"
-    shutil.copytree(whole / data.draw(st.sampled_from(["llama", "gpt2", "shards"])), folder)
+    kind = data.draw(st.sampled_from(list(WAYS)))
+    shutil.copytree(whole / kind, folder)
     try:
         mutate(data.draw, folder)
         before = toys.file_bytes(folder)
         try:
-            adopt(tmp_path)
+            WAYS[kind](tmp_path)
         except ValueError as error:
             assert_in_a_line(error, folder)
         assert toys.file_bytes(folder) == before
