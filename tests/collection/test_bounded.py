@@ -121,6 +121,43 @@ def test_a_long_row_of_a_parquet_file_is_refused(tmp_path, column, place):
         list(read(tmp_path, "a.parquet", max_row_mb=0.1))
 
 
+REPEATED = "x" * 50_000
+NESTED = {
+    "a list": (lambda arrow: arrow.list_(arrow.string()), [REPEATED] * 400),
+    "a list of as many": (lambda arrow: arrow.list_(arrow.large_string(), 400), [REPEATED] * 400),
+    "a list of objects": (lambda arrow: arrow.list_(arrow.struct({"a": arrow.binary()})), [{"a": REPEATED}] * 400),
+    "a map": (lambda arrow: arrow.map_(arrow.string(), arrow.string()), [(str(key), REPEATED) for key in range(400)]),
+    "an object of lists": (lambda arrow: arrow.struct({"a": arrow.list_(arrow.string())}), {"a": [REPEATED] * 400}),
+}
+
+SHORT = {"a list of as many": ["x"] * 400}  # the row before; null of the other kinds
+
+
+@pytest.mark.parametrize("kind", list(NESTED))
+def test_a_text_that_a_row_repeats_is_counted_each_time_before_it_is_spelled_out(tmp_path, kind):
+    """It stands once in the file."""
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    typed, value = NESTED[kind]
+    path = tmp_path / "a.parquet"
+    write_table(
+        pyarrow.table({"prompt": pyarrow.array([SHORT.get(kind), value], typed(pyarrow))}), path, compression="zstd"
+    )
+    assert path.stat().st_size < 10_000
+    usual, counted = pyarrow.default_memory_pool(), pyarrow.proxy_memory_pool(pyarrow.default_memory_pool())
+    pyarrow.set_memory_pool(counted)
+    try:
+        with pytest.raises(ValueError, match=r"a\.parquet: row 2: a row of more than 16 MB"):
+            list(read(tmp_path, "a.parquet"))
+    finally:
+        pyarrow.set_memory_pool(usual)
+    assert counted.max_memory() < 2_000_000
+    (_, row) = read(tmp_path, "a.parquet", max_row_mb=21)
+    found = row.fields["prompt"]
+    assert found == (value if kind != "a list of objects" else [{"a": REPEATED.encode()}] * 400)
+
+
 def test_the_size_of_a_row_is_that_of_all_its_values():
     assert size_of({"a": "x" * 1000, "b": [{"c": b"y" * 500}, None], "d": 7}) in range(1500, 1600)
 
