@@ -12,6 +12,7 @@ from rlhf.params.base import listed
 from rlhf.records.json_values import is_object, parsed
 
 AT_A_TIME = 64  # most rows of a Parquet file in memory
+A_VALUE = 4  # bytes that one of its values takes in memory at least, where a file repeats it for nothing
 
 
 class Row(NamedTuple):
@@ -121,7 +122,8 @@ def _texts(file: Any) -> list[str]:
 def _rows_at_a_time(file: Any, group: int, path: Path, bound: Bound) -> int:
     """Return how many rows of a group to read together, from what it says of itself before any is read."""
     about = file.metadata.row_group(group)
-    size = sum(about.column(index).total_uncompressed_size for index in range(about.num_columns))
+    columns = [about.column(index) for index in range(about.num_columns)]
+    size = sum(max(column.total_uncompressed_size, A_VALUE * column.num_values) for column in columns)
     mean = size // max(about.num_rows, 1)
     bound.check(mean, f"{path}: a row of row group {group + 1}")
     return max(1, min(AT_A_TIME, bound.size // (mean + 1)))

@@ -111,6 +111,7 @@ def test_a_parquet_file_is_read_a_few_rows_at_a_time(tmp_path):
     ("column", "place"),
     [
         (["x" * 200_000], r"a row of row group 1"),
+        ([[None] * 50_000], r"a row of row group 1"),
         (["hi"] * 99 + ["x" * 200_000], r"row 100"),
         ([["hi"]] * 99 + [["x" * 100] * 2000], r"row 100"),
     ],

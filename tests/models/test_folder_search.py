@@ -132,6 +132,16 @@ def places(value, path=()):
             yield from places(inner, (*path, key))
 
 
+def alike(draw, value):
+    """Return another value of the same kind."""
+    if isinstance(value, list | dict):
+        kept = list(value.items() if isinstance(value, dict) else value)[draw(st.integers(0, 2)) :]
+        return dict(kept) if isinstance(value, dict) else kept * draw(st.integers(1, 2))
+    if isinstance(value, str):
+        return draw(TEXTS)
+    return not value if isinstance(value, bool) else draw(NUMBERS)
+
+
 def change(draw, name, content):
     """Replace, wrap, remove or add something within a JSON value; returns the value."""
     if draw(st.integers(0, 30)) == 0:
@@ -141,13 +151,13 @@ def change(draw, name, content):
         return {draw(st.sampled_from(KEYS[name])): draw(ANY | DEEP)}
     *way, key = draw(st.sampled_from(found))
     place = functools.reduce(operator.getitem, way, content)
-    what = draw(st.sampled_from(["replace", "replace", "add", "add", "remove", "wrap"]))
+    what = draw(st.sampled_from(["replace", "add", "add", "remove", "wrap", "alike", "alike", "alike"]))
     if what == "remove":
         del place[key]
     elif what == "replace" or isinstance(place, list):
         place[key] = draw(ANY | DEEP)
-    elif what == "wrap":
-        place[key] = [place[key]]
+    elif what in ("wrap", "alike"):
+        place[key] = [place[key]] if what == "wrap" else alike(draw, place[key])
     else:
         place[draw(st.sampled_from(KEYS[name]))] = draw(ANY | DEEP)
     return content
