@@ -3,10 +3,9 @@
 `SEARCH=10000 pytest tests/models/test_folder_search.py` searches further than the few examples of every day.
 """
 
-import functools
 import json
-import operator
 import os
+import re
 import shutil
 import struct
 
@@ -25,6 +24,20 @@ from rlhf.records.types import CopyProbe
 from rlhf.tokens import chat
 from stages import pretrain
 from tests import toys
+from tests.models.folder_changes import (
+    ADDED,
+    CONFIG,
+    GENERATION,
+    KEYS,
+    MAP,
+    TEMPLATE,
+    WEIGHTS,
+    WORDS,
+    WORDS_CONFIG,
+    mutate,
+    nested,
+    parts,
+)  # fmt: skip
 from tests.models.test_adoption import chatml_tokenizer
 from tests.models.test_strangers import bert
 
@@ -38,188 +51,6 @@ SEARCH = settings(
     suppress_health_check=list(HealthCheck),
 )
 LONGEST = 1500  # characters of an error
-CONFIG, WORDS, WORDS_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-TEMPLATE = "chat_template.jinja"
-MAP, GENERATION, ADDED = "special_tokens_map.json", "generation_config.json", "added_tokens.json"
-
-KEYS = {
-    CONFIG: [
-        "architectures", "attention_bias", "attention_dropout", "attribute_map", "auto_map", "bos_token_id",
-        "chunk_size_feed_forward", "decoder", "dtype", "embd_pdrop", "encoder", "eos_token_id", "head_dim",
-        "hidden_act", "hidden_size", "id2label", "initializer_range", "intermediate_size", "is_decoder",
-        "is_encoder_decoder", "label2id", "layer_types", "max_position_embeddings", "mlp_bias", "model_type",
-        "n_embd", "n_head", "n_inner", "n_layer", "n_positions", "name_or_path", "num_attention_heads",
-        "num_hidden_layers", "num_key_value_heads", "num_labels", "pad_token_id", "per_layer_config",
-        "pretraining_tp", "problem_type", "pruned_heads", "quantization_config", "rms_norm_eps", "rope_parameters",
-        "rope_scaling", "rope_theta", "rope_type", "sliding_window", "sub_configs", "text_config",
-        "tie_word_embeddings", "tokenizer_class", "torch_dtype", "transformers_version", "use_cache", "vocab_size",
-        "vision_config", "weight_conversions",
-    ],
-    WORDS_CONFIG: [
-        "added_tokens_decoder", "additional_special_tokens", "add_bos_token", "add_prefix_space", "auto_map",
-        "backend", "bos_token", "chat_template", "clean_up_tokenization_spaces", "eos_token", "extra_special_tokens",
-        "fix_mistral_regex", "legacy", "max_length", "model_input_names", "model_max_length",
-        "model_specific_special_tokens", "name_or_path", "pad_token", "padding_side", "processor_class",
-        "special_tokens_map_file", "split_special_tokens", "tokenizer_class", "tokenizer_file", "tokenizer_object",
-        "truncation_side", "unk_token", "use_fast", "vocab", "vocab_file", "merges", "response_schema",
-    ],
-    WORDS: [
-        "added_tokens", "decoder", "merges", "model", "normalizer", "padding", "post_processor", "pre_tokenizer",
-        "truncation", "type", "unk_token", "version", "vocab",
-    ],
-    MAP: ["additional_special_tokens", "bos_token", "eos_token", "pad_token", "unk_token", "content", "x"],
-    ADDED: ["<|im_end|>", "<one>", ""],
-    GENERATION: [
-        "bos_token_id", "cache_implementation", "do_sample", "eos_token_id", "max_length", "max_new_tokens",
-        "pad_token_id", "temperature", "top_k", "top_p", "transformers_version", "watermarking_config",
-        "compile_config", "num_beams", "suppress_tokens",
-    ],
-    INDEX: ["metadata", "weight_map", "total_size"],
-    WEIGHTS: ["__metadata__", "data_offsets", "dtype", "format", "shape", "lm_head.weight"],
-}  # fmt: skip
-WHOLE = {MAP: {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}, ADDED: {}}
-TEXTS = st.text(max_size=8) | st.sampled_from(
-    [
-        "", "llama", "gpt2", "bert", "t5", "qwen2", "mamba", "own", "<|im_end|>", "<|endoftext|>", "gelu", "float16",
-        "bfloat16", "auto", "float8_e4m3fn", "F32", "F16", "BF16", "I64", "yarn", "linear", "dynamic", "llama3",
-        "LlamaTokenizer", "GPT2TokenizerFast", "BertTokenizer", "T5Tokenizer", "PreTrainedTokenizerFast", "own.Words",
-        "left", "../x", "/x", "x" * 3000, "\x00", "\ud800", "a\nb", "5.0.0", "BPE", "WordPiece", "Unigram", "WordLevel",
-    ]
-)  # fmt: skip
-NUMBERS = st.sampled_from([0, 1, 2, 3, 64, -1, 0.5, True, 2**31, 2**63, 10**400, float("nan"), float("inf"), 1e308])
-
-
-def nested(depth, kind):
-    value = []
-    for _ in range(depth):
-        value = {"a": value} if kind == "object" else [value]
-    return value
-
-
-DEEP = st.builds(nested, st.sampled_from([1, 60, 900]), st.sampled_from(["list", "object"]))
-NAMES = st.sampled_from(
-    sorted({key for keys in KEYS.values() for key in keys} | {"content", "special", "id", "0", "x"})
-)
-ANY = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
-    max_leaves=5,
-)
-PIECES = st.sampled_from(
-    [
-        "{% for message in messages %}", "{% endfor %}", "{{ message['content'] }}", "{{ message.content.x.y }}",
-        "{% if", "{% endif %}", "{{ raise_exception('no') }}", "{{ raise_exception(3) }}", "{{ 1 / 0 }}", "{{ x.y }}",
-        "{{ messages[9].role }}", "{% include 'x' %}", "{% generation %}", "{% endgeneration %}", "{{ messages | x }}",
-        "{{ 'a' + 1 }}", "{{ messages() }}", "{{ strftime_now(3) }}", "{{ messages | tojson }}", "{{", "}}", "{#",
-        "{{ eos_token + x }}", "{{ ''.__class__ }}", "{% set x = namespace() %}", "{% break %}", "<|im_start|>", "\n",
-        "{{ messages | sum }}", "{{ messages[0]['content'] | int('x') }}", "{{ a() }}", "\x00",
-        "{% macro a() %}{{ a() }}{% endmacro %}",
-    ]
-)  # fmt: skip
-KNOWN = (
-    b"", b"{", b"null", b"[]", b"{}", b'"x"', b"NaN", b"3", b"[" * 9000, b'{"a":' * 9000, b"9" * 6000,
-    b'{"model_type": ' + b"9" * 6000 + b"}", b'{"a": "\\ud800"}', b"\xff",
-)  # fmt: skip
-
-
-def places(value, path=()):
-    """Yield the path of every value within JSON, of long lists and objects the first few."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for number, (key, inner) in enumerate(pairs):
-        if number < 40:
-            yield (*path, key)
-            yield from places(inner, (*path, key))
-
-
-def alike(draw, value):
-    """Return another value of the same kind."""
-    if isinstance(value, list | dict):
-        kept = list(value.items() if isinstance(value, dict) else value)[draw(st.integers(0, 2)) :]
-        return dict(kept) if isinstance(value, dict) else kept * draw(st.integers(1, 2))
-    if isinstance(value, str):
-        return draw(TEXTS)
-    return not value if isinstance(value, bool) else draw(NUMBERS)
-
-
-def change(draw, name, content):
-    """Replace, wrap, remove or add something within a JSON value; returns the value."""
-    if draw(st.integers(0, 30)) == 0:
-        return draw(ANY | DEEP)
-    found = sorted(places(content), key=lambda path: (len(path), str(path)))
-    if not found:
-        return {draw(st.sampled_from(KEYS[name])): draw(ANY | DEEP)}
-    *way, key = draw(st.sampled_from(found))
-    place = functools.reduce(operator.getitem, way, content)
-    what = draw(st.sampled_from(["replace", "add", "add", "remove", "wrap", "alike", "alike", "alike"]))
-    if what == "remove":
-        del place[key]
-    elif what == "replace" or isinstance(place, list):
-        place[key] = draw(ANY | DEEP)
-    elif what in ("wrap", "alike"):
-        place[key] = [place[key]] if what == "wrap" else alike(draw, place[key])
-    else:
-        place[draw(st.sampled_from(KEYS[name]))] = draw(ANY | DEEP)
-    return content
-
-
-def dumped(content):
-    """Return JSON's bytes of a value that may nest deeper than `json` follows."""
-    try:
-        return json.dumps(content).encode()
-    except RecursionError:
-        return b"[" * 5000
-
-
-def spoilt(draw, content):
-    """Return bytes that are near a file's, or far from it."""
-    kind = draw(st.sampled_from(["cut", "other", "encoding", "bytes", "known"]))
-    if kind == "cut":
-        return content[: draw(st.integers(0, len(content)))]
-    if kind == "bytes":
-        place = draw(st.integers(0, len(content)))
-        return content[:place] + draw(st.binary(max_size=3)) + content[place + draw(st.integers(0, 3)) :]
-    if kind == "encoding":
-        text = content.decode("utf-8", "replace")
-        return text.encode(draw(st.sampled_from(["utf-16", "utf-8-sig", "utf-32-le", "cp037"])), "replace")
-    if kind == "other":
-        return draw(st.binary(max_size=40))
-    return draw(st.sampled_from(KNOWN))
-
-
-def parts(weights):
-    """Return (header, data) of safetensors."""
-    (size,) = struct.unpack("<Q", weights[:8])
-    return json.loads(weights[8 : 8 + size]), weights[8 + size :]
-
-
-def changed(draw, name, content):
-    """Return the bytes of a file of a folder after a small change, or a large one."""
-    if name == TEMPLATE:
-        return "".join(draw(st.lists(PIECES | st.text(max_size=3), max_size=5))).encode("utf-8", "surrogatepass")
-    try:
-        if name != WEIGHTS:
-            return dumped(change(draw, name, json.loads(content)))
-        header, rest = parts(content)
-    except (ValueError, RecursionError, struct.error):  # it was spoilt before
-        return spoilt(draw, content)
-    header = dumped(change(draw, name, header))
-    return struct.pack("<Q", draw(st.sampled_from([len(header)] * 8 + [0, 2**40, 2**63]))) + header + rest
-
-
-def mutate(draw, folder):
-    """Change one file of a folder, or two: some often, for there is more in them."""
-    names = st.sampled_from([*KEYS, TEMPLATE, CONFIG, WORDS, WORDS_CONFIG])
-    for name in draw(st.lists(names, min_size=1, max_size=2)):
-        file = folder / name
-        content = file.read_bytes() if file.exists() else dumped(WHOLE.get(name, {}))
-        how = draw(st.integers(0, 14))
-        if how == 0:
-            file.write_bytes(spoilt(draw, content))
-        elif how == 1:
-            file.unlink(missing_ok=True)
-        else:
-            file.write_bytes(changed(draw, name, content))
 
 
 @pytest.fixture(scope="module")
@@ -288,3 +119,86 @@ def test_any_model_folder_is_adopted_or_refused_in_one_line(tmp_path, whole, dat
     finally:
         shutil.rmtree(folder)
         shutil.rmtree(tmp_path / "made", ignore_errors=True)
+
+
+def of_json(name, **changes):
+    """Return a change of a folder: one of its JSON files says these things as well."""
+
+    def edit(folder):
+        file = folder / name
+        content = (json.loads(file.read_text()) if file.exists() else {}) | changes
+        file.write_text(json.dumps(content))
+
+    return edit
+
+
+def of_bytes(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def of_header(edit):
+    def change(folder):
+        header, rest = parts((folder / WEIGHTS).read_bytes())
+        edit(header)
+        made = json.dumps(header).encode()
+        (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(made)) + made + rest)
+
+    return change
+
+
+TOKEN = {"id": 0, "content": "x", "special": True, "normalized": False, "lstrip": False, "rstrip": False}
+NO_WORDS = {"type": "BPE", "vocab": {}, "merges": []}
+FOUND = {  # by the search, and by hand where it asks for a model that fills the memory
+    "no JSON": (of_bytes(WORDS_CONFIG, b'{\n"a": }'), "tokenizer_config.json: line 2, column 6: not valid JSON"),
+    "no UTF-8": (of_bytes(MAP, b'{"a": "\xff"}'), "special_tokens_map.json: byte 7: not UTF-8"),
+    "a list for an object": (of_bytes(MAP, b"[]"), "special_tokens_map.json: expected a JSON object, got []"),
+    "too deep": (of_json(GENERATION, a=nested(70, "list")), "generation_config.json: more than 64 lists or objects"),
+    "much too deep": (of_bytes(CONFIG, b'{"a":' * 9000), "config.json: lists or objects too deep"),
+    "too many digits": (of_bytes(ADDED, b'{"a": ' + b"9" * 5000 + b"}"), "added_tokens.json: a number of more than"),
+    "half a character": (of_bytes(WORDS_CONFIG, b'{"a": "\\ud800"}'), "\\ud800 is half of a character"),
+    "no name of a kind": (of_json(CONFIG, model_type=["llama"]), "config.json: model_type: expected text or null"),
+    "no code": (of_json(CONFIG, auto_map=3), "config.json: auto_map: expected an object or a list or text or null"),
+    "no table of dtypes": (of_json(CONFIG, dtype=[]), "config.json: "),
+    "no dtype of a part": (of_json(CONFIG, text_config=[]), "config.json"),
+    "no number": (of_json(CONFIG, rms_norm_eps=float("nan")), "config.json: rms_norm_eps: expected a number"),
+    "no label": (of_json(CONFIG, id2label="x"), "config.json: AttributeError"),
+    "many labels": (of_json(CONFIG, num_labels=10**7), "config.json: num_labels: expected at most 100,000"),
+    "many layers": (of_json(CONFIG, num_hidden_layers=2**31), "config.json: num_hidden_layers: expected at most"),
+    "a vocabulary beyond memory": (of_json(CONFIG, vocab_size=2**31), "config.json: it names a model of 68,719,495,328"),
+    "no class": (of_json(WORDS_CONFIG, tokenizer_class={}), "tokenizer_config.json: tokenizer_class: expected text"),
+    "no tokens": (of_json(WORDS_CONFIG, added_tokens_decoder=[]), "tokenizer_config.json: added_tokens_decoder: "),
+    "no token": (of_json(WORDS_CONFIG, eos_token={"a": 1}), "tokenizer_config.json: eos_token: expected an object"),
+    "a token for a list": (of_json(MAP, additional_special_tokens="x"), "special_tokens_map.json: additional_spe"),
+    "no length": (of_json(WORDS_CONFIG, model_max_length=[]), "tokenizer_config.json: model_max_length: expected"),
+    "no added token": (of_json(WORDS, added_tokens=[[]]), "tokenizer.json: added_tokens[0]: expected an object"),
+    "no id of a token": (of_json(WORDS, added_tokens=[TOKEN | {"id": "0"}]), "tokenizer.json: added_tokens[0].id: "),
+    "no merges": (of_json(WORDS, model=NO_WORDS | {"merges": 3}), "tokenizer.json, tokenizer_config"),
+    "no step of a tokenizer": (of_json(WORDS, post_processor={"type": 7}), "tokenizer.json, tokenizer_config"),
+    "no words": (of_json(WORDS, pre_tokenizer=None, model=NO_WORDS), "tokenizer.json"),
+    "a template that is no text": (
+        lambda folder: [(folder / TEMPLATE).unlink(), of_json(WORDS_CONFIG, chat_template={"default": {}})(folder)],
+        "tokenizer_config.json: chat_template: expected text, or texts by their names",
+    ),
+    "a broken template": (of_bytes(TEMPLATE, b"{% if"), "of user: TemplateSyntaxError"),
+    "a template that refuses": (of_bytes(TEMPLATE, b"{{ raise_exception('no') }}"), "of user: TemplateError: no"),
+    "a template of wrong types": (of_bytes(TEMPLATE, b"{{ strftime_now(3) }}"), "of user: TypeError"),
+    "a template outside of a loop": (of_bytes(TEMPLATE, b"{% break %}"), "of user: SyntaxError"),
+    "settings that do not fit": (of_json(GENERATION, temperature=0.5, do_sample=False), "generation_config.json (mend"),
+    "a header that is cut": (of_bytes(WEIGHTS, b"\x01"), "model.safetensors: not safetensors: Error"),
+    "a header without a shape": (
+        of_header(lambda header: header["model.norm.weight"].pop("shape")), "model.safetensors: not safetensors"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(FOUND))
+def test_what_the_search_found_is_said_with_file_and_key(tmp_path, whole, kind):
+    edit, said = FOUND[kind]
+    folder = tmp_path / "brought"
+    shutil.copytree(whole / "llama", folder)
+    edit(folder)
+    before = toys.file_bytes(folder)
+    with pytest.raises(ValueError, match=re.escape(said)) as error:
+        adopt(tmp_path)
+    assert_in_a_line(error.value, folder)
+    assert toys.file_bytes(folder) == before
