@@ -164,7 +164,7 @@ FOUND = {  # by the search, and by hand where it asks for a model that fills the
     "no label": (of_json(CONFIG, id2label="x"), "config.json: AttributeError"),
     "many labels": (of_json(CONFIG, num_labels=10**7), "config.json: num_labels: expected at most 100,000"),
     "many layers": (of_json(CONFIG, num_hidden_layers=2**31), "config.json: num_hidden_layers: expected at most"),
-    "a vocabulary beyond memory": (of_json(CONFIG, vocab_size=2**31), "config.json: it names a model of 68,719,495,328"),
+    "a vocabulary beyond memory": (of_json(CONFIG, vocab_size=2**31), "config.json: it names a model of 68,719"),
     "no class": (of_json(WORDS_CONFIG, tokenizer_class={}), "tokenizer_config.json: tokenizer_class: expected text"),
     "no tokens": (of_json(WORDS_CONFIG, added_tokens_decoder=[]), "tokenizer_config.json: added_tokens_decoder: "),
     "no token": (of_json(WORDS_CONFIG, eos_token={"a": 1}), "tokenizer_config.json: eos_token: expected an object"),
@@ -191,14 +191,23 @@ FOUND = {  # by the search, and by hand where it asks for a model that fills the
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", list(FOUND))
-def test_what_the_search_found_is_said_with_file_and_key(tmp_path, whole, kind):
-    edit, said = FOUND[kind]
+FOUND_OF_ENCODERS = {
+    "no PAD": (of_json(WORDS_CONFIG, pad_token=None), "tokenizer_config.json: no PAD token"),
+    "draws that are infinite": (of_json(CONFIG, initializer_range=1e308), "config.json: initializer_range: weights that"),
+    "a template and no EOS": (of_json(WORDS_CONFIG, chat_template="x", eos_token=None), "tokenizer_config.json: a chat"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("way", "kind"), [*(("llama", kind) for kind in FOUND), *(("bert", kind) for kind in FOUND_OF_ENCODERS)]
+)
+def test_what_the_search_found_is_said_with_file_and_key(tmp_path, whole, way, kind):
+    edit, said = (FOUND_OF_ENCODERS if way == "bert" else FOUND)[kind]
     folder = tmp_path / "brought"
-    shutil.copytree(whole / "llama", folder)
+    shutil.copytree(whole / way, folder)
     edit(folder)
     before = toys.file_bytes(folder)
     with pytest.raises(ValueError, match=re.escape(said)) as error:
-        adopt(tmp_path)
+        WAYS[way](tmp_path)
     assert_in_a_line(error.value, folder)
     assert toys.file_bytes(folder) == before
