@@ -193,8 +193,8 @@ FOUND = {  # by the search, and by hand where it asks for a model that fills the
 
 FOUND_OF_ENCODERS = {
     "no PAD": (of_json(WORDS_CONFIG, pad_token=None), "tokenizer_config.json: no PAD token"),
-    "draws that are infinite": (of_json(CONFIG, initializer_range=1e308), "config.json: initializer_range: weights that"),
-    "a template and no EOS": (of_json(WORDS_CONFIG, chat_template="x", eos_token=None), "tokenizer_config.json: a chat"),
+    "draws that are infinite": (of_json(CONFIG, initializer_range=1e308), "config.json: initializer_range: "),
+    "no EOS": (of_json(WORDS_CONFIG, chat_template="x", eos_token=None), "a chat template, and no EOS token"),
 }  # fmt: skip
 
 
