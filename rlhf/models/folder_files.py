@@ -32,12 +32,7 @@ NONE = type(None)
 A_NAME, A_TOKEN, CODE = (str, NONE), (str, dict, NONE), (dict, list, str, NONE)
 TOKENS = dict.fromkeys([f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")], A_TOKEN)
 EXPECTED: dict[str, dict[str, tuple[type, ...]]] = {
-    CONFIG: {
-        "auto_map": CODE,
-        "model_type": (str, NONE),
-        "architectures": (list, NONE),
-        "tokenizer_class": A_NAME,
-    },
+    CONFIG: {"architectures": (list, NONE), "auto_map": CODE, "model_type": A_NAME, "tokenizer_class": A_NAME},
     TOKENIZER: {"added_tokens": (list, NONE), "model": (dict,)},
     TOKENIZER_CONFIG: TOKENS
     | {
@@ -114,7 +109,8 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
         one = waiting.pop()
         waiting += _within(one)
         for key, value in one.items() if is_object(one) else ():
-            most = MOST_LABELS if key == "num_labels" else MOST_LAYERS if "layer" in key else None
+            layers = key.endswith(("layer", "layers")) and "per_layer" not in key
+            most = MOST_LAYERS if layers else MOST_LABELS if key == "num_labels" else None
             if most is not None and isinstance(value, int) and value > most:
                 _refuse(CONFIG, key, f"at most {most:,}", value)
             if isinstance(value, float) and math.isnan(value):

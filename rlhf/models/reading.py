@@ -29,7 +29,7 @@ def folder(path: Path | str, revision: str | None = None) -> Iterator[None]:
     """Name the folder (or hub id) in whatever is said of a model or tokenizer that cannot be read."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         words = _in_a_line(error)
         if "trust_remote_code" in words:  # an argument that nobody can set here
             words = folders.needs_code(path, revision)

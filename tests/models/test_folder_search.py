@@ -211,3 +211,17 @@ def test_what_the_search_found_is_said_with_file_and_key(tmp_path, whole, way, k
         WAYS[way](tmp_path)
     assert_in_a_line(error.value, folder)
     assert toys.file_bytes(folder) == before
+
+
+def test_what_some_architectures_say_is_taken(tmp_path, whole):
+    """Gemma 3n has a vocabulary a layer, Mamba 2 a step that is not limited."""
+    shutil.copytree(whole / "llama", tmp_path / "brought")
+    said = {"vocab_size_per_layer_input": 262_144, "time_step_limit": [0.0, float("inf")], "layer_norm_eps": 1e-6}
+    of_json(CONFIG, **said)(tmp_path / "brought")
+    adopt(tmp_path)
+
+
+def test_an_id_that_no_hub_answers_for_is_named():
+    for read in (loading.read_tokenizer, loading.read_config):
+        with pytest.raises(ValueError, match=r"^nobody/nothing: this model cannot be read: "):
+            read("nobody/nothing", "0" * 40)
