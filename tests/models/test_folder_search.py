@@ -40,6 +40,7 @@ from tests.models.folder_changes import (
 )  # fmt: skip
 from tests.models.test_adoption import chatml_tokenizer
 from tests.models.test_strangers import bert
+from tools import check
 
 COUNT = int(os.environ.get("SEARCH", "30"))
 SEARCH = settings(
@@ -68,7 +69,9 @@ def whole(tmp_path_factory):
 
 
 def adopt(root):
-    """Adopt the folder `brought`, save it, and use what was saved as later stages do."""
+    """Check params that adopt the folder `brought`, adopt it, save it, and use what was saved as later stages do."""
+    content = toys.shrunken_params() | {"pretrain": toys.adopting("brought")}
+    assert all(mistake.startswith("params.yaml: ") for mistake in check.mistakes_in(content, root))
     params = parse(LocalModel, toys.adopting("brought"), "pretrain")
     model, tokenizer = pretrain.adopt(params, root, toys.runtime(), lambda _: None)
     loading.save(model, tokenizer, root / "made")
