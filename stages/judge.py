@@ -27,10 +27,10 @@ def main(root: Path = Path(".")) -> None:
 
 def halves(comparisons: Sequence[Comparison]) -> tuple[list[Comparison], list[Comparison]]:
     """Return (training, held-out) comparisons. Raises ValueError where there are too few to do both."""
-    if len(comparisons) < 10:
+    if len(comparisons) < records.FOR_A_JUDGE:
         raise ValueError(
-            f"the judge needs at least 10 comparisons set aside for it, got {len(comparisons)}: raise "
-            "collect_prompts.shares.judge, or collect_comparisons.max_judge_prompts"
+            f"the judge needs at least {records.FOR_A_JUDGE} comparisons set aside for it, got {len(comparisons)}: "
+            "raise collect_prompts.shares.judge, or collect_comparisons.max_judge_prompts"
         )
     order = sorted(comparisons, key=lambda comparison: comparison["id"])
     random.Random(0).shuffle(order)

@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from rlhf.models import folders, initialisation, loading, placement, shapes, weights
+from rlhf.models import folders, initialisation, loading, placement, reading, shapes, weights
 from rlhf.params.base import load, place_of
 from rlhf.params.pretrain import AdoptedModel, HeldOut, HubModel, LocalModel, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
@@ -97,7 +97,7 @@ def adopt(
     adopted = loading.read_tokenizer(path, revision)
     config = loading.read_config(path, revision)
     model, other_heads = loading.read_model(transformers.AutoModelForCausalLM, path, runtime, config, revision)
-    with loading.reading(path):
+    with reading.folder(path):
         weights.check_vocabulary(model, adopted)
     for line in folders.ignored(path, revision):
         say(line)
@@ -112,6 +112,8 @@ def adopt(
     if adopted.chat_template is None:
         adopted.add_special_tokens({"additional_special_tokens": [chat.SYSTEM, chat.USER, chat.ASSISTANT]})
         adopted.chat_template = chat.adopted_template(adopted.eos_token)
+    with reading.folder(path):
+        chat.check(adopted)
     if len(adopted) > rows:
         torch.manual_seed(0)
         model.resize_token_embeddings(len(adopted))

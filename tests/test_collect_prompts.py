@@ -66,9 +66,10 @@ def sources():
 
 
 def content(**changes):
-    """Return the section with the templates' many near-duplicates let through."""
+    """Return the section with the templates' many near-duplicates let through, and enough comparisons for a judge."""
     cleaning = {"near_duplicates": None} | changes.pop("cleaning", {})
-    return section(changes.pop("sources", sources()), cleaning=cleaning, **changes)
+    shares = {"sft": 0.2, "judge": 0.2} | changes.pop("shares", {})
+    return section(changes.pop("sources", sources()), cleaning=cleaning, shares=shares, **changes)
 
 
 def write_params(root: Path, changed, seed=1):
@@ -125,6 +126,12 @@ def test_every_row_is_kept_or_dropped_for_one_reason(root):
     assert numbers["read"] == numbers["kept"] + sum(numbers["dropped"].values())
     assert numbers["sources"]["demos"] == {"read": 301, "kept": 299}
     assert numbers["languages"] == {"en": 460}
+
+
+def test_too_few_pairs_for_a_judge_are_said_here_and_not_after_hours_of_training(root):
+    with pytest.raises(ValueError, match=r"split 'judge': expected at least 10 comparisons for the judge, got [1-9]; "):
+        run(root, shares={"judge": 0.05, "sft": 0.35})
+    assert not (root / "data/collect_prompts").exists()
 
 
 def test_given_pairs_reach_training_judge_and_validation_with_their_labels(root):
@@ -231,7 +238,7 @@ def test_the_embedded_world_fills_every_file_but_the_comparisons(tmp_path):
         (lambda s: s["cleaning"].update(normalise="yes"), "cleaning.normalise", "valid boolean"),
         (lambda s: s["cleaning"]["prompt_words"].update(min=500), "cleaning.prompt_words", "min 500 is above max 400"),
         (lambda s: s["cleaning"].update(near_duplicates={"threshold": 2}), "near_duplicates.threshold", "less than"),
-        (lambda s: s["shares"].update(sft=0.9), "shares", "add up to 1.6, not 1"),
+        (lambda s: s["shares"].update(sft=0.9), "shares", "add up to 1.7, not 1"),
         (lambda s: s["shares"].update(sft=-0.1), "shares.sft", "greater than or equal to 0"),
         (lambda s: s["max_prompts"].update(ppo=0), "max_prompts.ppo", "greater than or equal to 1"),
         (lambda s: s["comparisons"].update(min_responses=1), "comparisons.min_responses", "greater than or equal to 2"),

@@ -31,6 +31,7 @@ from rlhf.params.feedme import FeedmeInputs
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import TrackingInputs
+from rlhf.records import records
 from rlhf.runs import lineage
 from rlhf.secrets import guard
 from rlhf.secrets.masking import masked
@@ -230,6 +231,34 @@ def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
         )
 
 
+def _the_judge_learns_from_enough(params: Any) -> Iterator[str]:
+    """However prompts and rows fall, no more comparisons are set aside than this; a file without limit may hold any."""
+    section, collected = params.collect_comparisons, params.collect_prompts
+    feeding = [source for source in collected.sources if "judge" in source.splits]
+    if not collected.shares.judge or params.judge.round not in params.rounds:
+        return
+    known = [source.prompts for source in feeding if source.kind == "world" and "prompts" in source.use]
+    given = [source.limit for source in feeding if source.kind != "world" and "comparisons" in source.use]
+    at_most = float("inf") if collected.max_prompts.judge is None else collected.max_prompts.judge
+    ranked = min(section.max_judge_prompts, sum(known), at_most) * _num_rounds_up_to(params.judge.round, params.rounds)
+    most = ranked + (float("inf") if None in given else sum(given))
+    if 0 < most < records.FOR_A_JUDGE:
+        yield (
+            f"judge: it needs at least {records.FOR_A_JUDGE} comparisons that are set aside for it, and no more than "
+            f"{most} can be: raise collect_comparisons.max_judge_prompts (now {section.max_judge_prompts}), or prompts "
+            "or limit of the sources that list judge in their splits"
+        )
+
+
+def _num_rounds_up_to(name: str, rounds: Mapping[str, Any]) -> int:
+    """Return how many rounds have added comparisons where a round has; wrong names are another rule's to say."""
+    found: list[str] = []
+    while name in rounds and name not in found:
+        found.append(name)
+        name = rounds[name].earlier.rpartition("/")[2]
+    return len(found)
+
+
 def _value_model_can_start_from_the_reward_model(params: Any) -> Iterator[str]:
     if params.ppo.value_init == "reward_model" and params.reward_model.backbone == "encoder":
         yield (
@@ -284,6 +313,7 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
     _tracking_uri_is_a_store,
     _new_answers_have_prompts,
     _comparisons_come_from_somewhere,
+    _the_judge_learns_from_enough,
     _value_model_can_start_from_the_reward_model,
     _shape_is_known_and_wide_enough,
     _workers_share_the_threads,

@@ -17,6 +17,7 @@ from rlhf.params.collect_prompts import (
     names_of,
     shares_of,
 )
+from rlhf.records.records import FOR_A_JUDGE
 from rlhf.records.types import DialogueRecord
 from rlhf.runtime.seeds import derive
 
@@ -170,6 +171,21 @@ def check_not_empty(files: dict[str, list[Any]], params: CollectPrompts) -> None
                     f"{feeding}. Raise collect_prompts.shares.{split} (now {share:g}), add records or uses to those "
                     f"sources, or loosen collect_prompts.cleaning; counts by reason: the table printed above"
                 )
+    if shares_of(params)["judge"] > 0:
+        _check_judge(files, params)
+
+
+def _check_judge(files: dict[str, list[Any]], params: CollectPrompts) -> None:
+    """Raise ValueError for too few given comparisons for a judge, where labelers know no prompt to rank more of."""
+    given, ranked = files["comparisons.judge"], [prompt for prompt in files["prompts.judge"] if "task" in prompt]
+    if not ranked and len(given) < FOR_A_JUDGE:
+        feeding = names_of([source for source in params.sources if "judge" in source.splits])
+        raise ValueError(
+            f"split 'judge': expected at least {FOR_A_JUDGE} comparisons for the judge, got {len(given)}; sources that "
+            f"list it in their splits: {feeding}; simulated labelers know none of its prompts. Raise "
+            f"collect_prompts.shares.judge (now {params.shares.judge:g}), or add comparisons to those sources; counts "
+            "by reason: the table printed above"
+        )
 
 
 def _drop_exact(entries: list[Entry], drops: Drops) -> list[Entry]:

@@ -12,6 +12,7 @@ from rlhf.params.base import listed
 from rlhf.records.json_values import is_object, parsed
 
 AT_A_TIME = 64  # most rows of a Parquet file in memory
+A_VALUE = 4  # bytes that one of its values takes in memory at least, where a file repeats it for nothing
 
 
 class Row(NamedTuple):
@@ -89,39 +90,85 @@ def read_csv(path: Path, bound: Bound, delimiter: str) -> Iterator[Row]:
 
 
 def read_parquet(path: Path, bound: Bound) -> Iterator[Row]:
-    """Yield one row a record of a Parquet file."""
+    """Yield one row a record of a Parquet file.
+
+    Texts are read as they lie in the file, as numbers of a dictionary's entries, and are spelled out once it is known
+    how long they are: a list that repeats one text takes a few bytes of a file.
+    """
     import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # it has none
     from pyarrow import parquet  # pyright: ignore[reportMissingTypeStubs]
 
     arrow: Any = pyarrow
     tables: Any = parquet
     try:
-        with tables.ParquetFile(path) as file:
+        with tables.ParquetFile(path) as plain, tables.ParquetFile(path, read_dictionary=_texts(plain)) as file:
             number = 0
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(_rows_at_a_time(file, group, path, bound), row_groups=[group]):
-                    _check_batch(batch, number, path, bound)
-                    for fields in batch.to_pylist():
-                        number += 1
-                        yield Row(fields, f"{path}: row {number}")
+                    for part in _checked(batch, number, path, bound):
+                        for fields in part.cast(plain.schema_arrow).to_pylist():
+                            number += 1
+                            yield Row(fields, f"{path}: row {number}")
     except (arrow.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def _texts(file: Any) -> list[str]:
+    """Return the paths of a Parquet file's columns of text and bytes, those within lists and objects as well."""
+    columns = [file.schema.column(index) for index in range(len(file.schema))]
+    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
 
 
 def _rows_at_a_time(file: Any, group: int, path: Path, bound: Bound) -> int:
     """Return how many rows of a group to read together, from what it says of itself before any is read."""
     about = file.metadata.row_group(group)
-    size = sum(about.column(index).total_uncompressed_size for index in range(about.num_columns))
+    columns = [about.column(index) for index in range(about.num_columns)]
+    size = sum(max(column.total_uncompressed_size, A_VALUE * column.num_values) for column in columns)
     mean = size // max(about.num_rows, 1)
     bound.check(mean, f"{path}: a row of row group {group + 1}")
     return max(1, min(AT_A_TIME, bound.size // (mean + 1)))
 
 
-def _check_batch(batch: Any, before: int, path: Path, bound: Bound) -> None:
-    """Raise ValueError for a row that is too long, before it becomes objects of Python."""
-    if batch.nbytes > bound.size:
-        for index in range(batch.num_rows):
-            bound.check(batch.slice(index, 1).nbytes, f"{path}: row {before + index + 1}")
+def _checked(batch: Any, before: int, path: Path, bound: Bound) -> list[Any]:
+    """Return a batch in parts that may become objects of Python. Raises ValueError for a row that is too long."""
+    if _size(batch) <= bound.size:
+        return [batch]
+    rows = [batch.slice(index, 1) for index in range(batch.num_rows)]
+    for number, row in enumerate(rows, start=before + 1):
+        bound.check(_size(row), f"{path}: row {number}")
+    return rows
+
+
+def _size(batch: Any) -> int:
+    """Return about how many bytes the values of a batch take where each text is spelled out."""
+    import pyarrow  # pyright: ignore[reportMissingTypeStubs]
+    from pyarrow import compute  # pyright: ignore[reportMissingTypeStubs]
+
+    arrow: Any = pyarrow
+    functions: Any = compute
+    waiting, size = [*batch.columns], 0
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, arrow.DictionaryArray) and _is_text(one.dictionary.type):
+            lengths = functions.binary_length(one.dictionary).take(one.indices)
+            size += functions.sum(lengths).as_py() or 0
+        elif isinstance(one, arrow.MapArray):
+            first, last = one.offsets[0].as_py(), one.offsets[-1].as_py()
+            waiting += [one.keys.slice(first, last - first), one.items.slice(first, last - first)]
+        elif isinstance(one, arrow.StructArray):
+            waiting += one.flatten()
+        elif arrow.types.is_nested(one.type):
+            waiting.append(one.flatten())
+        else:
+            size += one.nbytes
+    return size
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow  # pyright: ignore[reportMissingTypeStubs]
+
+    types: Any = pyarrow.types
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
 
 
 def read_text(path: Path, bound: Bound, separator: str) -> Iterator[Row]:

@@ -4,13 +4,14 @@ Code that comes with a model is never run, and its switches do not decide how mo
 Both are refused or left out, and said; neither passes on into a folder that is saved.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import transformers
-from transformers.utils.hub import cached_file
+
+from rlhf.models import folder_files
+from rlhf.models.folder_files import INDEX, WEIGHTS
 
 USUAL = {  # what a config may say of its model's answers, and what is said here
     "return_dict": True,
@@ -36,12 +37,6 @@ LEFT_OUT = (
     "tp_plan",
     "use_kernels",
 )
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-NO_ERRORS = {  # of looking for a file that need not be there
-    "_raise_exceptions_for_missing_entries": False,
-    "_raise_exceptions_for_connection_errors": False,
-    "_raise_exceptions_for_gated_repo": False,
-}
 
 
 def told(path: Path | str, revision: str | None = None) -> dict[str, Any]:
@@ -57,14 +52,15 @@ def own_code(path: Path | str, revision: str | None) -> list[str]:
     lines = []
     for named in filter(None, maps):
         for kind, classes in (named if isinstance(named, dict) else {"AutoTokenizer": named}).items():
-            lines += [f"{kind}: {', '.join(filter(None, [classes] if isinstance(classes, str) else classes))}"]
+            names = filter(None, classes) if isinstance(classes, list) else [classes]
+            lines += [f"{kind}: {', '.join(map(str, names))}"]
     return lines
 
 
 def refuse(path: Path | str, revision: str | None) -> None:
     """Raise ValueError for what is no whole model in plain safetensors, and for an architecture that is only code."""
     config = told(path, revision)
-    if cached_file(str(path), "adapter_config.json", revision=revision, **NO_ERRORS):
+    if folder_files.found(path, "adapter_config.json", revision):
         raise ValueError(
             "adapter_config.json: this is an adapter on another model, which would be fetched by the name that stands "
             "there; merge the two (merge_and_unload of PEFT) and name the folder of the result"
@@ -83,12 +79,12 @@ def refuse(path: Path | str, revision: str | None) -> None:
 
 def _refuse_index(path: Path | str, revision: str | None) -> None:
     """Raise ValueError for an index of weights that names files outside of its folder, or that are not in it."""
-    found = cached_file(str(path), INDEX, revision=revision, **NO_ERRORS)
+    found = folder_files.found(path, INDEX, revision)
     if found is None:
         return
     try:
-        names = {*json.loads(Path(found).read_text(encoding="utf-8"))["weight_map"].values()}
-    except (ValueError, LookupError, TypeError, AttributeError):
+        names = {*folder_files.read(found, INDEX)["weight_map"].values()}
+    except (LookupError, TypeError, AttributeError):
         raise ValueError(f"{INDEX}: expected {{weight_map: {{weight: file}}}} as JSON; save the model again") from None
     outside = sorted(str(name) for name in names if not _is_within(name))
     if outside:

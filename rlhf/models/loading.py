@@ -3,17 +3,14 @@
 Policies are causal LMs, reward and value models one-label classifiers. What cannot be read is named.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 
-from rlhf.models import folders, weights
+from rlhf.models import folder_files, folders, reading, weights
 from rlhf.models.placement import placed
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import distributed
@@ -22,42 +19,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    ImportError,  # a library that only this model needs
-    SafetensorError,
-    StrictDataclassError,  # values that a config of this kind does not take
-)
-
-
-@contextmanager
-def reading(path: Path | str, revision: str | None = None) -> Iterator[None]:
-    """Name the folder (or hub id) in whatever is said of a model or tokenizer that cannot be read."""
-    try:
-        yield
-    except UNREADABLE as error:
-        if "can't allocate memory" in str(error):
-            raise
-        words = " ".join(str(error).split())[:500] or type(error).__name__
-        if "trust_remote_code" in words:  # an argument that nobody can set here
-            words = folders.needs_code(path, revision)
-        raise ValueError(
-            f"{path}: this model cannot be read: {words}. Expected a folder (or hub id) with config.json, weights as "
-            "model.safetensors of the shapes that it names, and tokenizer.json"
-        ) from error
+SPARE = 100_000_000  # weights that a model may lack in a folder, such as its head, and are named one by one
 
 
 def read_tokenizer(path: Path | str, revision: str | None = None) -> Any:
     """Return the tokenizer of a folder or hub id, whatever markers it has or lacks; code of its own is never run."""
     at = {} if revision is None else {"revision": revision}
-    with reading(path, revision):
+    with reading.folder(path, revision):
+        folder_files.check(path, (folder_files.CONFIG, *folder_files.OF_TOKENIZER), revision)
         whole = "model_type" in folders.told(path, revision)  # else a tokenizer alone
     config = read_config(path, revision) if whole else None  # the tokenizer's class would read one for itself
-    with reading(path, revision):
+    with reading.folder(path, revision), reading.files("tokenizer.json, tokenizer_config.json or what belongs to them"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, config=config, trust_remote_code=False, **at)
     tokenizer.init_kwargs.pop("auto_map", None)  # names of that code, which would pass on into saved folders
     return tokenizer
@@ -82,12 +54,14 @@ class Read(NamedTuple):
 
 def read_config(path: Path | str, revision: str | None = None, **more: Any) -> Any:
     """Return the config of a folder or hub id, whole and without its switches: see `rlhf.models.folders`."""
-    with reading(path, revision):
+    with reading.folder(path, revision):
+        folder_files.check(path, folder_files.OF_MODEL, revision)
         folders.refuse(path, revision)
-        config = transformers.AutoConfig.from_pretrained(
-            path, revision=revision, trust_remote_code=False, output_attentions=False, **more
-        )
-    return folders.without_switches(config)
+        with reading.files(folder_files.CONFIG):
+            config = transformers.AutoConfig.from_pretrained(
+                path, revision=revision, trust_remote_code=False, output_attentions=False, **more
+            )
+            return folders.without_switches(config)
 
 
 def read_model(
@@ -98,19 +72,38 @@ def read_model(
     Raises ValueError for what is not the whole model that its config names; `new_head`: its head alone may be missing
     (see `rlhf.models.weights`).
     """
-    with reading(path, revision):
-        model, found = kind.from_pretrained(
-            path,
-            config=config,
-            revision=revision,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            attn_implementation=runtime.attention,
-            ignore_mismatched_sizes=True,  # they are named and refused by `weights.check`
-            output_loading_info=True,
-        )
+    with reading.folder(path, revision):
+        _refuse_larger(kind, config, runtime.attention, folder_files.held(path, revision))
+        with reading.files("config.json or model.safetensors"):
+            model, found = kind.from_pretrained(
+                path,
+                config=config,
+                revision=revision,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                attn_implementation=runtime.attention,
+                ignore_mismatched_sizes=True,  # they are named and refused by `weights.check`
+                output_loading_info=True,
+            )
+        if model.can_generate():
+            with reading.files(f"{folder_files.GENERATION} (mend it, or remove it)"):
+                model.generation_config.validate(strict=True)  # it is saved with the model, and would end that
         return Read(model, weights.check(model, found, new_head))
+
+
+def _refuse_larger(kind: Any, config: Any, attention: str, held: int | None) -> None:
+    """Raise ValueError for a config of a much larger model than its weights are: it would be drawn, and then refused.
+
+    `held`: how many numbers the weights' files hold.
+    """
+    if held is None:
+        return
+    with reading.files(folder_files.CONFIG), torch.device("meta"):
+        model = kind.from_config(copy.deepcopy(config), trust_remote_code=False, attn_implementation=attention)
+        wanted = sum(weight.numel() for weight in model.parameters())
+    if wanted > 2 * held + SPARE:
+        raise ValueError(f"config.json: it names a model of {wanted:,} weights, and its files hold {held:,}")
 
 
 def load_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> "PreTrainedModel":

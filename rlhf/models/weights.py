@@ -28,8 +28,10 @@ def check(model: "PreTrainedModel", found: Mapping[str, Collection[Any]], new_he
     _refuse(wrong, "weights have another size (shape) than config.json names")
     unexpected = [name for name in found["unexpected_keys"] if not name.endswith(OLD_CONSTANTS)]
     _refuse([name for name in unexpected if _is_of(model, name)], "there are weights that config.json does not name")
-    broken = [name for name, weight in model.state_dict().items() if not bool(weight.isfinite().all())]
-    _refuse(broken, "weights are not finite (NaN or infinity)")
+    broken = {name for name, weight in model.state_dict().items() if not bool(weight.isfinite().all())}
+    drawn = broken & set(found["missing_keys"])
+    _refuse(broken - drawn, "model.safetensors: weights are not finite (NaN or infinity)")
+    _refuse(drawn, "config.json: initializer_range: weights that are drawn anew are not finite (NaN or infinity)")
     return [name for name in unexpected if not _is_of(model, name)]
 
 
@@ -38,7 +40,7 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: Any) -> None:
     embeddings: Any = model.get_input_embeddings()  # declared as any module
     rows = embeddings.num_embeddings
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows]
-    _refuse(beyond, f"the tokenizer has tokens beyond the model's {rows} embeddings (resize_token_embeddings)")
+    _refuse(beyond, f"tokenizer.json: it has tokens beyond the model's {rows} embeddings (resize_token_embeddings)")
 
 
 def _refuse(names: Iterable[str], why: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from rlhf.models import folders, loading, placement, reward_head, weights
+from rlhf.models import folders, loading, placement, reading, reward_head, weights
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import place_of
 from rlhf.params.reward_model import RewardModel
@@ -49,16 +49,10 @@ def fit(
     root, runtime, name = context.root, context.runtime, context.name
     if not any(records.pairs(label["ranks"]) for comparison in held_out for label in comparison["labels"]):
         raise ValueError(f"no labeler ranked two answers apart in the {len(held_out)} held-out comparisons; add more")
-    backbone = backbone_of(root, params)
-    commit = params.encoder_revision
-    tokenizer = loading.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone, commit)
     generator = torch.Generator().manual_seed(seeds.derive(context.seed, "head"))
-    model = reward_head.new_reward_model(backbone, runtime, generator, commit)
-    with loading.reading(backbone):
-        weights.check_vocabulary(model, tokenizer)
-    for line in folders.ignored(backbone, commit):
+    model, tokenizer = start(root, params, runtime, generator)
+    for line in folders.ignored(backbone_of(root, params), params.encoder_revision):
         context.run.say(line)
-    model.config.pad_token_id = tokenizer.pad_token_id
     groups = encode(tokenizer, training[: params.max_comparisons], params)
     texts = [chat.texts_of(record["messages"], *record["responses"]) for record in [*training, *held_out]]
     typed = context.typed_markers(tokenizer, texts)
@@ -78,6 +72,25 @@ def inputs(root: Path, params: RewardModel) -> list[Path]:
     """Return what training reads beside comparisons: the backbone, its tokenizer, what scores 0 on average."""
     tokenizer = [root / "data/sft"] if params.backbone == "base" else []
     return [backbone_of(root, params), *tokenizer, root / DEMONSTRATIONS]
+
+
+def start(
+    root: Path, params: RewardModel, runtime: Runtime, generator: torch.Generator
+) -> tuple["PreTrainedModel", Any]:
+    """Return the untrained reward model and its tokenizer.
+
+    Raises ValueError for a model that cannot be read, and for a tokenizer that does not fit it or lacks its markers.
+    """
+    backbone, commit = backbone_of(root, params), params.encoder_revision
+    tokenizer = loading.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone, commit)
+    model = reward_head.new_reward_model(backbone, runtime, generator, commit)
+    with reading.folder(backbone):
+        weights.check_vocabulary(model, tokenizer)
+        chat.check(tokenizer)
+        if tokenizer.pad_token_id is None:
+            raise ValueError("tokenizer_config.json: no PAD token; set pad_token")
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
 
 
 def backbone_of(root: Path, params: RewardModel) -> Path:

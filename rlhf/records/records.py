@@ -11,6 +11,8 @@ from rlhf.records.json_values import is_object, parsed
 from rlhf.records.types import Kind, name_of
 from rlhf.runtime.files import write_text
 
+FOR_A_JUDGE = 10  # comparisons that are set aside, at least: some train the judge, and some measure it
+
 
 def read(path: Path, kind: type[Kind]) -> list[Kind]:
     """Return a JSONL file of records of one kind.

@@ -35,6 +35,7 @@ CHAT_TEMPLATE = (
 )
 
 
+TRIED = "Say red."
 FINE_TUNED = {"plain": PLAIN_TEMPLATE, "markers": CHAT_TEMPLATE}
 
 
@@ -52,8 +53,17 @@ def texts_of(messages: Sequence[Message], *responses: str) -> list[str]:
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
     """Return the ids of a dialogue up to where the assistant's answer begins."""
-    render = partial(tokenizer.apply_chat_template, add_generation_prompt=True, tokenize=False)
-    return markers.rendered_ids(tokenizer, messages, render)
+    return markers.rendered_ids(tokenizer, messages, partial(markers.rendered, tokenizer, add_generation_prompt=True))
+
+
+def check(tokenizer: Any) -> None:
+    """Raise ValueError where a tokenizer makes no tokens of a text, or its template, if any, no text of a question."""
+    if not markers.text_ids(tokenizer, TRIED):
+        raise ValueError(f"tokenizer.json: it makes no tokens of the text {TRIED!r}; save the tokenizer again")
+    if tokenizer.chat_template is not None:
+        if tokenizer.eos_token_id is None:
+            raise ValueError("tokenizer_config.json: a chat template, and no EOS token; set eos_token")
+        prompt_ids(tokenizer, [{"role": "user", "content": TRIED}])
 
 
 def response_ids(tokenizer: Any, response: str) -> list[int]:

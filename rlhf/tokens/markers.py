@@ -36,6 +36,11 @@ def markers(tokenizer: Any) -> tuple[str, ...]:
     return tuple(text for text in [*special, *(text for text in others if text in written)] if text)
 
 
+TEMPLATE_FAULTS = (  # what a template's expressions raise, beside Jinja's own errors
+    ArithmeticError, AttributeError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
+
+
 class Typed(NamedTuple):
     """How many records spell a marker in one of their texts, and how many of them each one."""
 
@@ -83,6 +88,23 @@ def pair_ids(tokenizer: Any, first: str, second: str) -> Pair:
     both = zip(pair["input_ids"], pair.sequence_ids(0), strict=True)
     kept = [(token, part) for token, part in both if part is None or token not in own]
     return Pair([token for token, _ in kept], [part for _, part in kept])
+
+
+def rendered(tokenizer: Any, messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
+    """Return what the tokenizer's template makes of messages. Raises ValueError where it refuses them or is broken."""
+    from jinja2 import TemplateError  # takes 20 ms, which not every command needs
+
+    try:
+        return tokenizer.apply_chat_template(
+            list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+        )
+    except (TemplateError, *TEMPLATE_FAULTS) as error:
+        roles = ", ".join(message["role"] for message in messages)
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"chat_template.jinja (or chat_template of tokenizer_config.json): it makes no text of a dialogue of "
+            f"{roles}: {words:.300}; mend the template, or leave such dialogues out"
+        ) from error
 
 
 def rendered_ids(tokenizer: Any, messages: Sequence[Message], render: Callable[[Sequence[Message]], str]) -> list[int]:
@@ -140,13 +162,11 @@ def _written(tokenizer: Any, _template: str, _specials: str) -> str:
     """
     if tokenizer.chat_template is None:
         return ""
-    from jinja2 import TemplateError  # takes 20 ms, and few tokenizers come here
-
     written = ""
     for messages in (NEUTRAL, NEUTRAL[1:]):
         try:
-            written += tokenizer.apply_chat_template(list(messages), tokenize=False)
-        except TemplateError:
+            written += rendered(tokenizer, messages)
+        except ValueError:
             continue
     return written
 

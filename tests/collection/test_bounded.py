@@ -111,6 +111,7 @@ def test_a_parquet_file_is_read_a_few_rows_at_a_time(tmp_path):
     ("column", "place"),
     [
         (["x" * 200_000], r"a row of row group 1"),
+        ([[None] * 50_000], r"a row of row group 1"),
         (["hi"] * 99 + ["x" * 200_000], r"row 100"),
         ([["hi"]] * 99 + [["x" * 100] * 2000], r"row 100"),
     ],
@@ -119,6 +120,43 @@ def test_a_long_row_of_a_parquet_file_is_refused(tmp_path, column, place):
     table(tmp_path / "a.parquet", column)
     with pytest.raises(ValueError, match=rf"a\.parquet: {place}: a row of more than 0\.1 MB; .* max_row_mb of"):
         list(read(tmp_path, "a.parquet", max_row_mb=0.1))
+
+
+REPEATED = "x" * 50_000
+NESTED = {
+    "a list": (lambda arrow: arrow.list_(arrow.string()), [REPEATED] * 400),
+    "a list of as many": (lambda arrow: arrow.list_(arrow.large_string(), 400), [REPEATED] * 400),
+    "a list of objects": (lambda arrow: arrow.list_(arrow.struct({"a": arrow.binary()})), [{"a": REPEATED}] * 400),
+    "a map": (lambda arrow: arrow.map_(arrow.string(), arrow.string()), [(str(key), REPEATED) for key in range(400)]),
+    "an object of lists": (lambda arrow: arrow.struct({"a": arrow.list_(arrow.string())}), {"a": [REPEATED] * 400}),
+}
+
+SHORT = {"a list of as many": ["x"] * 400}  # the row before; null of the other kinds
+
+
+@pytest.mark.parametrize("kind", list(NESTED))
+def test_a_text_that_a_row_repeats_is_counted_each_time_before_it_is_spelled_out(tmp_path, kind):
+    """It stands once in the file."""
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    typed, value = NESTED[kind]
+    path = tmp_path / "a.parquet"
+    write_table(
+        pyarrow.table({"prompt": pyarrow.array([SHORT.get(kind), value], typed(pyarrow))}), path, compression="zstd"
+    )
+    assert path.stat().st_size < 10_000
+    usual, counted = pyarrow.default_memory_pool(), pyarrow.proxy_memory_pool(pyarrow.default_memory_pool())
+    pyarrow.set_memory_pool(counted)
+    try:
+        with pytest.raises(ValueError, match=r"a\.parquet: row 2: a row of more than 16 MB"):
+            list(read(tmp_path, "a.parquet"))
+    finally:
+        pyarrow.set_memory_pool(usual)
+    assert counted.max_memory() < 2_000_000
+    (_, row) = read(tmp_path, "a.parquet", max_row_mb=21)
+    found = row.fields["prompt"]
+    assert found == (value if kind != "a list of objects" else [{"a": REPEATED.encode()}] * 400)
 
 
 def test_the_size_of_a_row_is_that_of_all_its_values():

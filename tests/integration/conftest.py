@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests import loopback
 
 REPO = Path(__file__).resolve().parent.parent.parent
 EXPERIMENT = "more_kl"
@@ -79,11 +80,10 @@ def copy(pipeline: Pipeline, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def mlflow_url(pipeline: Pipeline) -> Iterator[str]:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port = chosen.getsockname()[1]
+    port = loopback.free_port()
     store = f"sqlite:///{pipeline.root / 'mlflow.db'}"
-    command = ["mlflow", "ui", "--backend-store-uri", store, "--workers", "1", "--port", str(port)]
+    at = ["--host", loopback.HOST, "--port", str(port)]
+    command = ["mlflow", "ui", "--backend-store-uri", store, "--workers", "1", *at]
     settings = environment(pipeline.root) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     log = open(pipeline.root.parent / "mlflow-ui.log", "w")  # noqa: SIM115
     server = subprocess.Popen(command, cwd=pipeline.root, env=settings, stdout=log, stderr=log)

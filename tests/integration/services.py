@@ -2,11 +2,14 @@
 
     python -m tests.integration.services      starts all, prints how to use them, and ends them on Ctrl-C
 
-Everything listens on 127.0.0.1 and lies in one temporary folder, which goes when the services end.
+Everything listens on 127.0.0.1 and lies in one temporary folder, which goes when the services end. Other accounts of
+the machine cannot enter the folder; PostgreSQL wants a password and sshd a key that are made for the occasion. MLflow's
+server and S3's have no accounts: they hold what these tests write, and nothing else.
 """
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -20,9 +23,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.loopback import HOST, free_port
+
 BUCKET = "rlhf-artifacts"
 KEY = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
-HOST = "127.0.0.1"
 
 
 class Services(NamedTuple):
@@ -49,9 +53,11 @@ def running() -> Iterator[Services]:
 
 @contextmanager
 def temporary() -> Iterator[Path]:
-    """Yield a folder that PostgreSQL may enter, which runs as another user where this one is root."""
+    """Yield a folder that nobody else may enter but PostgreSQL, which runs as another user where this one is root."""
     folder = Path(tempfile.mkdtemp(prefix="services-"))
-    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        shutil.chown(folder, group="postgres")
+        folder.chmod(0o710)
     try:
         yield folder
     finally:
@@ -64,15 +70,19 @@ def postgres(folder: Path, port: int | None = None) -> Iterator[str]:
 
     Root runs it as the user postgres, since PostgreSQL refuses root.
     """
-    data, port = folder / "postgres", port or free_port()
+    data, port, secret = folder / "postgres", port or free_port(), folder / "password"
     become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if not data.exists():
         data.mkdir(mode=0o700)
+        secret.touch(mode=0o600)
+        secret.write_text(secrets.token_hex(16))
         if become:
             shutil.chown(data, "postgres", "postgres")
-        run(*become, found("initdb"), "--pgdata", str(data), "--username", "mlflow", "--auth", "trust", cwd="/")
+            shutil.chown(secret, "postgres", "postgres")
+        accounts = ["--username", "mlflow", "--auth", "scram-sha-256", "--pwfile", str(secret)]
+        run(*become, found("initdb"), "--pgdata", str(data), *accounts, cwd="/")
     command = [found("postgres"), "-D", str(data), "-p", str(port), "-h", HOST, "-k", str(data)]
-    uri = f"postgresql://mlflow@{HOST}:{port}/postgres"
+    uri = f"postgresql://mlflow:{secret.read_text()}@{HOST}:{port}/postgres"
 
     def answers() -> bool:
         import psycopg
@@ -89,12 +99,13 @@ def mlflow_server(folder: Path, database: str, port: int | None = None) -> Itera
     """Yield the URI of an MLflow server that keeps runs in the database and takes artifacts itself."""
     port = port or free_port()
     command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--workers", "1",
+        sys.executable, "-m", "mlflow", "server", "--workers", "1",
         "--artifacts-destination", str(folder / "artifacts"), "--host", HOST, "--port", str(port),
     ]  # fmt: skip
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    own |= {"MLFLOW_BACKEND_STORE_URI": database}  # with its password: all users see arguments
     uri = f"http://{HOST}:{port}"
-    with service("mlflow", command, folder, lambda: answered(f"{uri}/health"), environment=quiet):
+    with service("mlflow", command, folder, lambda: answered(f"{uri}/health"), environment=own):
         yield uri
 
 
@@ -107,8 +118,8 @@ def s3(folder: Path) -> Iterator[str]:
     with service("s3", command, folder, lambda: answered(f"{endpoint}/moto-api/")):
         import boto3
 
-        secrets = {"aws_access_key_id": KEY["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": KEY["AWS_SECRET_ACCESS_KEY"]}
-        boto3.client("s3", endpoint_url=endpoint, region_name=KEY["AWS_DEFAULT_REGION"], **secrets).create_bucket(
+        key = {"aws_access_key_id": KEY["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": KEY["AWS_SECRET_ACCESS_KEY"]}
+        boto3.client("s3", endpoint_url=endpoint, region_name=KEY["AWS_DEFAULT_REGION"], **key).create_bucket(
             Bucket=BUCKET
         )
         yield endpoint
@@ -180,12 +191,6 @@ def service(
             process.wait(timeout=20)
         except subprocess.TimeoutExpired:
             process.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind((HOST, 0))
-        return chosen.getsockname()[1]
 
 
 def answered(url: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import loopback
 from tests.integration import services
 from tests.runs.test_tracking import model_folder, write_params
 
@@ -68,7 +69,7 @@ def wait_for(log: Path, words: str, process: subprocess.Popen) -> None:
 def test_a_server_that_comes_back_within_a_minute_of_the_end_has_everything(root, tmp_path_factory):
     from mlflow import MlflowClient
 
-    folder, port = tmp_path_factory.mktemp("server"), services.free_port()
+    folder, port = tmp_path_factory.mktemp("server"), loopback.free_port()
     database = f"sqlite:///{folder / 'server.db'}"
     server = ExitStack()
     uri = server.enter_context(services.mlflow_server(folder, database, port))

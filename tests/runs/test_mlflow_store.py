@@ -4,10 +4,7 @@ import json
 import logging
 import os
 import shutil
-import socket
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +15,7 @@ from rlhf.runs.lineage import Commit
 from rlhf.runs.mlflow_store import Store
 from rlhf.runs.recording import reaping
 from rlhf.runs.recording.pipeline_runs import PipelineRun
+from tests import loopback
 
 NO_COMMIT = Commit("", [])
 
@@ -62,32 +60,12 @@ def settings(uri: str | None = None, experiment: str = "rlhf") -> Tracking:
     return Tracking(enabled=True, uri=uri, experiment=experiment, max_model_mb=1.0, log_every=1)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def server():
     """Yield the address of a server that answers everything, and the paths that it is asked for."""
     asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as serving:
-        thread = threading.Thread(target=serving.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{serving.server_port}", asked
-        serving.shutdown()
-        thread.join()
+    with loopback.serving(lambda path: asked.append(path) or loopback.Answer(200)) as port:
+        yield f"http://127.0.0.1:{port}", asked
 
 
 def test_the_database_lies_in_dvcs_main_repository(tmp_path, monkeypatch):
@@ -183,7 +161,7 @@ def test_a_server_is_asked_for_its_health_and_chooses_its_own_place_for_artifact
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_server_that_is_not_there_is_named_without_its_password(scheme, tmp_path):
-    port = free_port()
+    port = loopback.free_port()
     with pytest.raises(ConnectionError) as error:
         mlflow_store.preflight(settings(f"{scheme}://u:secret@127.0.0.1:{port}"), tmp_path)
     assert str(error.value) == (

@@ -3,14 +3,12 @@
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests import toys
+from tests import loopback, toys
 from tests.runs.test_tracking import write_params
 
 MARKER = "Xmarker73Xmarker"
@@ -28,23 +26,8 @@ launch.run_alone("sft", main)
 @pytest.fixture
 def port() -> Iterator[int]:
     """The port of a server that says it is well, and drops every other request."""
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path.endswith("/health"):
-                self.send_response(200)
-                self.end_headers()
-
-        do_POST = do_GET
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1]
-    server.shutdown()
-    server.server_close()
+    with loopback.serving(lambda path: loopback.Answer(200) if path.endswith("/health") else None) as found:
+        yield found
 
 
 def said_by(root: Path, command: list[str], **environment: str) -> str:

@@ -143,6 +143,35 @@ def test_comparisons_come_from_labelers_who_know_the_prompts_or_are_given(tiny, 
         assert "would learn from nothing" in line
 
 
+def few(limit: int | None) -> dict:
+    """Return the change by which a file of so many rows is all that the judge learns from."""
+    changes = beside(["comparisons"], BOTH)
+    changes["collect_prompts.sources"][2]["limit"] = limit
+    return NOBODY | changes
+
+
+ROUNDS = {"rounds.r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"}, "judge.round": "r2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "most"),
+    [
+        ({"collect_comparisons.max_judge_prompts": 9}, 9),
+        ({"collect_comparisons.max_judge_prompts": 10}, None),
+        ({"collect_prompts.max_prompts.judge": 4}, 4),
+        (ROUNDS | {"collect_prompts.max_prompts.judge": 4}, 8),  # each round ranks answers to the same prompts
+        (ROUNDS | {"collect_prompts.max_prompts.judge": 5}, None),
+        ({"collect_prompts.sources": [WORLD[0] | {"prompts": 7}, WORLD[1]]}, 7),
+        (few(9), 9),
+        (few(10), None),
+        (few(None), None),
+    ],
+)
+def test_a_judge_that_cannot_get_enough_comparisons_is_refused_before_anything_runs(tiny, changes, most):
+    found = [line for line in tiny(changes) if line.startswith("params.yaml: judge: ")]
+    assert [f"no more than {most} can be" in line for line in found] == [True] * (most is not None)
+
+
 CONTEXT = SHAPES["tiny"].context
 IN_CONTEXT = (  # what may ask for more tokens than the model's context holds
     "pretrain.sequence_tokens", "sft.max_tokens", "feedme.max_tokens", "reward_model.max_tokens", "judge.max_tokens",

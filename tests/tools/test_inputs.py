@@ -4,9 +4,7 @@ import json
 import re
 import shutil
 import subprocess
-import threading
 from functools import reduce
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 from dvc.utils.serialize import loads_yaml
 
 from rlhf.params.base import Local, parse, place_of, read_yaml
-from tests import toys
+from tests import loopback, toys
 from tests.collect_prompts_section import source
 from tools import check, dvc_yaml, inputs, pin
 
@@ -202,23 +200,15 @@ def hub(monkeypatch):
     """A hub of this machine: it knows a/b, its branch `old`, and nothing else; yields what it was asked for."""
     asked = []
 
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
-            asked.append(self.path)
-            known = self.path.removeprefix("/api/").partition("/")[2] in ("a/b", "a/b/revision/old")
-            self.send_response(200 if known else 404)
-            self.end_headers()
-            self.wfile.write(json.dumps({"sha": SHA}).encode())
+    def answer(path: str) -> loopback.Answer:
+        asked.append(path)
+        known = path.removeprefix("/api/").partition("/")[2] in ("a/b", "a/b/revision/old")
+        return loopback.Answer(200 if known else 404, json.dumps({"sha": SHA}).encode())
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    yield asked
-    server.shutdown()
+    with loopback.serving(answer) as port:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        yield asked
 
 
 ON_HUB = {
