@@ -14,20 +14,23 @@ one runs; each runs in a copy, so that this folder stays as it is, and there onl
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.evaluation import statistics
 from rlhf.evaluation.verdicts import Judged
-from rlhf.params.base import ParamsError, read_yaml
+from rlhf.params.base import ParamsError, read_yaml, shown
 from rlhf.runs import lineage
 from tools import check, dvc_yaml, inputs, presets
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
 INTERVALS = statistics.Bootstrap(resamples=2000, coverage=0.95, seed=0)
+BEFORE_QUOTE = re.compile(r"""(\\*)("|\Z)""")
+NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][\w.-]{0,99}(?<!\.)(?<!\.lock)", re.ASCII)  # git takes it as part of a ref
 SAMPLES = "data/evaluate/samples.jsonl"
 
 
@@ -52,6 +55,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     chosen = parser.parse_args(arguments)
     try:
         ablations = [read(root, file) for file in chosen.files]
+        _refuse_equal_names(chosen.files)
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -70,6 +74,11 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 def read(root: Path, file: Path) -> Ablation:
     """Return an ablation. Raises ParamsError naming the file and all mistakes of what it would make of params.yaml."""
+    if not NAME.fullmatch(file.stem):
+        raise ParamsError(
+            f"{shown(str(file))}: the file's name is the experiment's; expected letters, digits, _, - and . (got "
+            f"{shown(file.stem)})"
+        )
     overlay = read_yaml(file)
     preset = overlay.pop(presets.PRESET, None)
     current = read_yaml(root / "params.yaml")
@@ -86,6 +95,14 @@ def read(root: Path, file: Path) -> Ablation:
             f"Write the whole params.yaml (python -m tools.presets), then {inputs.MEND} and dvc exp run -n {file.stem}"
         )
     return Ablation(file.stem, changes)
+
+
+def _refuse_equal_names(files: Sequence[Path]) -> None:
+    """Raise ParamsError where two files would be one experiment: the second would take the place of the first."""
+    first: dict[str, Path] = {}
+    for file in files:
+        if first.setdefault(file.stem, file) is not file:
+            raise ParamsError(f"{file}: {first[file.stem]} has its name, which is the experiment's; rename one")
 
 
 def _named(root: Path, content: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -141,11 +158,15 @@ def command(ablation: Ablation, where: list[str]) -> list[str]:
 
 
 def _hydra(value: Any) -> str:
-    """Return a value in the grammar of `--set-param`: JSON, but that keys of mappings stand without quotes."""
+    """Return a value in the grammar of `--set-param`, Hydra's: JSON, but that keys of mappings stand without quotes,
+    and that within quotes all but backslashes before a quote is meant as it stands.
+    """
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_hydra(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_hydra, value)) + "]"
+    if isinstance(value, str):
+        return '"' + BEFORE_QUOTE.sub(lambda found: 2 * found[1] + found[2].replace('"', '\\"'), value) + '"'
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -77,8 +77,6 @@ def _of_a_shell(path: str) -> str:
 def _unwatchable(one: Local, root: Path) -> list[str]:
     """Return why DVC cannot watch a path that exists."""
     dep, place = dependency(one), root.resolve()
-    if "${" in dep:
-        return [f"DVC takes ${{ for a variable of its own; name the file or folder otherwise (got {one.path!r})"]
     absolute = Path(os.path.normpath(place / dep))
     if one.what == "files" and glob.has_magic(one.path) and place.is_relative_to(absolute):
         return [f"a pattern needs a folder that DVC can watch; move the files into one of their own (got {one.path!r})"]
