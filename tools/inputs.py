@@ -12,11 +12,12 @@ import re
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from rlhf.params import collect_prompts, pretrain, reward_model
-from rlhf.params.base import Local, Named, OnHub, expanded, is_folder, place_of, shown
+from rlhf.params.base import Local, Named, OnHub, expanded, is_folder, is_mapping, place_of, shown
 from rlhf.runs import lineage
 from tools import dvc_yaml
 
@@ -108,7 +109,7 @@ def unlisted(params: Any, root: Path, stage: str) -> list[str]:
     wanted = dependencies(of_stages(params, root).get(stage, []))
     if not wanted or not (root / PIPELINE).exists():
         return []
-    listed = dvc_yaml.definition(dvc_yaml.read(root / PIPELINE), stage)["deps"]
+    listed = dvc_yaml.deps_of(dvc_yaml.read(root / PIPELINE), stage)
     return [dep for dep in wanted if dep not in listed]
 
 
@@ -120,7 +121,7 @@ def bring_up_to_date(params: Any, root: Path) -> list[str]:
     for stage, named in of_stages(params, root).items():
         if stage not in pipeline["stages"]:
             continue
-        deps, wanted = dvc_yaml.definition(pipeline, stage)["deps"], dependencies(named)
+        deps, wanted = dvc_yaml.deps_of(pipeline, stage), dependencies(named)
         ours = [dep for index, dep in enumerate(deps) if dvc_yaml.comment_of(deps, index) == COMMENT]
         gone = [dep for dep in ours if dep not in wanted]
         new = [dep for dep in wanted if dep not in deps]
@@ -153,13 +154,15 @@ def commit_of_today(one: OnHub) -> str | None:
         return None
     at = f"/revision/{urllib.parse.quote(one.revision, safe='')}" if one.revision else ""
     url = f"{os.environ.get('HF_ENDPOINT', HUB)}/api/{one.kind}/{one.id}{at}"
-    token = os.environ.get("HF_TOKEN")
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
+        request = urllib.request.Request(url)
+        if token := os.environ.get("HF_TOKEN"):
+            request.add_unredirected_header("Authorization", f"Bearer {token}")  # for this host, wherever it sends us
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            sha = json.load(answer).get("sha")
-    except (OSError, ValueError):
+            about: Any = json.load(answer)
+    except (OSError, ValueError, HTTPException, RecursionError):  # the third: an address or an answer that is no HTTP
         return None
+    sha = about.get("sha") if is_mapping(about) else None
     return sha if SHA.fullmatch(str(sha)) else None
 
 

@@ -262,6 +262,51 @@ def test_a_hub_that_does_not_answer_is_asked_once_and_offline_never(project, hub
     assert check.check(project, "sft") == []
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["http://user:Xsecret99X@localhost", "http://a b", "no address", "http://[", "{redirects}", "{no_http}"]
+)
+def test_a_hub_that_cannot_be_asked_gives_no_commit_and_no_secret_away(project, monkeypatch, capsys, endpoint):
+    """What a wrong address leads to is no error of Python's, and a host that another one names gets no token."""
+    seen = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            seen.append(self.headers.get("Authorization"))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[1]")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Redirects(Elsewhere):
+        def do_GET(self) -> None:  # noqa: N802
+            assert self.headers["Authorization"] == "Bearer Xsecret99X"
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{servers[0].server_port}/")
+            self.end_headers()
+
+    class NoHttp(Elsewhere):
+        def do_GET(self) -> None:  # noqa: N802
+            self.wfile.write(b"HTTP/nonsense\r\n\r\n")
+
+    servers = [HTTPServer(("127.0.0.1", 0), kind) for kind in (Elsewhere, Redirects, NoHttp)]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    _, redirects, no_http = (f"http://127.0.0.1:{one.server_port}" for one in servers)
+    monkeypatch.setenv("HF_ENDPOINT", endpoint.format(redirects=redirects, no_http=no_http))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_TOKEN", "Xsecret99X")
+    add_source(project, **HUB | {"id": "a/b"})
+    assert check.main([], project) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected the full commit sha" in line
+    assert "Xsecret99X" not in line
+    assert seen == ([None] if endpoint == "{redirects}" else [])
+    for server in servers:
+        server.shutdown()
+
+
 def git(root: Path, *words: str) -> None:
     author = ["-c", "user.name=t", "-c", "user.email=t@localhost"]
     subprocess.run(["git", *author, *words], cwd=root, check=True, capture_output=True)
