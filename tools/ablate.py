@@ -25,7 +25,9 @@ from rlhf.evaluation import statistics
 from rlhf.evaluation.verdicts import Judged
 from rlhf.params.base import ParamsError, read_yaml, shown
 from rlhf.runs import lineage
+from rlhf.secrets import guard
 from tools import check, dvc_yaml, inputs, presets
+from tools.looking import piped
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
 INTERVALS = statistics.Bootstrap(resamples=2000, coverage=0.95, seed=0)
@@ -57,18 +59,19 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         ablations = [read(root, file) for file in chosen.files]
         _refuse_equal_names(chosen.files)
     except ParamsError as error:
-        print(error, file=sys.stderr)
+        guard.say(str(error))
         return 2
     environment = os.environ | {"PATH": dvc_yaml.path_with_this_python()}
     for words in [] if chosen.table else commands(root, ablations, chosen.queue, chosen.jobs):
         code = subprocess.run(words, cwd=root, env=environment, check=False).returncode
         if code:
             lacking = inputs.untracked(check.whole(read_yaml(root / "params.yaml")), root)
-            print("".join(f"{line}\n" for line in lacking), end="", file=sys.stderr)  # DVC names a path in the copy
+            for line in lacking:  # DVC names a path in the copy
+                guard.say(line)
             return code
     if chosen.queue:
         return 0
-    print("\n".join(table(root, ablations)))
+    guard.say("\n".join(table(root, ablations)), sys.stdout)
     return 0
 
 
@@ -217,7 +220,7 @@ def _of_experiment(root: Path, name: str) -> str | None:
     try:
         return dvc.api.read(SAMPLES, repo=str(root.resolve()), rev=name)
     except Exception as error:  # noqa: BLE001 - DVC has no common class for what is not there
-        print(f"{name}: {str(error).splitlines()[0]}", file=sys.stderr)
+        guard.say(f"{name}: {(str(error) or type(error).__name__).splitlines()[0]}")
         return None
 
 
@@ -230,4 +233,4 @@ def _mean(values: Mapping[str, float]) -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    piped.exit_with(lambda: main(sys.argv[1:]))

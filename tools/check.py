@@ -33,8 +33,8 @@ from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage
 from rlhf.secrets import guard
-from rlhf.secrets.masking import masked
 from tools import inputs, unlisted
+from tools.looking import piped
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
     collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectComparisonsInputs,
@@ -119,7 +119,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 def _show(lines: Iterable[str], where: TextIO) -> None:
     for line in lines:
-        print(masked(line), file=where)
+        guard.say(line, where)
 
 
 def _not_watched(params: Any, root: Path, stage: str | None) -> list[str]:
@@ -327,4 +327,4 @@ def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    piped.exit_with(lambda: main(sys.argv[1:]))

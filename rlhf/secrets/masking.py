@@ -26,6 +26,9 @@ IN_QUERY = re.compile(rf"""([?&;]{SECRET_NAME}=)[^\s&#;"'<>`]+""", re.IGNORECASE
 IN_WORDS = re.compile(r"""((?<![\w.-])(?:password|passwd|pwd)\s*=\s*)("[^"]*"|'[^']*'|[^\s,;)&"']+)""", re.IGNORECASE)
 IN_HEADER = re.compile(r"""(authorization["']?\s*[:=]\s*["']?(?:\w+\s+)?)[^\s"',]+""", re.IGNORECASE)
 
+# Control characters but tab and line end, what turns the direction of writing, and bytes that are no characters.
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
 _learnt: set[str] = set()
 
 
@@ -44,6 +47,11 @@ def masked(text: str) -> str:
     for secret in sorted(_known(), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return without_credentials(text)
+
+
+def visible(text: str) -> str:
+    """Return a text of which nothing steers the terminal that shows it: such characters stand as Python writes them."""
+    return STEERING.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def without_credentials(text: str) -> str:
