@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from rlhf.records.types import Message
 
+TEMPLATE_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)  # beside Jinja's own
 PRIVATE_USE = 0xF0000  # the first of 65,534 characters that stand for nothing in Unicode
 NEUTRAL: tuple[Message, ...] = (
     {"role": "system", "content": "a"},
@@ -180,7 +181,7 @@ def _written(tokenizer: Any, _template: str, _specials: str) -> str:
     for messages in (NEUTRAL, NEUTRAL[1:]):
         try:
             written += tokenizer.apply_chat_template(list(messages), tokenize=False)
-        except TemplateError:
+        except (TemplateError, *TEMPLATE_FAULTS):
             continue
     return written
 
