@@ -6,6 +6,7 @@ fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao 
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
     if unlisted:
         raise ValueError(
             f"data/ppo/{unlisted[0]}: params.yaml lists no round '{unlisted[0]}' (rounds: {', '.join(rounds)}); "
-            f"remove it with: rm -r data/ppo/{unlisted[0]}, or add the round to params.yaml"
+            f"remove it with: rm -r {shlex.quote(f'data/ppo/{unlisted[0]}')}, or add the round to params.yaml"
         )
     names = list(rounds)
     earlier = {f"ppo_{name}": root / "data/ppo" / name for name in names[:-1]}

@@ -253,6 +253,9 @@ def test_a_folder_of_a_round_that_params_do_not_list_is_refused(tmp_path):
     rounds = {"r1": parse(Round, {"policy": "sft", "earlier": "collect_prompts"}, "rounds.r1")}
     with pytest.raises(ValueError, match=r"data/ppo/r9: params\.yaml lists no round 'r9'.*rm -r data/ppo/r9"):
         evaluate.policy_folders(tmp_path, rounds)
+    (tmp_path / "data/ppo/r1 *").mkdir()
+    with pytest.raises(ValueError, match=r"rm -r 'data/ppo/r1 \*',"):
+        evaluate.policy_folders(tmp_path, rounds)
 
 
 def test_the_last_round_is_ppo_and_earlier_ones_carry_their_names(root):

@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import re
+import shlex
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -191,7 +192,13 @@ def way(dep: str, root: Path) -> str:
         target = target.parent
     if target.is_relative_to("data"):
         return "move it out of data/, where the pipeline writes, and then dvc add"
-    return f"dvc add {target} && git add {target}.dvc {target.parent / '.gitignore'}"
+    words = [_word(path) for path in (target, f"{target}.dvc", target.parent / ".gitignore")]
+    return f"dvc add {words[0]} && git add {words[1]} {words[2]}"
+
+
+def _word(path: Path | str) -> str:
+    """Return a path as a word of a shell's command, and no option of it."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def _files(one: Local, root: Path) -> Iterator[Path]:

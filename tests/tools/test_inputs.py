@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -339,6 +340,30 @@ def test_by_hand_it_warns_of_inputs_that_a_copy_will_not_have(repository, ignore
     (warned,) = capsys.readouterr().err.splitlines()
     assert warned.startswith(f"{inputs.dependency(Local('', path, 'files'))}: git does not keep it")
     assert command in warned
+
+
+@pytest.mark.parametrize("name", ["a b.jsonl", "-x.jsonl", "it's.jsonl", "&x;y.jsonl", "$HOME.jsonl", "é.jsonl"])
+def test_the_command_to_type_names_the_file_in_a_shell_as_it_is(repository, capsys, name):
+    (repository / name).write_text('{"prompt": "a"}\n')
+    add_source(repository, **source("mine", name))
+    assert check.main([], repository) == 0
+    (warned,) = capsys.readouterr().err.splitlines()
+    first, second = warned.partition("have it: ")[2].split(" && ")
+    expected = [f"./{name}" if name.startswith("-") else name]
+    assert shlex.split(first)[2:] == expected
+    assert shlex.split(second)[2:] == [f"{expected[0]}.dvc", ".gitignore"]
+
+
+@pytest.mark.parametrize(
+    "name", ["real/a\nb.jsonl", "real/a\x1b[31mb.jsonl", "real/\udcff.jsonl", "real/a\u202eb.jsonl"]
+)
+def test_a_file_whose_name_no_line_can_hold_is_refused(project, name):
+    (project / "real").mkdir(exist_ok=True)
+    (project / name).write_text('{"prompt": "a"}\n')
+    add_source(project, **source("mine", "real/*b.jsonl" if "b" in name else "real/*.jsonl"))
+    (mistake,) = check.check(project)
+    assert "a name with control characters or broken ones; rename it" in mistake
+    assert mistake.isprintable()
 
 
 def test_it_does_not_warn_of_what_git_or_dvc_keeps_or_what_lies_outside(repository, capsys):
