@@ -111,7 +111,9 @@ def read_parquet(path: Path, bound: Bound) -> Iterator[Row]:
 def _rows_at_a_time(file: Any, group: int, path: Path, bound: Bound) -> int:
     """Return how many rows of a group to read together, from what it says of itself before any is read."""
     about = file.metadata.row_group(group)
-    size = sum(about.column(index).total_uncompressed_size for index in range(about.num_columns))
+    columns = [about.column(index) for index in range(about.num_columns)]
+    # a value that is repeated takes nothing there, and a byte at least once it is unpacked
+    size = sum(max(column.total_uncompressed_size, column.num_values) for column in columns)
     mean = size // max(about.num_rows, 1)
     bound.check(mean, f"{path}: a row of row group {group + 1}")
     return max(1, min(AT_A_TIME, bound.size // (mean + 1)))
