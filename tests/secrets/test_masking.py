@@ -98,6 +98,35 @@ def test_the_secret_of_an_address_in_the_environment_is_hidden(monkeypatch):
     assert masked(f"it was {MARKER}.") == "it was ***."
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DB_PASS", "{}"),
+        ("SSHPASS", "{}"),
+        ("SNOWFLAKE_PWD", "{}"),
+        ("BACKUP_PASSPHRASE", "{}"),
+        ("GITHUB_PAT", "{}"),
+        ("AZURE_STORAGE_ACCESS_KEY", "{}"),
+        ("MLFLOW_FLASK_SERVER_SECRET_KEY", "{}"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "AccountName=a;AccountKey={}==;EndpointSuffix=core"),
+        ("STORE", "host=there user=me password='{}' dbname=runs"),
+        ("HTTPS_PROXY", "user:{}@proxy:3128"),
+        ("all_proxy", "user:{}@proxy:3128"),
+    ],
+)
+def test_what_the_environment_keeps_secret_in_other_ways_is_hidden(monkeypatch, name, value):
+    monkeypatch.setenv(name, value.format(MARKER))
+    shown = MARKER if "==" not in value else f"{MARKER}=="
+    assert masked(f"before {shown} after") == "before *** after"
+    assert MARKER not in masked(value.format(MARKER))
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD", "GIT_ASKPASS", "SSH_ASKPASS", "HF_TOKEN_PATH", "NO_PROXY", "MONKEY"])
+def test_paths_and_names_of_the_environment_are_no_secrets(monkeypatch, name):
+    monkeypatch.setenv(name, "/home/somebody/here")
+    assert masked("in /home/somebody/here") == "in /home/somebody/here"
+
+
 def test_users_and_short_words_are_no_secrets():
     for address in ("postgresql://mlflow@host/runs", "http://u:p@host", "ssh://git@host/x"):
         masking.learn_address(address)
