@@ -6,6 +6,7 @@ fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao 
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
     if unlisted:
         raise ValueError(
             f"data/ppo/{unlisted[0]}: params.yaml lists no round '{unlisted[0]}' (rounds: {', '.join(rounds)}); "
-            f"remove it with: rm -r data/ppo/{unlisted[0]}, or add the round to params.yaml"
+            f"remove it with: rm -r {shlex.quote(f'data/ppo/{unlisted[0]}')}, or add the round to params.yaml"
         )
     names = list(rounds)
     earlier = {f"ppo_{name}": root / "data/ppo" / name for name in names[:-1]}
@@ -127,8 +128,9 @@ def answer_and_measure(
         )
         if name != "sft":
             kl[name] = divergence(policy, sft, prompts, sampled, scorers)
-        if texts:
-            document_loss[name] = loss_on_documents(policy, texts, scorers)
+        loss = loss_on_documents(policy, texts, scorers) if texts else None
+        if loss is not None:
+            document_loss[name] = loss
         if name in ("sft", "ppo"):
             rows = temperature_sweep(policy, validation, scorers)
             best[name] = max(rows, key=lambda row: (row["win_rate"], -row["temperature"]))["temperature"]
@@ -141,6 +143,8 @@ def answer_and_measure(
             judged |= {(f"best_of_{n}", "sampled"): picked for n, picked in picks.items()}
             kl |= {f"best_of_{n}": analytic(n, picked) for n, picked in picks.items()}
         run.progress(step, len(folders), {f"{name}.score": mean_verdict(judged[name, "sampled"])})
+    if texts and not document_loss:
+        run.say("documents.validation.jsonl: shorter than evaluate.sequence_tokens, so no loss on text is measured")
     measured = {"kl": kl, "document_loss": document_loss, "best_temperature": best, "sweep": sweep, "best_of_n": curve}
     return judged, measured
 

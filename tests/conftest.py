@@ -57,7 +57,6 @@ def _equal_texts_of_yaml_are_parsed_once():
     What the toys wrote is known without it; tests/params/test_params.py parses such texts.
     """
     from rlhf.params import base
-    from rlhf.runs import lineage
     from tools import overlay_text
 
     def once(read):
@@ -72,8 +71,7 @@ def _equal_texts_of_yaml_are_parsed_once():
     with pytest.MonkeyPatch.context() as patch:
         for reader in ("_read", "entries"):
             patch.setattr(overlay_text, reader, once(getattr(overlay_text, reader)))
-        for module in (base, lineage):
-            patch.setattr(module, "YAML", lambda **_: types.SimpleNamespace(load=load))
+        patch.setattr(base, "YAML", lambda **_: types.SimpleNamespace(load=load))
         yield
 
 

@@ -247,11 +247,24 @@ def test_without_tasks_the_judge_decides(tmp_path):
     assert found["judged_by"]["accuracy"] == 0.7
 
 
+def test_held_out_text_shorter_than_a_sequence_is_left_out_and_said(tmp_path, capsys):
+    """All that was trained before is not lost for a few words of text: `pretrain` takes such text as well."""
+    build(tmp_path, with_task=False)
+    short = [{"kind": "document", "text": "red", "source": "mine"}]
+    records.write(tmp_path / "data/collect_prompts/documents.validation.jsonl", short)
+    evaluate.main(tmp_path)
+    assert "shorter than evaluate.sequence_tokens" in capsys.readouterr().out
+    assert "document_loss" not in json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
+
+
 def test_a_folder_of_a_round_that_params_do_not_list_is_refused(tmp_path):
     for name in ("r1", "r9"):
         (tmp_path / "data/ppo" / name).mkdir(parents=True)
     rounds = {"r1": parse(Round, {"policy": "sft", "earlier": "collect_prompts"}, "rounds.r1")}
     with pytest.raises(ValueError, match=r"data/ppo/r9: params\.yaml lists no round 'r9'.*rm -r data/ppo/r9"):
+        evaluate.policy_folders(tmp_path, rounds)
+    (tmp_path / "data/ppo/r1 *").mkdir()
+    with pytest.raises(ValueError, match=r"rm -r 'data/ppo/r1 \*',"):
         evaluate.policy_folders(tmp_path, rounds)
 
 

@@ -14,20 +14,25 @@ one runs; each runs in a copy, so that this folder stays as it is, and there onl
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.evaluation import statistics
 from rlhf.evaluation.verdicts import Judged
-from rlhf.params.base import ParamsError, read_yaml
+from rlhf.params.base import ParamsError, read_yaml, shown
 from rlhf.runs import changes, lineage
+from rlhf.secrets import guard
 from tools import check, dvc_yaml, inputs, presets
+from tools.looking import piped
 
 SHOWN = ("ppo_sampled", "ppo_greedy")
 INTERVALS = statistics.Bootstrap(resamples=2000, coverage=0.95, seed=0)
+BEFORE_QUOTE = re.compile(r"""(\\*)("|\Z)""")
+NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][\w.-]{0,99}(?<!\.)(?<!\.lock)", re.ASCII)  # git takes it as part of a ref
 SAMPLES = "data/evaluate/samples.jsonl"
 
 
@@ -60,24 +65,31 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     chosen = parser.parse_args(arguments)
     try:
         ablations = [read(root, file) for file in chosen.files]
+        _refuse_equal_names(chosen.files)
     except ParamsError as error:
-        print(error, file=sys.stderr)
+        guard.say(str(error))
         return 2
     environment = os.environ | {"PATH": dvc_yaml.path_with_this_python()}
     for words in [] if chosen.table else commands(root, ablations, chosen.queue, chosen.jobs):
         code = subprocess.run(words, cwd=root, env=environment, check=False).returncode
         if code:
             lacking = inputs.untracked(check.whole(read_yaml(root / "params.yaml")), root)
-            print("".join(f"{line}\n" for line in lacking), end="", file=sys.stderr)  # DVC names a path in the copy
+            for line in lacking:  # DVC names a path in the copy
+                guard.say(line)
             return code
     if chosen.queue:
         return 0
-    print("\n".join(table(root, ablations)))
+    guard.say("\n".join(table(root, ablations)), sys.stdout)
     return 0
 
 
 def read(root: Path, file: Path) -> Ablation:
     """Return an ablation. Raises ParamsError naming the file and all mistakes of what it would make of params.yaml."""
+    if not NAME.fullmatch(file.stem):
+        raise ParamsError(
+            f"{shown(str(file))}: the file's name is the experiment's; expected letters, digits, _, - and . (got "
+            f"{shown(file.stem)})"
+        )
     overlay = read_yaml(file)
     preset = overlay.pop(presets.PRESET, None)
     current = read_yaml(root / "params.yaml")
@@ -94,6 +106,14 @@ def read(root: Path, file: Path) -> Ablation:
             f"Write the whole params.yaml (python -m tools.presets), then {inputs.MEND} and dvc exp run -n {file.stem}"
         )
     return Ablation(file.stem, changes)
+
+
+def _refuse_equal_names(files: Sequence[Path]) -> None:
+    """Raise ParamsError where two files would be one experiment: the second would take the place of the first."""
+    first: dict[str, Path] = {}
+    for file in files:
+        if first.setdefault(file.stem, file) is not file:
+            raise ParamsError(f"{file}: {first[file.stem]} has its name, which is the experiment's; rename one")
 
 
 def _named(root: Path, content: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -152,11 +172,15 @@ def command(ablation: Ablation, where: list[str]) -> list[str]:
 
 
 def _hydra(value: Any) -> str:
-    """Return a value in the grammar of `--set-param`: JSON, but that keys of mappings stand without quotes."""
+    """Return a value in the grammar of `--set-param`, Hydra's: JSON, but that keys of mappings stand without quotes,
+    and that within quotes all but backslashes before a quote is meant as it stands.
+    """
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_hydra(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_hydra, value)) + "]"
+    if isinstance(value, str):
+        return '"' + BEFORE_QUOTE.sub(lambda found: 2 * found[1] + found[2].replace('"', '\\"'), value) + '"'
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -228,7 +252,7 @@ def _of_experiment(root: Path, commit: str) -> str | None:
     try:
         return dvc.api.read(SAMPLES, repo=str(root.resolve()), rev=commit)
     except Exception as error:  # noqa: BLE001 - DVC has no common class for what is not there
-        print(f"{commit[:7]}: {str(error).splitlines()[0]}", file=sys.stderr)
+        guard.say(f"{commit[:7]}: {(str(error) or type(error).__name__).splitlines()[0]}")
         return None
 
 
@@ -241,4 +265,4 @@ def _mean(values: Mapping[str, float]) -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    piped.exit_with(lambda: main(sys.argv[1:]))

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from rlhf.params.base import ParamsError, read_yaml
+from tools.looking import piped
 
 LOCK = Path("requirements.lock")
 ECOSYSTEM = "PyPI"
@@ -120,8 +121,4 @@ def _version(text: str) -> Version:
 
 
 if __name__ == "__main__":
-    try:
-        raise SystemExit(main(sys.argv[1:]))
-    except ParamsError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
+    piped.exit_with(lambda: main(sys.argv[1:]))

@@ -34,8 +34,8 @@ from rlhf.params.tracking import TrackingInputs
 from rlhf.records import records
 from rlhf.runs import lineage
 from rlhf.secrets import guard
-from rlhf.secrets.masking import masked
 from tools import inputs, unlisted
+from tools.looking import piped
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
     collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectComparisonsInputs,
@@ -81,6 +81,7 @@ def mistakes_in(content: Mapping[str, Any], root: Path, stage: str | None = None
 def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
     """Return what is wrong with params whose types are right, and with the files that they name below `root`."""
     mistakes = [mistake for rule in RULES for mistake in rule(params)]
+    mistakes += _variables(params.model_dump(), "")
     for name, named in inputs.of_stages(params, root).items():
         mistakes += inputs.mistakes(named, root) if stage in (None, name) else []
     mistakes += _likelihoods_need_tied_embeddings(params, root)
@@ -119,7 +120,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 def _show(lines: Iterable[str], where: TextIO) -> None:
     for line in lines:
-        print(masked(line), file=where)
+        guard.say(line, where)
 
 
 def _not_watched(params: Any, root: Path, stage: str | None) -> list[str]:
@@ -176,6 +177,23 @@ def _rounds_go_forward(params: Any) -> Iterator[str]:
             yield f"rounds.{name}.earlier: expected one of {listed(comparisons)} (got {shown(one.earlier)})"
         policies.append(f"ppo/{name}")
         comparisons.append(f"collect_comparisons/{name}")
+
+
+def _variables(value: Any, place: str) -> Iterator[str]:
+    """Yield a line for each text that DVC would fill in.
+
+    `dvc exp run -S` writes all of params.yaml anew, with what stands for its variables: `${oc.env:NAME}` becomes the
+    value in the environment, which may be a secret, in params.yaml, dvc.lock, git and MLflow.
+    """
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _variables(inner, f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _variables(inner, f"{place}.{number}")
+    elif isinstance(value, str) and "${" in value:
+        would = "DVC takes ${ for a variable, and would write its value here; write it otherwise"
+        yield f"{place}: {would} (got {shown(value)})"
 
 
 def _named_rounds_exist(params: Any) -> Iterator[str]:
@@ -339,4 +357,4 @@ def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    piped.exit_with(lambda: main(sys.argv[1:]))

@@ -9,11 +9,15 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from rlhf.params.base import ParamsError, is_mapping, read_yaml
 from rlhf.runtime.files import write_text
 
 
 def read(path: Path) -> Any:
-    """Return a pipeline with its comments."""
+    """Return a pipeline with its comments. Raises ParamsError where there is none to be read."""
+    stages = read_yaml(path).get("stages")
+    if not is_mapping(stages) or not all(map(is_mapping, stages.values())):
+        raise ParamsError(f"{path}: expected a mapping of stages; git checkout -- {path.name}")
     return _yaml().load(path.read_text(encoding="utf-8"))
 
 
@@ -25,9 +29,23 @@ def write(path: Path, pipeline: Any) -> None:
 
 
 def definition(pipeline: Any, stage: str) -> Any:
-    """Return the mapping with cmd, deps, ... of a stage, that of one round for a stage of every round."""
-    entry = pipeline["stages"][stage]
-    return entry.get("do", entry)
+    """Return the mapping with cmd, deps, ... of a stage, that of one round for a stage of every round.
+
+    Raises ParamsError where it is not there.
+    """
+    entry = pipeline["stages"].get(stage, {})
+    found = entry.get("do", entry)
+    if not is_mapping(found) or not found:
+        raise ParamsError(f"dvc.yaml: stages.{stage}: expected cmd, deps and outs; git checkout -- dvc.yaml")
+    return found
+
+
+def deps_of(pipeline: Any, stage: str) -> Any:
+    """Return the list of a stage's deps. Raises ParamsError where there is none."""
+    deps = definition(pipeline, stage).get("deps")
+    if not isinstance(deps, list):
+        raise ParamsError(f"dvc.yaml: stages.{stage}.deps: expected a list; git checkout -- dvc.yaml")
+    return deps
 
 
 def set_entries(entries: Any, wanted: Sequence[str], comment: str | None = None) -> None:

@@ -14,7 +14,8 @@ PACKAGES = ("rlhf", "stages", "tools", "study")
 BYTE_NEUTRAL = {
     "rlhf/runs/checkpoints.py", "rlhf/runs/dependencies.py", "rlhf/runs/launch.py", "rlhf/runs/tracking.py",
     "rlhf/runtime/interrupts.py", "rlhf/secrets/guard.py", "rlhf/secrets/masking.py",
-    "stages/__init__.py", "study/__init__.py", "tools/__init__.py", "tools/unlisted.py",
+    "stages/__init__.py", "study/__init__.py", "tools/__init__.py", "tools/looking/__init__.py",
+    "tools/looking/piped.py", "tools/unlisted.py",
 }  # fmt: skip
 BY_FILE = ("rlhf/params", "rlhf/runs")  # folders of which a stage lists files, not the whole
 

@@ -9,14 +9,16 @@ import glob
 import json
 import os
 import re
+import shlex
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from rlhf.params import collect_prompts, pretrain, reward_model
-from rlhf.params.base import Local, Named, OnHub, expanded, is_folder, place_of, shown
+from rlhf.params.base import Local, Named, OnHub, expanded, is_folder, is_mapping, place_of, shown
 from rlhf.runs import lineage
 from tools import dvc_yaml
 
@@ -77,8 +79,6 @@ def _of_a_shell(path: str) -> str:
 def _unwatchable(one: Local, root: Path) -> list[str]:
     """Return why DVC cannot watch a path that exists."""
     dep, place = dependency(one), root.resolve()
-    if "${" in dep:
-        return [f"DVC takes ${{ for a variable of its own; name the file or folder otherwise (got {one.path!r})"]
     absolute = Path(os.path.normpath(place / dep))
     if one.what == "files" and glob.has_magic(one.path) and place.is_relative_to(absolute):
         return [f"a pattern needs a folder that DVC can watch; move the files into one of their own (got {one.path!r})"]
@@ -110,7 +110,7 @@ def unlisted(params: Any, root: Path, stage: str) -> list[str]:
     wanted = dependencies(of_stages(params, root).get(stage, []))
     if not wanted or not (root / PIPELINE).exists():
         return []
-    listed = dvc_yaml.definition(dvc_yaml.read(root / PIPELINE), stage)["deps"]
+    listed = dvc_yaml.deps_of(dvc_yaml.read(root / PIPELINE), stage)
     return [dep for dep in wanted if dep not in listed]
 
 
@@ -122,7 +122,7 @@ def bring_up_to_date(params: Any, root: Path) -> list[str]:
     for stage, named in of_stages(params, root).items():
         if stage not in pipeline["stages"]:
             continue
-        deps, wanted = dvc_yaml.definition(pipeline, stage)["deps"], dependencies(named)
+        deps, wanted = dvc_yaml.deps_of(pipeline, stage), dependencies(named)
         ours = [dep for index, dep in enumerate(deps) if dvc_yaml.comment_of(deps, index) == COMMENT]
         gone = [dep for dep in ours if dep not in wanted]
         new = [dep for dep in wanted if dep not in deps]
@@ -155,13 +155,15 @@ def commit_of_today(one: OnHub) -> str | None:
         return None
     at = f"/revision/{urllib.parse.quote(one.revision, safe='')}" if one.revision else ""
     url = f"{os.environ.get('HF_ENDPOINT', HUB)}/api/{one.kind}/{one.id}{at}"
-    token = os.environ.get("HF_TOKEN")
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
+        request = urllib.request.Request(url)
+        if token := os.environ.get("HF_TOKEN"):
+            request.add_unredirected_header("Authorization", f"Bearer {token}")  # for this host, wherever it sends us
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            sha = json.load(answer).get("sha")
-    except (OSError, ValueError):
+            about: Any = json.load(answer)
+    except (OSError, ValueError, HTTPException, RecursionError):  # the third: an address or an answer that is no HTTP
         return None
+    sha = about.get("sha") if is_mapping(about) else None
     return sha if SHA.fullmatch(str(sha)) else None
 
 
@@ -190,7 +192,13 @@ def way(dep: str, root: Path) -> str:
         target = target.parent
     if target.is_relative_to("data"):
         return "move it out of data/, where the pipeline writes, and then dvc add"
-    return f"dvc add {target} && git add {target}.dvc {target.parent / '.gitignore'}"
+    words = [_word(path) for path in (target, f"{target}.dvc", target.parent / ".gitignore")]
+    return f"dvc add {words[0]} && git add {words[1]} {words[2]}"
+
+
+def _word(path: Path | str) -> str:
+    """Return a path as a word of a shell's command, and no option of it."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def _files(one: Local, root: Path) -> Iterator[Path]:

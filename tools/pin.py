@@ -16,7 +16,9 @@ from ruamel.yaml import YAML
 
 from rlhf.params.base import OnHub, ParamsError, read_yaml
 from rlhf.runtime.files import write_text
+from rlhf.secrets import guard
 from tools import check, inputs
+from tools.looking import piped
 
 NAMES = ("id", "path", "encoder_path")  # the key beside which the revision stands
 VALUE = re.compile(r"""[^\s,}#]*""")
@@ -28,15 +30,15 @@ def main(arguments: list[str]) -> int:
     try:
         params = check.whole(read_yaml(file))
     except ParamsError as error:
-        print(error, file=sys.stderr)
+        guard.say(re.sub("^params.yaml:", lambda _: f"{file}:", str(error), flags=re.MULTILINE))
         return 2
     for one in without_commit(params, file.parent):
         commit = inputs.commit_of_today(one)
         if commit is None:
-            print(f"{one.place}: the hub gave no commit of {one.id!r} (revision {one.revision!r})", file=sys.stderr)
+            guard.say(f"{one.place}: the hub gave no commit of {one.id!r} (revision {one.revision!r})")
             return 2
         write_text(file, pinned(file.read_text(encoding="utf-8"), one.place, commit))
-        print(f"{file}: {one.place}: {commit}  ({one.id})")
+        guard.say(f"{file}: {one.place}: {commit}  ({one.id})", sys.stdout)
     return 0
 
 
@@ -64,4 +66,4 @@ def pinned(text: str, place: str, commit: str) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    piped.exit_with(lambda: main(sys.argv[1:]))

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.params import overlays
-from rlhf.params.base import ParamsError, read_yaml
+from rlhf.params.base import ParamsError, read_yaml, shown
 from rlhf.runtime.files import write_text
+from rlhf.secrets import guard
 from tools import check, overlay_text
+from tools.looking import piped
 from tools.overlay_text import PRESET
 
 FOLDER = Path("presets")
@@ -41,7 +43,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
             return render(root, chosen.check)
         text = own(root, chosen.file)
     except ParamsError as error:
-        print(error, file=sys.stderr)
+        guard.say(str(error))
         return 2
     if chosen.out:
         write_text(chosen.out, text)
@@ -118,13 +120,12 @@ def applied(root: Path, file: Path, base: Mapping[str, Any], changes: Mapping[st
     return target
 
 
-def path_of(root: Path, name: str, asked_by: str) -> Path:
+def path_of(root: Path, name: object, asked_by: str) -> Path:
     """Return a preset's file. Raises ParamsError, naming the place that asked for it, where there is none."""
-    path = root / FOLDER / f"{name}.yaml"
-    if not path.exists():
-        there = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml")))
-        raise ParamsError(f"{asked_by}: expected one of {there} (got {name!r})")
-    return path
+    there = {path.stem: path for path in sorted((root / FOLDER).glob("*.yaml"))}
+    if not isinstance(name, str) or name not in there:
+        raise ParamsError(f"{asked_by}: expected one of {', '.join(there)} (got {shown(name)})")
+    return there[name]
 
 
 def name_of(root: Path) -> str:
@@ -145,4 +146,4 @@ def _of_file(mistake: str, file: Path) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    piped.exit_with(lambda: main(sys.argv[1:]))

@@ -19,7 +19,9 @@ from typing import Any
 from rlhf.params.base import ParamsError
 from rlhf.runs import lineage, machine
 from rlhf.runtime.files import write_json
+from rlhf.secrets import guard
 from tools import dvc_yaml, presets
+from tools.looking import piped
 
 OUT = Path("metrics/reproducibility.json")
 
@@ -34,7 +36,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     try:
         name = presets.path_of(root, chosen.preset, "--preset").stem if chosen.preset else presets.name_of(root)
     except ParamsError as error:
-        print(error, file=sys.stderr)
+        guard.say(str(error))
         return 2
     num_clones = chosen.clones or (2 if chosen.preset else 1)
     if chosen.preset and num_clones < 2:
@@ -88,8 +90,8 @@ def compared(runs: dict[str, dict[str, str]]) -> dict:
 def _run(*command: str, **options: Any) -> None:
     answer = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if answer.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{answer.stdout[-3000:]}{answer.stderr[-3000:]}")
+        raise ValueError(f"{' '.join(command)} failed:\n{answer.stdout[-3000:]}{answer.stderr[-3000:]}")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    piped.exit_with(lambda: main(sys.argv[1:]))

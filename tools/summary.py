@@ -6,7 +6,6 @@ Reads metrics/*.json, asks DVC whether they are of this state, and the MLflow st
 on disk: where that run has other figures, it says so. Writes nothing.
 """
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +15,11 @@ from rlhf.evaluation.headline import claim
 from rlhf.params.base import Params, ParamsError, load
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
+from rlhf.records.json_values import is_object, parsed
 from rlhf.runs import changes, lineage, mlflow_store
 from rlhf.runtime.flat import flat_numbers
 from rlhf.runtime.outputs import DECIMALS
 from rlhf.secrets import guard
-from rlhf.secrets.masking import masked
 from tools.looking import piped
 from tools.looking.makers import PARENT, Makers
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 MADE = "data/evaluate"
+ANEW = "`dvc repro` writes them anew"
 
 Metrics = Mapping[str, Any]
 
@@ -47,10 +47,14 @@ def main(root: Path = Path(".")) -> int:
     """Print the summary of `root`; returns the exit code: 1 if evaluate has not run, 2 for a broken params.yaml."""
     guard.install()
     try:
-        last = list(load(root, SummaryInputs).rounds)[-1]
+        rounds = load(root, SummaryInputs).rounds
     except ParamsError as error:
-        print(error, file=sys.stderr)
+        guard.say(str(error))
         return 2
+    if not rounds:
+        guard.say("params.yaml: rounds: expected at least one round, got none; presets/laptop.yaml shows one")
+        return 2
+    last = list(rounds)[-1]
     evaluate, reward = _read(root, "evaluate"), _read(root, "reward_model", last)
     if evaluate is None:
         print(
@@ -58,11 +62,14 @@ def main(root: Path = Path(".")) -> int:
             file=sys.stderr,
         )
         return 1
-    trusted = trust(evaluate, reward) if reward else [f"reward_model@{last} has not ended: it has no metrics"]
-    lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trusted, ""]
     figures = [f"metrics/{name}.json" for name in ("evaluate", f"reward_model/{last}")]
+    try:
+        trusted = trust(evaluate, reward) if reward else [f"reward_model@{last} has not ended: it has no metrics"]
+        lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trusted, ""]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:  # of another version, or edited
+        raise ValueError(f"{' or '.join(figures)}: not the figures that the stage writes ({error}); {ANEW}") from None
     earlier = changes.in_a_line(root, figures)
-    print(masked("\n".join([*([earlier, ""] if earlier else []), *lines, *places(root, figures)])))
+    guard.say("\n".join([*([earlier, ""] if earlier else []), *lines, *places(root, figures)]), sys.stdout)
     return 0
 
 
@@ -178,16 +185,23 @@ def _differ(numbers: Mapping[str, float], logged: Mapping[str, float]) -> bool:
     return any(name in logged and round(logged[name], DECIMALS) != value for name, value in numbers.items())
 
 
-def _content(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+def _content(path: Path) -> dict[str, Any]:
+    content = parsed(path.read_text(encoding="utf-8"), f"{path}")
+    if not is_object(content):
+        raise ValueError(f"{path}: expected figures by name, got {type(content).__name__}; {ANEW}")
+    return content
 
 
 def _read(root: Path, stage: str, round_name: str | None = None) -> Metrics | None:
     path = root / "metrics" / (f"{stage}.json" if round_name is None else f"{stage}/{round_name}.json")
     if not path.exists():
         return None
-    content = _content(path)[stage]
-    return content if round_name is None else content[round_name]
+    content: Any = _content(path)
+    for name in filter(None, (stage, round_name)):
+        content = content.get(name) if is_object(content) else None
+    if not is_object(content):
+        raise ValueError(f"{path}: expected the figures of {stage}, got others; {ANEW}")
+    return content
 
 
 def _rate(rate: Metrics) -> str:

@@ -19,7 +19,9 @@ from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import mlflow_store
 from rlhf.runs.recording import reaping
 from rlhf.secrets import guard
-from rlhf.secrets.masking import masked
+from tools.looking import piped
+
+PORTS = range(1, 1 << 16)
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -27,11 +29,13 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=5000)
     port = parser.parse_args(arguments).port
+    if port not in PORTS:
+        parser.error(f"--port: expected a number from {PORTS[0]} to {PORTS[-1]} (got {port})")
     guard.install()
     address = f"http://localhost:{port}"
     why_not = _in_use(port)
     if why_not:
-        print(f"Port {port}: {why_not}. Name another: make ui PORT={port + 1}", file=sys.stderr)
+        guard.say(f"Port {port}: {why_not}. Name another: make ui PORT={port + 1}")
         return 1
     try:
         uri, table = look(root, address)
@@ -39,9 +43,9 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         guard.say(str(error))
         return 1
     if uri.startswith("http"):
-        print(masked(f"MLflow is on a server: {table}"))
+        guard.say(f"MLflow is on a server: {table}", sys.stdout)
         return 0
-    print(f"MLflow: {table}   (Ctrl-C ends it)", flush=True)
+    guard.say(f"MLflow: {table}   (Ctrl-C ends it)", sys.stdout)
     return _become_the_server(uri, port)
 
 
@@ -83,4 +87,4 @@ def _in_use(port: int) -> str | None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    piped.exit_with(lambda: main(sys.argv[1:]))

@@ -5,6 +5,7 @@ earlier outputs in its run cache. DVC itself forgets the outputs of a stage that
 """
 
 import json
+import shlex
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,7 @@ def mistakes(left: LeftBehind, root: Path) -> Iterator[str]:
             if not _comes_back(path, root):
                 yield (
                     f"{path}: params.yaml lists no round '{name}', and neither DVC's cache nor git has these bytes; "
-                    f"remove it with: rm -r {path}, or add the round to params.yaml"
+                    f"remove it with: rm -r {shlex.quote(path)}, or add the round to params.yaml"
                 )
 
 

@@ -18,12 +18,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.params.base import ParamsError, load
+from rlhf.params.base import ParamsError, is_mapping, load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runtime.flat import flatten
 from rlhf.secrets import guard
-from rlhf.secrets.masking import masked
 from tools.looking import artifacts, piped
 from tools.looking.artifacts import Locked, made_by
 from tools.looking.makers import PARENT, Found, Makers
@@ -52,7 +51,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     except (ValueError, ConnectionError) as error:
         guard.say(str(error))
         return 1
-    print(masked("\n".join(lines)))
+    guard.say("\n".join(lines), sys.stdout)
     return code
 
 
@@ -77,8 +76,8 @@ def listed(root: Path, rev: str | None) -> dict[str, Locked]:
 
     Raises ValueError where there are none.
     """
-    params = lineage.content_of(root, "params.yaml", rev) or {}
-    found = lineage.of_rounds(lineage.locked(root, rev), params.get("rounds", {}))
+    rounds = (lineage.content_of(root, "params.yaml", rev) or {}).get("rounds")
+    found = lineage.of_rounds(lineage.locked(root, rev), rounds if is_mapping(rounds) else {})
     if not found:
         raise ValueError("dvc.lock: lists no artifact, for no stage has ended yet; run `make run` or `dvc repro` first")
     return found

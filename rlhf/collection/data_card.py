@@ -98,8 +98,8 @@ def category_lines(changed: Mapping[str, int]) -> Iterator[str]:
     """Yield what the screen says of rows whose category is not what their source says."""
     if changed["no_name"]:
         yield (
-            f"categories: {changed['no_name']} rows have one that is no name (over {LONGEST_CATEGORY} characters, or "
-            "with personal data): unknown"
+            f"categories: {changed['no_name']} rows have one that is no name (over {LONGEST_CATEGORY} characters, "
+            "with personal data, with < or >, or with one of = + - @ first): unknown"
         )
     if changed["rare"]:
         rare = f"that is not among the {MOST_CATEGORIES} most frequent"

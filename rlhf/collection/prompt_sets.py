@@ -1,5 +1,6 @@
 """From cleaned records to disjoint prompt sets: duplicates out, one split a user, files by what each split takes."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
@@ -40,6 +41,8 @@ FILES = (
 LONGEST_CATEGORY = 40  # characters of a name
 MOST_CATEGORIES = 60
 UNKNOWN, OTHER = "unknown", "other"
+FORMULA = ("=", "+", "-", "@")  # what begins so in a CSV file, a spreadsheet computes
+MARKUP = re.compile(r"[<>]")  # DVC puts a plot's names into a script of its page as they are
 
 
 class Entry(NamedTuple):
@@ -53,8 +56,8 @@ class Entry(NamedTuple):
 def with_named_categories(entries: list[Entry]) -> tuple[list[Entry], dict[str, int]]:
     """Return entries whose categories are names, and how many were none, or were too rare among very many.
 
-    A text that is long or holds personal data is no name: "unknown". Beyond the MOST_CATEGORIES that are most frequent
-    they are "other": each is a row of tables and plots that lie in git.
+    A text that is long, holds personal data, or is more than a name to what opens tables and plots, is none: "unknown".
+    Beyond the MOST_CATEGORIES that are most frequent they are "other": each is a row of tables and plots in git.
     """
     plain = [" ".join(entry.record["category"].split()) for entry in entries]
     names = [text if _is_name(text) else UNKNOWN for text in plain]
@@ -79,7 +82,8 @@ def _is_name(text: str) -> bool:
         check_personal_data(text, [*get_args(PersonalData)])
     except Dropped:
         return False
-    return 0 < len(text) <= LONGEST_CATEGORY and text.isprintable()
+    acts = text.startswith(FORMULA) or MARKUP.search(text)
+    return 0 < len(text) <= LONGEST_CATEGORY and text.isprintable() and not acts
 
 
 def drop_duplicates(entries: list[Entry], params: Cleaning, drops: Drops) -> list[Entry]:

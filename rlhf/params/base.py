@@ -31,7 +31,8 @@ def shown(value: object, most: int = 120) -> str:
 def listed(names: Iterable[object], most: int = 20) -> str:
     """Return names as an error message lists them: the first `most`, none of them long."""
     remaining = iter(names)
-    first = [f"{name}" if len(f"{name}") <= 60 else f"{name}"[:57] + "..." for name in islice(remaining, most)]
+    texts = [" ".join(f"{name}".split()) for name in islice(remaining, most)]
+    first = [text if len(text) <= 60 else text[:57] + "..." for text in texts]
     left = sum(1 for _ in remaining)
     return ", ".join(first) + (f" and {left} more" if left else "")
 
@@ -153,14 +154,22 @@ class ParamsError(ValueError):
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML 1.2 file (`3e-6` is a number there). Raises ParamsError naming file and line."""
     try:
-        reader: Any = YAML(typ="safe", pure=True)  # its methods declare no types
         text = path.read_text(encoding="utf-8")
-        masking.learn(text)
-        content = reader.load(text)
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; copy one, for example: cp presets/laptop.yaml {path}") from None
+    except OSError as error:
+        raise ParamsError(f"{shown(str(path))}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    return mapping_of(text, path)
+
+
+def mapping_of(text: str, path: Path | str) -> dict[str, Any]:
+    """Return the mapping in a YAML 1.2 text, that of `path`. Raises ParamsError naming path and line."""
+    masking.learn(text)
+    try:
+        reader: Any = YAML(typ="safe", pure=True)  # its methods declare no types
+        content = reader.load(text)
     except MarkedYAMLError as error:
         raise ParamsError(f"{path}: {_place_and_problem(error)}") from None
     except RecursionError:

@@ -1,13 +1,14 @@
 """Parameters of collect_prompts: where records come from, how they are cleaned, and how users are split."""
 
 import glob
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hub, place_of
+from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hub, place_of, shown
 
 Split = Literal["sft", "reward_model", "judge", "ppo", "validation", "test"]
 Use = Literal["documents", "demonstrations", "comparisons", "prompts"]
@@ -243,12 +244,33 @@ class CollectPromptsInputs(Params):
 
 
 def matches(pattern: str, root: Path) -> list[Path]:
-    """Return the files that a path of params.yaml names, sorted; raises FileNotFoundError with the fix if none."""
-    found = sorted(path for path in glob.glob(str(root / expanded(pattern)), recursive=True))
-    files = [Path(path) for path in found if Path(path).is_file()]
+    """Return the files that a path of params.yaml names, sorted.
+
+    Raises FileNotFoundError with the fix if there are none, if links lead twice to a folder, and for names that no line
+    of a message, and no dvc.yaml, can hold.
+    """
+    path = expanded(pattern)
+    if "**" in path.parts:
+        _refuse_folders_seen_twice(root / Path(*path.parts[: path.parts.index("**")]), pattern)
+    found = sorted(glob.glob(str(path), root_dir=root, recursive=True))
+    files = [root / name for name in found if (root / name).is_file()]
     if not files:
         raise FileNotFoundError(f"{pattern:.200}: no such file under {root.resolve()}; mend the source's paths")
+    for name in found:
+        if not name.isprintable():
+            raise FileNotFoundError(f"{shown(name)}: a name with control characters or broken ones; rename it")
     return files
+
+
+def _refuse_folders_seen_twice(folder: Path, pattern: str) -> None:
+    """Raise FileNotFoundError where ** would follow links round in circles, or read a folder in two places."""
+    first: dict[str, str] = {}
+    for place, _, _ in os.walk(folder, followlinks=True):
+        if (earlier := first.setdefault(os.path.realpath(place), place)) is not place:
+            raise FileNotFoundError(
+                f"{pattern:.200}: {shown(earlier)} and {shown(place)} are one folder by a link, which ** would read "
+                "twice; remove the link, or name the folders one by one"
+            )
 
 
 def named(params: CollectPrompts, root: Path) -> list[Named]:

@@ -6,12 +6,12 @@ DVC makes a round's name a folder, which it empties, and a word of a command bef
 it. So the stage `names` of data/dvc.yaml checks them first: the others depend on its output, which is always the same.
 """
 
-import sys
 from pathlib import Path
 
 from pydantic import Field
 
 from rlhf.params.base import Name, Params, ParamsError, load
+from rlhf.secrets import guard
 
 
 class Round(Params):
@@ -33,7 +33,7 @@ def main(root: Path = Path(".")) -> int:
     try:
         load(root, RoundsInputs)
     except ParamsError as error:
-        print(error, file=sys.stderr)
+        guard.say(str(error))
         return 2
     print("The rounds of params.yaml have names that can be folders and words of a command.")
     return 0

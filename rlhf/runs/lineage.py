@@ -9,9 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-
-from rlhf.params.base import read_yaml
+from rlhf.params.base import is_mapping, mapping_of, read_yaml
 from rlhf.runs.stage_name import StageName
 
 CHUNK = 1 << 20  # bytes
@@ -50,12 +48,15 @@ def locked(root: Path, rev: str | None = None) -> dict[str, dict[str, Any]]:
 
     Raises ValueError where git knows no dvc.lock at `rev`.
     """
-    if rev is None:
-        return read_yaml(root / "dvc.lock")["stages"] if (root / "dvc.lock").exists() else {}
-    content = content_of(root, "dvc.lock", rev)
+    if rev is None and not (root / "dvc.lock").exists():
+        return {}
+    content = read_yaml(root / "dvc.lock") if rev is None else content_of(root, "dvc.lock", rev)
     if content is None:
         raise ValueError(f"git knows no dvc.lock at {rev!r}; name a commit that has one: git log -- dvc.lock")
-    return content["stages"]
+    stages = content.get("stages")
+    if not is_mapping(stages) or not all(map(is_mapping, stages.values())):
+        raise ValueError("dvc.lock: expected a mapping of stages, as DVC writes it; git checkout -- dvc.lock")
+    return dict(stages)
 
 
 def of_rounds(stages: Mapping[str, Any], rounds: Collection[str]) -> dict[str, Any]:
@@ -109,9 +110,12 @@ def text_of(root: Path, path: str, rev: str | None = None) -> str | None:
 
 
 def content_of(root: Path, path: str, rev: str | None = None) -> Any:
-    """Return what a YAML file below `root` holds, at commit `rev` if it is given; None where it is not there."""
+    """Return what a YAML file below `root` holds, at commit `rev` if it is given; None where it is not there.
+
+    Raises ParamsError for one that holds no mapping.
+    """
     text = text_of(root, path, rev)
-    return None if text is None else YAML(typ="safe", pure=True).load(text)
+    return None if text is None else mapping_of(text, path if rev is None else f"{path} at {rev}")
 
 
 def way_back(root: Path, name: str) -> str | None:

@@ -6,6 +6,7 @@ import logging
 import os
 import posixpath
 import re
+import shlex
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -191,7 +192,8 @@ class DeletedExperiment(ConnectionError):
 def _deleted(uri: str, experiment: str, experiment_id: str) -> DeletedExperiment:
     return DeletedExperiment(
         f"tracking.experiment: '{experiment}' was deleted in {masked(uri)}; bring it back with: mlflow experiments "
-        f"restore --experiment-id {experiment_id} (MLFLOW_TRACKING_URI={masked(uri)}), or name another in params.yaml"
+        f"restore --experiment-id {experiment_id} (MLFLOW_TRACKING_URI={shlex.quote(masked(uri))}), or name another in "
+        "params.yaml"
     )
 
 

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from rlhf.secrets.masking import masked
+from rlhf.secrets import guard
 
 SECONDS_BETWEEN_LINES = 5.0
 SECONDS_BETWEEN_RENEWALS = 0.2
@@ -65,7 +65,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line of its own, below an unfinished progress line."""
         if not self.silent:
-            print(masked(f"\n{text}" if self.line_is_open else text), flush=True)
+            guard.say(f"\n{text}" if self.line_is_open else text, sys.stdout)
         self.line_is_open = False
 
     def elapsed(self) -> float:

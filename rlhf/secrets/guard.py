@@ -7,17 +7,17 @@ import traceback
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
-from rlhf.secrets.masking import masked
+from rlhf.secrets.masking import masked, visible
 
 Make = Callable[..., logging.LogRecord]
 Hook = Callable[[type[BaseException], BaseException, TracebackType | None], Any]
 
 
-def say(text: str) -> None:
-    """Print a line to stderr, at once."""
-    print(masked(text), file=sys.stderr, flush=True)
+def say(text: str, where: TextIO | None = None) -> None:
+    """Print a line to stderr, or elsewhere, at once: without secrets, and steering no terminal."""
+    print(visible(masked(text)), file=where or sys.stderr, flush=True)
 
 
 def install() -> None:

@@ -18,13 +18,23 @@ MASK = "***"
 LEVELS, ITEMS = 6, 7  # of a value in an error message; a value may hold itself many times over
 SHORTEST = 4  # characters of a known secret: texts are full of shorter ones
 SHORTEST_TOKEN = 12  # characters of one without a user's name beside it: a shorter one is taken for such a name
-OF_ENVIRONMENT = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|SECRET_ACCESS_KEY|API_KEY|PRIVATE_KEY)$", re.IGNORECASE)
+OF_ENVIRONMENT = re.compile(  # PWD and GIT_ASKPASS are paths
+    r"(PASSWORD|PASSWD|PASSPHRASE|(?<!ASK)PASS|_PWD|TOKEN|SECRET|_PAT|(SECRET|ACCESS|API|PRIVATE|ACCOUNT|STORAGE)_?KEY)$",
+    re.IGNORECASE,
+)
+PROXY = re.compile(r"_PROXY$", re.IGNORECASE)  # an address, which may lack its scheme
 SECRET_NAME = r"(?:[\w.-]*(?:password|passwd|pwd|token|secret|signature|credential)s?|(?:[\w.-]*[-_.])?key|(?:api|access)key|sig|pass|auth)"  # noqa: E501 - one expression
 ADDRESS = re.compile(r"""(?<!\w)(\w*)://(?!/)([^\s"'<>`]*)""")  # scheme, and all that may belong to it
 WHOLE = re.compile(r"(?<!\w)(\w*)://(?!/)(.*)", re.DOTALL)  # where it is known to be nothing else
 IN_QUERY = re.compile(rf"""([?&;]{SECRET_NAME}=)[^\s&#;"'<>`]+""", re.IGNORECASE)
-IN_WORDS = re.compile(r"""((?<![\w.-])(?:password|passwd|pwd)\s*=\s*)("[^"]*"|'[^']*'|[^\s,;)&"']+)""", re.IGNORECASE)
+IN_WORDS = re.compile(
+    r"""((?<![\w.-])(?:password|passwd|pwd|accountkey|sharedaccesskey)\s*=\s*)("[^"]*"|'[^']*'|[^\s,;)&"']+)""",
+    re.IGNORECASE,
+)
 IN_HEADER = re.compile(r"""(authorization["']?\s*[:=]\s*["']?(?:\w+\s+)?)[^\s"',]+""", re.IGNORECASE)
+
+# Control characters but tab and line end, what turns the direction of writing, and bytes that are no characters.
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _learnt: set[str] = set()
 
@@ -44,6 +54,11 @@ def masked(text: str) -> str:
     for secret in sorted(_known(), key=len, reverse=True):
         text = text.replace(secret, MASK)
     return without_credentials(text)
+
+
+def visible(text: str) -> str:
+    """Return a text of which nothing steers the terminal that shows it: such characters stand as Python writes them."""
+    return STEERING.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def without_credentials(text: str) -> str:
@@ -86,6 +101,9 @@ def _known() -> set[str]:
             found |= _forms(value)
         if "://" in value:
             found |= _of_addresses(value, ADDRESS) | _of_addresses(value, WHOLE)
+        elif PROXY.search(name):
+            found |= _of_addresses(f"://{value}", WHOLE)
+        found |= {form for words in IN_WORDS.finditer(value) for form in _forms(words[2].strip("\"'"))}
     return found
 
 

@@ -88,14 +88,25 @@ def leading_space(tokenizer: Any) -> str:
     return " " if tokenizer.chat_template in ours else ""
 
 
-def dialogue_ids(tokenizer: Any, messages: Sequence[Message], response: str) -> TokenisedTurns:
+def dialogue_ids(
+    tokenizer: Any, messages: Sequence[Message], response: str, max_tokens: int | None = None
+) -> TokenisedTurns | None:
     """Return a whole dialogue's ids; the mask is True on every assistant turn and its EOS (Ouyang 2022, App. C.1).
 
-    An earlier assistant turn is masked in only where the template reproduces it token for token (some templates
-    rewrite history); the final response always is.
+    None for one of more than `max_tokens`: the mask of one of very many turns takes long.
     """
-    prompt = prompt_ids(tokenizer, messages)
-    answer = response_ids(tokenizer, response)
+    prompt, answer = prompt_ids(tokenizer, messages), response_ids(tokenizer, response)
+    if max_tokens is not None and len(prompt) + len(answer) > max_tokens:
+        return None
+    return TokenisedTurns(prompt + answer, _assistant_mask(tokenizer, messages, prompt) + [True] * len(answer))
+
+
+def _assistant_mask(tokenizer: Any, messages: Sequence[Message], prompt: list[int]) -> list[bool]:
+    """Return, beside each of a prompt's ids, whether an assistant wrote it.
+
+    An earlier assistant turn is masked in only where the template reproduces it token for token (some templates
+    rewrite history). For each, all that is before it is rendered once more: time grows as the square of the turns.
+    """
     mask = [False] * len(prompt)
     for index, message in enumerate(messages):
         if message["role"] != "assistant":
@@ -105,4 +116,4 @@ def dialogue_ids(tokenizer: Any, messages: Sequence[Message], response: str) -> 
         span = slice(len(before), len(before) + len(turn))
         if prompt[: len(before)] == before and prompt[span] == turn:
             mask[span] = [True] * len(turn)
-    return TokenisedTurns(prompt + answer, mask + [True] * len(answer))
+    return mask

@@ -3,17 +3,22 @@
 People write "<|im_end|>". A tokenizer makes a real end of turn of it, so whoever writes it ends a turn, or begins one
 in another's name. Here the template alone writes markers; in a message or document they are read letter for letter.
 Text without them has the tokens that the tokenizer gives it; around one that was typed, the pieces are read apart.
+
+A tokenizer whose normaliser folds width or case may find markers in what it has normalised: "＜|IM_END|＞" is one then.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import Any, NamedTuple
 
 from rlhf.records.types import Message
 
+TEMPLATE_FAULTS = (  # what a template's expressions raise, beside Jinja's own errors
+    ArithmeticError, AttributeError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
 PRIVATE_USE = 0xF0000  # the first of 65,534 characters that stand for nothing in Unicode
 NEUTRAL: tuple[Message, ...] = (
     {"role": "system", "content": "a"},
@@ -36,11 +41,6 @@ def markers(tokenizer: Any) -> tuple[str, ...]:
     return tuple(text for text in [*special, *(text for text in others if text in written)] if text)
 
 
-TEMPLATE_FAULTS = (  # what a template's expressions raise, beside Jinja's own errors
-    ArithmeticError, AttributeError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError,
-)  # fmt: skip
-
-
 class Typed(NamedTuple):
     """How many records spell a marker in one of their texts, and how many of them each one."""
 
@@ -50,24 +50,51 @@ class Typed(NamedTuple):
 
 def typed(tokenizer: Any, records: Iterable[Sequence[str]]) -> Typed:
     """Count the records, of several texts each, that spell markers."""
-    pattern = _pattern(markers(tokenizer))
-    spelled = [{marker for text in texts for marker in pattern.findall(text)} for texts in records]
+    spelled: list[set[str]] = []
+    for texts in records:
+        marker_of = spellings(tokenizer, texts)
+        pattern = _pattern(tuple(marker_of))
+        spelled.append({marker_of[found] for text in texts for found in pattern.findall(text)})
     counted = Counter(marker for found in spelled for marker in sorted(found))
     return Typed(sum(map(bool, spelled)), dict(counted.most_common()))
 
 
+def spellings(tokenizer: Any, texts: Sequence[str]) -> Mapping[str, str]:
+    """Return {how it is spelled: marker} of the markers as they are, and as `texts` spell them otherwise."""
+    own = markers(tokenizer)
+    found = dict(zip(own, own, strict=True))
+    if not _folds(tokenizer, own):
+        return found
+    marker_of = {tokenizer.convert_tokens_to_ids(marker): marker for marker in own}
+    for text in texts:
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            if token in marker_of and token != tokenizer.unk_token_id:
+                found.setdefault(text[start:end], marker_of[token])
+    return found
+
+
+def _folds(tokenizer: Any, own: Sequence[str]) -> bool:
+    """Return whether the tokenizer looks for one of its markers in what its normaliser has made of a text."""
+    if getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None) is None:
+        return False
+    return any(token.normalized and token.content in own for token in tokenizer.added_tokens_decoder.values())
+
+
 def text_ids(tokenizer: Any, text: str) -> list[int]:
     """Return the ids of a text of which nothing is a marker."""
-    pieces = _pattern(markers(tokenizer)).split(text)
+    pieces = _pattern(tuple(spellings(tokenizer, [text]))).split(text)
     return _plain(tokenizer, text) if len(pieces) == 1 else _joined(tokenizer, pieces)
 
 
 def texts_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Return the same of many texts, faster: a call of the tokenizer costs more than a text."""
-    pattern = _pattern(markers(tokenizer))
+    own = markers(tokenizer)
+    pattern, found = _pattern(own), _own_ids(tokenizer) if _folds(tokenizer, own) else set[int]()
     encoded = tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     return [
-        text_ids(tokenizer, text) if pattern.search(text) else ids for text, ids in zip(texts, encoded, strict=True)
+        text_ids(tokenizer, text) if pattern.search(text) or not found.isdisjoint(ids) else ids
+        for text, ids in zip(texts, encoded, strict=True)
     ]
 
 
@@ -84,7 +111,7 @@ def pair_ids(tokenizer: Any, first: str, second: str) -> Pair:
     Where the vocabulary itself holds a marker's spelling (those made by SentencePiece do), a typed one is left out.
     """
     pair = tokenizer(first, second, split_special_tokens=True)
-    own = set(tokenizer.convert_tokens_to_ids(list(markers(tokenizer)))) - {tokenizer.unk_token_id}
+    own = _own_ids(tokenizer)
     both = zip(pair["input_ids"], pair.sequence_ids(0), strict=True)
     kept = [(token, part) for token, part in both if part is None or token not in own]
     return Pair([token for token, _ in kept], [part for _, part in kept])
@@ -99,11 +126,12 @@ def rendered(tokenizer: Any, messages: Sequence[Message], add_generation_prompt:
             list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
         )
     except (TemplateError, *TEMPLATE_FAULTS) as error:
-        roles = ", ".join(message["role"] for message in messages)
+        more = f" and {len(messages) - 6} more turns" if len(messages) > 6 else ""
+        roles = ", ".join(message["role"] for message in messages[:6]) + more
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
-            f"chat_template.jinja (or chat_template of tokenizer_config.json): it makes no text of a dialogue of "
-            f"{roles}: {words:.300}; mend the template, or leave such dialogues out"
+            "the model's chat template (chat_template.jinja, or chat_template of tokenizer_config.json) makes no text "
+            f"of the turns {roles}: {words:.300}; mend it, adopt a model with another one, or leave such dialogues out"
         ) from error
 
 
@@ -113,7 +141,7 @@ def rendered_ids(tokenizer: Any, messages: Sequence[Message], render: Callable[[
     A marker in a content is put between two characters that no content holds, to be found again in what is rendered.
     A template that takes contents apart may leave one of the two alone; it is dropped.
     """
-    pattern = _pattern(markers(tokenizer))
+    pattern = _pattern(tuple(spellings(tokenizer, [message["content"] for message in messages])))
     if not any(pattern.search(message["content"]) for message in messages):
         return _plain(tokenizer, render(messages))
     whole = "".join(message["content"] for message in messages)
@@ -145,9 +173,14 @@ def _inside(tokenizer: Any, piece: str, spelled: bool) -> list[int]:
     line_end = _plain(tokenizer, "\n")
     ids = _plain(tokenizer, f"\n{piece}", spelled)
     found = ids[len(line_end) :] if ids[: len(line_end)] == line_end else _plain(tokenizer, piece, spelled)
-    if spelled and tokenizer.convert_tokens_to_ids(piece) in found:
+    if spelled and len(piece) > 1 and not _own_ids(tokenizer).isdisjoint(found):
         return [one for character in piece for one in _inside(tokenizer, character, spelled=False)]
     return found
+
+
+def _own_ids(tokenizer: Any) -> set[int]:
+    """Return the ids of the markers that the vocabulary has."""
+    return set(tokenizer.convert_tokens_to_ids(list(markers(tokenizer)))) - {tokenizer.unk_token_id}
 
 
 def _plain(tokenizer: Any, text: str, spelled: bool = False) -> list[int]:

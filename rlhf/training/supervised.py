@@ -76,14 +76,14 @@ def encode(tokenizer: Any, demonstrations: Sequence[Demonstration], max_tokens: 
 
     Raises ValueError where none is left.
     """
-    examples = [
-        Example(record["id"], *chat.dialogue_ids(tokenizer, record["messages"], record["response"]))
-        for record in demonstrations
-    ]
-    kept = [example for example in examples if len(example.ids) <= max_tokens]
+    kept = []
+    for record in demonstrations:
+        turns = chat.dialogue_ids(tokenizer, record["messages"], record["response"], max_tokens)
+        if turns is not None:
+            kept.append(Example(record["id"], *turns))
     if not kept:
-        raise ValueError(f"none of {len(examples)} demonstrations fits into max_tokens {max_tokens}")
-    return Encoded(kept, len(examples) - len(kept))
+        raise ValueError(f"none of {len(demonstrations)} demonstrations fits into max_tokens {max_tokens}")
+    return Encoded(kept, len(demonstrations) - len(kept))
 
 
 def count_steps(num_examples: int, params: Supervised) -> int:

@@ -159,6 +159,19 @@ def test_a_text_that_a_row_repeats_is_counted_each_time_before_it_is_spelled_out
     assert found == (value if kind != "a list of objects" else [{"a": REPEATED.encode()}] * 400)
 
 
+@pytest.mark.parametrize("value", [7, None, "x", []])
+def test_a_row_of_many_equal_values_is_refused_before_they_are_unpacked(tmp_path, monkeypatch, value):
+    """In the file they take some hundred bytes together."""
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    table(tmp_path / "a.parquet", pyarrow.array([[value] * 2_000_000]))
+    assert (tmp_path / "a.parquet").stat().st_size < 2000
+    monkeypatch.setattr(ParquetFile, "iter_batches", lambda *_, **__: pytest.fail("it was unpacked"))
+    with pytest.raises(ValueError, match=r"a\.parquet: a row of row group 1: a row of more than 0\.1 MB"):
+        list(read(tmp_path, "a.parquet", max_row_mb=0.1))
+
+
 def test_the_size_of_a_row_is_that_of_all_its_values():
     assert size_of({"a": "x" * 1000, "b": [{"c": b"y" * 500}, None], "d": 7}) in range(1500, 1600)
 

@@ -22,13 +22,17 @@ def named(origin, categories):
 
 
 def test_names_stay_as_they_are(origin):
-    names = ["open_qa", "Brainstorming", "写作", "unknown", "closed QA, medicine"]
+    names = ["open_qa", "Brainstorming", "写作", "unknown", "closed QA, medicine", "C++", "a = b", "Q&A", "k-12"]
     assert named(origin, names) == (names, {"no_name": 0, "rare": 0})
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x" * 41, "anna.berg@mail.example.org", "call 415-555-2671", "two\u0007bells", "a word " * 30]
-)
+    "text",
+    [
+        "", "x" * 41, "anna.berg@mail.example.org", "call 415-555-2671", "two\u0007bells", "a word " * 30,
+        "=1+1", "@a", "+1", " -1", "a</script>b", "<b", "left\u202eright",
+    ],
+)  # fmt: skip
 def test_what_is_no_name_is_unknown(origin, text):
     found, changed = named(origin, ["chat", text, "chat"])
     assert found == ["chat", "unknown", "chat"]

@@ -12,7 +12,7 @@ from rlhf.collection.bounded import Bound
 from rlhf.collection.readers import read_csv, read_json, read_jsonl, read_parquet, read_text
 from rlhf.collection.sources import format_of, rows
 from rlhf.params.base import parse
-from rlhf.params.collect_prompts import HubSource, WorldSource, inputs
+from rlhf.params.collect_prompts import HubSource, WorldSource, inputs, matches
 from rlhf.world.source import records
 from tests.collect_prompts_section import section, source, typed, typed_source
 
@@ -53,6 +53,31 @@ def test_every_text_format_gives_the_same_rows(tmp_path, name, ending):
     }
     path = write(tmp_path / f"a.{name}{ending}", texts[name])
     assert fields(rows(typed_source(paths=[path.name]), tmp_path, "")) == ROWS
+
+
+def test_a_folder_that_links_lead_to_twice_is_refused_and_not_walked_for_ever(tmp_path):
+    (tmp_path / "real/deep").mkdir(parents=True)
+    (tmp_path / "real/a.jsonl").write_text("")
+    assert matches("real/**/*.jsonl", tmp_path) == [tmp_path / "real/a.jsonl"]
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/b.jsonl").write_text("")
+    (tmp_path / "real/link").symlink_to("../outside")
+    assert matches("real/**/*.jsonl", tmp_path) == [tmp_path / "real/a.jsonl", tmp_path / "real/link/b.jsonl"]
+    for number, target in enumerate(("..", "../..", "../link")):
+        link = tmp_path / f"real/deep/{number}"
+        link.symlink_to(target)
+        with pytest.raises(FileNotFoundError, match="are one folder by a link"):
+            matches("real/**/*.jsonl", tmp_path)
+        assert matches("real/*.jsonl", tmp_path) == [tmp_path / "real/a.jsonl"]
+        link.unlink()
+
+
+def test_a_project_whose_folder_has_brackets_finds_its_files(tmp_path):
+    root = tmp_path / "mine [1]"
+    (root / "real").mkdir(parents=True)
+    (root / "real/a.jsonl").write_text("")
+    assert matches("real/*.jsonl", root) == matches("./real/a.jsonl", root) == [root / "real/a.jsonl"]
+    assert matches(str(root.parent / "mine*/real/a.jsonl"), root) == [root / "real/a.jsonl"]
 
 
 def test_parquet_gives_the_same_rows(tmp_path):

@@ -21,6 +21,14 @@ def test_a_failing_block_leaves_the_old_folder_as_it_was(tmp_path):
     assert toys.file_bytes(target) == {"weights": b"old"}
 
 
+@pytest.mark.parametrize("place", ["folder", "folder/absent\0", "folder/" + 255 * "a"])
+def test_a_text_that_cannot_be_written_leaves_nothing_behind(tmp_path, place):
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    with pytest.raises((OSError, ValueError)):
+        files.write_text(tmp_path / place, "text")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "inner"]
+
+
 def test_a_new_folder_replaces_the_old_one_whole(tmp_path):
     target = tmp_path / "deep" / "model"
     with files.new_folder(target) as folder:

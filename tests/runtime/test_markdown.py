@@ -42,6 +42,9 @@ def test_a_cell_that_is_markdown_stays_so():
         ("a\\*b", "a\\\\\\*b"),
         ("prompts.reward_model.jsonl", "prompts.reward_model.jsonl"),
         (" a  b\n# c ", "a b # c"),
+        ("a\x1b[31mb", "a\\\\x1b\\[31mb"),
+        ("a\u202eb\u2066", "a\\\\u202eb\\\\u2066"),
+        ("\x00\u0085ümläut 🙂 狐\u200d", "\\\\x00 ümläut 🙂 狐\u200d"),
     ],
 )
 def test_what_would_be_markup_is_text(text, shown):

@@ -1,11 +1,18 @@
 """What libraries say of themselves - log records, warnings, tracebacks - in a process that has installed the mask."""
 
+import io
 import os
 import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from rlhf.params.base import listed
+from rlhf.runs.progress import Progress
+from rlhf.secrets import guard
+from rlhf.secrets.masking import visible
 from tests import toys
 
 MARKER = "Xmarker72Xmarker"
@@ -38,3 +45,28 @@ def test_no_way_out_shows_a_secret():
         said, _ = process.communicate(timeout=60)
         assert MARKER not in said, name
         assert "http://***@host" in said, name
+
+
+STEERING = [*map(chr, range(0x20)), "\x7f", "\x9b", "\u202e", "\u2066", "\u2028", "\u200f", "\udcff"]
+AS_THEY_ARE = "a\tb\nc ümläut 問い　🙂 ‍ \\x1b"
+
+
+@pytest.mark.parametrize("mark", [mark for mark in STEERING if mark not in "\t\n"])
+def test_what_steers_a_terminal_stands_as_its_escape(mark, capsys):
+    told = io.StringIO()
+    guard.say(f"column {mark}[2J", told)
+    Progress("sft", silent=False).say(f"column {mark}[2J")
+    assert told.getvalue() == capsys.readouterr().out == f"column {repr(mark)[1:-1]}[2J\n"
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_a_shown_text_can_be_written_and_is_the_same_when_shown_again(text):
+    shown = visible(text)
+    shown.encode()
+    assert visible(shown) == shown
+    assert visible(AS_THEY_ARE) == AS_THEY_ARE
+
+
+def test_a_name_in_a_list_is_one_line():
+    assert listed(["a\nb", "c\r\n d"]) == "a b, c d"

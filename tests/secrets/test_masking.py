@@ -13,6 +13,7 @@ from rlhf.params.base import ParamsError, load, read_yaml
 from rlhf.params.tracking import Tracking, TrackingInputs
 from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.recording import recorder as recording
+from rlhf.runs.recording.attempts import Training
 from rlhf.runs.stage_name import StageName
 from rlhf.secrets import masking
 from rlhf.secrets.masking import masked
@@ -96,6 +97,35 @@ def test_passwords_and_tokens_of_the_environment_are_hidden(monkeypatch, name):
 def test_the_secret_of_an_address_in_the_environment_is_hidden(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:{MARKER}@proxy:80")
     assert masked(f"it was {MARKER}.") == "it was ***."
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DB_PASS", "{}"),
+        ("SSHPASS", "{}"),
+        ("SNOWFLAKE_PWD", "{}"),
+        ("BACKUP_PASSPHRASE", "{}"),
+        ("GITHUB_PAT", "{}"),
+        ("AZURE_STORAGE_ACCESS_KEY", "{}"),
+        ("MLFLOW_FLASK_SERVER_SECRET_KEY", "{}"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "AccountName=a;AccountKey={}==;EndpointSuffix=core"),
+        ("STORE", "host=there user=me password='{}' dbname=runs"),
+        ("HTTPS_PROXY", "user:{}@proxy:3128"),
+        ("all_proxy", "user:{}@proxy:3128"),
+    ],
+)
+def test_what_the_environment_keeps_secret_in_other_ways_is_hidden(monkeypatch, name, value):
+    monkeypatch.setenv(name, value.format(MARKER))
+    shown = MARKER if "==" not in value else f"{MARKER}=="
+    assert masked(f"before {shown} after") == "before *** after"
+    assert MARKER not in masked(value.format(MARKER))
+
+
+@pytest.mark.parametrize("name", ["PWD", "OLDPWD", "GIT_ASKPASS", "SSH_ASKPASS", "HF_TOKEN_PATH", "NO_PROXY", "MONKEY"])
+def test_paths_and_names_of_the_environment_are_no_secrets(monkeypatch, name):
+    monkeypatch.setenv(name, "/home/somebody/here")
+    assert masked("in /home/somebody/here") == "in /home/somebody/here"
 
 
 def test_users_and_short_words_are_no_secrets():
@@ -189,7 +219,7 @@ def test_neither_runs_nor_pages_hold_a_secret_that_a_command_a_file_or_a_page_na
     monkeypatch.setattr(lineage, "commit_of", lambda _: lineage.Commit("0" * 40, [f"password={MARKER}.py"]))
     settings = Tracking(enabled=True, uri="sqlite:///mlflow.db", experiment="rlhf", max_model_mb=1.0, log_every=1)
     processes = ("host 1 2.00", "host 1 2.00")
-    run = recording.Recorder(root, StageName("sft"), settings, "", read_yaml(root / "params.yaml"), processes)
+    run = recording.Recorder(root, StageName("sft"), settings, Training(), read_yaml(root / "params.yaml"), processes)
     run.params({"source": address})
     run.describe([f"see {address}"], [])
     run.close("FINISHED")

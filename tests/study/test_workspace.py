@@ -96,11 +96,11 @@ def test_a_workspace_that_is_there_gets_new_code_and_params_and_keeps_what_it_ma
         (made / name).write_text(text)
     (made / "rlhf/old.py").write_text("gone")
     (root / "rlhf/code.py").write_text("newer")
-    (root / "dvc.yaml").write_text("stages: more")
+    (root / "dvc.yaml").write_text("stages: {more: {}}")
     workspace.prepare(root, "kl_0", content() | {"seed": 99})
     assert (made / "rlhf/code.py").read_text() == "newer"
     assert not (made / "rlhf/old.py").exists()
-    assert (made / "dvc.yaml").read_text() == "stages: more"
+    assert (made / "dvc.yaml").read_text() == "stages: {more: {}}"
     assert read_yaml(made / "params.yaml")["seed"] == 99
     for name in ("dvc.lock", "metrics/sft.json"):
         assert (made / name).read_text() == "its own"

@@ -125,3 +125,23 @@ def test_a_base_model_reads_plain_text(tokenizer, chatml):
     text = text_of(chatml, chat.prompt_ids(chatml, DIALOGUE[1:4]))
     assert text == " Question: Say red.\nAnswer: red fox.\nQuestion: Say blue.\nAnswer:"
     assert text_of(chatml, chat.response_ids(chatml, "blue")) == " blue<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ raise_exception('no system\n turns') }}", "no system turns"),
+        ("{% for %}", "Expected"),
+        ("{{ messages[99].content }}", "no element 99"),
+        ("{{ 1 / 0 }}", "division by zero"),
+        ("{{ 1 + 'a' }}", "unsupported operand"),
+        ("{{ messages[0].content.nothing() }}", "no attribute"),
+    ],
+)
+def test_a_template_that_refuses_a_dialogue_is_an_error_that_names_its_turns(chatml, template, said):
+    chatml.chat_template = template
+    chatml.add_tokens(["<|other|>"])
+    with pytest.raises(
+        ValueError, match=f"^the model's chat template .* turns system, user, assistant, user: .*{said}"
+    ):
+        chat.prompt_ids(chatml, DIALOGUE[:4])

@@ -53,6 +53,17 @@ def sentence_piece(template: str):
     return PreTrainedTokenizerFast(tokenizer_object=made, chat_template=template, **names)
 
 
+def folding(normaliser):
+    """A tokenizer that looks for its markers in what its normaliser has made of a text."""
+    made = byte_level([], CHATML, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    made.backend_tokenizer.normalizer = normaliser
+    texts = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    made.add_tokens([AddedToken(text, special=True, normalized=True) for text in texts], special_tokens=True)
+    made.add_tokens([AddedToken("<|user|>", special=False, normalized=True)])
+    made.chat_template = CHATML.replace("<|im_start|>{{", "<|im_start|><|user|>{{")
+    return made
+
+
 def kinds():
     plain = toys.tokenizer()
     plain.chat_template = chat.PLAIN_TEMPLATE
@@ -65,6 +76,8 @@ def kinds():
             ["<s>", "</s>"], NO_SYSTEM, ("<turn>", "</think>"), bos_token="<s>", eos_token="</s>"
         ),
         "sentence piece": sentence_piece(NO_SYSTEM),
+        "width is folded": folding(normalizers.NFKC()),
+        "case is folded": folding(normalizers.Lowercase()),
     }
     return made | {"sentence piece, chatml": sentence_piece(CHATML.replace("<|im_end|>", "</s>"))}
 
@@ -72,6 +85,7 @@ def kinds():
 KINDS = kinds()
 each_kind = pytest.mark.parametrize("kind", list(KINDS))
 SPELLED = ("<|endoftext|>", "<|im_end|>", "<|im_start|>", "<|user|>", "<|assistant|>", "<turn>", "<s>", "</s>", "<pad>")
+SPELLED += ("＜|im_end|>", "<｜user｜＞", "<|IM_END|>", "<|User|>")  # what normalisers make markers of
 
 
 def marker_ids(tokenizer) -> set[int]:
@@ -175,6 +189,14 @@ def encoder(vocabulary_spells_them: bool):
     if vocabulary_spells_them:
         made.backend_tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return made
+
+
+@pytest.mark.parametrize(("kind", "spelled"), [("width is folded", "＜｜im_end｜＞"), ("case is folded", "<|Im_End|>")])
+def test_a_marker_in_another_width_or_case_is_text_and_counted_as_that_marker(kind, spelled):
+    tokenizer = KINDS[kind]
+    assert tokenizer.eos_token_id in tokenizer(f"a {spelled} b")["input_ids"]
+    assert tokenizer.eos_token_id not in markers.text_ids(tokenizer, f"a {spelled} b")
+    assert markers.typed(tokenizer, [["a", f"b {spelled}"], ["c"]]) == (1, {"<|im_end|>": 1})
 
 
 def test_records_that_spell_markers_are_counted(tokenizer):

@@ -74,12 +74,23 @@ FILE = source("mine", "params.yaml", columns={"prompt": 'q, "quoted" [1]', "resp
     [
         ({"ppo": {"kl_coef": 1e-5, "gamma": 0.5}}, ""),
         ({"tracking": {"uri": "sqlite:///a b.db"}}, ""),
+        ({"collect_prompts": {"documents": {"separator": "a\nb"}}}, ""),
+        ({"collect_prompts": {"documents": {"separator": 'C:\\new "x\\" y\\\\z\\'}}}, ""),
         ({"rounds": {"r2": ROUND}}, "+"),
         ({"pretrain": toys.adopting("adopted")}, "~"),
         ({"collect_prompts": {"sources": [FILE]}}, ""),
         ({"collect_comparisons": {"labelers": None, "max_prompts": 0, "max_judge_prompts": 0}}, ""),
     ],
-    ids=["numbers", "text", "a new round", "another source", "a list of mappings", "null for a mapping"],
+    ids=[
+        "numbers",
+        "text",
+        "a line end",
+        "backslashes and quotes",
+        "a new round",
+        "another source",
+        "a list of mappings",
+        "null for a mapping",
+    ],
 )
 def test_dvc_makes_of_the_command_what_the_overlay_says(root, changes, sign):
     (root / "adopted").mkdir()
@@ -108,6 +119,7 @@ def test_a_mapping_may_come_back(root):
         ("{}", "changes nothing"),
         ("seed: 17", "has these values already"),
         ("ppo: [", "line 1"),
+        ("tracking: {experiment: '${oc.env:HOME}'}", "tracking.experiment: DVC takes"),
     ],
 )
 def test_mistakes_are_named_with_the_file_before_anything_runs(presets, monkeypatch, capsys, text, said):
@@ -118,6 +130,23 @@ def test_mistakes_are_named_with_the_file_before_anything_runs(presets, monkeypa
         ablate.read(presets, bad)
     assert ablate.main([str(good), str(bad)], presets) == 2
     assert "bad.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["-x", "a b", "a\nb", "a..b", ".a", "a.lock", "", "a~1", "é"])
+def test_a_file_whose_name_is_none_of_an_experiment_is_refused_in_a_line(root, name, capsys):
+    file = root / f"{name}.yaml"
+    file.write_text("seed: 99")
+    assert ablate.main(["--table", "--", str(file)], root) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the file's name is the experiment's" in line
+
+
+def test_two_files_of_one_name_are_refused(root, capsys):
+    files = [overlay(root, "seed: 99"), root / "deeper/some.yaml"]
+    files[1].parent.mkdir()
+    files[1].write_text("seed: 98")
+    assert ablate.main([*map(str, files), "--table"], root) == 2
+    assert "some.yaml has its name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

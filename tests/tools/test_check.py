@@ -41,6 +41,26 @@ def test_the_shipped_params_are_right():
     assert check.check(REPO) == []
 
 
+@pytest.mark.parametrize(
+    ("place", "change"),
+    [
+        ("tracking.experiment", "${oc.env:SECRET}"),
+        ("collect_prompts.documents.separator", "a ${seed} b"),
+        ("collect_prompts.sources.2.licence", "\\${oc.env:SECRET}"),
+        ("collect_prompts.sources.2.columns.prompt", "${oc.env:SECRET}"),
+    ],
+)
+def test_what_dvc_would_fill_in_from_the_environment_is_refused(tiny, place, change):
+    """`dvc exp run -S` of any other key would write the value into params.yaml, git and MLflow."""
+    changes = {place: change}
+    if ".sources." in place:
+        key = place.split(".")[3]
+        own = beside(["prompts", "comparisons"], BOTH)["collect_prompts.sources"]
+        own[2] |= {key: {"prompt": change} if key == "columns" else change}
+        changes = {"collect_prompts.sources": own}
+    assert [line for line in tiny(changes) if f"params.yaml: {place}: DVC takes ${{ for a variable" in line]
+
+
 def test_all_mistakes_are_listed_at_once(tiny):
     found = tiny({"seed": "one", "ppo.kl_coef": -1.0, "ppo.clp_range": 0.2, "sft.epochs": toys.Removed, "extra": {}})
     assert len(found) == 5

@@ -75,6 +75,19 @@ def test_demonstrations_that_are_too_long_are_left_out_and_counted(tokenizer):
         supervised.encode(tokenizer, toys.demonstrations(6), max_tokens=2)
 
 
+def test_a_dialogue_of_very_many_turns_that_does_not_fit_is_rendered_once(tokenizer, monkeypatch):
+    """A mask takes the square of the turns: of a dialogue that fits, max_tokens bounds it."""
+    long, short = toys.demonstrations(2)
+    short["messages"] = short["messages"][-1:]
+    long["messages"] = [{"role": role, "content": "a"} for _ in range(300) for role in ("user", "assistant")]
+    rendered, render = [], tokenizer.apply_chat_template
+    monkeypatch.setattr(
+        tokenizer, "apply_chat_template", lambda *given, **more: rendered.append(1) or render(*given, **more)
+    )
+    encoded = supervised.encode(tokenizer, [long, short], max_tokens=48)
+    assert (len(encoded.examples), encoded.num_too_long, len(rendered)) == (1, 1, 2)
+
+
 def run(model, tokenizer, examples, validation, chosen, seed=1) -> list[dict]:
     return list(supervised.train(model, supervised.Data(examples, validation), chosen, RUNTIME, seed))
 

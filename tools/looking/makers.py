@@ -1,5 +1,6 @@
 """The runs that made given bytes, in any experiment of the store. Looking writes nothing."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -88,6 +89,7 @@ class Makers:
             also = f" with its experiment '{experiment.name}'" if whole else ""
             one = f"runs restore --run-id {run.info.run_id}"
             back = f"experiments restore --experiment-id {experiment.experiment_id}" if whole else one
+            store = shlex.quote(store)
             return f"its run was deleted in MLflow{also}; back with: MLFLOW_TRACKING_URI={store} mlflow {back}"
         names = [experiment.name for experiment in self._experiments.values()]
         absent = "" if self._own in names else f", where there is no experiment '{self._own}' either"
