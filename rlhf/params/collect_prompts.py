@@ -12,7 +12,7 @@ from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hu
 Split = Literal["sft", "reward_model", "judge", "ppo", "validation", "test"]
 Use = Literal["documents", "demonstrations", "comparisons", "prompts"]
 Meaning = Literal[
-    "text", "prompt", "input", "system", "response", "messages", "chosen", "rejected",
+    "text", "prompt", "input", "system", "history", "response", "messages", "chosen", "rejected",
     "responses", "scores", "ranking", "ranks", "labels", "labeler", "user", "category", "language",
 ]  # fmt: skip
 PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
@@ -85,10 +85,12 @@ class TableSource(Source):
     """What files and hub data sets say beyond the common part."""
 
     columns: dict[Meaning, str] | None
+    form: str | None = None  # a format's name (docs/data.md), or "own"; null: told by the columns
     language: Language | None
     category: str | None
     scale: Scale | None = None  # of its scores; direct scores (reward_model.loss) cannot be learned without it
     limit: int | None = Field(ge=1)
+    max_broken: float = Field(default=0.01, ge=0.0, le=1.0)  # share of rows that may be broken: they are left out, said
     max_row_mb: float | None = Field(gt=0.0, le=1e6)  # of a row, unpacked; longer ones are refused; null: MAX_ROW_MB
     licence: str | None
 
