@@ -59,6 +59,7 @@ class Cell(NamedTuple):
 
     value: Any
     place: str
+    column: str = ""
 
 
 Cells = Mapping[Meaning, Cell]
@@ -88,6 +89,11 @@ def recognise(row: Row, source: Source, index: int) -> Document | DialogueRecord
     identity = {"kind": found["kind"], "id": f"{source.name}-{index}"}
     record: Any = {**identity, **found, **_description(cells, source), "source": source.name}
     return record | ({"task": row.fields["task"]} if isinstance(source, WorldSource) and "task" in row.fields else {})
+
+
+def columns_of(row: Row, source: Source) -> dict[str, Meaning]:
+    """Return {column: its meaning} of those that `recognise` reads of a row."""
+    return {cell.column: meaning for meaning, cell in _cells(row, source).items()}
 
 
 def _cells(row: Row, source: Source) -> Cells:
@@ -139,7 +145,7 @@ def _cell(row: Row, meaning: Meaning, column: str) -> Cell:
     if meaning in TURNS and isinstance(value, str) and value.lstrip()[:1] == "[":
         found = in_cell(value)
         value = found if is_list(found) and found and all(is_turn(one) for one in found) else value
-    return Cell(value, place)
+    return Cell(value, place, column)
 
 
 def is_turn(value: Any) -> bool:
@@ -180,7 +186,7 @@ def _history(cells: Cells) -> Messages:
     """Return the turns before a prompt: pairs of question and answer, or turns."""
     if "history" not in cells or cells["history"].value == "":
         return []
-    value, place = cells["history"]
+    value, place, _ = cells["history"]
     if not is_list(value):
         raise ValueError(f"{place}: expected a list of turns, or of pairs of question and answer, got {shown(value)}")
     pairs = [{"human": turn[0], "assistant": turn[1]} if is_list(turn) and len(turn) == 2 else turn for turn in value]
@@ -295,7 +301,7 @@ def _own_label(cells: Cells, source: Source, count: int, place: str) -> Label:
         return Label(labeler=labeler, ranks=ranks, scores=None, scale=None)
     if "ranking" not in cells:
         raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
-    ranking, where = cells["ranking"]
+    ranking, where, _ = cells["ranking"]
     if not is_list(ranking) or not all(isinstance(index, int | float) for index in ranking):
         ranking = []
     if isinstance(source, TableSource) and source.columns is None:

@@ -12,6 +12,7 @@ from rlhf.collection.formats import known
 from rlhf.collection.formats.cells import in_cell
 from rlhf.collection.formats.known import Reading
 from rlhf.collection.readers import Row
+from tests import toys
 from tests.collect_prompts_section import typed_source
 
 EVERYTHING = {"use": ["demonstrations", "comparisons", "prompts"], "splits": ["reward_model", "sft", "ppo"]}
@@ -402,3 +403,9 @@ def test_a_format_is_shown_on_the_screen():
     _, reading = read(row)
     says = "preference_strength -3..3: below 0 response_1 is better, 0 is a tie"
     assert [*reading.lines(1)] == [f"given: read as HelpSteer2 preference: {says}"]
+
+
+def test_the_documentation_has_every_format():
+    page = (toys.REPO / "docs/data.md").read_text(encoding="utf-8")
+    rows = [f"| {form.name} | " for form in known.FORMS] + [f" | {form.says} |" for form in known.FORMS]
+    assert [row for row in rows if row not in page] == []

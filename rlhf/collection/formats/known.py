@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
-from rlhf.collection.columns import USUAL, recognise
+from rlhf.collection.columns import USUAL, columns_of, recognise
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats import demonstrations, joined, labelling_tools, preferences
 from rlhf.collection.formats.form import DESCRIPTIONS, EVERY, Fields, Form
@@ -58,6 +58,13 @@ class Reading:
             raise Dropped("broken_row") from None
         self.kinds[found["kind"]] += 1
         return found
+
+    def meanings(self) -> dict[str, str]:
+        """Return {column: what it is taken for} of the first rows; with a known format only which it reads."""
+        if self.form:
+            found = {name for row in self._sample for name in row.fields}
+            return dict.fromkeys(sorted(found & self._read_columns()), "read")
+        return {name: meaning for row in self._sample for name, meaning in columns_of(row, self.source).items()}
 
     def check(self, read: int) -> None:
         """Raise ValueError where more rows were broken than the source bears, and for a use that no row serves."""
