@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 from rlhf.collection import data_card, loosening
 from rlhf.collection.cleaning import clean_document, clean_record
-from rlhf.collection.columns import recognise
 from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.duplicates import prompt_text
+from rlhf.collection.formats.known import Reading
 from rlhf.collection.prompt_sets import (
     Drops,
     Entry,
@@ -32,7 +32,6 @@ from rlhf.collection.prompt_sets import (
     with_named_categories,
 )
 from rlhf.collection.rankings import within
-from rlhf.collection.readers import Row
 from rlhf.collection.sources import copy_probes, fingerprint, rows
 from rlhf.collection.splitting import held_out_first
 from rlhf.params.base import load
@@ -47,14 +46,15 @@ Progress = Callable[[int, int, Mapping[str, float]], None]  # (steps done, of ho
 
 
 class Collected(NamedTuple):
-    """{file name: records} to write, rows read by source, rows dropped by source and reason, and of comparisons that
-    were dropped for too few answers, what left answers out."""
+    """{file name: records} to write, rows read by source, rows dropped by source and reason, of comparisons that were
+    dropped for too few answers what left answers out, and how each source was read."""
 
     files: dict[str, list[Any]]
     read: dict[str, int]
     drops: Drops
     causes: Drops
     categories: dict[str, int]  # rows whose category was changed, by why
+    readings: dict[str, Reading]
 
 
 def main(root: Path = Path(".")) -> None:
@@ -63,6 +63,10 @@ def main(root: Path = Path(".")) -> None:
     with tracking.stage_run(root, STAGE) as run:
         run.log_inputs(inputs(params.collect_prompts, root), context=STAGE)
         collected = collect(params, root, run.progress)
+        for line in (
+            line for one in collected.readings.values() for line in one.lines(collected.read[one.source.name])
+        ):
+            run.say(line)
         for line in data_card.screen_lines(collected.read, collected.drops):
             run.say(line)
         for line in loosening.explanations(collected.read, collected.drops, collected.causes, params.collect_prompts):
@@ -91,11 +95,13 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
     seen = SeenDocuments()
     read = {source.name: 0 for source in settings.sources}
     drops, causes = ({source.name: Counter[str]() for source in settings.sources} for _ in range(2))
+    readings: dict[str, Reading] = {}
     for number, source in enumerate(sources):
         progress(number, len(sources) + 1, {"documents": len(documents), "prompts": len(entries)})
-        for row in rows(source, root, settings.documents.separator):
+        reading = readings[source.name] = Reading(rows(source, root, settings.documents.separator), source)
+        for row in reading.rows:
             try:
-                record = clean(row, source, read[source.name], settings, seed, seen)
+                record = clean(reading.record(row, read[source.name]), source, settings, seed, seen)
             except Dropped as dropped:
                 drops[source.name][str(dropped)] += 1
                 causes[source.name].update(dropped.causes)
@@ -105,6 +111,7 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
                 else:
                     entries.append(Entry(record, source, prompt_text(record)))
             read[source.name] += 1
+        reading.check(read[source.name])
     progress(len(sources), len(sources) + 1, {"documents": len(documents), "prompts": len(entries)})
     entries, categories = with_named_categories(drop_duplicates(entries, settings.cleaning, drops))
     assigned = assign(entries, settings, seed, drops)
@@ -112,14 +119,13 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
     train, validation = split_off_validation(documents, settings.documents.validation_share, seed)
     found = {"documents.train": train, "documents.validation": validation, **arrange(assigned, seed)}
     progress(len(sources) + 1, len(sources) + 1, {"documents": len(documents), "prompts": len(assigned)})
-    return Collected(found, read, drops, causes, categories)
+    return Collected(found, read, drops, causes, categories, readings)
 
 
 def clean(
-    row: Row, source: Source, index: int, params: CollectPrompts, seed: int, seen: SeenDocuments
+    record: Document | DialogueRecord, source: Source, params: CollectPrompts, seed: int, seen: SeenDocuments
 ) -> Document | DialogueRecord:
-    """Return a row as a clean record. Raises Dropped with the reason, ValueError for a broken row."""
-    record = recognise(row, source, index)
+    """Return a clean record. Raises Dropped with the reason."""
     if record["kind"] == "document":
         if "documents" not in source.use:
             raise Dropped("document_not_used")
@@ -150,7 +156,8 @@ def write(collected: Collected, params: CollectPrompts, root: Path) -> None:
     with files.new_folder(root / "data" / STAGE) as folder:
         for name, found in collected.files.items():
             records.write(folder / f"{name}.jsonl", found)
-        card = data_card.render(collected.files, collected.read, collected.drops, params.sources)
+        read_as = {name: one.form for name, one in collected.readings.items() if one.form}
+        card = data_card.render(collected.files, collected.read, collected.drops, params.sources, read_as)
         files.write_text(folder / "data_card.md", card)
         probes = [probe for source in params.sources for probe in copy_probes(source)]
         records.write(folder / "copy_probes.jsonl", probes)

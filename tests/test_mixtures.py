@@ -53,7 +53,7 @@ def written(root, name, draw):
             count = draw.randint(2, 4)
             row["responses"] = draw.sample(words, count)
             judgement = {"scores": [float(draw.randint(1, 7)) for _ in range(count)]}
-            row |= draw.choice([judgement, {"ranking": draw.sample(range(count), count)}])
+            row |= draw.choice([judgement, {"ranks": draw.sample(range(count), count)}])
         rows.append(row)
     (root / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     use = [kind, "prompts"] if kind != "prompts" else ["prompts"]

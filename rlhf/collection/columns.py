@@ -5,12 +5,14 @@ Usual columns: prompt/response, messages or conversations, instruction/input/out
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rlhf.collection import dialogues
 from rlhf.collection.dialogues import Messages
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.formats.cells import in_cell
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
@@ -22,7 +24,8 @@ USUAL: dict[Meaning, list[str]] = {
     "text": ["text"],
     "messages": ["messages", "conversations", "conversation"],
     "prompt": ["prompt", "instruction", "question", "query"],
-    "system": ["system"],
+    "system": ["system", "system_prompt"],
+    "history": ["history"],
     "response": ["response", "completion", "output", "answer"],
     "chosen": ["chosen"],
     "rejected": ["rejected"],
@@ -36,6 +39,19 @@ USUAL: dict[Meaning, list[str]] = {
     "language": ["language", "lang"],
 }
 LISTS: set[Meaning] = {"messages", "responses", "scores", "ranking", "ranks", "labels"}
+TURNS: set[Meaning] = {"prompt", "chosen", "rejected", "response", "history"}  # text, or a list of turns as text
+DESCRIPTIONS: set[Meaning] = {"system", "labeler", "user", "category", "language"}  # empty text says nothing
+LANGUAGES = {  # names and codes by which data sets call them
+    "en": "en eng english",
+    "zh": "zh zho chi cmn yue chinese mandarin cantonese 中文 汉语 漢語 简体中文 繁體中文 普通话",
+}
+OTHER_LANGUAGES = (
+    "ar bg bn ca cs da de el es et fa fi fr he hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sr sv sw ta te "
+    "th tl tr uk ur vi arabic bengali bulgarian catalan croatian czech danish dutch estonian finnish french german "
+    "greek hebrew hindi hungarian indonesian italian japanese korean latvian lithuanian malay norwegian persian "
+    "polish portuguese romanian russian serbian slovak slovenian spanish swahili swedish tagalog tamil telugu thai "
+    "turkish ukrainian urdu vietnamese other"
+).split()
 
 
 class Cell(NamedTuple):
@@ -43,6 +59,7 @@ class Cell(NamedTuple):
 
     value: Any
     place: str
+    column: str = ""
 
 
 Cells = Mapping[Meaning, Cell]
@@ -74,6 +91,11 @@ def recognise(row: Row, source: Source, index: int) -> Document | DialogueRecord
     return record | ({"task": row.fields["task"]} if isinstance(source, WorldSource) and "task" in row.fields else {})
 
 
+def columns_of(row: Row, source: Source) -> dict[str, Meaning]:
+    """Return {column: its meaning} of those that `recognise` reads of a row."""
+    return {cell.column: meaning for meaning, cell in _cells(row, source).items()}
+
+
 def _cells(row: Row, source: Source) -> Cells:
     mapping = source.columns if isinstance(source, TableSource) else None
     if mapping is None:
@@ -85,15 +107,23 @@ def _cells(row: Row, source: Source) -> Cells:
                 f"{row.where}: source '{source.name}': columns.{meaning}: no column {shown(column)} among: "
                 f"{listed(row.fields) or 'none'}"
             )
-        if row.fields[column] is not None:
+        if _says_something(meaning, row.fields[column]):
             cells[meaning] = _cell(row, meaning, column)
     return cells
+
+
+def _says_something(meaning: Meaning, value: Any) -> bool:
+    is_empty = isinstance(value, str) and meaning in DESCRIPTIONS and not value.strip()
+    return value is not None and not is_empty
 
 
 def _usual_cells(row: Row) -> Cells:
     cells: dict[Meaning, Cell] = {}
     for meaning, names in USUAL.items():
-        column = next((name for name in names if row.fields.get(name) not in (None, [])), None)
+        given = (
+            name for name in names if row.fields.get(name) != [] and _says_something(meaning, row.fields.get(name))
+        )
+        column = next(given, None)
         if column is not None:
             cells[meaning] = _cell(row, meaning, column)
     labels = row.fields.get("labels")
@@ -101,7 +131,7 @@ def _usual_cells(row: Row) -> Cells:
         cells["labels"] = _cell(row, "labels", "labels")
     for column in ("input", "context"):  # Alpaca's and Dolly's second half of an instruction
         if isinstance(row.fields.get(column), str) and row.fields[column].strip():
-            if "instruction" in row.fields:
+            if "instruction" in row.fields or (column == "context" and "prompt" in cells):
                 cells.setdefault("input", _cell(row, "input", column))
             elif column == "input":
                 cells.setdefault("prompt", _cell(row, "prompt", column))
@@ -112,7 +142,17 @@ def _cell(row: Row, meaning: Meaning, column: str) -> Cell:
     value, place = row.fields[column], f"{row.where}, column {shown(column)}"
     if meaning in LISTS and isinstance(value, str) and value.lstrip().startswith("["):  # a list in a table's cell
         value = parsed(value, place, unit="character")
-    return Cell(value, place)
+    if meaning in TURNS and isinstance(value, str) and value.lstrip()[:1] == "[":
+        found = in_cell(value)
+        value = found if is_list(found) and found and all(is_turn(one) for one in found) else value
+    return Cell(value, place, column)
+
+
+def is_turn(value: Any) -> bool:
+    """Say whether a value is one turn of a dialogue, or a pair of them as LLaMA-Factory's history has it."""
+    if is_list(value):
+        return len(value) == 2 and all(isinstance(one, str) for one in value)
+    return is_object(value) and bool(value.keys() & {"role", "from"})
 
 
 def _text(cell: Cell) -> str:
@@ -139,15 +179,30 @@ def _prompt(cells: Cells) -> Messages:
             messages = [*messages[:-1], {"role": "user", "content": joined}]
     else:
         return []
-    if "system" in cells and _text(cells["system"]).strip() and messages and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": _text(cells["system"])}, *messages]
+    return _with_system(cells, [*_history(cells), *messages])
+
+
+def _history(cells: Cells) -> Messages:
+    """Return the turns before a prompt: pairs of question and answer, or turns."""
+    if "history" not in cells or cells["history"].value == "":
+        return []
+    value, place, _ = cells["history"]
+    if not is_list(value):
+        raise ValueError(f"{place}: expected a list of turns, or of pairs of question and answer, got {shown(value)}")
+    pairs = [{"human": turn[0], "assistant": turn[1]} if is_list(turn) and len(turn) == 2 else turn for turn in value]
+    return dialogues.from_list(pairs, place)
+
+
+def _with_system(cells: Cells, messages: Messages) -> Messages:
+    if "system" in cells and messages and messages[0]["role"] != "system":
+        return [{"role": "system", "content": _text(cells["system"])}, *messages]
     return messages
 
 
 def _demonstration(cells: Cells) -> dict[str, Any]:
     messages, answer = dialogues.split_answer(_prompt(cells))
-    if answer is None and "response" in cells:
-        answer = _text(cells["response"])
+    if "response" in cells and (answer is None or "messages" not in cells):
+        answer = _continued(answer, _whole_answer(cells["response"]))
     if answer is None:
         return {"kind": "prompt", "messages": messages}
     return {"kind": "demonstration", "messages": messages, "response": answer}
@@ -157,21 +212,63 @@ def _pair(cells: Cells, source: Source, row: Row) -> dict[str, Any]:
     for side in ("chosen", "rejected"):
         if side not in cells:
             raise ValueError(f"{row.where}: source '{source.name}': a comparison without a {side} answer")
-    given, _ = dialogues.split_answer(_prompt(cells))
-    before_chosen, chosen = _answer(cells["chosen"], bool(given))
-    before_rejected, rejected = _answer(cells["rejected"], bool(given))
+    given, begun = dialogues.split_answer(_prompt(cells))
+    before_chosen, chosen = _answer(cells["chosen"], given)
+    before_rejected, rejected = _answer(cells["rejected"], given)
     if before_chosen != before_rejected:
         raise Dropped("chosen_and_rejected_answer_different_prompts")
+    if begun is not None and not before_chosen:
+        chosen, rejected = _continued(begun, chosen), _continued(begun, rejected)
     labels = [Label(labeler=_labeler(cells, source), ranks=[1, 2], scores=None, scale=None)]
-    messages = before_chosen or given
+    is_part = given[len(given) - len(before_chosen) :] == before_chosen  # all of the prompt, its end, or nothing
+    messages = given if is_part else _with_system(cells, before_chosen)
     return {"kind": "comparison", "messages": messages, "responses": [chosen, rejected], "labels": labels}
 
 
-def _answer(cell: Cell, has_prompt: bool) -> tuple[Messages, str]:
-    """Return the turns before the answer in a cell (none where it is the bare answer), and the answer."""
-    if isinstance(cell.value, str) and not (dialogues.is_transcript(cell.value) and not has_prompt):
-        return [], cell.value
-    before, answer = dialogues.split_answer(_turns(cell))
+def _continued(begun: str | None, answer: str) -> str:
+    """Return an answer behind the beginning that a prompt gives it, parted by a space where words would meet."""
+    if begun is None:
+        return answer
+    meet = begun[-1:].isascii() and answer[:1].isascii() and not (begun[-1:].isspace() or answer[:1].isspace())
+    return f"{begun}{' ' if meet and begun and answer else ''}{answer}"
+
+
+def _whole_answer(cell: Cell) -> str:
+    """Return the answer of a cell: a text, an assistant's turn, or a list of one."""
+    value = [cell.value] if is_object(cell.value) else cell.value
+    if not is_list(value):
+        return _text(cell)
+    before, answer = dialogues.split_answer(_assistants(value, cell.place))
+    if answer is None or before:
+        raise ValueError(f"{cell.place}: expected one assistant turn, got {shown(cell.value)}")
+    return answer
+
+
+def _assistants(turns: list[Any], place: str) -> Messages:
+    """Return turns of which an assistant's may be the first, as it is in an answer without its prompt."""
+    asked: list[Any] = [{"role": "user", "content": ""}]
+    return dialogues.from_list([*asked, *turns], place)[1:]
+
+
+def _answer(cell: Cell, given: Messages) -> tuple[Messages, str]:
+    """Return the turns before the answer in a cell (none where it is the bare answer), and the answer.
+
+    A text that begins with the turns of the prompt repeats it; where there is no prompt, a transcript brings its own.
+    """
+    if isinstance(cell.value, str):
+        turns = dialogues.from_text(cell.value)
+        users = [turn["content"] for turn in given if turn["role"] != "system"]
+        repeats = [turn["content"] for turn in turns if turn["role"] != "system"][: len(users)] == users
+        if len(turns) < 2 or (given and not repeats):
+            return [], cell.value
+        before, answer = dialogues.split_answer(turns)
+        if answer is None:
+            raise Dropped("no_answer")
+        return before, answer
+    value = [cell.value] if is_object(cell.value) else cell.value
+    if not is_list(value):
+        _text(cell)
+    before, answer = dialogues.split_answer(_assistants(value, cell.place))
     if answer is None:
         raise Dropped("no_answer")
     return before, answer
@@ -204,14 +301,27 @@ def _own_label(cells: Cells, source: Source, count: int, place: str) -> Label:
         return Label(labeler=labeler, ranks=ranks, scores=None, scale=None)
     if "ranking" not in cells:
         raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
-    ranking, where = cells["ranking"]
+    ranking, where, _ = cells["ranking"]
     if not is_list(ranking) or not all(isinstance(index, int | float) for index in ranking):
         ranking = []
+    if isinstance(source, TableSource) and source.columns is None:
+        _ask_what_it_is(ranking, where)
     rank = {index: number for number, index in enumerate(ranking, start=1)}
     if len(ranking) != count or rank.keys() != set(range(count)):
         given = shown(cells["ranking"].value)
         raise ValueError(f"{where}: expected the indices 0..{count - 1} from best to worst, got {given}")
     return Label(labeler=labeler, ranks=[rank[response] for response in range(count)], scores=None, scale=None)
+
+
+def _ask_what_it_is(ranking: list[Any], where: str) -> None:
+    """Raise ValueError for a ranking of three or more that says one thing as an order, and another as ranks from 0."""
+    as_ranks = sorted(range(len(ranking)), key=lambda response: ranking[response])
+    if sorted(ranking) == [*range(len(ranking))] and as_ranks != ranking:
+        raise ValueError(
+            f"{where}: {ranking} may be the responses' indices from best to worst, or each response's rank from 0; say "
+            "which by the source's columns: {prompt: prompt, responses: responses, ranking: ranking} for an order, "
+            "ranks: ranking in its place for ranks"
+        )
 
 
 def _label(label: Any, count: int, place: str, source: Source) -> Label:
@@ -282,6 +392,12 @@ def _description(cells: Cells, source: Source) -> dict[str, Any]:
     }
 
 
-def _language(cell: Cell) -> str:
-    code = _text(cell).lower()
-    return next((known for known in ("en", "zh") if code.startswith(known)), "other")
+def _language(cell: Cell) -> str | None:
+    """Return the language that a cell names; None where it names none, so that the script decides ("python")."""
+    name = _text(cell).strip().lower()
+    words = [name, re.split(r"[-_ (]", name)[0], name.split()[-1] if name else ""]  # zh-CN, en_US, Simplified Chinese
+    for word in words:
+        for code, names in LANGUAGES.items():
+            if word in names.split():
+                return code
+    return "other" if words[0] in OTHER_LANGUAGES or words[1] in OTHER_LANGUAGES else None

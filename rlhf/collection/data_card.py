@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rlhf.collection.formats.form import Form
 from rlhf.collection.prompt_sets import LONGEST_CATEGORY, MOST_CATEGORIES, Drops
 from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
 from rlhf.runtime.markdown import markdown_table
@@ -55,7 +56,13 @@ def numbers(files: Files, read: Mapping[str, int], drops: Drops) -> dict[str, An
     }
 
 
-def render(files: Files, read: Mapping[str, int], drops: Drops, sources: Sequence[Source]) -> str:
+def render(
+    files: Files,
+    read: Mapping[str, int],
+    drops: Drops,
+    sources: Sequence[Source],
+    read_as: Mapping[str, Form] | None = None,
+) -> str:
     """Return the data card as Markdown."""
     found = numbers(files, read, drops)
     prompts = max(found["prompts"], 1)
@@ -70,6 +77,7 @@ def render(files: Files, read: Mapping[str, int], drops: Drops, sources: Sequenc
         f"{found['read']:,} rows read, {found['kept']:,} kept. A row that is dropped counts under its first reason.",
         "## Sources",
         markdown_table(("source", "from", "use", "splits", "licence"), [_source_row(source) for source in sources]),
+        *_formats(read_as or {}),
         "## Kept and dropped",
         markdown_table(("source", "read", "kept", "dropped by reason"), rows),
         "## Files",
@@ -85,6 +93,12 @@ def render(files: Files, read: Mapping[str, int], drops: Drops, sources: Sequenc
         markdown_table(("text", *QUANTILES), [(name, *row.values()) for name, row in found["characters"].items()]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _formats(read_as: Mapping[str, Form]) -> list[str]:
+    """Return the part on formats, where a source is read as one of those that are known by their columns."""
+    rows = [(name, form.name, form.says) for name, form in read_as.items()]
+    return ["## Read as", markdown_table(("source", "format", "what decides"), rows)] if rows else []
 
 
 def screen_lines(read: Mapping[str, int], drops: Drops) -> Iterator[str]:

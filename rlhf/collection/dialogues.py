@@ -1,11 +1,12 @@
-"""Dialogues as the world's data sets write them (message lists, ShareGPT, hh-rlhf transcripts) -> lists of messages."""
+"""Dialogues as the world's data sets write them (message lists, ShareGPT, transcripts, ChatML) -> lists of messages."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from rlhf.collection.dropped import Dropped
 from rlhf.params.base import shown
-from rlhf.records.json_values import is_object
+from rlhf.records.json_values import is_list, is_object
 from rlhf.records.types import Message, Role
 
 Messages = list[Message]
@@ -20,8 +21,16 @@ ROLES: dict[str, Role] = {
     "bot": "assistant",
     "model": "assistant",
     "system": "system",
+    "developer": "system",
 }
+TOOLS = {"tool", "function", "function_call", "observation", "tool_call", "tool_response", "ipython"}
+NAMES = ("role", "from"), ("content", "value", "text", "parts")  # of a turn's speaker and words
+PAIRS = ("human", "assistant"), ("input", "output"), ("user", "assistant")  # two turns in one object
+NOT_LEARNED = {"weight": (0, 0.0), "loss": (False, 0, 0.0), "train": (False,)}  # what trainers write at a bad answer
 TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
+LINE_TURN = re.compile(r"(?:\A\s*|\n\s*)(Human|Assistant):")  # BELLE's
+CHATML = re.compile(r"<\|im_start\|>(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
+NEMO = re.compile(r"\n?<extra_id_[01]>(\w+)\n")  # HelpSteer2's, behind the first turn
 
 
 def is_transcript(text: str) -> bool:
@@ -29,36 +38,100 @@ def is_transcript(text: str) -> bool:
     return text.lstrip().startswith("Human:") and "\n\nAssistant:" in text
 
 
-def from_transcript(text: str) -> Messages:
+def from_transcript(text: str, turn: re.Pattern[str] = TURN) -> Messages:
     """Return the turns of an hh-rlhf transcript; an empty last Assistant turn (the cue to answer) is no turn."""
-    pieces = TURN.split(text)[1:]
-    messages: Messages = [
-        {"role": ROLES[speaker.lower()], "content": content.strip()}
-        for speaker, content in zip(pieces[::2], pieces[1::2], strict=True)
-    ]
-    if messages and messages[-1] == {"role": "assistant", "content": ""}:
-        messages.pop()
-    return messages
+    pieces = turn.split(text)[1:]
+    return _without_cue(
+        [
+            {"role": ROLES[speaker.lower()], "content": content.strip()}
+            for speaker, content in zip(pieces[::2], pieces[1::2], strict=True)
+        ]
+    )
+
+
+def _without_cue(messages: Messages) -> Messages:
+    return messages[:-1] if messages and messages[-1] == {"role": "assistant", "content": ""} else messages
 
 
 def from_text(text: str) -> Messages:
-    """Return a transcript's turns, or any other text as one user turn."""
-    return from_transcript(text) if is_transcript(text) else [{"role": "user", "content": text}]
+    """Return the turns of a text that marks them as hh-rlhf, BELLE, ChatML or HelpSteer2 do, or else one user turn."""
+    if is_transcript(text):
+        return from_transcript(text)
+    if text.lstrip().startswith("Human:") and re.search(r"\n\s*Assistant:", text):
+        return from_transcript(text, LINE_TURN)
+    if text.lstrip().startswith("<|im_start|>"):
+        return _without_cue([_turn(role, content.strip()) for role, content in CHATML.findall(text)])
+    if "<extra_id_1>" in text:
+        first, *others = NEMO.split(text)
+        said = [("User", first), *zip(others[::2], others[1::2], strict=True)]
+        return _without_cue([_turn(role, content.strip()) for role, content in said])
+    return [{"role": "user", "content": text}]
+
+
+def _turn(role: str, content: str) -> Message:
+    if role.lower() in TOOLS:
+        raise Dropped("tools_are_used")
+    if role.lower() not in ROLES:
+        raise ValueError(f"role {shown(role)} is none of {', '.join(ROLES)}")
+    return {"role": ROLES[role.lower()], "content": content}
 
 
 def from_list(turns: list[Any], place: str) -> Messages:
-    """Return {role, content} or ShareGPT's {from, value} turns as messages; ValueError names `place` and turn."""
+    """Return {role, content} or ShareGPT's {from, value} turns as messages; ValueError names `place` and turn.
+
+    Text parts of a turn are joined, and so are several system turns; empty ones and an assistant's before the first
+    user's are no turns. An answer that is marked as not to be learned is none: the turns end with the last one that is
+    to be. Raises Dropped for turns of tools and for pictures.
+    """
     messages: Messages = []
+    system: list[str] = []
+    learned = 0  # turns up to the last answer that is to be learned
     for number, turn in enumerate(turns, start=1):
         if not is_object(turn):
             raise ValueError(f"{place}: turn {number}: expected an object, got {type(turn).__name__}")
-        role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
-        if not isinstance(role, str) or role.lower() not in ROLES:
-            raise ValueError(f"{place}: turn {number}: role {shown(role)} is none of {', '.join(ROLES)}")
-        if not isinstance(content, str):
-            raise ValueError(f"{place}: turn {number}: expected text as content, got {type(content).__name__}")
-        messages.append({"role": ROLES[role.lower()], "content": content})
-    return messages
+        for message in _messages(turn, f"{place}: turn {number}"):
+            if message["role"] == "system":
+                system += [message["content"]] if message["content"].strip() else []
+            elif message["role"] == "user" or messages:
+                messages.append(message)
+            if message["role"] == "assistant" and not _is_not_learned(turn):
+                learned = len(messages)
+    if messages and messages[-1]["role"] == "assistant" and learned < len(messages):
+        if not learned:
+            raise Dropped("answer_marked_bad")
+        messages = messages[:learned]
+    return [{"role": "system", "content": "\n\n".join(system)}, *messages] if system else messages
+
+
+def _messages(turn: Mapping[str, Any], place: str) -> Messages:
+    """Return the messages that an object of a list of turns holds: mostly one."""
+    for first, second in PAIRS:
+        if {first, second} <= turn.keys():
+            return [
+                {"role": "user", "content": _content(turn[first], place)},
+                {"role": "assistant", "content": _content(turn[second], place)},
+            ]
+    role, content = (next((turn[name] for name in names if turn.get(name) is not None), None) for names in NAMES)
+    if isinstance(role, str) and (role.lower() in TOOLS or turn.get("tool_calls") or turn.get("function_call")):
+        raise Dropped("tools_are_used")
+    if not isinstance(role, str) or role.lower() not in ROLES:
+        raise ValueError(f"{place}: role {shown(role)} is none of {', '.join(ROLES)}")
+    return [{"role": ROLES[role.lower()], "content": _content(content, place)}]
+
+
+def _content(content: Any, place: str) -> str:
+    """Return a turn's text, of parts that are all text too."""
+    if is_list(content) and content and all(is_object(part) for part in content):
+        if any(part.get("type", "text") not in ("text", "input_text", "output_text") for part in content):
+            raise Dropped("not_only_text")
+        content = "\n".join(_content(part.get("text"), place) for part in content)
+    if not isinstance(content, str):
+        raise ValueError(f"{place}: expected text as content, got {type(content).__name__}")
+    return content
+
+
+def _is_not_learned(turn: Mapping[str, Any]) -> bool:
+    return any(name in turn and turn[name] is not None and turn[name] in values for name, values in NOT_LEARNED.items())
 
 
 def split_answer(messages: Messages) -> tuple[Messages, str | None]:

@@ -19,7 +19,7 @@ from rlhf.params.collect_prompts import (
     shares_of,
 )
 from rlhf.records.records import FOR_A_JUDGE
-from rlhf.records.types import DialogueRecord
+from rlhf.records.types import DialogueRecord, Label
 from rlhf.runtime.seeds import derive
 
 Drops = dict[str, Counter[str]]  # {source: {reason: rows}}
@@ -193,18 +193,43 @@ def _check_judge(files: dict[str, list[Any]], params: CollectPrompts) -> None:
 
 
 def _drop_exact(entries: list[Entry], drops: Drops) -> list[Entry]:
-    seen: set[tuple[str, ...]] = set()
-    kept: list[Entry] = []
+    """Return the entries, each prompt with the same answers once: what several labelers said of them is kept."""
+    kept: dict[tuple[str, ...], Entry] = {}
     for entry in entries:
         record = entry.record
         responses = record["responses"] if record["kind"] == "comparison" else []
-        identity = (entry.prompt, *(duplicates.folded(text) for text in responses))
-        if identity in seen:
-            drops[entry.source.name]["exact_duplicate"] += 1
-        else:
-            seen.add(identity)
-            kept.append(entry)
-    return kept
+        identity = (entry.prompt, *sorted(duplicates.folded(text) for text in responses))
+        first = kept.setdefault(identity, entry)
+        if first is entry:
+            continue
+        judged = _with_labels(first, entry)
+        drops[entry.source.name]["exact_duplicate" if judged is None else "label_of_the_same_answers"] += 1
+        kept[identity] = judged or first
+    return [*kept.values()]
+
+
+def _with_labels(first: Entry, other: Entry) -> Entry | None:
+    """Return an entry with the labels that another one has of the same answers; None where it has none of its own.
+
+    What a labeler says twice and otherwise the second time, as where labelers have no names, is a label by itself.
+    """
+    one, two = first.record, other.record
+    if one["kind"] != "comparison" or two["kind"] != "comparison":
+        return None
+    places = {duplicates.folded(text): index for index, text in enumerate(two["responses"])}
+    order = [places[duplicates.folded(text)] for text in one["responses"]]
+    labels = [*one["labels"]]
+    for label in two["labels"]:
+        scores = label["scores"]
+        moved: Label = {
+            **label,
+            "ranks": [label["ranks"][index] for index in order],
+            "scores": None if scores is None else [scores[index] for index in order],
+        }
+        own = [known for known in labels if known["labeler"].partition(" #")[0] == label["labeler"]]
+        if not any((known["ranks"], known["scores"]) == (moved["ranks"], moved["scores"]) for known in own):
+            labels.append({**moved, "labeler": f"{label['labeler']} #{len(own) + 1}" if own else label["labeler"]})
+    return first._replace(record={**one, "labels": labels}) if len(labels) > len(one["labels"]) else None
 
 
 def _prompts(entries: list[Entry]) -> Iterable[str]:

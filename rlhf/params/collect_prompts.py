@@ -4,16 +4,16 @@ import glob
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hub, place_of, shown
+from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hub, is_mapping, place_of, shown
 
 Split = Literal["sft", "reward_model", "judge", "ppo", "validation", "test"]
 Use = Literal["documents", "demonstrations", "comparisons", "prompts"]
 Meaning = Literal[
-    "text", "prompt", "input", "system", "response", "messages", "chosen", "rejected",
+    "text", "prompt", "input", "system", "history", "response", "messages", "chosen", "rejected",
     "responses", "scores", "ranking", "ranks", "labels", "labeler", "user", "category", "language",
 ]  # fmt: skip
 PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
@@ -41,7 +41,14 @@ class Source(Params):
 
     name: Name
     use: list[Use] = Field(min_length=1)
-    splits: list[Split]
+    splits: list[Split]  # left out: all that take what is used
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_splits(cls, given: Any) -> Any:
+        if not is_mapping(given) or "splits" in given or not isinstance(given.get("use"), list):
+            return given
+        return {**given, "splits": [split for split in SPLITS if TAKES[split] & {*map(str, given["use"])}]}
 
     @model_validator(mode="after")
     def _splits_take_what_is_used(self) -> "Source":
@@ -86,10 +93,12 @@ class TableSource(Source):
     """What files and hub data sets say beyond the common part."""
 
     columns: dict[Meaning, str] | None
+    form: str | None = None  # a format's name (docs/data.md), or "own"; null: told by the columns
     language: Language | None
     category: str | None
     scale: Scale | None = None  # of its scores; direct scores (reward_model.loss) cannot be learned without it
     limit: int | None = Field(ge=1)
+    max_broken: float = Field(default=0.01, ge=0.0, le=1.0)  # share of rows that may be broken: they are left out, said
     max_row_mb: float | None = Field(gt=0.0, le=1e6)  # of a row, unpacked; longer ones are refused; null: MAX_ROW_MB
     licence: str | None
 
@@ -99,7 +108,7 @@ class FileSource(TableSource):
 
     kind: Literal["file"]
     paths: list[str] = Field(min_length=1)
-    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "text"]
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "text"] = "auto"
 
 
 class HubSource(TableSource):
@@ -109,7 +118,7 @@ class HubSource(TableSource):
     id: str = Field(min_length=1)
     subset: str | None
     folder: str | None
-    split: str = Field(min_length=1)
+    split: str = Field(default="train", min_length=1)
     revision: str | None
 
     @field_validator("id", "folder")
@@ -215,6 +224,22 @@ class CollectPrompts(Params):
     comparisons: Comparisons
     shares: Shares
     max_prompts: MaxPrompts
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _kinds_by_keys(cls, given: Any) -> Any:
+        """A source with paths is of kind file, one with an id of kind hub."""
+        kinds = {"paths": "file", "id": "hub"}
+
+        def with_kind(source: object) -> object:
+            if not is_mapping(source) or "kind" in source:
+                return source
+            found = [kind for key, kind in kinds.items() if key in source]
+            return {**source, "kind": found[0]} if len(found) == 1 else source
+
+        if not isinstance(given, list):
+            return given
+        return [with_kind(source) for source in cast(list[object], given)]
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "CollectPrompts":

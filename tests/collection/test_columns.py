@@ -99,8 +99,8 @@ def test_a_transcripts_pair_whose_histories_differ_is_dropped():
     ("given", "ranks", "scores"),
     [
         ({"scores": [0.5, 2, 0.5]}, [2, 1, 2], [0.5, 2, 0.5]),
-        ({"ranking": [2, 0, 1]}, [2, 3, 1], None),
-        ({"ranking": [2, 0, 1], "scores": [1, 1, 3]}, [2, 2, 1], [1, 1, 3]),
+        ({"ranking": [2, 1, 0]}, [3, 2, 1], None),
+        ({"ranking": [2, 1, 0], "scores": [1, 1, 3]}, [2, 2, 1], [1, 1, 3]),
         ({"ranks": [3, 3, 5]}, [1, 1, 2], None),
         ({"scores": "[1, 2, 3]"}, [3, 2, 1], [1, 2, 3]),
         ({"scores": [1, 2, 3], "labels": ["refusal", "partial", "compliance"]}, [3, 2, 1], [1, 2, 3]),
@@ -109,6 +109,18 @@ def test_a_transcripts_pair_whose_histories_differ_is_dropped():
 def test_scores_and_rankings_become_dense_ranks(given, ranks, scores):
     found = record({"prompt": "Hi", "responses": ["a", "b", "c"], **given})
     assert found["labels"] == [{"labeler": "given", "ranks": ranks, "scores": scores, "scale": None}]
+
+
+RANKED = {"prompt": "Hi", "responses": ["a", "b", "c"], "ranking": [1, 2, 0]}
+
+
+def test_a_ranking_that_may_be_an_order_or_ranks_is_asked_about():
+    with pytest.raises(ValueError, match="may be the responses' indices from best to worst, or each response's rank"):
+        record(RANKED)
+    columns = {"prompt": "prompt", "responses": "responses"}
+    order = record(RANKED, columns=columns | {"ranking": "ranking"})
+    ranks = record(RANKED, columns=columns | {"ranks": "ranking"})
+    assert [found["labels"][0]["ranks"] for found in (order, ranks)] == [[3, 1, 2], [2, 3, 1]]
 
 
 def test_a_ranking_of_more_than_ten_responses_is_read_by_number():
@@ -178,9 +190,7 @@ def test_text_is_a_document_where_there_is_no_prompt_or_nothing_else_is_used():
     assert "text" in record({"text": "Once", "prompt": "Hi"}, use=["documents"], splits=[])
 
 
-@pytest.mark.parametrize(
-    "turns", [[assistant("Hello"), *HUMAN], [*HUMAN, *HUMAN], [{"role": "system", "content": "Be kind"}]]
-)
+@pytest.mark.parametrize("turns", [[*HUMAN, *HUMAN], [{"role": "system", "content": "Be kind"}]])
 def test_turns_that_do_not_alternate_are_dropped(turns):
     with pytest.raises(Dropped, match="turns_do_not_alternate"):
         record({"messages": turns})
@@ -189,7 +199,7 @@ def test_turns_that_do_not_alternate_are_dropped(turns):
 TWO = {"prompt": "Hi", "responses": ["a", "b"]}
 LABEL = {"labeler": "l", "ranks": [1, 2]}
 FINITE = "expected finite numbers, got {}; drop the record or mend it"
-ROLES = "user, human, prompter, assistant, gpt, chatgpt, bot, model, system"
+ROLES = "user, human, prompter, assistant, gpt, chatgpt, bot, model, system, developer"
 
 
 @pytest.mark.parametrize(
@@ -219,8 +229,8 @@ ROLES = "user, human, prompter, assistant, gpt, chatgpt, bot, model, system"
         ({"prompt": 3}, ", column 'prompt': expected text, got int; set the source's columns"),
         ({"prompt": "Hi", "chosen": "good"}, ": source 'given': a comparison without a rejected answer"),
         ({"prompt": "Hi", "rejected": "bad"}, ": source 'given': a comparison without a chosen answer"),
-        ({"messages": [*HUMAN, {"role": "tool", "content": "x"}]},
-         f", column 'messages': turn 2: role 'tool' is none of {ROLES}"),
+        ({"messages": [*HUMAN, {"role": "teacher", "content": "x"}]},
+         f", column 'messages': turn 2: role 'teacher' is none of {ROLES}"),
         ({"messages": [{"role": "user", "content": ["x"]}]},
          ", column 'messages': turn 1: expected text as content, got list"),
         ({"messages": ["x"]}, ", column 'messages': turn 1: expected an object, got str"),

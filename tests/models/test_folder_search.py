@@ -183,7 +183,7 @@ FOUND = {  # by the search, and by hand where it asks for a model that fills the
         "tokenizer_config.json: chat_template: expected text, or texts by their names",
     ),
     "a broken template": (of_bytes(TEMPLATE, b"{% if"), "the turns user: TemplateSyntaxError"),
-    "a template that refuses": (of_bytes(TEMPLATE, b"{{ raise_exception('no') }}"), "the turns user: TemplateError: no"),
+    "a template that refuses": (of_bytes(TEMPLATE, b"{{ raise_exception('no') }}"), "user: TemplateError: no"),
     "a template of wrong types": (of_bytes(TEMPLATE, b"{{ strftime_now(3) }}"), "the turns user: TypeError"),
     "a template outside of a loop": (of_bytes(TEMPLATE, b"{% break %}"), "the turns user: SyntaxError"),
     "settings that do not fit": (of_json(GENERATION, temperature=0.5, do_sample=False), "generation_config.json (mend"),

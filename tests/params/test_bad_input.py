@@ -166,7 +166,7 @@ DATA = [
     ("a.jsonl", jsonl({"prompt": ["a"], "response": "x"}), "column 'prompt': turn 1: expected an object, got str"),
     ("a.jsonl", jsonl({"messages": []}), "no usual columns among: messages"),
     ("a.jsonl", jsonl({"messages": "[{"}), "column 'messages', character 3: not valid JSON"),
-    ("a.jsonl", jsonl({"messages": [{"role": "tool", "content": "x"}]}), "role 'tool' is none of"),
+    ("a.jsonl", jsonl({"messages": [{"role": "teacher", "content": "x"}]}), "role 'teacher' is none of"),
     ("a.jsonl", jsonl({"messages": [{"role": "user"}]}), "expected text as content"),
     ("a.jsonl", jsonl({"prompt": "Say red.", "chosen": "red"}), "a comparison without a rejected answer"),
     ("a.jsonl", ranked(ranking=[0, 1]), "expected the indices 0..2 from best to worst"),
@@ -197,11 +197,23 @@ DATA = [
     ("a.jsonl", jsonl({f"x{number}": 1 for number in range(999)}), "x19 and 979 more; set columns"),
     ("a.jsonl", jsonl({"messages": [{"role": "x" * 9000, "content": "x"}]}), "is none of user"),
     ("a.csv", ",".join(f"x{number}" for number in range(999)).encode() + b"\n1\n", "x19 and 979 more), got 1"),
-    ("a.jsonl", jsonl(GOOD | {"response": ""}), "no record for"),
-    ("a.jsonl", jsonl(GOOD | {"prompt": ""}), "no record for"),
-    ("a.jsonl", jsonl(GOOD, GOOD, GOOD), "no record for"),  # duplicates of one prompt cannot fill six splits
-    ("a.jsonl", jsonl(GOOD | {"prompt": "x" * 10**6}), "no record for"),  # a huge line, longer than any prompt allowed
-    ("a.jsonl", jsonl({"prompt": "p", "responses": ["only one"], "scores": [1.0]}), "no record for"),  # K = 1
+    ("a.jsonl", jsonl(GOOD | {"response": ""}), "rows is one"),
+    ("a.jsonl", jsonl(GOOD | {"prompt": ""}), "rows is one"),
+    (
+        "a.jsonl",
+        jsonl(GOOD, GOOD, GOOD),
+        "rows is one",
+    ),  # duplicates of one prompt cannot fill six splits
+    (
+        "a.jsonl",
+        jsonl(GOOD | {"prompt": "x" * 10**6}),
+        "rows is one",
+    ),  # a huge line, longer than any prompt allowed
+    (
+        "a.jsonl",
+        jsonl({"prompt": "p", "responses": ["only one"], "scores": [1.0]}),
+        "rows is one",
+    ),  # K = 1
 ]
 
 

@@ -1,0 +1,25 @@
+"""Lists that stand as text in a table's cell: JSON, or what Python or NumPy print."""
+
+import ast
+import re
+from typing import Any
+
+from rlhf.records.json_values import is_list, parsed
+
+BETWEEN = re.compile(r"(?<=[}\]'\"])\s*\n\s*(?=[{\['\"])")  # NumPy prints the items of an array without commas
+LONGEST = 1 << 20  # characters
+
+
+def in_cell(value: str) -> Any:
+    """Return the list that a text spells as JSON or as Python prints it; the text itself where it spells none."""
+    if not (value.lstrip().startswith("[") and value.rstrip().endswith("]")) or len(value) > LONGEST:
+        return value
+    try:
+        return parsed(value, "", unit="character")
+    except ValueError:
+        pass
+    try:
+        found = ast.literal_eval(BETWEEN.sub(", ", value.strip()))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
+    return found if is_list(found) else value

@@ -1,0 +1,147 @@
+"""A format that a public data set, a trainer or a labelling tool writes: how it is known, and how a row of it is read.
+
+A row becomes one of our own columns (docs/data.md): prompt or messages, response, responses with scores or ranks.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.readers import Row
+from rlhf.params.base import shown
+from rlhf.records.json_values import is_list, is_object
+
+Fields = Mapping[str, Any]
+Own = dict[str, Any]  # our own columns
+Read = Callable[[Fields], Own]
+
+DESCRIPTIONS = ("system", "system_prompt", "user", "user_id", "labeler", "category", "language", "lang")
+
+
+EVERY = "*"
+
+
+def always(_: Fields) -> bool:
+    return True
+
+
+class Form(NamedTuple):
+    """One format. `read` raises Dropped for a row that holds nothing to learn from, ValueError for a broken one."""
+
+    name: str
+    says: str  # what decides, and how it is coded, for the data card
+    columns: frozenset[str]  # it is known by them
+    read: Read
+    is_it: Callable[[Fields], bool] = always  # where columns of these names may hold something else
+    also: frozenset[str] = frozenset()  # further columns that it reads; EVERY: whichever hold what it looks for
+    join: Callable[[Iterable[Row]], Iterator[Row]] | None = None  # where several rows make one
+
+    def own(self, row: Row) -> Row:
+        """Return a row in our own columns, with its descriptions. Errors name place and format."""
+        try:
+            found = self.read(row.fields)
+        except ValueError as error:
+            raise ValueError(f"{row.where}: read as {self.name}: {error}") from None
+        described = {name: row.fields[name] for name in DESCRIPTIONS if row.fields.get(name) is not None}
+        return Row({**described, **found}, row.where)
+
+
+def text(fields: Fields, *path: str) -> str:
+    """Return the text at a column, or deeper; ValueError names it."""
+    value = at(fields, *path)
+    if not isinstance(value, str):
+        raise ValueError(f"column '{'.'.join(path)}': expected text, got {shown(value)}")
+    return value
+
+
+def number(fields: Fields, *path: str) -> float:
+    """Return the finite number at a column, also where it stands as text; ValueError names it."""
+    value = as_number(at(fields, *path))
+    if value is None:
+        raise ValueError(f"column '{'.'.join(path)}': expected a number, got {shown(at(fields, *path))}")
+    return value
+
+
+def as_number(value: Any) -> float | None:
+    """Return a finite number, also of a text; None for all else, such as null or "N/A"."""
+    try:
+        found = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def at(fields: Fields, *path: str) -> Any:
+    """Return the value at a column, or deeper. ValueError where an object on the way is none."""
+    value: Any = fields
+    for depth, name in enumerate(path):
+        if not is_object(value):
+            raise ValueError(f"column '{'.'.join(path[:depth])}': expected an object, got {shown(value)}")
+        value = value.get(name)
+    return value
+
+
+def objects(fields: Fields, *path: str) -> list[Mapping[str, Any]]:
+    """Return the list of objects at a column, or deeper; ValueError names it."""
+    value = at(fields, *path)
+    if not is_list(value) or not all(is_object(one) for one in value):
+        raise ValueError(f"column '{'.'.join(path)}': expected a list of objects, got {shown(value)}")
+    return value
+
+
+def pair(first: Any, second: Any, better: int | None) -> Own:
+    """Return two answers of which `better` (0 or 1) was preferred; None: a tie. A turn or a list of them may be one."""
+    ranks = [1, 1] if better is None else [1, 2] if better == 0 else [2, 1]
+    return {"responses": [answer(first), answer(second)], "ranks": ranks}
+
+
+def scored(answers: Sequence[Any], scores: Sequence[Any], better_is: int = 1) -> Own:
+    """Return answers with scores, without those that have none. `better_is` -1: of ranks, 1 or 0 is best."""
+    known = [(answer(one), as_number(score)) for one, score in zip(answers, scores, strict=True)]
+    kept = [(one, score) for one, score in known if score is not None]
+    if not kept:
+        raise Dropped("answers_without_scores")
+    return {
+        "responses": [one for one, _ in kept],
+        ("scores" if better_is == 1 else "ranks"): [score for _, score in kept],
+    }
+
+
+def answer(value: Any) -> str:
+    """Return the text of an answer: a text, an assistant's turn, or a list that ends with one."""
+    if is_list(value) and value:
+        value = value[-1]
+    if is_object(value):
+        value = next((value[name] for name in ("content", "value", "text") if value.get(name) is not None), None)
+    if is_list(value) and all(is_object(part) and isinstance(part.get("text"), str) for part in value):
+        value = "\n".join(part["text"] for part in value)
+    if value is None:
+        raise Dropped("no_answer")
+    if not isinstance(value, str):
+        raise ValueError(f"expected an answer's text, got {shown(value)}")
+    return value
+
+
+def holds_objects(column: str, *keys: str) -> Callable[[Fields], bool]:
+    """Return whether a column holds a list of objects, the first of them with these keys."""
+
+    def is_it(fields: Fields) -> bool:
+        value = fields.get(column)
+        return is_list(value) and bool(value) and is_object(value[0]) and {*keys} <= value[0].keys()
+
+    return is_it
+
+
+def holds_texts(column: str) -> Callable[[Fields], bool]:
+    """Return whether a column holds a list of texts."""
+
+    def is_it(fields: Fields) -> bool:
+        value = fields.get(column)
+        return is_list(value) and bool(value) and all(isinstance(one, str) for one in value)
+
+    return is_it
+
+
+def known_by(*columns: str) -> frozenset[str]:
+    return frozenset(columns)

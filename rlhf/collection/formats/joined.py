@@ -1,0 +1,106 @@
+"""Formats in which several rows make one record: answers to one prompt, or threads by parents' ids."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.formats.form import Fields, Form, Own, as_number, known_by, number, objects, scored, text
+from rlhf.collection.readers import Row
+from rlhf.records.json_values import is_list, is_object
+
+ANSWERS, BEFORE = " answers", " before"  # columns that a join makes: the rows of one prompt, the turns before it
+TURNS = {"prompter": "user", "assistant": "assistant"}
+
+
+def by_prompt(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows that follow one another with the same prompt as one."""
+    kept: list[Row] = []
+    for row in rows:
+        if kept and kept[0].fields.get("prompt") != row.fields.get("prompt"):
+            yield _together(kept)
+            kept = []
+        kept.append(row)
+    if kept:
+        yield _together(kept)
+
+
+def _together(rows: list[Row]) -> Row:
+    return Row({**rows[0].fields, ANSWERS: [row.fields for row in rows]}, rows[0].where)
+
+
+def helpsteer2(fields: Fields) -> Own:
+    """Return the answers of one prompt with their helpfulness; HelpSteer2's turns are parted by <extra_id_1>."""
+    done = fields[ANSWERS]
+    return {
+        "prompt": text(fields, "prompt"),
+        **scored([one.get("response") for one in done], [number(one, "helpfulness") for one in done]),
+    }
+
+
+def threads(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield each prompt of OpenAssistant's trees with its replies, the rows of a tree wherever they stand."""
+    messages: dict[str, Row] = {}
+    replies: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        messages[text(row.fields, "message_id")] = row
+        if row.fields.get("parent_id") is not None:
+            replies[text(row.fields, "parent_id")].append(row)
+    for identity, row in messages.items():
+        if row.fields.get("role") != "prompter":
+            continue
+        before, parent = [row.fields], row.fields.get("parent_id")
+        while parent is not None and parent in messages and len(before) <= len(messages):
+            before.append(messages[parent].fields)
+            parent = before[-1].get("parent_id")
+        own = {BEFORE: before[::-1] if parent is None else [], ANSWERS: [one.fields for one in replies[identity]]}
+        yield Row({**row.fields, **own}, row.where)
+
+
+def thread(fields: Fields) -> Own:
+    """Return a prompt with the turns before it, and its replies by rank; without ranks its first reply."""
+    if not fields[BEFORE]:
+        raise Dropped("thread_without_its_beginning")
+    own: Own = {"messages": [_turn(one) for one in fields[BEFORE]]}
+    own |= {"user": fields["user_id"]} if fields.get("user_id") else {}
+    replies = [one for one in fields[ANSWERS] if not one.get("deleted")]
+    ranked = [one for one in replies if as_number(one.get("rank")) is not None]
+    if len(ranked) > 1:
+        return own | scored([one.get("text") for one in ranked], [one.get("rank") for one in ranked], -1)
+    return own | ({"response": replies[0].get("text")} if replies else {})
+
+
+def _turn(fields: Fields) -> Mapping[str, Any]:
+    return {"role": TURNS.get(str(fields.get("role")), str(fields.get("role"))), "content": fields.get("text")}
+
+
+def trees(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the messages of whole trees, and join them as those of flat files."""
+
+    def flat() -> Iterator[Row]:
+        for row in rows:
+            waiting: list[tuple[Mapping[str, Any], str | None]] = [(row.fields["prompt"], None)]
+            while waiting:
+                message, parent = waiting.pop()
+                yield Row({**message, "parent_id": parent}, row.where)
+                replies = objects(message, "replies") if message.get("replies") else []
+                waiting += [(reply, text(message, "message_id")) for reply in reversed(replies)]
+
+    return threads(flat())
+
+
+def _is_tree(fields: Fields) -> bool:
+    prompt = fields.get("prompt")
+    return is_object(prompt) and is_list(prompt.get("replies"))
+
+
+FORMS = (
+    Form("HelpSteer2", "helpfulness 0..4, higher is better; the rows of one prompt are one comparison",
+         known_by("prompt", "response", "helpfulness", "correctness", "coherence"), helpsteer2, join=by_prompt,
+         also=known_by("complexity", "verbosity")),
+    Form("OpenAssistant messages", "rank, 0 is best among the replies to one message; rows are joined by parent_id",
+         known_by("message_id", "parent_id", "text", "role"), thread, join=threads,
+         also=known_by("rank", "deleted", "user_id", "lang")),
+    Form("OpenAssistant trees", "rank, 0 is best among the replies to one message",
+         known_by("message_tree_id", "prompt"), thread, _is_tree, join=trees),
+)  # fmt: skip

@@ -1,0 +1,411 @@
+"""What becomes of rows in the schemas of public data sets, trainers and labelling tools: each right value stands here.
+
+Good answers begin with [+], bad ones with [-], so that a side that was taken for the other is seen.
+"""
+
+import json
+
+import pytest
+
+from rlhf.collection.dropped import Dropped
+from rlhf.collection.formats import known
+from rlhf.collection.formats.cells import in_cell
+from rlhf.collection.formats.known import Reading
+from rlhf.collection.readers import Row
+from tests import toys
+from tests.collect_prompts_section import typed_source
+
+EVERYTHING = {"use": ["demonstrations", "comparisons", "prompts"], "splits": ["reward_model", "sft", "ppo"]}
+P, GOOD, BAD = "How do I keep basil alive?", "[+] Light and water.", "[-] Plants are hard."
+TRANSCRIPT = f"\n\nHuman: {P}\n\nAssistant: "
+
+
+def user(text: str = P) -> dict:
+    return {"role": "user", "content": text}
+
+
+def said(text: str) -> dict:
+    return {"role": "assistant", "content": text}
+
+
+def system(text: str) -> dict:
+    return {"role": "system", "content": text}
+
+
+def read(*rows: dict, **changes) -> tuple[list[dict], Reading]:
+    """Return what a source's rows are read as, and how; dropped rows are left out."""
+    numbered = (Row(fields, f"a.jsonl: line {number}") for number, fields in enumerate(rows, start=1))
+    reading, found = Reading(numbered, typed_source(**{**EVERYTHING, **changes})), []
+    for index, row in enumerate(reading.rows):
+        try:
+            found.append(reading.record(row, index))
+        except Dropped:
+            continue
+    return found, reading
+
+
+PREFERENCES = {  # format: a row in which the second answer is the good one, and the row of a tie where there are such
+    "UltraFeedback": ({"source": "x", "instruction": P, "completions": [
+        {"response": BAD, "overall_score": 2.0}, {"response": GOOD, "overall_score": 8.0}]}, None),
+    "Nectar": ({"prompt": TRANSCRIPT, "answers": [{"answer": BAD, "rank": 2.0}, {"answer": GOOD, "rank": 1.0}]}, None),
+    "HelpSteer2 preference": (
+        {"prompt": P, "response_1": BAD, "response_2": GOOD, "preference_strength": 2}, {"preference_strength": 0}),
+    "HelpSteer3 preference": (
+        {"context": [user()], "response1": BAD, "response2": GOOD, "overall_preference": 1, "language": "english"},
+        {"overall_preference": 0}),
+    "PKU-SafeRLHF": ({"prompt": P, "response_0": BAD, "response_1": GOOD, "better_response_id": 1}, None),
+    "SHP": ({"history": P, "human_ref_A": GOOD, "human_ref_B": BAD, "labels": 1}, None),
+    "WebGPT comparisons": (
+        {"question": {"full_text": P}, "answer_0": BAD, "answer_1": GOOD, "score_0": -0.5, "score_1": 0.5},
+        {"score_0": 0.0, "score_1": 0.0}),
+    "TL;DR, preprocessed": ({"query": P, "response0": BAD, "response1": GOOD, "choice": 1}, None),
+    "Chatbot Arena, MT-bench": (
+        {"conversation_a": [user(), said(BAD)], "conversation_b": [user(), said(GOOD)], "winner": "model_b"},
+        {"winner": "tie (bothbad)"}),
+    "WSDM cup": ({"prompt": P, "response_a": BAD, "response_b": GOOD, "winner": "model_b"}, None),
+    "Kaggle LMSYS": (
+        {"prompt": json.dumps([P]), "response_a": json.dumps([BAD]), "response_b": json.dumps([GOOD]),
+         "winner_model_a": "0", "winner_model_b": "1", "winner_tie": "0"},
+        {"winner_model_b": "0", "winner_tie": "1"}),
+    "distilabel generations": ({"instruction": P, "generations": [BAD, GOOD], "ratings": ["1", 5.0]}, None),
+    "AlpacaFarm": ({"instruction": P, "input": "", "output_1": BAD, "output_2": GOOD, "preference": 2}, None),
+    "H4 stack-exchange": (
+        {"question": P, "answers": [{"text": BAD, "pm_score": 0}, {"text": GOOD, "pm_score": 5}]}, None),
+    "NeMo-RL": ({"context": [user()], "completions": [
+        {"rank": 1, "completion": [said(BAD)]}, {"rank": 0, "completion": [said(GOOD)]}]}, None),
+    "Argilla ranking": ({"prompt": P, "response1": BAD, "response2": GOOD, "preference": [
+        {"user_id": "u", "value": {"rank": [2, 1], "value": ["response1", "response2"]}}]}, None),
+    "Label Studio": ({"data": {"prompt": P, "items": [{"id": "a", "body": BAD}, {"id": "b", "body": GOOD}]},
+        "annotations": [{"completed_by": 1, "was_cancelled": False, "result": [
+            {"value": {"ranker": {"rank": ["b", "a"]}}}]}]}, None),
+    "Label Studio, JSON_MIN": ({"prompt": P, "items": [{"id": "a", "body": BAD}, {"id": "b", "body": GOOD}],
+        "rank": {"rank": ["b", "a"]}, "annotator": 1}, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(PREFERENCES))
+def test_what_decides_is_read_as_the_format_codes_it(name):
+    row, tie = PREFERENCES[name]
+    (found,), reading = read(row)
+    assert reading.form is not None
+    assert reading.form.name == name
+    assert found["messages"] == [user()]
+    assert found["responses"] == [BAD, GOOD]
+    (label,) = found["labels"]
+    assert label["ranks"] == [2, 1]
+    if tie:
+        ((equal,), _) = read({**row, **tie})
+        assert equal["labels"][0]["ranks"] == [1, 1]
+
+
+BETTER_FIRST = {  # rows in which the answer that the format names first, or chosen, is the good one
+    "UltraFeedback, cleaned by Argilla": {"instruction": P, "chosen_response": GOOD, "rejected_response": BAD},
+    "distilabel Intel orca pairs": {"input": P, "chosen": GOOD, "rejected": BAD, "status": "unchanged"},
+    "ms-swift rejected_response": {"messages": [user(), said(GOOD)], "rejected_response": BAD},
+    "ms-swift rejected_messages": {"messages": [user(), said(GOOD)], "rejected_messages": [user(), said(BAD)]},
+    "ms-swift query": {"query": P, "response": GOOD, "rejected_response": BAD},
+    "OpenAI preference": {"input": {"messages": [user()]}, "preferred_output": [said(GOOD)],
+                          "non_preferred_output": [said(BAD)]},
+    "stack-exchange-paired": {"question": P, "response_j": GOOD, "response_k": BAD},
+    "CValues": {"prompt": P, "pos_resp": GOOD, "neg_resp": BAD},
+    "DPO-En-Zh": {"question": P, "response_chosen": GOOD, "response_rejected": BAD},
+    "hh_rlhf_cn": {"context": [{"role": "human", "text": P}], "chosen": {"role": "assistant", "text": GOOD},
+                   "rejected": {"role": "assistant", "text": BAD}},
+    "RewardBench 2": {"prompt": P, "chosen": [GOOD], "rejected": [BAD]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(BETTER_FIRST))
+def test_answers_whose_names_say_which_is_better(name):
+    (found,), reading = read(BETTER_FIRST[name])
+    assert reading.form is not None
+    assert (reading.form.name, found["messages"]) == (name, [user()])
+    assert (found["responses"], found["labels"][0]["ranks"]) == ([GOOD, BAD], [1, 2])
+
+
+def test_a_post_is_asked_for_its_summary_by_each_worker():
+    row = {"info": {"post": "I lost my keys.", "title": "Keys"}, "summaries": [{"text": BAD}, {"text": GOOD}],
+           "choice": 1, "worker": "w1"}  # fmt: skip
+    (found,), _ = read(row)
+    assert found["messages"] == [user("Keys\n\nI lost my keys.\n\nTL;DR:")]
+    assert found["labels"] == [{"labeler": "w1", "ranks": [2, 1], "scores": None, "scale": None}]
+
+
+def test_a_tie_of_a_status_is_none():
+    (found,), _ = read({"input": P, "chosen": GOOD, "rejected": BAD, "status": "tie", "rating": [9.0, 9.0]})
+    assert found["labels"][0]["ranks"] == [1, 1]
+
+
+def test_dialogues_that_two_models_led_apart_are_dropped():
+    row = {"conversation_a": [user(), said("a"), user("And?"), said(GOOD)],
+           "conversation_b": [user(), said("b"), user("And?"), said(BAD)], "winner": "model_a"}  # fmt: skip
+    found, reading = read(row)
+    assert (found, reading.drops) == ([], {"dialogues_differ_before_the_last_answer": 1})
+
+
+FLAGS = [("label", True, False), ("label", 1, 0), ("label", "True", "False"), ("is_safe", True, False)]
+
+
+@pytest.mark.parametrize(("column", "good", "bad"), FLAGS)
+def test_answers_that_are_marked_bad_are_no_demonstrations(column, good, bad):
+    answer = "completion" if column == "label" else "response"
+    rows = [{"prompt": f"{P} {index}", answer: text, column: flag, "category": {"spam": not flag, "abuse": False}}
+            for index, (text, flag) in enumerate([(GOOD, good), (BAD, bad)])]  # fmt: skip
+    (found,), reading = read(*rows)
+    assert (found["response"], found["category"]) == (GOOD, "unknown")
+    assert reading.drops == {"answer_marked_bad": 1}
+
+
+def test_ktos_tags_and_lists_of_turns_are_known_too():
+    (first,), one = read({"instruction": P, "input": "", "output": GOOD, "kto_tag": True},
+                         {"instruction": P, "input": "", "output": BAD, "kto_tag": False})  # fmt: skip
+    (second,), two = read({"prompt": [user()], "completion": [said(GOOD)], "label": True},
+                          {"prompt": [user()], "completion": [said(BAD)], "label": False})  # fmt: skip
+    assert first["response"] == second["response"] == GOOD
+    assert one.drops == two.drops == {"answer_marked_bad": 1}
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"loss": False}, {"train": False}])
+def test_a_turn_that_is_not_to_be_learned_is_no_answer(mark):
+    early, late = said("[+] early"), said("[-] late") | mark
+    (found,), _ = read({"messages": [user(), early, user("And?"), late]})
+    assert (found["messages"], found["response"]) == ([user()], "[+] early")
+    found, reading = read({"messages": [user(), late]})
+    assert (found, reading.drops) == ([], {"answer_marked_bad": 1})
+    (found,), _ = read({"messages": [user(), late, user("And?"), early]})
+    assert (found["messages"][1]["content"], found["response"]) == ("[-] late", "[+] early")
+
+
+def test_answers_of_one_prompt_below_one_another_are_one_comparison():
+    rows = [{"prompt": f"{P} {index // 2}", "response": [BAD, GOOD][index % 2], "helpfulness": [1, 4][index % 2],
+             "correctness": 1, "coherence": 3, "complexity": 1, "verbosity": 1} for index in range(4)]  # fmt: skip
+    found, reading = read(*rows)
+    assert reading.form is not None
+    assert reading.form.name == "HelpSteer2"
+    assert [record["messages"] for record in found] == [[user(f"{P} {index}")] for index in range(2)]
+    assert [record["responses"] for record in found] == [[BAD, GOOD]] * 2
+    assert [record["labels"][0]["scores"] for record in found] == [[1.0, 4.0]] * 2
+
+
+def message(name: str, parent: str | None, role: str, text: str, rank: int | None = None) -> dict:
+    return {"message_id": name, "parent_id": parent, "role": role, "text": text, "rank": rank, "lang": "en",
+            "user_id": f"u_{name}", "message_tree_id": "p", "deleted": False}  # fmt: skip
+
+
+THREAD = [
+    message("b", "p", "assistant", BAD, 1), message("p", None, "prompter", P), message("a", "p", "assistant", GOOD, 0),
+    message("q", "a", "prompter", "And in winter?"), message("c", "q", "assistant", "[+] Indoors."),
+    message("lost", "absent", "prompter", "Whose?"), message("d", "lost", "assistant", "Mine."),
+]  # fmt: skip
+
+
+def test_threads_are_joined_by_their_parents_and_siblings_are_ranked_from_0():
+    found, reading = read(*THREAD)
+    ranked, second = found
+    assert (ranked["messages"], ranked["responses"], ranked["labels"][0]["ranks"]) == ([user()], [BAD, GOOD], [2, 1])
+    assert (ranked["user"], ranked["language"]) == ("u_p", "en")
+    assert (second["messages"], second["response"]) == ([user(), said(GOOD), user("And in winter?")], "[+] Indoors.")
+    assert reading.drops == {"thread_without_its_beginning": 1}
+
+
+def test_whole_trees_are_the_same_threads():
+    inner = {**THREAD[3], "replies": [{**THREAD[4], "replies": []}]}
+    answers = [{**THREAD[0], "replies": []}, {**THREAD[2], "replies": [inner]}]
+    found, _ = read({"message_tree_id": "p", "tree_state": "ready", "prompt": {**THREAD[1], "replies": answers}})
+    assert [record["messages"] for record in found] == [[user()], [user(), said(GOOD), user("And in winter?")]]
+    assert (found[0]["responses"], found[0]["labels"][0]["ranks"]) == ([BAD, GOOD], [2, 1])
+
+
+TURNS = {  # a row, what stands before the answer
+    "history of pairs": ({"instruction": "And?", "output": GOOD, "history": [[P, "First."]], "system": "Be brief."},
+                         [system("Be brief."), user(), said("First."), user("And?")]),
+    "system_prompt": ({"system_prompt": "Be brief.", "question": P, "response": GOOD}, [system("Be brief."), user()]),
+    "BELLE": ({"instruction": f"Human:{P}\nAssistant:First.\nHuman:And?\nAssistant:", "output": GOOD},
+              [user(), said("First."), user("And?")]),
+    "ChatML": ({"prompt": f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{P}<|im_end|>\n"
+                          "<|im_start|>assistant\n", "response": GOOD}, [system("Be brief."), user()]),
+    "HelpSteer2's turns": ({"prompt": f"{P}\n<extra_id_1>Assistant\nFirst.\n<extra_id_1>User\nAnd?", "response": GOOD},
+                           [user(), said("First."), user("And?")]),
+    "a developer": ({"messages": [{"role": "developer", "content": "Be brief."}, user(), said(GOOD)]},
+                    [system("Be brief."), user()]),
+    "two system turns": ({"messages": [system("Be brief."), system("Be kind."), user(), said(GOOD)]},
+                         [system("Be brief.\n\nBe kind."), user()]),
+    "an empty system turn": ({"messages": [system(""), user(), said(GOOD)]}, [user()]),
+    "an assistant that begins": ({"conversations": [{"from": "gpt", "value": "Hello"}, {"from": "human", "value": P},
+                                                    {"from": "gpt", "value": GOOD}]}, [user()]),
+    "parts of a turn": ({"messages": [{"role": "user", "content": [{"type": "text", "text": P}]},
+                                      {"role": "assistant", "content": [{"type": "text", "text": GOOD}]}]}, [user()]),
+    "nulls beside the keys": ({"messages": [{"role": None, "content": None, "from": "human", "value": P},
+                                            {"role": None, "content": None, "from": "gpt", "value": GOOD}]}, [user()]),
+    "pairs of turns": ({"conversation": [{"human": P, "assistant": "First."}, {"human": "And?", "assistant": GOOD}]},
+                       [user(), said("First."), user("And?")]),
+    "a list of one turn as the answer": ({"prompt": [user()], "completion": [said(GOOD)]}, [user()]),
+    "context beside a question": ({"question": P, "context": "A table.", "answer": GOOD}, [user(f"{P}\n\nA table.")]),
+    "LIMA": ({"conversations": [P, GOOD]}, [user()]),
+    "Gemini": ({"contents": [{"role": "user", "parts": [{"text": P}]}, {"role": "model", "parts": [{"text": GOOD}]}]},
+               [user()]),
+    "guanaco": ({"text": f"### Human: {P}### Assistant: First.\n### Human: And?### Assistant: {GOOD}"},
+                [user(), said("First."), user("And?")]),
+    "guanaco's lines": ({"text": f"### Human: {P}\n### Assistant: {GOOD}"}, [user()]),
+    "aya": ({"inputs": P, "targets": GOOD, "language": "English"}, [user()]),
+    "firefly": ({"kind": "NLI", "input": P, "target": GOOD}, [user()]),
+    "turns as text": ({"prompt": json.dumps([user()]), "response": GOOD}, [user()]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(TURNS))
+def test_turns_are_told_apart_and_none_is_lost(name):
+    row, before = TURNS[name]
+    (found,), _ = read(row)
+    assert (found["messages"], found["response"]) == (before, GOOD)
+
+
+def test_a_system_turn_stands_before_pairs_of_message_lists_too():
+    turns = {"chosen": [user(), said(GOOD)], "rejected": [user(), said(BAD)]}
+    for row in ({"system": "Be brief.", "prompt": P, **turns}, {"system": "Be brief.", **turns},
+                {"prompt": [system("Be brief."), user()], **turns}):  # fmt: skip
+        (found,), _ = read(row)
+        assert (found["messages"], found["responses"]) == ([system("Be brief."), user()], [GOOD, BAD])
+
+
+def test_what_both_answers_repeat_of_the_prompt_is_no_answer():
+    for prompt in (TRANSCRIPT, P, [user()]):
+        (found,), _ = read({"prompt": prompt, "chosen": TRANSCRIPT + GOOD, "rejected": TRANSCRIPT + BAD})
+        assert (found["messages"], found["responses"]) == ([user()], [GOOD, BAD])
+    (found,), _ = read({"prompt": [user(), said("a"), user("And?")], "chosen": [user("And?"), said(GOOD)],
+                        "rejected": [user("And?"), said(BAD)]})  # fmt: skip
+    assert found["messages"] == [user(), said("a"), user("And?")]
+
+
+def test_one_turn_may_be_an_answer():
+    (found,), _ = read({"conversations": [{"from": "human", "value": P}], "chosen": {"from": "gpt", "value": GOOD},
+                        "rejected": {"from": "gpt", "value": BAD}})  # fmt: skip
+    assert (found["messages"], found["responses"]) == ([user()], [GOOD, BAD])
+
+
+def test_an_answer_that_the_prompt_begins_goes_on():
+    prompt = [user(), said("Sure, here is")]
+    (found,), _ = read({"prompt": prompt, "response": "a tip."})
+    assert (found["messages"], found["response"]) == ([user()], "Sure, here is a tip.")
+    (found,), _ = read({"prompt": prompt, "chosen": "a tip.", "rejected": " no tip."})
+    assert (found["messages"], found["responses"]) == ([user()], ["Sure, here is a tip.", "Sure, here is no tip."])
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        ([user(), {"role": "assistant", "content": None, "tool_calls": [{}]}, said(GOOD)], "tools_are_used"),
+        ([user(), {"role": "tool", "content": "x"}, said(GOOD)], "tools_are_used"),
+        ([{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, said(GOOD)], "not_only_text"),
+    ],
+)
+def test_turns_of_tools_and_pictures_are_dropped_and_end_no_source(turns, reason):
+    (found,), reading = read({"messages": turns}, {"messages": [user(), said(GOOD)]})
+    assert (found["response"], reading.drops) == (GOOD, {reason: 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [("Chinese", "zh"), ("chinese", "zh"), ("cmn", "zh"), ("Simplified Chinese", "zh"), ("zh-CN", "zh"),
+     ("English", "en"), ("eng", "en"), ("en_US", "en"), ("German", "other"), ("fr", "other"), ("pt-BR", "other"),
+     ("python", None), ("", None)],
+)  # fmt: skip
+def test_names_of_languages_are_languages_and_others_say_nothing(name, language):
+    (found,), _ = read({"prompt": P, "language": name})
+    assert found["language"] == language
+
+
+def test_an_empty_cell_is_no_user():
+    (found,), _ = read({"user_id": "", "prompt": P, "response": GOOD, "category": " "})
+    assert (found["user"], found["category"]) == (None, "unknown")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ['[{"role": "user", "content": "a"}]', "[{'role': 'user', 'content': 'a'}]",
+     "[{'role': 'user', 'content': 'a'}\n {'role': 'assistant', 'content': \"it's\"}]"],
+)  # fmt: skip
+def test_lists_that_tables_hold_as_text_are_lists(cell):
+    assert in_cell(cell)[0] == user("a")
+
+
+@pytest.mark.parametrize("text", ["[1] is a note", "[sic]", "plain", "[" * 5000 + "]" * 5000, "[__import__('os')]"])
+def test_text_in_brackets_stays_text(text):
+    assert in_cell(text) == text
+    (found,), _ = read({"prompt": text, "response": GOOD})
+    assert found["messages"] == [user(text)]
+
+
+def test_a_use_that_no_row_serves_is_an_error_that_names_the_columns_nobody_read():
+    found, reading = read({"prompt": P, "reply_good": GOOD, "reply_bad": BAD, "post_id": "7"}, use=["comparisons"],
+                          splits=["reward_model"])  # fmt: skip
+    assert [record["kind"] for record in found] == ["prompt"]
+    with pytest.raises(ValueError) as error:
+        reading.check(1)
+    assert str(error.value).startswith(
+        "source 'given': use names comparisons, and none of its 1 rows is one: 1 prompts. Columns that nobody read: "
+        "reply_good, reply_bad. Say what its columns mean by columns, or its format by form"
+    )
+
+
+def test_part_of_a_source_that_is_bare_prompts_is_said():
+    _, reading = read({"prompt": P, "response": GOOD}, {"prompt": f"{P}!"}, use=["demonstrations", "prompts"])
+    reading.check(2)
+    assert [*reading.lines(2)] == ["given: 1 demonstrations, 1 prompts"]
+
+
+def test_few_broken_rows_are_left_out_and_said_and_more_are_an_error():
+    rows = [{"prompt": f"{P} {number}", "response": GOOD} for number in range(99)]
+    broken = {"prompt": 3, "response": GOOD}
+    use = {"use": ["demonstrations"], "splits": ["sft"]}
+    found, reading = read(*rows, broken, **use)
+    reading.check(100)
+    assert len(found) == 99
+    (line,) = reading.lines(100)
+    assert line.startswith("WARNING: given: 1 of 100 rows are broken and left out: a.jsonl: line 100, column 'prompt'")
+    _, reading = read(*rows, broken, broken, **use)
+    with pytest.raises(ValueError, match=r"line 100, column 'prompt': .* \(2 of 101 rows are broken;"):
+        reading.check(101)
+    with pytest.raises(ValueError, match="line 100"):
+        read(*rows, broken, **use, max_broken=0.0)
+
+
+def test_what_two_formats_explain_is_asked_and_params_may_say():
+    both = {"prompt": P, "response_0": BAD, "response_1": GOOD, "better_response_id": 1, "response_a": BAD,
+            "response_b": GOOD, "winner": "model_b"}  # fmt: skip
+    with pytest.raises(ValueError, match="its rows may be 'PKU-SafeRLHF' .* or 'WSDM cup' .* say which by .* form"):
+        read(both)
+    _, reading = read(both, form="WSDM cup")
+    assert reading.form is not None
+    assert reading.form.name == "WSDM cup"
+    (found,), reading = read(both, form="own")
+    assert (reading.form, found["kind"]) == (None, "prompt")
+    with pytest.raises(ValueError, match="form: expected own or one of .*'WSDM'"):
+        read(both, form="WSDM")
+
+
+def test_a_broken_row_of_a_known_format_names_place_format_and_column():
+    row, _ = PREFERENCES["PKU-SafeRLHF"]
+    with pytest.raises(ValueError) as error:
+        read({**row, "better_response_id": 7}, max_broken=0.0)
+    expected = "a.jsonl: line 1: read as PKU-SafeRLHF: column 'better_response_id': expected 0 or 1, got 7"
+    assert str(error.value) == expected
+
+
+def test_every_format_has_a_name_of_its_own_and_says_what_decides():
+    names = [form.name for form in known.FORMS if not form.name.startswith("answers with ")]
+    assert len(names) == len({*names})
+    assert all(form.says for form in known.FORMS)
+
+
+def test_a_format_is_shown_on_the_screen():
+    row, _ = PREFERENCES["HelpSteer2 preference"]
+    _, reading = read(row)
+    says = "preference_strength -3..3: below 0 response_1 is better, 0 is a tie"
+    assert [*reading.lines(1)] == [f"given: read as HelpSteer2 preference: {says}"]
+
+
+def test_the_documentation_has_every_format():
+    page = (toys.REPO / "docs/data.md").read_text(encoding="utf-8")
+    rows = [f"| {form.name} | " for form in known.FORMS] + [f" | {form.says} |" for form in known.FORMS]
+    assert [row for row in rows if row not in page] == []
