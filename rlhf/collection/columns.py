@@ -6,13 +6,14 @@ Usual columns: prompt/response, messages or conversations, instruction/input/out
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from rlhf.collection import dialogues
 from rlhf.collection.dialogues import Messages
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats.cells import in_cell
+from rlhf.collection.formats.form import good_or_bad, index, pair, side, sign
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
@@ -74,8 +75,12 @@ def recognise(row: Row, source: Source, index: int) -> Document | DialogueRecord
     cells = _cells(row, source)
     if "text" in cells and (set(source.use) == {"documents"} or not {"prompt", "messages", "chosen"} & set(cells)):
         return Document(kind="document", text=_text(cells["text"]), source=source.name)
+    if "label" in cells and not good_or_bad(cells["label"].value, cells["label"].place):
+        raise Dropped("answer_marked_bad")
     if "chosen" in cells or "rejected" in cells:
         found = _pair(cells, source, row)
+    elif "first" in cells or "second" in cells:
+        found = _decided(cells, source, row)
     elif "responses" in cells:
         found = _ranked(cells, source)
     elif "prompt" in cells or "messages" in cells:
@@ -102,14 +107,31 @@ def _cells(row: Row, source: Source) -> Cells:
         return _usual_cells(row)
     cells: dict[Meaning, Cell] = {}
     for meaning, column in mapping.items():
-        if column not in row.fields:
-            raise ValueError(
-                f"{row.where}: source '{source.name}': columns.{meaning}: no column {shown(column)} among: "
-                f"{listed(row.fields) or 'none'}"
-            )
-        if _says_something(meaning, row.fields[column]):
-            cells[meaning] = _cell(row, meaning, column)
+        value = _value(row, column, f"{row.where}: source '{source.name}': columns.{meaning}")
+        if _says_something(meaning, value):
+            cells[meaning] = _cell(row, meaning, column, value)
     return cells
+
+
+def _value(row: Row, column: str, what: str) -> Any:
+    """Return the value of a column, or of a path into one: `info.post`, and `summaries[].text` of each item of a list.
+
+    Raises ValueError where there is no such column or key.
+    """
+    if column in row.fields:
+        return row.fields[column]
+    values: list[Any] = [row.fields]
+    many = False
+    for name in column.split("."):
+        key, is_list_of = name.removesuffix("[]"), name.endswith("[]")
+        if not all(is_object(value) and key in value for value in values):
+            raise ValueError(f"{what}: no column {shown(column)} among: {listed(row.fields) or 'none'}")
+        values = [value[key] for value in values]
+        if is_list_of:
+            if not all(is_list(value) for value in values):
+                raise ValueError(f"{what}: {shown(key)} is no list")
+            values, many = [item for value in values for item in value], True
+    return values if many else values[0]
 
 
 def _says_something(meaning: Meaning, value: Any) -> bool:
@@ -138,8 +160,8 @@ def _usual_cells(row: Row) -> Cells:
     return cells
 
 
-def _cell(row: Row, meaning: Meaning, column: str) -> Cell:
-    value, place = row.fields[column], f"{row.where}, column {shown(column)}"
+def _cell(row: Row, meaning: Meaning, column: str, value: Any = None) -> Cell:
+    value, place = row.fields[column] if value is None else value, f"{row.where}, column {shown(column)}"
     if meaning in LISTS and isinstance(value, str) and value.lstrip().startswith("["):  # a list in a table's cell
         value = parsed(value, place, unit="character")
     if meaning in TURNS and isinstance(value, str) and value.lstrip()[:1] == "[":
@@ -209,9 +231,9 @@ def _demonstration(cells: Cells) -> dict[str, Any]:
 
 
 def _pair(cells: Cells, source: Source, row: Row) -> dict[str, Any]:
-    for side in ("chosen", "rejected"):
-        if side not in cells:
-            raise ValueError(f"{row.where}: source '{source.name}': a comparison without a {side} answer")
+    for meaning in ("chosen", "rejected"):
+        if meaning not in cells:
+            raise ValueError(f"{row.where}: source '{source.name}': a comparison without a {meaning} answer")
     given, begun = dialogues.split_answer(_prompt(cells))
     before_chosen, chosen = _answer(cells["chosen"], given)
     before_rejected, rejected = _answer(cells["rejected"], given)
@@ -223,6 +245,27 @@ def _pair(cells: Cells, source: Source, row: Row) -> dict[str, Any]:
     is_part = given[len(given) - len(before_chosen) :] == before_chosen  # all of the prompt, its end, or nothing
     messages = given if is_part else _with_system(cells, before_chosen)
     return {"kind": "comparison", "messages": messages, "responses": [chosen, rejected], "labels": labels}
+
+
+DECIDES: dict[Meaning, Callable[[Any], int | None]] = {"winner": side, "better": index, "strength": sign}
+
+
+def _decided(cells: Cells, source: Source, row: Row) -> dict[str, Any]:
+    """Return two answers and what a column says of them: the winner's name, the better one's index, or a strength."""
+    given = [(decide, cells[meaning]) for meaning, decide in DECIDES.items() if meaning in cells]
+    if not {"first", "second"} <= cells.keys() or len(given) != 1:
+        raise ValueError(
+            f"{row.where}: source '{source.name}': expected first, second and one of {', '.join(DECIDES)} in columns"
+        )
+    messages, _ = dialogues.split_answer(_prompt(cells))
+    ((decide, cell),) = given
+    try:
+        ranks = pair("", "", decide(cell.value))["ranks"]
+    except ValueError as error:
+        raise ValueError(f"{cell.place}: {error}") from None
+    label = Label(labeler=_labeler(cells, source), ranks=ranks, scores=None, scale=None)
+    responses = [_whole_answer(cells["first"]), _whole_answer(cells["second"])]
+    return {"kind": "comparison", "messages": messages, "responses": responses, "labels": [label]}
 
 
 def _continued(begun: str | None, answer: str) -> str:

@@ -13,8 +13,9 @@ from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hu
 Split = Literal["sft", "reward_model", "judge", "ppo", "validation", "test"]
 Use = Literal["documents", "demonstrations", "comparisons", "prompts"]
 Meaning = Literal[
-    "text", "prompt", "input", "system", "history", "response", "messages", "chosen", "rejected",
-    "responses", "scores", "ranking", "ranks", "labels", "labeler", "user", "category", "language",
+    "text", "prompt", "input", "system", "history", "response", "messages", "chosen", "rejected", "first", "second",
+    "winner", "better", "strength", "label", "responses", "scores", "ranking", "ranks", "labels", "labeler", "user",
+    "category", "language",
 ]  # fmt: skip
 PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
 Language = Literal["en", "zh", "other", "und"]

@@ -4,6 +4,7 @@ Good answers begin with [+], bad ones with [-], so that a side that was taken fo
 """
 
 import json
+import re
 
 import pytest
 
@@ -368,6 +369,51 @@ def test_few_broken_rows_are_left_out_and_said_and_more_are_an_error():
         reading.check(101)
     with pytest.raises(ValueError, match="line 100"):
         read(*rows, broken, **use, max_broken=0.0)
+
+
+MAPPED = [  # what decides by params, coded three ways; and a row of a tie
+    ({"winner": "who"}, {"who": "model_b"}, {"who": "tie"}),
+    ({"better": "which"}, {"which": 1}, {"which": None}),
+    ({"strength": "by"}, {"by": 2.5}, {"by": 0}),
+]
+
+
+@pytest.mark.parametrize(("columns", "decides", "tie"), MAPPED)
+def test_a_mapping_says_what_decides_between_two(columns, decides, tie):
+    mapping = {"prompt": "q.text", "first": "one", "second": "two.said", **columns}
+    row = {"q": {"text": P}, "one": BAD, "two": {"said": GOOD}, **decides}
+    (found,), _ = read(row, columns=mapping)
+    assert (found["messages"], found["responses"], found["labels"][0]["ranks"]) == ([user()], [BAD, GOOD], [2, 1])
+    found, _ = read({**row, **tie}, columns=mapping, max_broken=1.0)
+    if tie != {"which": None}:
+        assert found[0]["labels"][0]["ranks"] == [1, 1]
+
+
+def test_a_mapping_leads_into_objects_and_lists():
+    columns = {"prompt": "info.post", "responses": "summaries[].text", "scores": "summaries[].overall"}
+    row = {"info": {"post": P}, "summaries": [{"text": BAD, "overall": 1}, {"text": GOOD, "overall": 7}]}
+    (found,), _ = read(row, columns=columns)
+    assert (found["responses"], found["labels"][0]["scores"]) == ([BAD, GOOD], [1, 7])
+    for wrong, said in {"info.title": "no column 'info.title'", "info[].post": "'info' is no list"}.items():
+        with pytest.raises(ValueError, match=re.escape(said)):
+            read(row, columns=columns | {"prompt": wrong}, max_broken=0.0)
+    (found,), _ = read({"a.b": P, "response": GOOD}, columns={"prompt": "a.b", "response": "response"})
+    assert found["messages"] == [user()]
+
+
+def test_a_mapping_says_which_answers_are_good():
+    columns = {"prompt": "ask", "response": "reply", "label": "thumb"}
+    (found,), reading = read({"ask": P, "reply": GOOD, "thumb": "up"}, {"ask": P, "reply": GOOD, "thumb": 1},
+                             {"ask": P, "reply": BAD, "thumb": 0}, columns=columns, max_broken=1.0)  # fmt: skip
+    assert (found["response"], reading.drops) == (GOOD, {"answer_marked_bad": 1})
+    with pytest.raises(ValueError, match="column 'thumb': expected true or false, got 'up'"):
+        read({"ask": P, "reply": GOOD, "thumb": "up"}, columns=columns, max_broken=0.0)
+
+
+def test_two_answers_need_one_column_that_decides():
+    columns = {"prompt": "p", "first": "a", "second": "b"}
+    with pytest.raises(ValueError, match="expected first, second and one of winner, better, strength"):
+        read({"p": P, "a": BAD, "b": GOOD}, columns=columns, max_broken=0.0)
 
 
 def test_what_two_formats_explain_is_asked_and_params_may_say():

@@ -4,22 +4,28 @@ import re
 from collections.abc import Callable
 
 from rlhf.collection.dropped import Dropped
-from rlhf.collection.formats.form import Fields, Form, Own, Read, answer, holds_objects, holds_texts, known_by
-from rlhf.params.base import shown
+from rlhf.collection.formats.form import (
+    Fields,
+    Form,
+    Own,
+    Read,
+    answer,
+    good_or_bad,
+    holds_objects,
+    holds_texts,
+    is_flag,
+    known_by,
+)
 from rlhf.records.json_values import is_list, is_object
 
 SPEAKER = re.compile(r"### (Human|Assistant):")
-TRUE, FALSE = {"true", "1", "1.0", "yes", "good", "chosen", "+1"}, {"false", "0", "0.0", "no", "bad", "rejected", "-1"}
 
 
-def good_or_bad(column: str) -> Read:
+def flagged(column: str) -> Read:
     """Return a reader of one answer that `column` calls good or bad."""
 
     def read(fields: Fields) -> Own:
-        value = str(fields.get(column)).strip().lower()
-        if value not in TRUE | FALSE:
-            raise ValueError(f"column '{column}': expected true or false, got {shown(fields.get(column))}")
-        if value in FALSE:
+        if not good_or_bad(fields.get(column), f"column '{column}'"):
             raise Dropped("answer_marked_bad")
         return {name: value for name, value in fields.items() if name not in (column, "category")} | _category(fields)
 
@@ -35,10 +41,7 @@ def _category(fields: Fields) -> Own:
 
 
 def _is_flag(column: str) -> Callable[[Fields], bool]:
-    def is_it(fields: Fields) -> bool:
-        return fields.get(column) is not None and str(fields[column]).strip().lower() in TRUE | FALSE
-
-    return is_it
+    return lambda fields: is_flag(fields.get(column))
 
 
 def renamed(prompt: str, response: str) -> Read:
@@ -85,7 +88,7 @@ FLAGGED = (("prompt", "completion", "label"), ("prompt", "response", "label"), (
 
 FORMS = (
     *(Form(f"answers with {flag}", f"{flag}: true is a good answer; the others are no demonstrations",
-           known_by(*filter(None, (asked, said, flag))), good_or_bad(flag), _is_flag(flag),
+           known_by(*filter(None, (asked, said, flag))), flagged(flag), _is_flag(flag),
            known_by("input", "history", "category")) for asked, said, flag in FLAGGED),
     Form("stepwise supervision", "refused", known_by("prompt", "completions", "labels"), stepwise,
          _is_of_steps),

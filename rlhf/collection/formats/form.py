@@ -108,6 +108,49 @@ def scored(answers: Sequence[Any], scores: Sequence[Any], better_is: int = 1) ->
     }
 
 
+SIDES = {  # what names of winners mean: the first answer, the second, neither
+    **dict.fromkeys(["model_a", "a", "response_a", "left", "first", "model_1", "response1", "1"], 0),
+    **dict.fromkeys(["model_b", "b", "response_b", "right", "second", "model_2", "response2", "2"], 1),
+    **dict.fromkeys(["tie", "tie (bothbad)", "both_bad", "bothbad", "both bad", "equal", "neither", "draw"], None),
+}
+TRUE, FALSE = {"true", "1", "1.0", "yes", "good", "chosen", "+1"}, {"false", "0", "0.0", "no", "bad", "rejected", "-1"}
+
+
+def side(value: Any) -> int | None:
+    """Return which of two answers a name says that won; None for a tie."""
+    name = str(value).strip().lower()
+    if name not in SIDES:
+        raise ValueError(f"expected model_a, model_b or tie, got {shown(value)}")
+    return SIDES[name]
+
+
+def index(value: Any, first: int = 0) -> int | None:
+    """Return which of two answers a number says that is better, if the first one has number `first`; None: neither."""
+    found = as_number(value)
+    if found is None and value is not None or found is not None and found not in (first, first + 1):
+        raise ValueError(f"expected {first} or {first + 1}, got {shown(value)}")
+    return None if found is None else int(found) - first
+
+
+def sign(value: Any) -> int | None:
+    """Return which of two answers a signed strength prefers: the first below 0, the second above; None at 0."""
+    found = as_number(value)
+    if found is None:
+        raise ValueError(f"expected a number, got {shown(value)}")
+    return None if found == 0 else int(found > 0)
+
+
+def is_flag(value: Any) -> bool:
+    return value is not None and str(value).strip().lower() in TRUE | FALSE
+
+
+def good_or_bad(value: Any, place: str) -> bool:
+    """Return whether a flag says good. Raises ValueError for a value that is none."""
+    if not is_flag(value):
+        raise ValueError(f"{place}: expected true or false, got {shown(value)}")
+    return str(value).strip().lower() in TRUE
+
+
 def answer(value: Any) -> str:
     """Return the text of an answer: a text, an assistant's turn, or a list that ends with one."""
     if is_list(value) and value:

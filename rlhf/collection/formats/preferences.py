@@ -14,43 +14,40 @@ from rlhf.collection.formats.form import (
     at,
     holds_objects,
     holds_texts,
+    index,
     known_by,
     number,
     objects,
     pair,
     scored,
+    side,
+    sign,
     text,
 )
 from rlhf.params.base import shown
 from rlhf.records.json_values import is_list
 
-SIDES = {  # what names of winners mean: the first answer, the second, neither
-    **dict.fromkeys(["model_a", "a", "response_a", "left", "first", "model_1", "response1", "1"], 0),
-    **dict.fromkeys(["model_b", "b", "response_b", "right", "second", "model_2", "response2", "2"], 1),
-    **dict.fromkeys(["tie", "tie (bothbad)", "both_bad", "bothbad", "both bad", "equal", "neither", "draw"], None),
-}
-
 
 def winner(fields: Fields, column: str = "winner") -> int | None:
     """Return which of two answers a name says that won; None for a tie."""
-    name = str(fields.get(column)).strip().lower()
-    if name not in SIDES:
-        raise ValueError(f"column '{column}': expected model_a, model_b or tie, got {shown(fields.get(column))}")
-    return SIDES[name]
+    return _of_column(column, fields, side)
 
 
-def index(fields: Fields, column: str, first: int = 0) -> int | None:
+def better(fields: Fields, column: str, first: int = 0) -> int | None:
     """Return which of two answers a number says that is better, if the first one has number `first`; None: neither."""
-    value = as_number(fields.get(column))
-    if value is not None and value not in (first, first + 1):
-        raise ValueError(f"column '{column}': expected {first} or {first + 1}, got {shown(fields.get(column))}")
-    return None if value is None else int(value) - first
+    return _of_column(column, fields, lambda value: index(value, first))
 
 
 def strength(fields: Fields, column: str) -> int | None:
     """Return which of two answers a signed strength prefers: the first below 0, the second above."""
-    value = number(fields, column)
-    return None if value == 0 else int(value > 0)
+    return _of_column(column, fields, sign)
+
+
+def _of_column(column: str, fields: Fields, decide: Callable[[Any], int | None]) -> int | None:
+    try:
+        return decide(fields.get(column))
+    except ValueError as error:
+        raise ValueError(f"column '{column}': {error}") from None
 
 
 def conversations(fields: Fields) -> Own:
@@ -146,7 +143,7 @@ def summaries(fields: Fields) -> Own:
     if len(done) != 2:
         raise ValueError(f"column 'summaries': expected two, got {len(done)}")
     labeler = {"labeler": str(fields["worker"])} if fields.get("worker") is not None else {}
-    return {**labeler, "prompt": f"{post}\n\nTL;DR:", **pair(done[0], done[1], index(fields, "choice"))}
+    return {**labeler, "prompt": f"{post}\n\nTL;DR:", **pair(done[0], done[1], better(fields, "choice"))}
 
 
 def webgpt(fields: Fields) -> Own:
@@ -160,7 +157,7 @@ def webgpt(fields: Fields) -> Own:
 
 def shp(fields: Fields) -> Own:
     first, second = fields["human_ref_B"], fields["human_ref_A"]
-    return {"prompt": text(fields, "history"), **pair(first, second, index(fields, "labels"))}
+    return {"prompt": text(fields, "history"), **pair(first, second, better(fields, "labels"))}
 
 
 def openai(fields: Fields) -> Own:
@@ -219,11 +216,11 @@ def rewardbench2(fields: Fields) -> Own:
 
 
 def alpaca_farm(fields: Fields) -> Own:
-    better = index(fields, "preference", first=1)
+    preferred = better(fields, "preference", first=1)
     return {
         "instruction": text(fields, "instruction"),
         "input": fields.get("input"),
-        **pair(fields["output_1"], fields["output_2"], better),
+        **pair(fields["output_1"], fields["output_2"], preferred),
     }
 
 
@@ -240,7 +237,7 @@ FORMS = (
          between("context", "response1", "response2", lambda fields: strength(fields, "overall_preference"))),
     Form("PKU-SafeRLHF", "better_response_id, the index of the better response",
          known_by("prompt", "response_0", "response_1", "better_response_id"),
-         between("prompt", "response_0", "response_1", lambda fields: index(fields, "better_response_id"))),
+         between("prompt", "response_0", "response_1", lambda fields: better(fields, "better_response_id"))),
     Form("SHP", "labels: 1 if human_ref_A is preferred, 0 if human_ref_B is",
          known_by("history", "human_ref_A", "human_ref_B", "labels"),
          shp),
@@ -250,7 +247,7 @@ FORMS = (
          known_by("info", "summaries", "choice"), summaries, also=known_by("worker")),
     Form("TL;DR, preprocessed", "choice, the index of the better response",
          known_by("query", "response0", "response1", "choice"),
-         between("query", "response0", "response1", lambda fields: index(fields, "choice"))),
+         between("query", "response0", "response1", lambda fields: better(fields, "choice"))),
     Form("Chatbot Arena, MT-bench", "winner: model_a, model_b or a tie; one judge a row",
          known_by("conversation_a", "conversation_b", "winner"), conversations, also=known_by("judge")),
     Form("WSDM cup", "winner: model_a, model_b or a tie", known_by("prompt", "response_a", "response_b", "winner"),
