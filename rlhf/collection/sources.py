@@ -4,23 +4,29 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile
 
-from rlhf.collection import readers
+from rlhf.collection.arrow_files import read_arrow, read_parquet
 from rlhf.collection.bounded import bound_of, size_of
-from rlhf.collection.readers import Row
-from rlhf.params.collect_prompts import AnySource, FileSource, HubSource, Source, WorldSource, matches
+from rlhf.collection.json_files import read_json
+from rlhf.collection.packed import ENDINGS, head_of
+from rlhf.collection.readers import Row, read_csv, read_text
+from rlhf.params import saved_sets
+from rlhf.params.base import place_of
+from rlhf.params.collect_prompts import AnySource, FileFormat, FileSource, HubSource, Source, WorldSource, matches
 from rlhf.records.types import CopyProbe
 from rlhf.runtime import processes
 
-FORMATS = {
+FORMATS: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
     ".txt": "text",
     ".md": "text",
 }
@@ -29,6 +35,9 @@ HUB_FAULTS = (
     OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError, ImportError, EOFError,
     StopIteration, BadZipFile,
 )  # fmt: skip
+# pandas (3.1.1, which datasets 5.2.0 reads CSV with) takes the words None, NA, NaN, null and others for empty cells; as
+# answers they are text. Cells that are empty stay so, and a column of numbers with empty cells a column of numbers.
+AS_TEXT: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
 WORLD_PART = 4000  # records of the embedded world that a process makes at a time
 
 
@@ -45,27 +54,57 @@ def rows(source: AnySource, root: Path, separator: str) -> Iterator[Row]:
 
 def _file_rows(source: FileSource, root: Path, separator: str) -> Iterator[Row]:
     bound = bound_of(source)
-    reader: dict[str, Callable[[Path], Iterator[Row]]] = {
-        "jsonl": lambda path: readers.read_jsonl(path, bound),
-        "json": lambda path: readers.read_json(path, bound),
-        "csv": lambda path: readers.read_csv(path, bound, ","),
-        "tsv": lambda path: readers.read_csv(path, bound, "\t"),
-        "parquet": lambda path: readers.read_parquet(path, bound),
-        "text": lambda path: readers.read_text(path, bound, separator),
+    reader: dict[FileFormat, Callable[[Path], Iterator[Row]]] = {
+        "jsonl": lambda path: read_json(path, bound),
+        "json": lambda path: read_json(path, bound),
+        "csv": lambda path: read_csv(path, bound, ","),
+        "tsv": lambda path: read_csv(path, bound, "\t"),
+        "parquet": lambda path: read_parquet(path, bound),
+        "arrow": lambda path: read_arrow(path, bound),
+        "text": lambda path: read_text(path, bound, separator),
     }
+    for line in unread(source, root):
+        print(line, flush=True)
     for pattern in source.paths:
         for path in matches(pattern, root):
-            name = format_of(path) if source.format == "auto" else source.format
-            yield from reader[name](path)
+            yield from reader[format_of(path, source.format)](path)
 
 
-def format_of(path: Path) -> str:
-    """Return the format that a file's name tells; raises ValueError for an unknown ending."""
-    endings = [ending for ending in path.suffixes if ending != ".gz"]
-    if not endings or endings[-1].lower() not in FORMATS:
+def unread(source: FileSource, root: Path) -> list[str]:
+    """Return a line for each folder of `save_to_disk` of which other splits than train are not read."""
+    return [
+        f"source '{source.name}': {pattern}: train is read; {', '.join(others)} not: {pattern}/<split> names one"
+        for pattern in source.paths
+        if (others := saved_sets.other_splits(place_of(pattern, root)))
+    ]
+
+
+def format_of(path: Path, said: Literal["auto"] | FileFormat = "auto") -> FileFormat:
+    """Return the format of a file: what it begins with if nothing else does so, else what is `said`, else its name's.
+
+    Raises ValueError for an unknown one, for one that is none of FORMATS, and for one that is not what is said.
+    """
+    head = head_of(path)
+    if problem := head.unreadable():
+        raise ValueError(f"{path}: {problem}")
+    held = head.content()
+    if held in ("parquet", "arrow"):
+        if said not in ("auto", held):
+            raise ValueError(f"{path}: holds {held}, but the source's format is {said}; set it to auto")
+        return held
+    if said != "auto":
+        return said
+    endings = [ending.lower() for ending in path.suffixes if ending.lower() not in ENDINGS]
+    named = FORMATS.get(endings[-1]) if endings else None
+    if held == "json" and named != "text":
+        return "json"
+    if named is None:
         known = ", ".join(FORMATS)
-        raise ValueError(f"{path}: its ending tells no format ({known}, each also with .gz); set the source's format")
-    return FORMATS[endings[-1].lower()]
+        raise ValueError(
+            f"{path}: neither what it begins with nor its ending tells its format ({known}, each also packed: "
+            f"{', '.join(ENDINGS)}); set the source's format"
+        )
+    return named
 
 
 def _hub_rows(source: HubSource) -> Iterator[Row]:
@@ -80,16 +119,29 @@ def _of_hub(source: HubSource, place: str) -> Iterator[dict[str, Any]]:
     import datasets  # pyright: ignore[reportMissingTypeStubs]  # it has none
     from datasets.exceptions import DatasetsError  # pyright: ignore[reportMissingTypeStubs]
 
+    if saved_sets.is_saved(Path(source.id)):
+        fix = f"set kind: file and paths: [{source.id}] in place of id"
+        raise ValueError(f"source '{source.name}': {place}: a data set that save_to_disk wrote; {fix}")
     hub: Any = datasets
+    asked = {"name": source.subset, "data_dir": source.folder, "revision": source.revision}
     try:
-        yield from hub.load_dataset(
-            source.id, name=source.subset, data_dir=source.folder, split=source.split, revision=source.revision
-        )
+        config = hub.load_dataset_builder(source.id, **asked).config
+        if hasattr(config, "keep_default_na"):  # it reads CSV
+            asked |= AS_TEXT
+        for fields in hub.load_dataset(source.id, split=source.split, **asked):
+            yield {name.strip(): value for name, value in fields.items()} if "na_values" in asked else fields
     except (*HUB_FAULTS, DatasetsError) as error:
-        cause = f": {error.__cause__}" if error.__cause__ else ""
         fix = "check id, subset, split and revision, and the connection; or download it and set kind: file"
-        problem = f"{type(error).__name__}: {error}{cause}"
-        raise ValueError(f"source '{source.name}': {place}: {problem:.600}; {fix}") from error
+        raise ValueError(f"source '{source.name}': {place}: {_causes(error)}; {fix}") from error
+
+
+def _causes(error: BaseException) -> str:
+    """Return what an error says, and what the deepest of its causes says, in a line."""
+    cause = error
+    while cause.__cause__:
+        cause = cause.__cause__
+    said = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
+    return said if cause is error else f"{said}: {type(cause).__name__}: {' '.join(str(cause).split()):.300}"
 
 
 def _world_rows(source: WorldSource) -> Iterator[Row]:

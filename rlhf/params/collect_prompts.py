@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from rlhf.params import saved_sets
 from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hub, place_of
 
 Split = Literal["sft", "reward_model", "judge", "ppo", "validation", "test"]
@@ -17,6 +18,7 @@ Meaning = Literal[
 ]  # fmt: skip
 PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
 Language = Literal["en", "zh", "other", "und"]
+FileFormat = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 # ids of `datasets.load_dataset` that are no data sets: each reads the files in `folder`
@@ -98,7 +100,7 @@ class FileSource(TableSource):
 
     kind: Literal["file"]
     paths: list[str] = Field(min_length=1)
-    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "text"]
+    format: Literal["auto"] | FileFormat
 
 
 class HubSource(TableSource):
@@ -243,12 +245,18 @@ class CollectPromptsInputs(Params):
 
 
 def matches(pattern: str, root: Path) -> list[Path]:
-    """Return the files that a path of params.yaml names, sorted; raises FileNotFoundError with the fix if none."""
-    found = sorted(path for path in glob.glob(str(root / expanded(pattern)), recursive=True))
-    files = [Path(path) for path in found if Path(path).is_file()]
+    """Return the files that a path of params.yaml names, sorted, and those of folders that `save_to_disk` wrote.
+
+    Raises FileNotFoundError with the fix if there are none.
+    """
+    found = [Path(path) for path in sorted(glob.glob(str(root / expanded(pattern)), recursive=True))]
+    files = [file for path in found for file in ([path] if path.is_file() else saved_sets.files(path))]
     if not files:
-        raise FileNotFoundError(f"{pattern:.200}: no such file under {root.resolve()}; mend the source's paths")
-    return files
+        problem = f"no such file under {root.resolve()}; mend the source's paths"
+        if any(path.is_dir() for path in found):
+            problem = f"a folder; name the files in it, such as {pattern:.200}/*.jsonl"
+        raise FileNotFoundError(f"{pattern:.200}: {problem}")
+    return list(dict.fromkeys(files))
 
 
 def named(params: CollectPrompts, root: Path) -> list[Named]:

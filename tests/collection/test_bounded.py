@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rlhf.collection import bounded
 from rlhf.collection.bounded import Bound, blocks, bound_of, lines, size_of
-from rlhf.collection.readers import read_json
+from rlhf.collection.json_files import read_json
 from rlhf.collection.sources import rows
 from rlhf.params.collect_prompts import MAX_ROW_MB
 from tests.collect_prompts_section import typed_source
