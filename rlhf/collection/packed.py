@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -81,7 +81,7 @@ def head_of(path: Path) -> Head:
     """Return what a file begins with; of a broken one as much as can be read."""
     with open(path, "rb") as file:
         first = file.read(HEAD)
-    packing = next((name for name, begins in PACKED.items() if begins.match(first)), None)
+    packing: Packing | None = next((name for name, begins in PACKED.items() if begins.match(first)), None)
     start = first if packing is None else _start(path, packing)
     return Head(packing, start, next((name for mark, name in MARKS.items() if start.startswith(mark)), "utf-8"))
 
@@ -108,7 +108,7 @@ def _open_zstd(path: Path, _: str) -> BufferedReader:
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
+def unpacked(path: Path) -> Generator[Path]:
     """Give a file that can be read from any place on: itself, or a temporary one if it is packed."""
     packing = head_of(path).packing
     if packing is None:

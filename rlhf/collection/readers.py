@@ -66,7 +66,7 @@ def read_csv(path: Path, bound: Bound, usual: str) -> Iterator[Row]:
         strict=True,
     )
     try:
-        header = [name.strip() for name in next(table, [])]
+        header = [name.strip() for name in next(table, list[str]())]
         where = f"{path}: line {form.before + 1}"
         if not header:
             raise ValueError(f"{where}: expected a header line of column names, got nothing")

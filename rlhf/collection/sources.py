@@ -125,11 +125,13 @@ def _of_hub(source: HubSource, place: str) -> Iterator[dict[str, Any]]:
     hub: Any = datasets
     asked = {"name": source.subset, "data_dir": source.folder, "revision": source.revision}
     try:
-        config = hub.load_dataset_builder(source.id, **asked).config
-        if hasattr(config, "keep_default_na"):  # it reads CSV
-            asked |= AS_TEXT
-        for fields in hub.load_dataset(source.id, split=source.split, **asked):
-            yield {name.strip(): value for name, value in fields.items()} if "na_values" in asked else fields
+        builder = hub.load_dataset_builder(source.id, **asked)
+        is_csv = hasattr(builder.config, "keep_default_na")
+        if is_csv:
+            builder = hub.load_dataset_builder(source.id, **asked, **AS_TEXT)
+        builder.download_and_prepare()
+        for fields in builder.as_dataset(split=source.split):
+            yield {name.strip(): value for name, value in fields.items()} if is_csv else fields
     except (*HUB_FAULTS, DatasetsError) as error:
         fix = "check id, subset, split and revision, and the connection; or download it and set kind: file"
         raise ValueError(f"source '{source.name}': {place}: {_causes(error)}; {fix}") from error
