@@ -23,13 +23,13 @@ PROMPTS = {"prompt", "instruction", "question", "query", "input", "text"}  # bes
 SPEAKER = {"role", "from"}  # keys of a turn
 BY_PANDAS = "pandas writes rows with to_json(path, orient='records', lines=True)"
 
-Kind = Literal["rows", "turns", "list", "numbered", "object", "value"]
+Kind = Literal["rows", "turns", "mixed", "list", "numbered", "object", "value"]
 
 
 class Member(NamedTuple):
     """What a key of a file's one object holds."""
 
-    kind: Kind  # rows: a list of objects that are no turns; numbered: an object whose keys are numbers
+    kind: Kind  # rows: a list of objects that are no turns; mixed: one that begins so; numbered: an object by number
     size: int  # of a list or an object
 
 
@@ -101,19 +101,28 @@ def _members(text: JsonText, where: str) -> dict[str, Member]:
 
 
 def _list(text: JsonText, where: str) -> Member:
-    size, rows, turns = 0, True, True
+    size, objects, turns, begins = 0, 0, 0, False
     for _, value in text.items(lambda _: where):
         size += 1
-        rows = rows and is_object(value)
-        turns = turns and is_object(value) and bool(SPEAKER & set(value))
-    return Member("turns" if size and turns else "rows" if size and rows else "list", size)
+        objects += is_object(value)
+        turns += is_object(value) and bool(SPEAKER & set(value))
+        begins = begins or (size == 1 and is_object(value))
+    if size and turns == size:
+        return Member("turns", size)
+    if size and objects == size:
+        return Member("rows", size)
+    return Member("mixed" if begins else "list", size)
 
 
 def _within(members: Mapping[str, Member], path: Path, bound: Bound) -> Iterator[Row] | None:
     """Return the rows that a file's one object holds, None if it is a row. Raises ValueError if it tells neither."""
     kinds = {held.kind for held in members.values()}
     lists = [key for key, held in members.items() if held.kind in ("rows", "turns")]
-    named = [key for key in members if key in OF_ROWS and (key in lists or members[key] == EMPTY)]
+    named = [
+        key
+        for key in members
+        if key in OF_ROWS and (key in lists or members[key].kind == "mixed" or members[key] == EMPTY)
+    ]
     plain = kinds <= {"rows", "value"} and not OF_A_ROW & set(lists) and not _beside_a_prompt(members)
     found = list(dict.fromkeys([*named, *lists])) if named or plain else []
     if len(found) > 1:
