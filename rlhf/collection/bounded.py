@@ -6,7 +6,7 @@ from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from rlhf.collection.packed import BROKEN, Head, head_of, opened
+from rlhf.collection.files.packed import BROKEN, Head, head_of, opened
 from rlhf.params.collect_prompts import MAX_ROW_MB, TableSource
 from rlhf.records.json_values import is_list, is_object
 

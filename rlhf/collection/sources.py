@@ -7,14 +7,22 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
 
-from rlhf.collection.arrow_files import read_arrow, read_parquet
 from rlhf.collection.bounded import bound_of, size_of
-from rlhf.collection.json_files import read_json
-from rlhf.collection.packed import ENDINGS, head_of
+from rlhf.collection.files.arrow_files import read_arrow, read_parquet
+from rlhf.collection.files.json_files import read_json
+from rlhf.collection.files.packed import ENDINGS, head_of
 from rlhf.collection.readers import Row, read_csv, read_text
-from rlhf.params import saved_sets
-from rlhf.params.base import place_of
-from rlhf.params.collect_prompts import AnySource, FileFormat, FileSource, HubSource, Source, WorldSource, matches
+from rlhf.params.collect_prompts import (
+    AnySource,
+    FileFormat,
+    FileSource,
+    HubSource,
+    Source,
+    WorldSource,
+    is_saved,
+    matches,
+    unread_splits,
+)
 from rlhf.records.types import CopyProbe
 from rlhf.runtime import processes
 
@@ -55,7 +63,7 @@ def rows(source: AnySource, root: Path, separator: str) -> Iterator[Row]:
 def _file_rows(source: FileSource, root: Path, separator: str) -> Iterator[Row]:
     bound = bound_of(source)
     reader: dict[FileFormat, Callable[[Path], Iterator[Row]]] = {
-        "jsonl": lambda path: read_json(path, bound),
+        "jsonl": lambda path: read_json(path, bound, by_line=True),
         "json": lambda path: read_json(path, bound),
         "csv": lambda path: read_csv(path, bound, ","),
         "tsv": lambda path: read_csv(path, bound, "\t"),
@@ -63,23 +71,16 @@ def _file_rows(source: FileSource, root: Path, separator: str) -> Iterator[Row]:
         "arrow": lambda path: read_arrow(path, bound),
         "text": lambda path: read_text(path, bound, separator),
     }
-    for line in unread(source, root):
-        print(line, flush=True)
+    for split in unread_splits(source.paths, root):
+        print(
+            f"source '{source.name}': {split}: not read, for of a folder's splits only train is; its own path names it"
+        )
     for pattern in source.paths:
         for path in matches(pattern, root):
             yield from reader[format_of(path, source.format)](path)
 
 
-def unread(source: FileSource, root: Path) -> list[str]:
-    """Return a line for each folder of `save_to_disk` of which other splits than train are not read."""
-    return [
-        f"source '{source.name}': {pattern}: train is read; {', '.join(others)} not: {pattern}/<split> names one"
-        for pattern in source.paths
-        if (others := saved_sets.other_splits(place_of(pattern, root)))
-    ]
-
-
-def format_of(path: Path, said: Literal["auto"] | FileFormat = "auto") -> FileFormat:
+def format_of(path: Path, said: Literal["auto", FileFormat] = "auto") -> FileFormat:
     """Return the format of a file: what it begins with if nothing else does so, else what is `said`, else its name's.
 
     Raises ValueError for an unknown one, for one that is none of FORMATS, and for one that is not what is said.
@@ -96,7 +97,7 @@ def format_of(path: Path, said: Literal["auto"] | FileFormat = "auto") -> FileFo
         return said
     endings = [ending.lower() for ending in path.suffixes if ending.lower() not in ENDINGS]
     named = FORMATS.get(endings[-1]) if endings else None
-    if held == "json" and named != "text":
+    if held == "json" and named not in ("jsonl", "text"):
         return "json"
     if named is None:
         known = ", ".join(FORMATS)
@@ -119,7 +120,7 @@ def _of_hub(source: HubSource, place: str) -> Iterator[dict[str, Any]]:
     import datasets  # pyright: ignore[reportMissingTypeStubs]  # it has none
     from datasets.exceptions import DatasetsError  # pyright: ignore[reportMissingTypeStubs]
 
-    if saved_sets.is_saved(Path(source.id)):
+    if is_saved(Path(source.id)):
         fix = f"set kind: file and paths: [{source.id}] in place of id"
         raise ValueError(f"source '{source.name}': {place}: a data set that save_to_disk wrote; {fix}")
     hub: Any = datasets

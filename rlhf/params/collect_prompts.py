@@ -1,13 +1,13 @@
 """Parameters of collect_prompts: where records come from, how they are cleaned, and how users are split."""
 
 import glob
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from rlhf.params import saved_sets
 from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hub, place_of
 
 Split = Literal["sft", "reward_model", "judge", "ppo", "validation", "test"]
@@ -25,6 +25,10 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 READERS_OF_FOLDERS = {"arrow", "csv", "hdf5", "json", "lance", "pandas", "parquet", "text", "webdataset", "xml"}
 
 MAX_ROW_MB = 16.0
+
+# What save_to_disk of datasets 5.2.0 writes beside the Arrow files of a data set, and above those of its splits.
+SAVED, SAVED_SPLITS = "state.json", "dataset_dict.json"
+READ_SPLIT = "train"  # of several
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 TAKES: dict[Split, set[Use]] = {
@@ -100,7 +104,7 @@ class FileSource(TableSource):
 
     kind: Literal["file"]
     paths: list[str] = Field(min_length=1)
-    format: Literal["auto"] | FileFormat
+    format: Literal["auto", FileFormat]
 
 
 class HubSource(TableSource):
@@ -249,14 +253,62 @@ def matches(pattern: str, root: Path) -> list[Path]:
 
     Raises FileNotFoundError with the fix if there are none.
     """
-    found = [Path(path) for path in sorted(glob.glob(str(root / expanded(pattern)), recursive=True))]
-    files = [file for path in found for file in ([path] if path.is_file() else saved_sets.files(path))]
+    found = _found(pattern, root)
+    files = [file for path in found for file in ([path] if path.is_file() else saved_files(path))]
     if not files:
         problem = f"no such file under {root.resolve()}; mend the source's paths"
         if any(path.is_dir() for path in found):
             problem = f"a folder; name the files in it, such as {pattern:.200}/*.jsonl"
         raise FileNotFoundError(f"{pattern:.200}: {problem}")
     return list(dict.fromkeys(files))
+
+
+def _found(pattern: str, root: Path) -> list[Path]:
+    return [Path(path) for path in sorted(glob.glob(str(root / expanded(pattern)), recursive=True))]
+
+
+def saved_files(folder: Path) -> list[Path]:
+    """Return the Arrow files of a data set that `save_to_disk` wrote, or of its split train; [] for another folder.
+
+    Raises FileNotFoundError for a file that is missing, for splits without train, and for a broken list of either.
+    """
+    splits = _listed(folder / SAVED_SPLITS)
+    if splits:
+        if READ_SPLIT not in splits:
+            names = ", ".join(str(folder / name) for name in splits)
+            raise FileNotFoundError(f"{folder}: no split {READ_SPLIT}; name one of its folders: {names}")
+        return saved_files(folder / READ_SPLIT)
+    found = [folder / name for name in _listed(folder / SAVED)]
+    missing = [str(path) for path in found if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder / SAVED}: names {missing[0]}, which is missing; copy the whole folder")
+    return found
+
+
+def unread_splits(paths: Sequence[str], root: Path) -> list[Path]:
+    """Return the folders of splits beside those that are read of data sets that `save_to_disk` wrote."""
+    read = {file for pattern in paths for file in matches(pattern, root)}
+    sets = [folder for pattern in paths for folder in _found(pattern, root)]
+    splits = [folder / name for folder in sets for name in _listed(folder / SAVED_SPLITS)]
+    return [split for split in splits if not read.issuperset(saved_files(split))]
+
+
+def _listed(path: Path) -> list[str]:
+    """Return the names that a list of `save_to_disk` holds; [] if there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        if path.name == SAVED_SPLITS:
+            return [str(name) for name in content["splits"]]
+        return [str(one["filename"]) for one in content["_data_files"]]
+    except (ValueError, LookupError, TypeError) as error:
+        raise FileNotFoundError(f"{path}: not what save_to_disk writes ({error!r:.200})") from None
+
+
+def is_saved(folder: Path) -> bool:
+    """Return whether a folder holds one data set that `save_to_disk` wrote."""
+    return (folder / SAVED).is_file()
 
 
 def named(params: CollectPrompts, root: Path) -> list[Named]:

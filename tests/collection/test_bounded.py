@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rlhf.collection import bounded
 from rlhf.collection.bounded import Bound, blocks, bound_of, lines, size_of
-from rlhf.collection.json_files import read_json
+from rlhf.collection.files.json_files import read_json
 from rlhf.collection.sources import rows
 from rlhf.params.collect_prompts import MAX_ROW_MB
 from tests.collect_prompts_section import typed_source
@@ -182,13 +182,28 @@ EARLIER = ("expected a JSON object", "is half of a character")  # of a value, wh
 
 @SMALL
 @given(
+    objects=OBJECTS.filter(lambda some: len(some) > 1 and some[0]),
+    indent=st.sampled_from([None, 1]),
+    block=st.integers(1, 40),
+)
+def test_objects_one_after_another_are_the_rows_however_they_are_read(tmp_path, objects, indent, block):
+    path = tmp_path / "a.json"
+    path.write_text("\n".join(json.dumps(one, indent=indent) for one in objects), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounded, "BLOCK", block)
+        assert outcome(path) == objects
+
+
+@SMALL
+@given(
     objects=OBJECTS.filter(bool),
     block=st.integers(1, 40),
     place=st.integers(0, 200),
     put=st.sampled_from(["", "x", ",", "]", '"', "\n"]),
+    key=st.sampled_from([None, "data", "messages"]),
 )
-def test_a_mistake_is_found_in_the_same_place_however_a_file_is_read(tmp_path, objects, block, place, put):
-    text = json.dumps(objects, indent=1)
+def test_a_mistake_is_found_in_the_same_place_however_a_file_is_read(tmp_path, objects, block, place, put, key):
+    text = json.dumps({key: objects, "n": 1.5} if key else objects, indent=1)
     place %= len(text)
     path = tmp_path / "a.json"
     path.write_text(text[:place] + put + text[place + 1 :])

@@ -192,7 +192,7 @@ def test_older_and_parallel_forms_of_a_packing_are_read(tmp_path):
     ],
 )
 def test_what_is_no_file_of_rows_is_named_with_the_way_to_one(tmp_path, content, said):
-    for name in ("a.jsonl", "a.parquet", "a.csv"):
+    for name in ("a.jsonl", "a.parquet", "a.csv", "a"):
         assert error_of(tmp_path, name, content).startswith(said)
 
 
@@ -225,8 +225,10 @@ def test_a_format_that_the_file_is_not_is_refused(tmp_path):
 @pytest.mark.parametrize("indent", [None, 2])
 def test_one_object_that_holds_the_rows_gives_them(tmp_path, content, indent):
     (tmp_path / "a.json").write_text(json.dumps(content, indent=indent))
+    assert read(tmp_path, "a.json") == ROWS
     (tmp_path / "b.jsonl").write_text(json.dumps(content, indent=indent) + "\n")
-    assert read(tmp_path, "a.json") == read(tmp_path, "b.jsonl") == ROWS
+    is_row = indent is None and "data" not in content  # the name says that a line is a row
+    assert read(tmp_path, "b.jsonl") == ([content] if is_row else ROWS)
 
 
 TURNS = [{"role": "user", "content": "hi"}]
@@ -442,8 +444,13 @@ def test_of_saved_splits_train_is_read_and_the_others_are_said(tmp_path, dataset
     one, other = (datasets.Dataset.from_list(part) for part in (ROWS[:2], ROWS[2:]))
     datasets.DatasetDict({"train": one, "test": other}).save_to_disk(tmp_path / "set")
     assert read(tmp_path, "set") == ROWS[:2]
-    assert capsys.readouterr().out == "source 'given': set: train is read; test not: set/<split> names one\n"
+    said = f"source 'given': {tmp_path / 'set' / 'test'}: not read, for of a folder's splits only train is"
+    assert capsys.readouterr().out.startswith(said)
+    assert read(tmp_path, "s*") == ROWS[:2]
+    assert capsys.readouterr().out.startswith(said)
     assert read(tmp_path, "set/test") == ROWS[2:]
+    assert read(tmp_path, "set", "set/test") == ROWS
+    assert capsys.readouterr().out == ""
     datasets.DatasetDict({"test": other}).save_to_disk(tmp_path / "held")
     with pytest.raises(FileNotFoundError, match=r"held: no split train; name one of its folders: .*held/test$"):
         read(tmp_path, "held")
@@ -459,9 +466,10 @@ def test_a_folder_that_holds_no_saved_set_asks_for_its_files(tmp_path):
     (tmp_path / "real").mkdir()
     with pytest.raises(FileNotFoundError, match=r"^real: a folder; name the files in it, such as real/\*\.jsonl$"):
         read(tmp_path, "real")
-    (tmp_path / "real" / "state.json").write_text('{"_data_files": 3}')
-    with pytest.raises(FileNotFoundError, match=r"state\.json: not what save_to_disk writes"):
-        read(tmp_path, "real")
+    for broken in ('{"_data_files": 3}', '{"_data_files": [3]}', "{}", "[]", "no JSON"):
+        (tmp_path / "real" / "state.json").write_text(broken)
+        with pytest.raises(FileNotFoundError, match=r"state\.json: not what save_to_disk writes"):
+            read(tmp_path, "real")
 
 
 # The hub's

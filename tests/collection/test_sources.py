@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from rlhf.collection import sources
-from rlhf.collection.arrow_files import read_parquet
 from rlhf.collection.bounded import Bound
-from rlhf.collection.json_files import read_json
+from rlhf.collection.files.arrow_files import read_parquet
+from rlhf.collection.files.json_files import read_json
 from rlhf.collection.readers import read_csv, read_jsonl, read_text
 from rlhf.collection.sources import format_of, rows
 from rlhf.params.base import parse

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from rlhf.collection.bounded import Bound, size_of
-from rlhf.collection.json_text import JsonText
-from rlhf.collection.packed import head_of
+from rlhf.collection.files.json_text import JsonText
+from rlhf.collection.files.packed import head_of
 from rlhf.collection.readers import Row, read_jsonl, row_of
 from rlhf.params.base import listed
 from rlhf.records.json_values import is_object
@@ -36,10 +36,11 @@ class Member(NamedTuple):
 EMPTY = Member("list", 0)
 
 
-def read_json(path: Path, bound: Bound) -> Iterator[Row]:
+def read_json(path: Path, bound: Bound, by_line: bool = False) -> Iterator[Row]:
     """Yield the rows of a JSON or JSONL file.
 
     One object by itself is a row, unless it holds a list of rows (`{"data": [...]}`) or a list for each column.
+    `by_line`: its name says that a line is a row, so that one line is none of these but for a key of OF_ROWS.
     """
     text = JsonText(path, bound)
     first = text.next_character()
@@ -52,7 +53,8 @@ def read_json(path: Path, bound: Bound) -> Iterator[Row]:
     begins = text.line()
     members = _members(text, f"{path}: {f'line {begins}' if _ends(path, begins) else 'record 1'}")
     on_one_line = text.line() == begins
-    if not text.next_character() and (rows := _within(members, path, bound)) is not None:
+    is_row = bool(text.next_character()) or (by_line and on_one_line and not OF_ROWS & set(members))
+    if not is_row and (rows := _within(members, path, bound)) is not None:
         yield from rows
     elif on_one_line:
         yield from read_jsonl(path, bound)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.collection.bounded import Bound, size_of
-from rlhf.collection.packed import unpacked
+from rlhf.collection.files.packed import unpacked
 from rlhf.collection.readers import Row, check_names
 
 AT_A_TIME = 64  # most rows in memory
