@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pyarrow import feather, parquet
 
 from rlhf.collection.sources import format_of, rows
+from rlhf.params.collect_prompts import matches
 from tests.collect_prompts_section import typed_source
 from tests.collection.test_sources import hub_source
 
@@ -246,6 +247,8 @@ TURNS = [{"role": "user", "content": "hi"}]
         {"instruction": "hi", "candidates_seen": [{"text": "a", "score": 1}, {"text": "b", "score": 2}]},
         {"completions": [{"text": "a"}], "id": 1},
         {"id": 1, "annotations": [{"result": []}], "data": {"prompt": "hi"}},
+        {"info": {"post": "hi"}, "summaries": [{"text": "a"}, {"text": "b"}], "choice": 1},
+        {"talk": TURNS},
         {"prompt": "hi", "responses": ["a", "b"], "scores": [1, 2]},
         {"info": {"0": "a"}, "prompt": "hi"},
         {},
@@ -307,6 +310,17 @@ def test_a_mistake_in_one_object_has_line_and_column(tmp_path, content, place):
     assert error_of(tmp_path, "b.jsonl", content).startswith(place)
 
 
+def test_an_empty_list_of_rows_holds_none(tmp_path):
+    (tmp_path / "a.json").write_text('{"data": [], "count": 0}')
+    assert read(tmp_path, "a.json") == []
+
+
+def test_the_cells_of_a_row_count_together_though_they_stand_apart(tmp_path):
+    content = json.dumps({"prompt": ["a", "b" * 600], "chosen": ["c", "d" * 600]}).encode()
+    assert error_of(tmp_path, "a.json", content, max_row_mb=0.001).startswith("row 2: a row of more than 0.001 MB")
+    assert len(read(tmp_path, "a.json", max_row_mb=0.002)) == 2
+
+
 @pytest.mark.parametrize("number", [1234567, -12.5, 1e300, -1.25e-7, 0])
 @pytest.mark.parametrize("block", range(1, 9))
 def test_a_number_is_read_whole_wherever_a_block_ends(tmp_path, monkeypatch, number, block):
@@ -347,6 +361,12 @@ def test_the_header_line_tells_how_a_table_is_written(tmp_path, content, row):
     assert table(tmp_path, content) == [row]
 
 
+def test_where_two_delimiters_stand_as_often_the_name_decides(tmp_path):
+    for name, row in (("a.tsv", {"prompt,as": "P", "chosen": "A"}), ("a.csv", {"prompt": "P\tA", "as\tchosen": "B"})):
+        (tmp_path / name).write_text("prompt,as\tchosen\n" + ("P\tA\n" if name == "a.tsv" else "P\tA,B\n"))
+        assert read(tmp_path, name) == [row]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -354,7 +374,9 @@ def test_the_header_line_tells_how_a_table_is_written(tmp_path, content, row):
         (b"prompt;chosen\nP;A;B\n", "line 2: expected 2 cells (prompt, chosen), got 3"),
         (b"sep=;\nprompt;chosen\nP;A\nP\n", "line 4: expected 2 cells (prompt, chosen), got 1"),
         (b'prompt\tchosen\n"P" said\tA\n', "line 2: not valid CSV: '\t' expected after '\"'; a cell that holds quotes"),
+        (b'sep=;\nprompt;chosen\n"P" said;A\n', "line 3: not valid CSV"),
         ("prompt\n你好\n".encode("gbk"), "line 2, column 1: not UTF-8"),
+        (b"prompt\rhi\r\xff\r", "line 3, column 1: not UTF-8"),
         ("prompt\nhi\n".encode("utf-16")[:-1], "after line 1: not utf-16-le (truncated data); save it as UTF-8"),
     ],
 )
@@ -370,6 +392,15 @@ def test_a_byte_order_mark_tells_the_encoding(tmp_path, encoding, name):
     (tmp_path / name).write_bytes(mark + content.encode(encoding))
     (tmp_path / f"{name}.zst").write_bytes(zstd(mark + content.encode(encoding)))
     assert read(tmp_path, name) == read(tmp_path, f"{name}.zst") == ROWS
+    if name != "a.csv":
+        (tmp_path / "unnamed").write_bytes((tmp_path / name).read_bytes())
+        assert read(tmp_path, "unnamed") == ROWS
+
+
+@pytest.mark.parametrize("name", ["A.CSV", "A.Csv.GZ", "a.part1.csv"])
+def test_an_ending_may_be_written_in_any_way(tmp_path, name):
+    (tmp_path / name).write_bytes(as_csv(ROWS))
+    assert read(tmp_path, name) == ROWS
 
 
 def test_a_column_that_stands_twice_in_parquet_and_arrow_is_refused(tmp_path):
@@ -411,6 +442,18 @@ def test_a_long_row_of_a_binary_table_is_refused_by_its_place(tmp_path, write, l
         assert said.startswith("row 100: a row of more than 0.1 MB; part it or leave it out, or raise max_row_mb of")
 
 
+@pytest.mark.parametrize("write", [as_arrow, as_stream, as_feather, as_parquet])
+def test_a_long_row_of_a_binary_table_never_becomes_an_object(tmp_path, write):
+    (tmp_path / "a.table").write_bytes(write([{"prompt": "hi"}] * 99 + [{"prompt": "x" * 2_000_000}]))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="row 100: a row of more than 0.1 MB"):
+            read(tmp_path, "a.table", max_row_mb=0.1)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_what_rows_share_counts_for_each_row_that_holds_it(tmp_path):
     shared = pyarrow.array([f"{number:03}" + "x" * 1000 for number in range(200)] + ["y" * 5000]).dictionary_encode()
     content = pyarrow.table({"prompt": shared})
@@ -435,6 +478,7 @@ def test_a_folder_of_save_to_disk_is_its_rows_in_order(tmp_path, datasets, capsy
     datasets.Dataset.from_list(ROWS * 4).save_to_disk(tmp_path / "real" / "one", num_shards=3)
     assert read(tmp_path, "real/one") == read(tmp_path, "real/*") == read(tmp_path, "real/one/*.arrow") == ROWS * 4
     assert capsys.readouterr().out == ""
+    assert len(matches("real/**", tmp_path)) == 5  # three shards, two files about them
     (tmp_path / "real/one/data-00001-of-00003.arrow").unlink()
     with pytest.raises(FileNotFoundError, match=r"state\.json: names .*data-00001-of-00003\.arrow, which is missing"):
         read(tmp_path, "real/one")
