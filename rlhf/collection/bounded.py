@@ -1,13 +1,12 @@
-"""Files read in pieces, gzipped or not, so that no row takes more memory than its source allows."""
+"""Text files read in pieces, packed or not, so that no row takes more memory than its source allows."""
 
 import codecs
-import gzip
-import zlib
-from collections.abc import Iterator
-from io import BufferedReader
+from collections.abc import Callable, Iterator
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from rlhf.collection.files.packed import BROKEN, Head, head_of, opened
 from rlhf.params.collect_prompts import MAX_ROW_MB, TableSource
 from rlhf.records.json_values import is_list, is_object
 
@@ -46,8 +45,14 @@ def bound_of(source: TableSource) -> Bound:
 
 
 def lines(path: Path, bound: Bound) -> Iterator[Line]:
-    """Yield the lines of a UTF-8 file. Raises ValueError naming the line that is too long or no UTF-8."""
-    for number, raw in _read(path, bound.size + 1):
+    """Yield the lines of a file in UTF-8, or in UTF-16 or UTF-32 with its byte order mark.
+
+    They end with a line feed, or with a carriage return where the file begins without line feeds. Raises ValueError
+    naming the line that is too long or no UTF-8.
+    """
+    head = head_of(path)
+    end = b"\r" if b"\r" in head.start and b"\n" not in head.start else b"\n"
+    for number, raw in _read(path, head, end, bound.size + 1):
         bound.check(len(raw), f"{path}: line {number}")
         content = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
         try:
@@ -57,10 +62,11 @@ def lines(path: Path, bound: Bound) -> Iterator[Line]:
 
 
 def blocks(path: Path) -> Iterator[str]:
-    """Yield the text of a UTF-8 file in pieces of about BLOCK bytes. Raises ValueError naming what is no UTF-8."""
+    """Yield the text of a file as `lines` reads it, in pieces of about BLOCK bytes. Raises ValueError naming what is
+    no UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     number, column, gathered, size = 1, 0, list[str](), 0  # column: bytes of the line before this piece
-    for number, raw in _read(path, BLOCK):
+    for number, raw in _read(path, head_of(path), b"\n", BLOCK):
         content = raw.removeprefix(codecs.BOM_UTF8) if number == 1 and column == 0 else raw
         waiting = len(decoder.getstate()[0])
         try:
@@ -95,17 +101,28 @@ def _not_utf8(path: Path, number: int, start: int, reason: str) -> ValueError:
     return ValueError(f"{path}: line {number}, column {start + 1}: not UTF-8 ({reason}); save it so")
 
 
-def _read(path: Path, most: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number, line), a line of more than `most` bytes in pieces of that many."""
+def _read(path: Path, head: Head, end: bytes, most: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number, line in UTF-8), a line of more than `most` bytes in pieces of that many. `end`: of lines."""
     number = 1
     try:
-        with _open(path) as file:
-            while raw := file.readline(most):
+        with opened(path, head.packing) as file:
+            read = _reader(file, head, end)
+            while raw := read(most):
                 yield number, raw
-                number += raw.endswith(b"\n")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path}: after line {number - 1}: broken gzip file: {error}") from None
+                number += raw.endswith(end)
+    except UnicodeDecodeError as error:
+        problem = f"not {error.encoding} ({error.reason}); save it as UTF-8"
+        raise ValueError(f"{path}: after line {number - 1}: {problem}") from None
+    except BROKEN as error:
+        if head.packing is None:
+            raise
+        raise ValueError(f"{path}: after line {number - 1}: broken {head.packing} file: {error}") from None
 
 
-def _open(path: Path) -> gzip.GzipFile | BufferedReader:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
+def _reader(file: BufferedReader, head: Head, end: bytes) -> Callable[[int], bytes]:
+    """Return what reads a line, or as many bytes (of another encoding than UTF-8: characters) of it as it is given."""
+    if head.encoding == "utf-8" and end == b"\n":
+        return file.readline
+    errors = "surrogateescape" if head.encoding == "utf-8" else "strict"  # `lines` and `blocks` name what is no UTF-8
+    text = TextIOWrapper(file, encoding=head.encoding, errors=errors, newline=end.decode())
+    return lambda most: text.readline(most).encode(errors=errors)

@@ -1,18 +1,20 @@
-"""Files of each format -> raw rows that know where they stand."""
+"""Lines, tables and texts -> raw rows that know where they stand."""
 
 import csv
+import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.collection.bounded import Bound, lines
-from rlhf.collection.json_text import JsonText
-from rlhf.params.base import listed
+from rlhf.params.base import listed, shown
 from rlhf.records.json_values import is_object, parsed
 
-AT_A_TIME = 64  # most rows of a Parquet file in memory
-A_VALUE = 4  # bytes that one of its values takes in memory at least, where a file repeats it for nothing
+DELIMITERS = (",", ";", "\t", "|")
+EXCELS = re.compile(r'"?sep=(.)"?\r?\n?')  # the line by which Excel is told the delimiter
 
 
 class Row(NamedTuple):
@@ -22,46 +24,28 @@ class Row(NamedTuple):
     where: str
 
 
+class Form(NamedTuple):
+    """How a table is written."""
+
+    delimiter: str
+    is_spaced: bool  # "a, b": a cell's quotes may stand behind a blank
+    before: int  # lines that are no part of it
+
+
 def read_jsonl(path: Path, bound: Bound) -> Iterator[Row]:
     """Yield one row a line; blank lines are skipped."""
     for line in lines(path, bound):
         if line.text.strip():
             where = f"{path}: line {line.number}"
-            yield _row(parsed(line.text, where), where)
+            yield row_of(parsed(line.text, where), where)
 
 
-def read_json(path: Path, bound: Bound) -> Iterator[Row]:
-    """Yield the objects of one JSON list; a file of one object a line is read as JSONL."""
-    text = JsonText(path, bound)
-    if text.next_character() == "[":
-        yield from _of_list(text, path)
-        return
-    where = f"{path}: record 1"
-    value = text.value(where)
-    if text.next_character():  # another one
-        yield from read_jsonl(path, bound)
-    else:
-        yield _row(value, where)
+def read_csv(path: Path, bound: Bound, usual: str) -> Iterator[Row]:
+    """Yield one row a record of a table with a header line; each record has a cell for each column.
 
-
-def _of_list(text: JsonText, path: Path) -> Iterator[Row]:
-    text.take("[")
-    number = 0
-    while number == 0 or text.next_character() == ",":
-        if number:
-            text.take(",")
-        elif text.next_character() == "]":
-            break
-        number += 1
-        where = f"{path}: record {number}"
-        yield _row(text.value(where), where)
-    text.take("]")
-    if text.next_character():
-        text.refuse("Extra data")
-
-
-def read_csv(path: Path, bound: Bound, delimiter: str) -> Iterator[Row]:
-    """Yield one row a record of a table with a header line; each record has a cell for each column."""
+    `usual` parts the cells, unless another of DELIMITERS stands more often in the header line, or Excel's first line
+    says "sep=;". Cells are text as they stand, "None" and "NA" too; names of columns lose the blanks around them.
+    """
     csv.field_size_limit(sys.maxsize)  # Python's limit of 128 KiB a cell is shorter than some documents
     size = 0  # bytes of the record so far: quoted cells hold line ends
 
@@ -72,103 +56,49 @@ def read_csv(path: Path, bound: Bound, delimiter: str) -> Iterator[Row]:
             bound.check(size, f"{path}: line {line.number}")
             yield line.text
 
-    table = csv.reader(counted(), delimiter=delimiter, strict=True)
+    texts = counted()
+    first = next(texts, "")
+    form = _form(first, usual)
+    table = csv.reader(
+        chain([] if form.before else [first], texts),
+        delimiter=form.delimiter,
+        skipinitialspace=form.is_spaced,
+        strict=True,
+    )
     try:
-        header = next(table, None)
+        header = [name.strip() for name in next(table, list[str]())]
+        where = f"{path}: line {form.before + 1}"
         if not header:
-            raise ValueError(f"{path}: line 1: expected a header line of column names, got nothing")
+            raise ValueError(f"{where}: expected a header line of column names, got nothing")
+        check_names(header, where)
         size = 0
         for cells in table:
             size = 0
+            where = f"{path}: line {form.before + table.line_num}"
             if cells and len(cells) != len(header):
-                problem = f"expected {len(header)} cells ({listed(header)}), got {len(cells)}"
-                raise ValueError(f"{path}: line {table.line_num}: {problem}")
+                raise ValueError(f"{where}: expected {len(header)} cells ({listed(header)}), got {len(cells)}")
             if cells:
-                yield Row(dict(zip(header, cells, strict=True)), f"{path}: line {table.line_num}")
+                yield Row(dict(zip(header, cells, strict=True)), where)
     except csv.Error as error:
-        raise ValueError(f"{path}: line {table.line_num}: not valid CSV: {error}") from None
+        fix = "a cell that holds quotes stands in quotes itself, with each of them doubled"
+        raise ValueError(f"{path}: line {form.before + table.line_num}: not valid CSV: {error}; {fix}") from None
 
 
-def read_parquet(path: Path, bound: Bound) -> Iterator[Row]:
-    """Yield one row a record of a Parquet file.
-
-    Texts are read as they lie in the file, as numbers of a dictionary's entries, and are spelled out once it is known
-    how long they are: a list that repeats one text takes a few bytes of a file.
-    """
-    import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # it has none
-    from pyarrow import parquet  # pyright: ignore[reportMissingTypeStubs]
-
-    arrow: Any = pyarrow
-    tables: Any = parquet
-    try:
-        with tables.ParquetFile(path) as plain, tables.ParquetFile(path, read_dictionary=_texts(plain)) as file:
-            number = 0
-            for group in range(file.num_row_groups):
-                for batch in file.iter_batches(_rows_at_a_time(file, group, path, bound), row_groups=[group]):
-                    for part in _checked(batch, number, path, bound):
-                        for fields in part.cast(plain.schema_arrow).to_pylist():
-                            number += 1
-                            yield Row(fields, f"{path}: row {number}")
-    except (arrow.ArrowException, OSError, OverflowError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable Parquet file: {error}") from None
+def _form(first: str, usual: str) -> Form:
+    """Return what a table's first line tells."""
+    said = EXCELS.fullmatch(first)
+    if said:
+        return Form(said[1], is_spaced=False, before=1)
+    bare = re.sub(r'"[^"]*("|$)', "", first)
+    delimiter = max(DELIMITERS, key=lambda mark: (bare.count(mark), mark == usual))
+    return Form(delimiter, is_spaced=0 < bare.count(delimiter) == bare.count(f"{delimiter} "), before=0)
 
 
-def _texts(file: Any) -> list[str]:
-    """Return the paths of a Parquet file's columns of text and bytes, those within lists and objects as well."""
-    columns = [file.schema.column(index) for index in range(len(file.schema))]
-    return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
-
-
-def _rows_at_a_time(file: Any, group: int, path: Path, bound: Bound) -> int:
-    """Return how many rows of a group to read together, from what it says of itself before any is read."""
-    about = file.metadata.row_group(group)
-    columns = [about.column(index) for index in range(about.num_columns)]
-    size = sum(max(column.total_uncompressed_size, A_VALUE * column.num_values) for column in columns)
-    mean = size // max(about.num_rows, 1)
-    bound.check(mean, f"{path}: a row of row group {group + 1}")
-    return max(1, min(AT_A_TIME, bound.size // (mean + 1)))
-
-
-def _checked(batch: Any, before: int, path: Path, bound: Bound) -> list[Any]:
-    """Return a batch in parts that may become objects of Python. Raises ValueError for a row that is too long."""
-    if _size(batch) <= bound.size:
-        return [batch]
-    rows = [batch.slice(index, 1) for index in range(batch.num_rows)]
-    for number, row in enumerate(rows, start=before + 1):
-        bound.check(_size(row), f"{path}: row {number}")
-    return rows
-
-
-def _size(batch: Any) -> int:
-    """Return about how many bytes the values of a batch take where each text is spelled out."""
-    import pyarrow  # pyright: ignore[reportMissingTypeStubs]
-    from pyarrow import compute  # pyright: ignore[reportMissingTypeStubs]
-
-    arrow: Any = pyarrow
-    functions: Any = compute
-    waiting, size = [*batch.columns], 0
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, arrow.DictionaryArray) and _is_text(one.dictionary.type):
-            lengths = functions.binary_length(one.dictionary).take(one.indices)
-            size += functions.sum(lengths).as_py() or 0
-        elif isinstance(one, arrow.MapArray):
-            first, last = one.offsets[0].as_py(), one.offsets[-1].as_py()
-            waiting += [one.keys.slice(first, last - first), one.items.slice(first, last - first)]
-        elif isinstance(one, arrow.StructArray):
-            waiting += one.flatten()
-        elif arrow.types.is_nested(one.type):
-            waiting.append(one.flatten())
-        else:
-            size += one.nbytes
-    return size
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow  # pyright: ignore[reportMissingTypeStubs]
-
-    types: Any = pyarrow.types
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)
+def check_names(names: Iterable[str], where: str) -> None:
+    """Raise ValueError for a column's name that stands twice: one of the two would be lost."""
+    for name, count in Counter(names).items():
+        if count > 1 and name:
+            raise ValueError(f"{where}: {count} columns have the name {shown(name)}; give each its own")
 
 
 def read_text(path: Path, bound: Bound, separator: str) -> Iterator[Row]:
@@ -190,7 +120,8 @@ def _document(content: bytearray, where: str) -> Iterator[Row]:
         yield Row({"text": text}, where)
 
 
-def _row(fields: Any, where: str) -> Row:
+def row_of(fields: Any, where: str) -> Row:
+    """Return a JSON object as a row. Raises ValueError for another value."""
     if not is_object(fields):
         raise ValueError(f"{where}: expected a JSON object, got {type(fields).__name__}")
     return Row(fields, where)

@@ -4,23 +4,37 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile
 
-from rlhf.collection import readers
 from rlhf.collection.bounded import bound_of, size_of
-from rlhf.collection.readers import Row
-from rlhf.params.collect_prompts import AnySource, FileSource, HubSource, Source, WorldSource, matches
+from rlhf.collection.files.arrow_files import read_arrow, read_parquet
+from rlhf.collection.files.json_files import read_json
+from rlhf.collection.files.packed import ENDINGS, head_of
+from rlhf.collection.readers import Row, read_csv, read_text
+from rlhf.params.collect_prompts import (
+    AnySource,
+    FileFormat,
+    FileSource,
+    HubSource,
+    Source,
+    WorldSource,
+    is_saved,
+    matches,
+    unread_splits,
+)
 from rlhf.records.types import CopyProbe
 from rlhf.runtime import processes
 
-FORMATS = {
+FORMATS: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
     ".txt": "text",
     ".md": "text",
 }
@@ -29,6 +43,9 @@ HUB_FAULTS = (
     OSError, ValueError, RuntimeError, TypeError, LookupError, AttributeError, ArithmeticError, ImportError, EOFError,
     StopIteration, BadZipFile,
 )  # fmt: skip
+# pandas (3.1.1, which datasets 5.2.0 reads CSV with) takes the words None, NA, NaN, null and others for empty cells; as
+# answers they are text. Cells that are empty stay so, and a column of numbers with empty cells a column of numbers.
+AS_TEXT: dict[str, Any] = {"keep_default_na": False, "na_values": [""]}
 WORLD_PART = 4000  # records of the embedded world that a process makes at a time
 
 
@@ -45,27 +62,50 @@ def rows(source: AnySource, root: Path, separator: str) -> Iterator[Row]:
 
 def _file_rows(source: FileSource, root: Path, separator: str) -> Iterator[Row]:
     bound = bound_of(source)
-    reader: dict[str, Callable[[Path], Iterator[Row]]] = {
-        "jsonl": lambda path: readers.read_jsonl(path, bound),
-        "json": lambda path: readers.read_json(path, bound),
-        "csv": lambda path: readers.read_csv(path, bound, ","),
-        "tsv": lambda path: readers.read_csv(path, bound, "\t"),
-        "parquet": lambda path: readers.read_parquet(path, bound),
-        "text": lambda path: readers.read_text(path, bound, separator),
+    reader: dict[FileFormat, Callable[[Path], Iterator[Row]]] = {
+        "jsonl": lambda path: read_json(path, bound, by_line=True),
+        "json": lambda path: read_json(path, bound),
+        "csv": lambda path: read_csv(path, bound, ","),
+        "tsv": lambda path: read_csv(path, bound, "\t"),
+        "parquet": lambda path: read_parquet(path, bound),
+        "arrow": lambda path: read_arrow(path, bound),
+        "text": lambda path: read_text(path, bound, separator),
     }
+    for split in unread_splits(source.paths, root):
+        print(
+            f"source '{source.name}': {split}: not read, for of a folder's splits only train is; its own path names it"
+        )
     for pattern in source.paths:
         for path in matches(pattern, root):
-            name = format_of(path) if source.format == "auto" else source.format
-            yield from reader[name](path)
+            yield from reader[format_of(path, source.format)](path)
 
 
-def format_of(path: Path) -> str:
-    """Return the format that a file's name tells; raises ValueError for an unknown ending."""
-    endings = [ending for ending in path.suffixes if ending != ".gz"]
-    if not endings or endings[-1].lower() not in FORMATS:
+def format_of(path: Path, said: Literal["auto", FileFormat] = "auto") -> FileFormat:
+    """Return the format of a file: what it begins with if nothing else does so, else what is `said`, else its name's.
+
+    Raises ValueError for an unknown one, for one that is none of FORMATS, and for one that is not what is said.
+    """
+    head = head_of(path)
+    if problem := head.unreadable():
+        raise ValueError(f"{path}: {problem}")
+    held = head.content()
+    if held in ("parquet", "arrow"):
+        if said not in ("auto", held):
+            raise ValueError(f"{path}: holds {held}, but the source's format is {said}; set it to auto")
+        return held
+    if said != "auto":
+        return said
+    endings = [ending.lower() for ending in path.suffixes if ending.lower() not in ENDINGS]
+    named = FORMATS.get(endings[-1]) if endings else None
+    if held == "json" and named not in ("jsonl", "text"):
+        return "json"
+    if named is None:
         known = ", ".join(FORMATS)
-        raise ValueError(f"{path}: its ending tells no format ({known}, each also with .gz); set the source's format")
-    return FORMATS[endings[-1].lower()]
+        raise ValueError(
+            f"{path}: neither what it begins with nor its ending tells its format ({known}, each also packed: "
+            f"{', '.join(ENDINGS)}); set the source's format"
+        )
+    return named
 
 
 def _hub_rows(source: HubSource) -> Iterator[Row]:
@@ -80,16 +120,31 @@ def _of_hub(source: HubSource, place: str) -> Iterator[dict[str, Any]]:
     import datasets  # pyright: ignore[reportMissingTypeStubs]  # it has none
     from datasets.exceptions import DatasetsError  # pyright: ignore[reportMissingTypeStubs]
 
+    if is_saved(Path(source.id)):
+        fix = f"set kind: file and paths: [{source.id}] in place of id"
+        raise ValueError(f"source '{source.name}': {place}: a data set that save_to_disk wrote; {fix}")
     hub: Any = datasets
+    asked = {"name": source.subset, "data_dir": source.folder, "revision": source.revision}
     try:
-        yield from hub.load_dataset(
-            source.id, name=source.subset, data_dir=source.folder, split=source.split, revision=source.revision
-        )
+        builder = hub.load_dataset_builder(source.id, **asked)
+        is_csv = hasattr(builder.config, "keep_default_na")
+        if is_csv:
+            builder = hub.load_dataset_builder(source.id, **asked, **AS_TEXT)
+        builder.download_and_prepare()
+        for fields in builder.as_dataset(split=source.split):
+            yield {name.strip(): value for name, value in fields.items()} if is_csv else fields
     except (*HUB_FAULTS, DatasetsError) as error:
-        cause = f": {error.__cause__}" if error.__cause__ else ""
         fix = "check id, subset, split and revision, and the connection; or download it and set kind: file"
-        problem = f"{type(error).__name__}: {error}{cause}"
-        raise ValueError(f"source '{source.name}': {place}: {problem:.600}; {fix}") from error
+        raise ValueError(f"source '{source.name}': {place}: {_causes(error)}; {fix}") from error
+
+
+def _causes(error: BaseException) -> str:
+    """Return what an error says, and what the deepest of its causes says, in a line."""
+    cause = error
+    while cause.__cause__:
+        cause = cause.__cause__
+    said = f"{type(error).__name__}: {' '.join(str(error).split()):.300}"
+    return said if cause is error else f"{said}: {type(cause).__name__}: {' '.join(str(cause).split()):.300}"
 
 
 def _world_rows(source: WorldSource) -> Iterator[Row]:

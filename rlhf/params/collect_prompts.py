@@ -1,6 +1,7 @@
 """Parameters of collect_prompts: where records come from, how they are cleaned, and how users are split."""
 
 import glob
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,12 +20,17 @@ Meaning = Literal[
 ]  # fmt: skip
 PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
 Language = Literal["en", "zh", "other", "und"]
+FileFormat = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
 # ids of `datasets.load_dataset` that are no data sets: each reads the files in `folder`
 READERS_OF_FOLDERS = {"arrow", "csv", "hdf5", "json", "lance", "pandas", "parquet", "text", "webdataset", "xml"}
 
 MAX_ROW_MB = 16.0
+
+# What save_to_disk of datasets 5.2.0 writes beside the Arrow files of a data set, and above those of its splits.
+SAVED, SAVED_SPLITS = "state.json", "dataset_dict.json"
+READ_SPLIT = "train"  # of several
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 TAKES: dict[Split, set[Use]] = {
@@ -109,7 +115,7 @@ class FileSource(TableSource):
 
     kind: Literal["file"]
     paths: list[str] = Field(min_length=1)
-    format: Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "text"] = "auto"
+    format: Literal["auto", FileFormat] = "auto"
 
 
 class HubSource(TableSource):
@@ -270,22 +276,75 @@ class CollectPromptsInputs(Params):
 
 
 def matches(pattern: str, root: Path) -> list[Path]:
-    """Return the files that a path of params.yaml names, sorted.
+    """Return the files that a path of params.yaml names, sorted, and those of folders that `save_to_disk` wrote.
 
     Raises FileNotFoundError with the fix if there are none, if links lead twice to a folder, and for names that no line
     of a message, and no dvc.yaml, can hold.
     """
+    found = _found(pattern, root)
+    files = [file for path in found for file in ([path] if path.is_file() else saved_files(path))]
+    if not files:
+        problem = f"no such file under {root.resolve()}; mend the source's paths"
+        if any(path.is_dir() for path in found):
+            problem = f"a folder; name the files in it, such as {pattern:.200}/*.jsonl"
+        raise FileNotFoundError(f"{pattern:.200}: {problem}")
+    for file in files:
+        if not os.path.relpath(file, root).isprintable():
+            raise FileNotFoundError(f"{shown(str(file))}: a name with control characters or broken ones; rename it")
+    return list(dict.fromkeys(files))
+
+
+def _found(pattern: str, root: Path) -> list[Path]:
     path = expanded(pattern)
     if "**" in path.parts:
         _refuse_folders_seen_twice(root / Path(*path.parts[: path.parts.index("**")]), pattern)
-    found = sorted(glob.glob(str(path), root_dir=root, recursive=True))
-    files = [root / name for name in found if (root / name).is_file()]
-    if not files:
-        raise FileNotFoundError(f"{pattern:.200}: no such file under {root.resolve()}; mend the source's paths")
-    for name in found:
-        if not name.isprintable():
-            raise FileNotFoundError(f"{shown(name)}: a name with control characters or broken ones; rename it")
-    return files
+    return [root / name for name in sorted(glob.glob(str(path), root_dir=root, recursive=True))]
+
+
+def saved_files(folder: Path) -> list[Path]:
+    """Return the Arrow files of a data set that `save_to_disk` wrote, or of its split train; [] for another folder.
+
+    Raises FileNotFoundError for a file that is missing, for splits without train, and for a broken list of either.
+    """
+    splits = _listed(folder / SAVED_SPLITS)
+    if splits:
+        if READ_SPLIT not in splits:
+            names = ", ".join(str(folder / name) for name in splits)
+            raise FileNotFoundError(f"{folder}: no split {READ_SPLIT}; name one of its folders: {names}")
+        return saved_files(folder / READ_SPLIT)
+    found = [folder / name for name in _listed(folder / SAVED)]
+    missing = [str(path) for path in found if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder / SAVED}: names {missing[0]}, which is missing; copy the whole folder")
+    return found
+
+
+def unread_splits(paths: Sequence[str], root: Path) -> list[Path]:
+    """Return the folders of splits beside those that are read of data sets that `save_to_disk` wrote."""
+    read = {file for pattern in paths for file in matches(pattern, root)}
+    sets = [folder for pattern in paths for folder in _found(pattern, root)]
+    splits = [folder / name for folder in sets for name in _listed(folder / SAVED_SPLITS)]
+    return [split for split in splits if not read.issuperset(saved_files(split))]
+
+
+def _listed(path: Path) -> list[str]:
+    """Return the names that a list of `save_to_disk` holds; [] if there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        is_of_splits = path.name == SAVED_SPLITS
+        names: list[str] = content["splits"] if is_of_splits else [one["filename"] for one in content["_data_files"]]
+        if any(Path(name).name != name for name in names):
+            raise ValueError(f"expected names within the folder, got {names}")
+        return names
+    except (ValueError, LookupError, TypeError) as error:
+        raise FileNotFoundError(f"{path}: not what save_to_disk writes ({error!r:.200})") from None
+
+
+def is_saved(folder: Path) -> bool:
+    """Return whether a folder holds one data set that `save_to_disk` wrote."""
+    return (folder / SAVED).is_file()
 
 
 def _refuse_folders_seen_twice(folder: Path, pattern: str) -> None:

@@ -1,16 +1,20 @@
 """Rows have a most size, which holds while a file is read; and what is read in pieces is what is read whole."""
 
+import bz2
 import gzip
 import json
+import lzma
 import tracemalloc
+from itertools import product
 
+import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlhf.collection import bounded
 from rlhf.collection.bounded import Bound, blocks, bound_of, lines, size_of
-from rlhf.collection.readers import read_json
+from rlhf.collection.files.json_files import read_json
 from rlhf.collection.sources import rows
 from rlhf.params.collect_prompts import MAX_ROW_MB
 from tests.collect_prompts_section import typed_source
@@ -23,6 +27,8 @@ ROW = {  # by the file's name: its content, and the place of the row
     "a.json": (b'[{"prompt": "hi"}, {"prompt": "%s"}]' % ONE, "record 2"),
     "b.json": (b'{"prompt": "%s"}' % ONE, "record 1"),
     "c.json": (b'{"prompt": "hi"}\n{"prompt": "%s"}\n' % ONE, "line 2"),
+    "d.json": (b'{"data": [{"prompt": "hi"}, {"prompt": "%s"}]}' % ONE, "record 1"),
+    "e.json": (b'{"prompt": ["hi"], "chosen": ["%s"]}' % ONE, "record 1"),
     "a.csv": (b'prompt\nhi\n"%s"\n' % ONE, "line 3"),
     "b.csv": (b'prompt\nhi\n"%s"\n' % (b"x\n" * (LONG // 2)), "line 50002"),
     "a.tsv": (b"prompt\nhi\n%s\n" % (b"\t" * LONG), "line 3"),
@@ -35,11 +41,20 @@ def read(folder, name, **changes):
     return rows(typed_source(paths=[name], **changes), folder, "<|endoftext|>")
 
 
-@pytest.mark.parametrize("ending", ["", ".gz"])
-@pytest.mark.parametrize("name", ROW)
+PACK = {
+    "": bytes,
+    ".gz": lambda content: gzip.compress(content, 1),
+    ".xz": lambda content: lzma.compress(content, preset=0),
+}
+PACK |= {".zst": lambda content: pyarrow.Codec("zstd").compress(content, asbytes=True), ".bz2": bz2.compress}
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"), [*product(ROW, ["", ".gz"]), *product(["a.json", "a.csv"], [".xz", ".zst", ".bz2"])]
+)
 def test_a_row_that_is_too_long_is_refused_before_it_is_in_memory(tmp_path, name, ending):
     content, place = ROW[name]
-    (tmp_path / f"{name}{ending}").write_bytes(gzip.compress(content, 1) if ending else content)
+    (tmp_path / f"{name}{ending}").write_bytes(PACK[ending](content))
     tracemalloc.start()
     try:
         with pytest.raises(ValueError) as error:
@@ -77,18 +92,27 @@ def test_of_a_json_file_each_record_counts_and_a_mistake_is_told_from_a_long_one
         list(read(tmp_path, "a.json", max_row_mb=0.1))
 
 
-def test_a_list_of_any_length_takes_the_memory_of_its_rows(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps([{"prompt": "x" * 1000}] * 20_000))
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"prompt": "x" * 1000}] * 5_000,
+        {"data": [{"prompt": "x" * 1000}] * 5_000},
+        {"prompt": ["x" * 1000] * 5_000},
+        {"prompt": {str(number): "x" * 1000 for number in range(5_000)}},
+    ],
+    ids=["list", "under a key", "in a column", "in a numbered column"],
+)
+def test_rows_of_any_number_take_the_memory_of_one(tmp_path, content):
+    (tmp_path / "a.json").write_text(json.dumps(content))
     tracemalloc.start()
     try:
-        assert sum(1 for _ in read(tmp_path, "a.json")) == 20_000
+        assert sum(1 for _ in read(tmp_path, "a.json")) == 5_000
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
 
 
 def table(path, column):
-    import pyarrow
     from pyarrow.parquet import write_table
 
     write_table(pyarrow.table({"prompt": column}), path, compression="zstd")
@@ -96,7 +120,6 @@ def table(path, column):
 
 def test_a_parquet_file_is_read_a_few_rows_at_a_time(tmp_path):
     """Equal values stand once in the file, and in each row of what is read."""
-    import pyarrow
 
     table(tmp_path / "a.parquet", ["x" * 2000] * 30_000)
     pool = pyarrow.default_memory_pool()
@@ -210,13 +233,28 @@ EARLIER = ("expected a JSON object", "is half of a character")  # of a value, wh
 
 @SMALL
 @given(
+    objects=OBJECTS.filter(lambda some: len(some) > 1 and some[0]),
+    indent=st.sampled_from([None, 1]),
+    block=st.integers(1, 40),
+)
+def test_objects_one_after_another_are_the_rows_however_they_are_read(tmp_path, objects, indent, block):
+    path = tmp_path / "a.json"
+    path.write_text("\n".join(json.dumps(one, indent=indent) for one in objects), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bounded, "BLOCK", block)
+        assert outcome(path) == objects
+
+
+@SMALL
+@given(
     objects=OBJECTS.filter(bool),
     block=st.integers(1, 40),
     place=st.integers(0, 200),
     put=st.sampled_from(["", "x", ",", "]", '"', "\n"]),
+    key=st.sampled_from([None, "data", "messages"]),
 )
-def test_a_mistake_is_found_in_the_same_place_however_a_file_is_read(tmp_path, objects, block, place, put):
-    text = json.dumps(objects, indent=1)
+def test_a_mistake_is_found_in_the_same_place_however_a_file_is_read(tmp_path, objects, block, place, put, key):
+    text = json.dumps({key: objects, "n": 1.5} if key else objects, indent=1)
     place %= len(text)
     path = tmp_path / "a.json"
     path.write_text(text[:place] + put + text[place + 1 :])

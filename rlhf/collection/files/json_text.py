@@ -1,7 +1,7 @@
 """A JSON file read value by value, so that a list of any length takes the memory of its longest one."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -9,6 +9,8 @@ from rlhf.collection.bounded import Bound, blocks
 from rlhf.records.json_values import after_space, first_value
 
 NEAR_THE_END = 16  # characters: an error as near to the end of what was read may be none once more is read
+
+UNTOLD = 3  # characters: a number may go on behind "1", "1." and "1e+"
 
 
 class JsonText:
@@ -27,11 +29,46 @@ class JsonText:
             self._start = after_space(self._text, self._start)
         return self._text[self._start : self._start + 1]
 
-    def take(self, character: str) -> None:
-        """Go on behind the next character. Raises ValueError if it is another."""
+    def line(self) -> int:
+        """Return the number of the line up to which the file is taken."""
+        return self._line + self._text.count("\n", 0, self._start)
+
+    def take(self, character: str, otherwise: str = "Expecting ',' delimiter") -> None:
+        """Go on behind the next character. Raises ValueError saying `otherwise` if it is another."""
         if self.next_character() != character:
-            self.refuse("Expecting ',' delimiter")
+            self.refuse(otherwise)
         self._start += 1
+
+    def items(self, name: Callable[[int], str]) -> Iterator[tuple[str, Any]]:
+        """Take a list; yields for each value, from number 1 on, its name in messages and itself."""
+        self.take("[")
+        number = 0
+        while number == 0 or self.next_character() == ",":
+            if number:
+                self.take(",")
+            elif self.next_character() == "]":
+                break
+            number += 1
+            yield name(number), self.value(name(number))
+        self.take("]")
+
+    def keys(self, where: str) -> Iterator[str]:
+        """Take an object; yields its keys, and whoever asks for the next one must have taken the value of the last."""
+        self.take("{")
+        is_first = True
+        while is_first or self.next_character() == ",":
+            if not is_first:
+                self.take(",")
+            elif self.next_character() == "}":
+                break
+            is_first = False
+            if self.next_character() != '"':
+                self.refuse("Expecting property name enclosed in double quotes")
+            key = self.value(where)
+            self.take(":", "Expecting ':' delimiter")
+            self.next_character()
+            yield key
+        self.take("}")
 
     def value(self, where: str) -> Any:
         """Return the next value, called `where` in messages. Raises ValueError for one that is broken or too long."""
@@ -45,6 +82,8 @@ class JsonText:
                     self._fail(error)
             else:
                 self._bound.check(end - self._start, where)
+                if isinstance(value, int | float) and len(self._text) - end < UNTOLD and self._read_more():
+                    continue
                 self._start = end
                 return value
 
