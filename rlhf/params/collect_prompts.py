@@ -48,14 +48,17 @@ class Source(Params):
 
     name: Name
     use: list[Use] = Field(min_length=1)
-    splits: list[Split]  # left out: all that take what is used
+    splits: list[Split]  # left out: all that take what is used; reward_model and judge only with comparisons
 
     @model_validator(mode="before")
     @classmethod
     def _all_splits(cls, given: Any) -> Any:
-        if not is_mapping(given) or "splits" in given or not isinstance(given.get("use"), list):
+        if not is_mapping(given) or "splits" in given:
             return given
-        return {**given, "splits": [split for split in SPLITS if TAKES[split] & {*map(str, given["use"])}]}
+        named = given.get("use")
+        use = {*map(str, cast(list[object], named))} if isinstance(named, list) else set[str]()
+        ranked = {"reward_model", "judge"} if "comparisons" not in use else set[str]()
+        return {**given, "splits": [split for split, takes in TAKES.items() if takes & use and split not in ranked]}
 
     @model_validator(mode="after")
     def _splits_take_what_is_used(self) -> "Source":

@@ -112,7 +112,7 @@ def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     ):
         yield "source", content, content["pretrain"]
         for place in content["collect_prompts"]["sources"]:
-            yield "kind", content, place
+            yield "kind", content, place.setdefault("kind", "file") and place
 
 
 def mappings(value: Any) -> Iterator[dict[str, Any]]:
@@ -132,7 +132,8 @@ def test_a_missing_keys_hint_names_a_file_that_shows_it():
             except ParamsError as error:
                 (mistake,) = [line for line in str(error).splitlines() if line.endswith(" shows a value")]
                 file = mistake.split(": missing; ")[1].removesuffix(" shows a value")
-                shown = [found for found in mappings(read_yaml(toys.REPO / file)) if found.get(key) == place[key]]
+                written = mappings(read_yaml(toys.REPO / file))
+                shown = [one for one in written if (one.get(key) or ("paths" in one and "file")) == place[key]]
                 assert any(name in found for found in shown), mistake
                 seen.add((key, place[key]))
             place[name] = value

@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from rlhf.params.base import parse
-from rlhf.params.collect_prompts import SPLITS, CollectPrompts, FileSource, HubSource
+from rlhf.params.collect_prompts import CollectPrompts, FileSource, HubSource
 from tests import toys
 from tools.looking import source
 
@@ -77,7 +77,7 @@ def test_a_source_is_three_lines():
              {"name": "c", "paths": ["*.txt"], "use": ["documents"]}]  # fmt: skip
     a, b, c = parse(CollectPrompts, {**content, "sources": first}, "collect_prompts").sources
     assert isinstance(a, FileSource)
-    assert (a.format, a.columns, a.splits) == ("auto", None, [*SPLITS])
+    assert (a.format, a.columns, a.splits) == ("auto", None, ["sft", "ppo", "validation", "test"])
     assert isinstance(b, HubSource)
     assert (b.split, b.splits) == ("train", ["reward_model", "judge", "validation", "test"])
     assert c.splits == []
