@@ -35,6 +35,7 @@ def interrupted(folder, program: str, press: str, **more) -> subprocess.Complete
     environment = {name: value for name, value in os.environ.items() if name != "DVC_STAGE"}
     environment["PYTHONPATH"] = os.pathsep.join([str(folder), str(toys.REPO)])
     command = [sys.executable, "-m", program]
+    more.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a shell's job ignores it
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60, **more
     )

@@ -50,6 +50,14 @@ BROKEN = (
     "rounds: 3",
 )
 READ = ("params.yaml", "dvc.yaml", "dvc.lock", "metrics/evaluate.json", "metrics/reward_model/r1.json", "mine.yaml")
+LOCK = """
+schema: '2.0'
+stages:
+  sft:
+    cmd: python -m stages.sft
+    outs:
+    - {path: data/sft, hash: md5, md5: 0123456789abcdef0123456789abcdef.dir, size: 1, nfiles: 1}
+"""
 COMMANDS = {
     "check": lambda root: check.main([], root),
     "where": lambda root: where.main([], root),
@@ -66,7 +74,9 @@ COMMANDS = {
 def repository(tmp_path, monkeypatch):
     for name in READ[:-1]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(toys.REPO / name, tmp_path / name)
+        if name != "dvc.lock":  # there is none where nothing has run
+            shutil.copy(toys.REPO / name, tmp_path / name)
+    (tmp_path / "dvc.lock").write_text(LOCK)
     shutil.copytree(toys.REPO / "presets", tmp_path / "presets")
     (tmp_path / "mine.yaml").write_text("preset: laptop\nseed: 3\n")
     (tmp_path / "requirements.lock").write_text("a==1\n")
