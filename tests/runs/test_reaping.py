@@ -274,7 +274,7 @@ def test_a_stage_whose_end_the_store_did_not_take_ends_as_its_process_noted(root
 
 
 def test_a_run_that_went_on_says_how_often_and_how_long_it_worked(root, monkeypatch):
-    """10 s until kill -9, three days of nothing, 20 s until the end."""
+    """10 s until kill -9, three days of nothing, 20 s until the end, of which 5 until its run was open."""
     first = open_stage(root, "ppo", "r1", key="0123")
     start = first._client.get_run(first.run_id).info.start_time
     recorder.Recorder.metrics(first, {"loss": 0.5}, 1, start + 10_000)
@@ -282,7 +282,8 @@ def test_a_run_that_went_on_says_how_often_and_how_long_it_worked(root, monkeypa
     ended(root, monkeypatch)
     three_days = start + 3 * 86_400_000
     under(monkeypatch, "dvc", "repro", identity=NEXT)
-    monkeypatch.setattr(recorder, "_now", lambda: three_days)
+    monkeypatch.setattr(sessions, "began", lambda _: three_days)
+    monkeypatch.setattr(recorder, "_now", lambda: three_days + 5_000)
     again = open_stage(root, "ppo", "r1", key="0123")
     assert again.run_id == first.run_id
     tags = child(root, "ppo@r1").data.tags

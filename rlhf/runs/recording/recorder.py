@@ -77,12 +77,13 @@ class Recorder:
 
     def _open(self, tags: dict[str, str], training: Training) -> str:
         """Return the id of the run to record in: a new one, or the one that this training was broken off in."""
+        begun = sessions.began(tags[mlflow_store.PROCESS])  # with its imports and what it looked at before
         if training.key:
             tags |= {STATES: training.key}
             query = f"{mlflow_store.equals(f'tags.{STATES}', training.key)} and attributes.status != 'FINISHED'"
             for run in self._client.search_runs([self._experiment_id], query, max_results=1):
                 run_id = run.info.run_id
-                self._attempt = attempts.next_of(run, _now())
+                self._attempt = attempts.next_of(run, begun)
                 for name, value in (tags | self._attempt.tags()).items():
                     self._client.set_tag(run_id, name, value)
                 self._client.update_run(run_id, status="RUNNING")
@@ -93,7 +94,6 @@ class Recorder:
                     history = self._client.get_metric_history(run_id, name)
                     self._recorded |= {(name, point.step) for point in history}
                 return run_id
-        begun = sessions.began(tags[mlflow_store.PROCESS])  # with its imports and what it looked at before
         tags |= {attempts.BEFORE: str(training.steps)} if training.steps else {}
         self._taken_over = attempts.taken_over(tags)
         run = self._client.create_run(self._experiment_id, begun, run_name=self._stage.title, tags=tags)
