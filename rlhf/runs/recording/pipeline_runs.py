@@ -138,11 +138,11 @@ class PipelineRun:
         """Say of a pipeline that ends with a stage what has changed since stages before it ran that it reused."""
         try:
             built_on = reused.stages(self._root, name, self._params, ran)
-            found = reused.stale(self._root, built_on, self._params)
-            found += [key for key in reused.of_other_params(self._store, built_on) if key not in found]
+            stale = reused.stale(self._store, self._root, built_on, self._params)
         except ValueError as error:
-            found = [f"what, is not known ({error})"]
-        found = [masked(one) for one in found]
+            stale = reused.Stale([f"what, is not known ({error})"], {})
+        found = [masked(one) for one in stale.changes]
+        self._name_replaced_stages(stale.replaced)
         run = self._client.get_run(self.run_id)
         if not found or STALE in run.data.tags:
             return
@@ -151,6 +151,18 @@ class PipelineRun:
         self._client.update_run(self.run_id, name=f"{name_before}{NOT_FRESH}{', '.join(few)})")
         mlflow_store.put_first(self._client, run, reused.in_words(found))
         self._client.set_tag(self.run_id, STALE, ", ".join(found)[: mlflow_store.LONGEST_TAG])
+
+    def _name_replaced_stages(self, replaced: "Mapping[str, Run | None]") -> None:
+        """Point to the runs of what this pipeline read, where that is not what dvc.lock lists: a stage ran by hand."""
+        known = self._client.get_run(self.run_id).data.tags
+        for place, run in replaced.items():
+            tag = f"{STAGE}{place}"
+            if run is not None:
+                self._client.set_tag(self.run_id, tag, run.info.run_id)
+                self._client.set_tag(self.run_id, f"{tag}.status", "by hand")
+            elif tag in known:
+                self._client.delete_tag(self.run_id, tag)
+                self._client.set_tag(self.run_id, f"{tag}.status", "changed by hand")
 
     def add_metrics(self, name: StageName) -> dict[str, str]:
         """Take in a stage's final metrics; the last stage's bring those of stages that DVC did not rerun.
