@@ -126,23 +126,24 @@ def _connect(uri: str, experiment: str, home: Path) -> Store:
 
     client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment)
-    if found is None:
-        local = uri.startswith("sqlite:")  # a server chooses its own place for artifacts
-        location = (home / artifact_addresses.FOLDER).as_uri() if local else None
-        try:
-            return Store(client, client.create_experiment(experiment, artifact_location=location))
-        except MlflowException:  # another process may have made it in between
-            found = client.get_experiment_by_name(experiment)
-            if found is None:
-                raise
-    if found.lifecycle_stage == "deleted":
+    if found is not None and found.lifecycle_stage == "deleted":
         raise _deleted(uri, experiment, found.experiment_id)
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and database.parent == home:
         moved = artifact_addresses.set_right(database, experiment)
         if moved:
             guard.say(f"MLflow: {moved}")
-    return Store(client, found.experiment_id)
+    if found is not None:
+        return Store(client, found.experiment_id)
+    local = uri.startswith("sqlite:")  # a server chooses its own place for artifacts
+    location = (home / artifact_addresses.FOLDER).as_uri() if local else None
+    try:
+        return Store(client, client.create_experiment(experiment, artifact_location=location))
+    except MlflowException:  # another process may have made it in between
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            raise
+        return Store(client, found.experiment_id)
 
 
 def preflight(settings: Tracking, home: Path) -> None:
