@@ -176,6 +176,18 @@ def test_params_that_are_edited_between_stages_begin_a_row_of_their_own(root):
     assert second.info.run_id in first.data.tags[mlflow_store.PAGE]
 
 
+def test_a_pipeline_that_failed_stays_so_where_params_are_edited_before_dvc_goes_on(root):
+    """`dvc repro --keep-going` runs what does not build on the stage that failed."""
+    with pytest.raises(ZeroDivisionError), tracking.stage_run(root, "ppo", "r1"):
+        1 / 0  # noqa: B018
+    failed = parent(root)
+    (root / "params.yaml").write_text(PARAMS.replace("kl_coef: 0.05", "kl_coef: 0.02"))
+    ran(root, "judge")
+    earlier = rows(root)[1]
+    assert (earlier.info.status, earlier.info.end_time) == ("FAILED", failed.info.end_time)
+    assert "it went on as" in earlier.data.tags[mlflow_store.PAGE]
+
+
 def test_a_pipeline_that_reused_stale_stages_says_so_in_its_name_and_on_its_page(root, monkeypatch):
     asked = []
 

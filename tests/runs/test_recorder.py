@@ -108,8 +108,28 @@ def test_a_pipeline_names_code_that_changed_after_it_began(root, monkeypatch):
     for changed in ([], ["b.py"], ["a.py"], []):
         monkeypatch.setattr(lineage, "commit_of", lambda _, changed=changed: lineage.Commit("sha", changed))
         run = opened(root, "sft", None)
-    tags = held(run)[1].data.tags
-    assert (tags["git.dirty"], tags["git.changed"]) == ("true", "a.py b.py")
+    parent = held(run)[1]
+    assert (parent.data.tags["git.dirty"], parent.data.tags["git.changed"]) == ("true", "a.py b.py")
+    assert parent.info.run_name == "params.yaml @sha+"
+
+
+@pytest.mark.parametrize(
+    ("between", "changed", "mark"),
+    [
+        ("stages/sft.py\nmetrics/sft.json\ndvc.lock\n", "commit:other stages/sft.py", "+"),
+        ("params.yaml\n", "commit:other params.yaml", ""),
+        ("", "commit:other", ""),
+    ],
+)
+def test_a_pipeline_names_what_was_committed_after_it_began(root, monkeypatch, between, changed, mark):
+    (root / "dvc.lock").write_text(json.dumps({"stages": {"sft": {"outs": [{"path": "metrics/sft.json", "md5": ""}]}}}))
+    monkeypatch.setattr(lineage, "git", lambda *_: between)
+    for sha in ("sha", "other", "other"):
+        monkeypatch.setattr(lineage, "commit_of", lambda _, sha=sha: lineage.Commit(sha, []))
+        run = opened(root, "sft", None)
+    parent = held(run)[1]
+    assert parent.data.tags["git.changed"] == changed
+    assert parent.info.run_name == f"params.yaml @sha{mark}"
 
 
 def test_what_the_environment_does_not_say(root, monkeypatch):

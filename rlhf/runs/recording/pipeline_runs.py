@@ -62,7 +62,7 @@ class PipelineRun:
         if found and found[0].data.params == mlflow_store.as_params(flatten(params)):
             self.run_id = found[0].info.run_id
             self._client.update_run(self.run_id, status="RUNNING")
-            self._take_in_changes(found[0].data.tags, commit)
+            self._take_in_changes(found[0], commit)
             return
         like = likeness(root, params)
         command = [masked(word) for word in sessions.command_of(session)]  # whole: a path's end may hold a password
@@ -88,22 +88,29 @@ class PipelineRun:
         link = mlflow_store.link_within(self._experiment_id, self.run_id)
         moved = f"**params.yaml was changed while it ran: it went on as [{own.info.run_name}]({link}).**"
         mlflow_store.put_first(self._client, earlier, moved)
-        self._client.set_terminated(earlier.info.run_id, "KILLED")
+        if earlier.info.status == "RUNNING":  # else a stage of it has failed, and dvc went on with those beside it
+            self._client.set_terminated(earlier.info.run_id, "KILLED")
 
     def describe(self, parts: Sequence[str]) -> None:
         """Show texts on the run's page, the last one below what its params change of a preset."""
         changes = likeness(self._root, self._params).markdown()
         mlflow_store.write_page(self._client, self.run_id, [*parts[:-1], changes, *parts[-1:]])
 
-    def _take_in_changes(self, tags: Mapping[str, str], commit: lineage.Commit) -> None:
-        """Name code that was changed after the pipeline began: a later stage ran with it."""
-        known, others = tags.get(CHANGED_FILES, "").split(), [*commit.changed]
-        if commit.sha != tags.get(COMMIT, ""):  # committed meanwhile
-            others.append(f"commit:{commit.sha[:7]}")
-        if {*others} - {*known}:
-            self._client.set_tag(self.run_id, DIRTY, "true")
-            files = masked(" ".join(sorted({*known, *others})))
-            self._client.set_tag(self.run_id, CHANGED_FILES, files)
+    def _take_in_changes(self, found: "Run", commit: lineage.Commit) -> None:
+        """Name code that was changed after the pipeline began: a later stage ran with it. It gives the name its +."""
+        tags, others = found.data.tags, {*commit.changed}
+        known, before = {*tags.get(CHANGED_FILES, "").split()}, tags.get(COMMIT, "")
+        if commit.sha != before:  # committed meanwhile
+            between = lineage.git(self._root, "diff", "--name-only", "--relative", before, commit.sha) or ""
+            made = {path for outs in lineage.locked_outs(self._root).values() for path in outs} | {"dvc.lock"}
+            others |= {*between.splitlines()} - made | {f"commit:{commit.sha[:7]}"}
+        if not others - known:
+            return
+        self._client.set_tag(self.run_id, DIRTY, "true")
+        self._client.set_tag(self.run_id, CHANGED_FILES, masked(" ".join(sorted(known | others))))
+        if before and any(path != "params.yaml" and not path.startswith("commit:") for path in others - known):
+            name, at = str(found.info.run_name), f"@{before[:7]}"
+            self._client.update_run(self.run_id, name=name.replace(f"{at}+", at).replace(at, f"{at}+"))
 
     def go_on_with(self, name: StageName, earlier_id: str | None) -> None:
         """Say on the page of an earlier pipeline that a stage of it, whose run has moved here, went on in this one."""
