@@ -1,8 +1,10 @@
 """The parent runs: their metrics are those of their own pipeline, they run until what was asked for is there."""
 
+import itertools
 import json
 import os
 import shutil
+import time
 
 import pytest
 from mlflow import MlflowClient
@@ -32,6 +34,8 @@ def root(tmp_path, empty_store, monkeypatch):
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     (tmp_path / "params.yaml").write_text(PARAMS)
     monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
+    moments = itertools.count(time.time_ns() // 1_000_000)
+    monkeypatch.setattr(sessions, "began", lambda _: next(moments))  # each stage is a process of its own
     under(monkeypatch, "dvc", "repro")
     return tmp_path
 
@@ -174,6 +178,17 @@ def test_params_that_are_edited_between_stages_begin_a_row_of_their_own(root):
     assert "stage.ppo/r1" not in first.data.tags
     assert f"it went on as [{second.info.run_name}](" in first.data.tags[mlflow_store.PAGE]
     assert second.info.run_id in first.data.tags[mlflow_store.PAGE]
+
+
+def test_a_row_that_params_began_begins_with_its_first_stage_and_the_one_before_ends_there(root, monkeypatch):
+    """A stage has its run seconds after it began: the next row would be shorter than what is in it."""
+    ran(root, "sft")
+    moment = 10_000 + parent(root).info.start_time
+    monkeypatch.setattr(sessions, "began", lambda process: moment if process == sessions.own_process() else 0)
+    (root / "params.yaml").write_text(PARAMS.replace("kl_coef: 0.05", "kl_coef: 0.02"))
+    ran(root, "evaluate")
+    second, first = rows(root)
+    assert (first.info.end_time, second.info.start_time) == (moment, moment)
 
 
 def test_a_pipeline_that_failed_stays_so_where_params_are_edited_before_dvc_goes_on(root):

@@ -38,7 +38,7 @@ OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-para
 class PipelineRun:
     """A session's parent run, made with all `params` by the first of its stages, and named after them.
 
-    `session` identifies the dvc command's process, or the stage's own by hand.
+    `processes` identifies the stage's own and the `dvc` command's, which by hand is the same; a session is the latter.
     """
 
     def __init__(
@@ -48,9 +48,11 @@ class PipelineRun:
         params: Mapping[str, Any],
         commit: lineage.Commit,
         tags: Mapping[str, str],
-        session: str,
+        processes: tuple[str, str],
     ):
         self._store = store
+        process, session = processes
+        begun = sessions.began(process)
         self._client, self._experiment_id = store
         self._root, self._params = root, params
         experiment = os.environ.get("DVC_EXP_NAME", "")
@@ -73,7 +75,7 @@ class PipelineRun:
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(
             self._experiment_id,
-            None if found else sessions.began(session),
+            begun if found else sessions.began(session),
             run_name=masked(like.named(experiment, commit)),
             tags={**tags, **own},
         )
@@ -81,15 +83,17 @@ class PipelineRun:
         mlflow_store.log_params(self._client, self.run_id, flatten(params))
         mlflow_store.write_page(self._client, self.run_id, [like.markdown()])
         if found:
-            self._follow(found[0], run)
+            self._follow(found[0], run, begun)
 
-    def _follow(self, earlier: "Run", own: "Run") -> None:
-        """End this session's run so far: params.yaml was changed after its first stages, and its params are others."""
+    def _follow(self, earlier: "Run", own: "Run", moment: int) -> None:
+        """End this session's run so far, at a moment (milliseconds since the epoch): params.yaml was changed after its
+        first stages, and its params are others.
+        """
         link = mlflow_store.link_within(self._experiment_id, self.run_id)
         moved = f"**params.yaml was changed while it ran: it went on as [{own.info.run_name}]({link}).**"
         mlflow_store.put_first(self._client, earlier, moved)
         if earlier.info.status == "RUNNING":  # else a stage of it has failed, and dvc went on with those beside it
-            self._client.set_terminated(earlier.info.run_id, "KILLED")
+            self._client.set_terminated(earlier.info.run_id, "KILLED", end_time=moment)
 
     def describe(self, parts: Sequence[str]) -> None:
         """Show texts on the run's page, the last one below what its params change of a preset."""

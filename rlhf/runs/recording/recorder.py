@@ -57,7 +57,7 @@ class Recorder:
         self._commit = lineage.commit_of(root)
         content = {name: section for name, section in params.items() if name != "tracking"}
         tags = self._tags()
-        self._pipeline = PipelineRun(self._store, root, content, self._commit, tags, session)
+        self._pipeline = PipelineRun(self._store, root, content, self._commit, tags, processes)
         tags |= {"mlflow.parentRunId": self._pipeline.run_id, "dvc.stage": name.title}
         tags |= {mlflow_store.PROCESS: process}
         self._recorded: set[tuple[str, int]] = set()  # points that are there from before: name, step
