@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.evaluation.headline import claim
-from rlhf.params.base import Params, ParamsError, load
+from rlhf.params.base import Params, ParamsError, load, read_yaml
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import changes, lineage, mlflow_store
-from rlhf.runtime.flat import flat_numbers
+from rlhf.runtime.flat import flat_numbers, flatten
 from rlhf.runtime.outputs import DECIMALS
 from rlhf.secrets import guard
 from rlhf.secrets.masking import masked
@@ -137,8 +137,8 @@ def places(root: Path, figures: Sequence[str]) -> Iterator[str]:
 
 
 def run_of(root: Path, makers: Makers, md5: str | None, figures: Sequence[str]) -> Iterator[str]:
-    """Yield the address of the pipeline's run that made data/evaluate of this md5, and which `figures` are not its own;
-    that of the table of runs if MLflow knows none.
+    """Yield the address of the pipeline's run that made data/evaluate of this md5, and which `figures` and params are
+    not its own; that of the table of runs if MLflow knows none.
     """
     if makers.closed:
         yield f"MLflow   {makers.closed}"
@@ -164,6 +164,23 @@ def run_of(root: Path, makers: Makers, md5: str | None, figures: Sequence[str]) 
             yield f"         {file}: the run linked has none of these figures, so whether they are its own is not known"
         elif _differ(numbers, logged):
             yield f"         {file}: these figures are not those of the run linked"
+    others = _other_params(root, pipeline) if pipeline else []
+    if others:
+        more = f" and {len(others) - changes.SHOWN} more" if len(others) > changes.SHOWN else ""
+        yield f"         the run linked had {', '.join(others[: changes.SHOWN])}{more}"
+
+
+def _other_params(root: Path, pipeline: "Run") -> list[str]:
+    """Return which params a pipeline had other values of than params.yaml, in words: DVC knows of none where `dvc
+    commit` took the params in, or where stages came out the same with both.
+
+    Those that change no artifact are left out.
+    """
+    content = read_yaml(root / "params.yaml")
+    sections = {name: content[name] for name in content if name not in ("tracking", "checkpoints")}
+    own = pipeline.data.params
+    here = mlflow_store.as_params(flatten(sections))
+    return [f"{key} {own[key]} (params.yaml: {value})" for key, value in here.items() if own.get(key, value) != value]
 
 
 def _with_figures(runs: "Sequence[Run]", shown: Mapping[str, Mapping[str, float]]) -> "Run":

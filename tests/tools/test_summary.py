@@ -199,6 +199,16 @@ def test_figures_that_were_edited_are_not_those_of_the_run_linked(evaluated, rec
     assert said.count("not those") == 1
 
 
+def test_params_that_the_run_linked_did_not_have_are_told(evaluated, recorded, capsys):
+    """`dvc commit` takes in whatever params.yaml says, and DVC calls it up to date."""
+    assert "the run linked had" not in mlflow_says(recorded, capsys)
+    toys.set_param(recorded, "ppo.kl_coef", 0.44)
+    toys.set_param(recorded, "checkpoints.every_seconds", 1.0)
+    before = read_yaml(REPO / "params.yaml")["ppo"]["kl_coef"]
+    said = mlflow_says(recorded, capsys)
+    assert said.rstrip().endswith(f"the run linked had ppo.kl_coef {before} (params.yaml: 0.44)")
+
+
 def test_of_runs_with_the_same_report_the_newest_with_these_figures_is_linked(evaluated, recorded, capsys):
     same = (recorded / "data/evaluate/report.html").read_text()
     evaluate(recorded, 0.1, 0.2, same)
