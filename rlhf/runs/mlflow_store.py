@@ -290,8 +290,13 @@ def run_of(client: "MlflowClient", run_id: str) -> "Run | None":
 
 
 def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: str | None) -> "list[Run]":
-    """Return the runs whose output at `path` had the bytes that DVC calls `md5`, the newest first."""
-    return client.search_runs([experiment_id], equals(f"tags.dvc.out.{path}", str(md5)))
+    """Return the runs whose output at `path` had the bytes that DVC calls `md5`, the newest first: those of the
+    experiment, or where it has none, of the others (tracking.experiment was another then).
+    """
+    query = equals(f"tags.dvc.out.{path}", str(md5))
+    own = client.search_runs([experiment_id], query)
+    others = [] if own else [one.experiment_id for one in client.search_experiments()]
+    return own or (client.search_runs(others, query) if others else [])
 
 
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:

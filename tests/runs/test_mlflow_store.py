@@ -298,6 +298,12 @@ def test_runs_that_made_bytes_are_found_newest_first(client, experiment):
     )
     found = mlflow_store.runs_that_made(client, experiment, "data/sft", "1.dir")
     assert [one.info.run_id for one in found] == [newer, older]
+    renamed = client.create_experiment("renamed")
+    found = mlflow_store.runs_that_made(client, renamed, "data/sft", "1.dir")
+    assert [one.info.run_id for one in found] == [newer, older]
+    own = client.create_run(renamed, tags={mlflow_store.allowed("dvc.out.data/sft"): "1.dir"}).info.run_id
+    found = mlflow_store.runs_that_made(client, renamed, "data/sft", "1.dir")
+    assert [one.info.run_id for one in found] == [own]
 
 
 def test_a_session_has_one_parent_that_its_later_stages_find_running(client, experiment, tmp_path):

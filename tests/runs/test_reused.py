@@ -20,7 +20,7 @@ stages:
   judge: {cmd: x, outs: [data/judge]}
   evaluate: {cmd: x, deps: [data/ppo, data/judge, rlhf/rl]}
 """
-NO_STORE = Store(SimpleNamespace(search_runs=lambda *_: []), "1")
+NO_STORE = Store(SimpleNamespace(search_runs=lambda *_: [], search_experiments=list), "1")
 PARAMS = {"rounds": {"r1": {"policy": "sft"}}}
 
 
