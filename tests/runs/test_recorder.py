@@ -354,6 +354,29 @@ def test_a_training_that_was_broken_off_goes_on_in_its_run_with_the_new_tags(roo
     assert opened(root, key="0123").run_id != first.run_id, "it has finished"
 
 
+@pytest.mark.parametrize(
+    ("home", "host", "steps", "goes_on"),
+    [
+        ("this repository", "here", 0, True),
+        ("another", "here", 2, False),
+        ("one that was moved here", "here", 2, True),
+        ("this repository", "another host", 2, True),  # on a disk that both see
+        ("this repository", "another host", 0, False),
+        ("another", "another host", 2, False),
+    ],
+)
+def test_a_run_of_the_same_training_in_another_repository_is_left_alone(root, tmp_path, home, host, steps, goes_on):
+    """Two clones may record in one store, one after the other or at the same time."""
+    first = opened(root, key="0123", session="an earlier dvc")
+    first.metrics({"loss": 0.5}, 1, 1)
+    first.flush()
+    homes = {"this repository": root, "another": tmp_path, "one that was moved here": tmp_path / "gone"}
+    first._client.set_tag(first.run_id, "dvc.home", str(homes[home]))
+    first._client.set_tag(first.run_id, "dvc.process", {"here": "the stage"}.get(host, f"{host} 1 2.00"))
+    again = opened(root, key="0123", steps=steps)
+    assert (again.run_id == first.run_id) == goes_on
+
+
 def test_a_training_whose_earlier_run_is_not_there_says_so(root):
     """It was deleted, or tracking.experiment was another: the states on the disk go on all the same."""
     first = opened(root, key="0123")

@@ -39,7 +39,7 @@ def reap(store: Store, home: Path) -> None:
         query = f"{running} and {mlflow_store.equals(f'tags.{HOME}', str(home))}"
         if others:  # tracking.experiment was another
             found = [*found, *store.client.search_runs([*others], query, max_results=100)]
-    own = [run for run in found if _is_of(home, run.data.tags.get(HOME))]
+    own = [run for run in found if is_of(home, run.data.tags.get(HOME))]
     gone = [run for run in own if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
     if not gone:
         return
@@ -53,7 +53,7 @@ def reap(store: Store, home: Path) -> None:
             _end_pipeline(of_its_own, store.client.get_run(run.info.run_id), home, ends)
 
 
-def _is_of(home: Path, named: str | None) -> bool:
+def is_of(home: Path, named: str | None) -> bool:
     """Say whether this repository judges a run: its own, or one whose repository is not there any more."""
     return named is None or Path(named) == home or not Path(named).exists()
 

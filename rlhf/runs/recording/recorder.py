@@ -21,7 +21,7 @@ from rlhf.secrets import guard
 from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, Run
 
 SECONDS_BETWEEN_FLUSHES = 5.0
 STATES = "checkpoints.key"  # tag of a run: the training that it can go on with
@@ -81,7 +81,8 @@ class Recorder:
         if training.key:
             tags |= {STATES: training.key}
             query = f"{mlflow_store.equals(f'tags.{STATES}', training.key)} and attributes.status != 'FINISHED'"
-            for run in self._client.search_runs([self._experiment_id], query, max_results=1):
+            found = self._client.search_runs([self._experiment_id], query)
+            for run in [run for run in found if self._is_own(run, tags, training)][:1]:
                 run_id = run.info.run_id
                 self._attempt = attempts.next_of(run, begun)
                 for name, value in (tags | self._attempt.tags()).items():
@@ -99,6 +100,15 @@ class Recorder:
         run = self._client.create_run(self._experiment_id, begun, run_name=self._stage.title, tags=tags)
         mlflow_store.write_page(self._client, run.info.run_id, [self._taken_over])
         return run.info.run_id
+
+    def _is_own(self, run: "Run", tags: Mapping[str, str], training: Training) -> bool:
+        """Say whether it was this repository that broke a run off: others that record in the same store may train, or
+        have trained, the same. Of a host that cannot be seen from here, the states tell that are here.
+        """
+        host, other = (of.get(mlflow_store.PROCESS, "").rsplit(" ", 2)[0] for of in (tags, run.data.tags))
+        if host == other:
+            return reaping.is_of(self._home, run.data.tags.get(reaping.HOME))
+        return training.steps > 0 and run.data.tags.get(reaping.HOME) == str(self._home)
 
     @property
     def link(self) -> str:
