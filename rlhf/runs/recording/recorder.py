@@ -270,7 +270,15 @@ class Recorder:
             self._write_page(self._attempt.words(moment))
         put("end of run", lambda: self._client.set_terminated(self.run_id, status, end_time=moment))
         put("the pipeline's end", lambda: self._pipeline.end(self._stage, status, self._is_by_hand, moment))
-        self._outbox.drain(wait)
+        lost = self._outbox.drain(wait)
+        if lost:
+            put("what is lost", lambda: self._say_what_is_lost(lost))
+
+    def _say_what_is_lost(self, lost: str) -> None:
+        """Name on the run's page, and on the pipeline's if that shows the same, what MLflow has not taken."""
+        line = f"**{self._stage.title}: MLflow did not take all of it.** Not here: {lost}."
+        for run_id in (self.run_id, *([self._pipeline.run_id] if self._page else [])):
+            mlflow_store.put_first(self._client, self._client.get_run(run_id), line)
 
     def _tag_output(self) -> None:
         """Tag the run with the md5 of what the stage has made, if it has."""
