@@ -126,7 +126,8 @@ def places(root: Path, figures: Sequence[str]) -> Iterator[str]:
         get = "`make run` or `dvc repro` makes it; where a DVC remote is set, `dvc pull evaluate` fetches it"
         yield f"report   not here yet: {get}"
     if md5 and listed not in (md5, None):
-        yield f"         {MADE} is not what dvc.lock lists: evaluate ran by hand since, or its files were changed"
+        why = "evaluate ran by hand since, its files were changed, or `git checkout` came without `dvc checkout`"
+        yield f"         {MADE} is not what dvc.lock lists: {why}"
     settings = load(root, TrackingInputs).tracking
     if not settings.enabled:
         return

@@ -167,7 +167,7 @@ def test_the_run_of_an_evaluation_by_hand_is_linked_not_that_of_dvc_lock(evaluat
     said = mlflow_says(recorded, capsys)
     assert f"/runs/{by_hand}?" in said
     assert evaluated[1][1] not in said
-    assert "data/evaluate is not what dvc.lock lists: evaluate ran by hand since, or its files were changed" in said
+    assert "data/evaluate is not what dvc.lock lists: evaluate ran by hand since, its files were changed, or" in said
     assert "not those of the run" not in said, "they are this run's"
 
 
