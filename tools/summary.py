@@ -17,6 +17,7 @@ from rlhf.params.base import Params, ParamsError, load, read_yaml
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import changes, lineage, mlflow_store
+from rlhf.runs.recording import reaping
 from rlhf.runtime.flat import flat_numbers, flatten
 from rlhf.runtime.outputs import DECIMALS
 from rlhf.secrets import guard
@@ -152,7 +153,7 @@ def run_of(root: Path, makers: Makers, md5: str | None, figures: Sequence[str]) 
     shown = {
         file: mlflow_store.named(flat_numbers(_content(root / file))) for file in figures if (root / file).exists()
     }
-    run = _with_figures(found.runs, shown)
+    run = _with_figures(found.runs, shown, str(mlflow_store.anchor(root)))
     pipeline = makers.pipeline(run)
     only = (
         "the stage's own: its pipeline's run was deleted in MLflow" if PARENT in run.data.tags and not pipeline else ""
@@ -184,11 +185,14 @@ def _other_params(root: Path, pipeline: "Run") -> list[str]:
     return [f"{key} {own[key]} (params.yaml: {value})" for key, value in here.items() if own.get(key, value) != value]
 
 
-def _with_figures(runs: "Sequence[Run]", shown: Mapping[str, Mapping[str, float]]) -> "Run":
-    """Return the newest of runs with the same bytes, of those with these figures if there are any."""
+def _with_figures(runs: "Sequence[Run]", shown: Mapping[str, Mapping[str, float]], home: str) -> "Run":
+    """Return the newest of runs with the same bytes: of those with these figures if there are any, and of these, of
+    those that ran in this repository, since others may record in the same store.
+    """
     runs = [run for run in runs if run.info.experiment_id == runs[0].info.experiment_id]
-    same = [run for run in runs if not any(_differ(numbers, run.data.metrics) for numbers in shown.values())]
-    return (same or runs)[-1]
+    same = [run for run in runs if not any(_differ(numbers, run.data.metrics) for numbers in shown.values())] or runs
+    own = [run for run in same if run.data.tags.get(reaping.HOME) == home]
+    return (own or same)[-1]
 
 
 def _differ(numbers: Mapping[str, float], logged: Mapping[str, float]) -> bool:

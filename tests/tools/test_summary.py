@@ -218,6 +218,19 @@ def test_of_runs_with_the_same_report_the_newest_with_these_figures_is_linked(ev
     assert "not those" not in said
 
 
+def test_of_two_repositories_in_one_store_the_own_run_is_linked(recorded, capsys, monkeypatch):
+    """They made the same bytes; the other one did so later."""
+    pipelines = []
+    for name in ("own", "other"):
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        run, pipeline = evaluate(recorded, 0.7, 0.8)
+        pipelines.append(pipeline)
+    client_of(recorded).set_tag(run, "dvc.home", "/another/clone")
+    said = mlflow_says(recorded, capsys)
+    assert f"/runs/{pipelines[0]}?" in said
+    assert pipelines[1] not in said
+
+
 def test_a_reward_models_figures_that_the_run_does_not_have_are_told(evaluated, recorded, capsys):
     client_of(recorded).log_metric(evaluated[1][1], "reward_model.r1.accuracy", 0.5)
     said = mlflow_says(recorded, capsys)
