@@ -17,7 +17,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,9 +206,44 @@ def table(root: Path, ablations: list[Ablation]) -> Iterator[str]:
         own = tuple(differences(read_yaml(root / "params.yaml"), ran.params))
         changed = ", ".join(f"{key}={value}" for _, key, value in own[:4]) or "nothing"
         is_same = {one.key: one for one in own} == {one.key: one for one in ablation.changes}
-        doubts = ["" if is_same else "  (params.yaml or its file has changed since it ran)"]
-        doubts += [f"  (of commit {ran.base[:7]}, with its code)" if ran.base else ""]
-        yield f"{ablation.name:<24}" + "".join(cells) + f"  {changed}{''.join(doubts)}"
+        doubts = [*doubts_of(root, ran, is_same), *doubt_of_prompts(found[SHOWN[0]], (baseline or found)[SHOWN[0]])]
+        yield f"{ablation.name:<24}" + "".join(cells) + f"  {changed}" + "".join(f"  ({doubt})" for doubt in doubts)
+
+
+def doubts_of(root: Path, ran: Experiment, is_same: bool) -> Iterator[str]:
+    """Yield what else than the params shown separates an experiment from this folder's pipeline.
+
+    `is_same`: it ran with what its file says now.
+    """
+    if not is_same:
+        yield "params.yaml or its file has changed since it ran"
+    if ran.base:
+        yield f"of commit {ran.base[:7]}, with its code"
+    ours, own = read_from_outside(lineage.locked(root)), read_from_outside(locked_of(root, ran.commit))
+    others = sorted(path for path in ours.keys() & own.keys() if ours[path] != own[path])
+    if others:
+        more = f" and {len(others) - changes.SHOWN} more" if len(others) > changes.SHOWN else ""
+        yield f"with another {', '.join(others[: changes.SHOWN])}{more}"
+
+
+def doubt_of_prompts(found: Collection[str], baseline: Collection[str]) -> list[str]:
+    """Return that an experiment answered other prompts than the baseline, if so: then its mean is over its own."""
+    both = {*found} & {*baseline}
+    if len(both) == len(found) == len(baseline):
+        return []
+    return [f"its mean is over {len(found)} prompts, the difference over the {len(both)} in common"]
+
+
+def locked_of(root: Path, commit: str) -> dict[str, Any]:
+    """Return the stages of an experiment's dvc.lock; none where it has none."""
+    return (lineage.content_of(root, "dvc.lock", commit) or {}).get("stages", {})
+
+
+def read_from_outside(stages: Mapping[str, Any]) -> dict[str, str]:
+    """Return {path: md5} of what stages of dvc.lock read and none of them made: code, files and models of one's own."""
+    outs = [out["path"] for stage in stages.values() for out in stage.get("outs", [])]
+    deps = {dep["path"]: dep.get("md5", "") for stage in stages.values() for dep in stage.get("deps", [])}
+    return {path: md5 for path, md5 in deps.items() if not any(lineage.overlap(path, out) for out in outs)}
 
 
 def scores(samples: str | None) -> dict[str, dict[str, float]] | None:

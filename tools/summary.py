@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.evaluation.headline import claim
-from rlhf.params.base import Params, ParamsError, load
+from rlhf.params.base import Params, ParamsError, load, read_yaml
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
 from rlhf.records.json_values import is_object, parsed
 from rlhf.runs import changes, lineage, mlflow_store
-from rlhf.runtime.flat import flat_numbers
+from rlhf.runs.recording import reaping
+from rlhf.runtime.flat import flat_numbers, flatten
 from rlhf.runtime.outputs import DECIMALS
 from rlhf.secrets import guard
 from tools.looking import piped
@@ -133,7 +134,8 @@ def places(root: Path, figures: Sequence[str]) -> Iterator[str]:
         get = "`make run` or `dvc repro` makes it; where a DVC remote is set, `dvc pull evaluate` fetches it"
         yield f"report   not here yet: {get}"
     if md5 and listed not in (md5, None):
-        yield f"         {MADE} is not what dvc.lock lists: evaluate ran by hand since, or its files were changed"
+        why = "evaluate ran by hand since, its files were changed, or `git checkout` came without `dvc checkout`"
+        yield f"         {MADE} is not what dvc.lock lists: {why}"
     settings = load(root, TrackingInputs).tracking
     if not settings.enabled:
         return
@@ -144,8 +146,8 @@ def places(root: Path, figures: Sequence[str]) -> Iterator[str]:
 
 
 def run_of(root: Path, makers: Makers, md5: str | None, figures: Sequence[str]) -> Iterator[str]:
-    """Yield the address of the pipeline's run that made data/evaluate of this md5, and which `figures` are not its own;
-    that of the table of runs if MLflow knows none.
+    """Yield the address of the pipeline's run that made data/evaluate of this md5, and which `figures` and params are
+    not its own; that of the table of runs if MLflow knows none.
     """
     if makers.closed:
         yield f"MLflow   {makers.closed}"
@@ -158,7 +160,7 @@ def run_of(root: Path, makers: Makers, md5: str | None, figures: Sequence[str]) 
     shown = {
         file: mlflow_store.named(flat_numbers(_content(root / file))) for file in figures if (root / file).exists()
     }
-    run = _with_figures(found.runs, shown)
+    run = _with_figures(found.runs, shown, str(mlflow_store.anchor(root)))
     pipeline = makers.pipeline(run)
     only = (
         "the stage's own: its pipeline's run was deleted in MLflow" if PARENT in run.data.tags and not pipeline else ""
@@ -171,13 +173,33 @@ def run_of(root: Path, makers: Makers, md5: str | None, figures: Sequence[str]) 
             yield f"         {file}: the run linked has none of these figures, so whether they are its own is not known"
         elif _differ(numbers, logged):
             yield f"         {file}: these figures are not those of the run linked"
+    others = _other_params(root, pipeline) if pipeline else []
+    if others:
+        more = f" and {len(others) - changes.SHOWN} more" if len(others) > changes.SHOWN else ""
+        yield f"         the run linked had {', '.join(others[: changes.SHOWN])}{more}"
 
 
-def _with_figures(runs: "Sequence[Run]", shown: Mapping[str, Mapping[str, float]]) -> "Run":
-    """Return the newest of runs with the same bytes, of those with these figures if there are any."""
+def _other_params(root: Path, pipeline: "Run") -> list[str]:
+    """Return which params a pipeline had other values of than params.yaml, in words: DVC knows of none where `dvc
+    commit` took the params in, or where stages came out the same with both.
+
+    Those that change no artifact are left out.
+    """
+    content = read_yaml(root / "params.yaml")
+    sections = {name: content[name] for name in content if name not in ("tracking", "checkpoints")}
+    own = pipeline.data.params
+    here = mlflow_store.as_params(flatten(sections))
+    return [f"{key} {own[key]} (params.yaml: {value})" for key, value in here.items() if own.get(key, value) != value]
+
+
+def _with_figures(runs: "Sequence[Run]", shown: Mapping[str, Mapping[str, float]], home: str) -> "Run":
+    """Return the newest of runs with the same bytes: of those with these figures if there are any, and of these, of
+    those that ran in this repository, since others may record in the same store.
+    """
     runs = [run for run in runs if run.info.experiment_id == runs[0].info.experiment_id]
-    same = [run for run in runs if not any(_differ(numbers, run.data.metrics) for numbers in shown.values())]
-    return (same or runs)[-1]
+    same = [run for run in runs if not any(_differ(numbers, run.data.metrics) for numbers in shown.values())] or runs
+    own = [run for run in same if run.data.tags.get(reaping.HOME) == home]
+    return (own or same)[-1]
 
 
 def _differ(numbers: Mapping[str, float], logged: Mapping[str, float]) -> bool:

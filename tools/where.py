@@ -7,7 +7,7 @@
 
 dvc.lock names the bytes, and MLflow's runs are tagged with the md5 of what they made: so runs are found for outputs
 that DVC skipped, restored from its cache or checked out, too. Of several runs with the same bytes the first is shown.
-What lies on disk is held against dvc.lock: one artifact by its bytes, a list by sizes and numbers of files.
+What lies on disk is held against dvc.lock: one artifact by its bytes, a list above 64 MiB by size and number of files.
 
 Writes nothing.
 """

@@ -16,7 +16,8 @@ COLUMNS = (("runs", "run_uuid", "artifact_uri"), ("logged_models", "model_id", "
 
 
 def set_right(database: Path, experiment: str) -> str | None:
-    """Point the artifacts of `database` to the folder that it lies in, if `experiment` was made in another one.
+    """Point the artifacts of `database` to the folder that it lies in, if `experiment` was made in another one; where
+    it is not made yet, if any was.
 
     The address of an artifact that is not here, but still in the folder before, is left as it is. Returns what was done
     in one line; None where nothing had to be.
@@ -24,7 +25,9 @@ def set_right(database: Path, experiment: str) -> str | None:
     home = database.parent
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
         places = dict(connection.execute("SELECT name, artifact_location FROM experiments"))
-        before = _folder_before(_path(places.get(experiment)), database)
+        asked = [places[experiment]] if experiment in places else places.values()
+        found = filter(None, (_folder_before(_path(place), database) for place in asked))
+        before = next(found, None)
         if before is None:
             return None
         moved = left = 0

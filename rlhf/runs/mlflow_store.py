@@ -127,23 +127,24 @@ def _connect(uri: str, experiment: str, home: Path) -> Store:
 
     client = MlflowClient(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment)
-    if found is None:
-        local = uri.startswith("sqlite:")  # a server chooses its own place for artifacts
-        location = (home / artifact_addresses.FOLDER).as_uri() if local else None
-        try:
-            return Store(client, client.create_experiment(experiment, artifact_location=location))
-        except MlflowException:  # another process may have made it in between
-            found = client.get_experiment_by_name(experiment)
-            if found is None:
-                raise
-    if found.lifecycle_stage == "deleted":
+    if found is not None and found.lifecycle_stage == "deleted":
         raise _deleted(uri, experiment, found.experiment_id)
     database = Path(uri.removeprefix("sqlite:///"))
     if uri.startswith("sqlite:///") and database.parent == home:
         moved = artifact_addresses.set_right(database, experiment)
         if moved:
             guard.say(f"MLflow: {moved}")
-    return Store(client, found.experiment_id)
+    if found is not None:
+        return Store(client, found.experiment_id)
+    local = uri.startswith("sqlite:")  # a server chooses its own place for artifacts
+    location = (home / artifact_addresses.FOLDER).as_uri() if local else None
+    try:
+        return Store(client, client.create_experiment(experiment, artifact_location=location))
+    except MlflowException:  # another process may have made it in between
+        found = client.get_experiment_by_name(experiment)
+        if found is None:
+            raise
+        return Store(client, found.experiment_id)
 
 
 def preflight(settings: Tracking, home: Path) -> None:
@@ -291,8 +292,13 @@ def run_of(client: "MlflowClient", run_id: str) -> "Run | None":
 
 
 def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: str | None) -> "list[Run]":
-    """Return the runs whose output at `path` had the bytes that DVC calls `md5`, the newest first."""
-    return client.search_runs([experiment_id], equals(f"tags.dvc.out.{path}", str(md5)))
+    """Return the runs whose output at `path` had the bytes that DVC calls `md5`, the newest first: those of the
+    experiment, or where it has none, of the others (tracking.experiment was another then).
+    """
+    query = equals(f"tags.dvc.out.{path}", str(md5))
+    own = client.search_runs([experiment_id], query)
+    others = [] if own else [one.experiment_id for one in client.search_experiments()]
+    return own or (client.search_runs(others, query) if others else [])
 
 
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:

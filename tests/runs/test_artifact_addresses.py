@@ -53,6 +53,14 @@ def test_a_moved_folder_shows_its_artifacts_and_says_so_once(root, tmp_path, cap
     assert not root.exists(), "nothing was written to where it was"
 
 
+def test_an_experiment_that_is_new_where_a_folder_was_moved_to_leaves_no_artifact_of_the_others_behind(root, tmp_path):
+    run, _ = log(root, "before")
+    there = root.rename(tmp_path / "elsewhere")
+    mlflow_store.open_store(mlflow_store.Tracking(**SETTINGS | {"experiment": "the next"}), there.resolve())
+    client = mlflow_store.open_to_read(mlflow_store.Tracking(**SETTINGS), there.resolve())
+    assert Path(client.download_artifacts(run, "said.txt")).read_text() == "before"
+
+
 def test_a_copy_reads_and_writes_beside_its_own_database(root, tmp_path):
     run, _ = log(root, "before")
     copy = shutil.copytree(root, tmp_path / "copy")

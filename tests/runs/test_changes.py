@@ -56,14 +56,14 @@ def root(run_once, tmp_path):
     return shutil.copytree(run_once, tmp_path / "repository")
 
 
-def reproduce(root, failing="", force=False):
-    """As `dvc repro` does it, in this process; the stage `failing` fails."""
+def reproduce(root, failing="", force=False, single=""):
+    """As `dvc repro` does it, in this process; the stage `failing` fails. `single`: of this stage alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FAILING", failing)
         patch.setenv("PATH", f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}")
         patch.chdir(root)
         with Repo(str(root)) as repo, pytest.raises(ReproductionError) if failing else nullcontext():
-            repo.reproduce(force=force)
+            repo.reproduce([single] if single else None, force=force, single_item=bool(single))
 
 
 def edit(root, old: str, new: str) -> None:
@@ -138,6 +138,26 @@ def test_a_file_of_other_figures_is_a_change_like_others(root):
     (root / "metrics/sft.json").write_text("{}")
     line = changes.in_a_line(root, FIGURES)
     assert line.startswith("These figures are of an earlier run; changed since: metrics/sft.json (")
+
+
+def test_data_of_another_commit_on_disk_does_not_make_the_figures_old(root):
+    """After `git checkout` without `dvc checkout`: the lock and the figures are of one commit, the data is not."""
+    (root / "data/sft").chmod(0o644)
+    (root / "data/sft").write_text("other bytes")
+    line = changes.in_a_line(root, FIGURES)
+    assert line.startswith("These figures are those that dvc.lock lists, but the data on disk is not: data/sft (`dvc ")
+    edit(root, "seed: 1", "seed: 2")
+    assert changes.in_a_line(root, FIGURES).startswith(
+        "These figures are of an earlier run; changed since: seed, data/"
+    )
+
+
+def test_data_that_was_made_anew_alone_makes_the_figures_old(root):
+    """`dvc repro --single-item`: the lock has it, and evaluate read another."""
+    edit(root, "rate: 0.5", "rate: 0.7")
+    reproduce(root, single="sft")
+    line = changes.in_a_line(root, FIGURES)
+    assert line.startswith("These figures are of an earlier run; changed since: data/sft (")
 
 
 def test_where_dvc_cannot_tell_its_words_are_shown(root, tmp_path):

@@ -198,7 +198,9 @@ def test_a_value_that_mlflow_cannot_be_asked_for_is_named():
 @pytest.mark.parametrize("name", ["it's", 'say "so"', "both ' and \"", "a`b`c"])
 def test_an_experiment_of_dvc_may_have_quotes_in_its_name(client, experiment, monkeypatch, tmp_path, name):
     def parent():
-        return PipelineRun(Store(client, experiment), tmp_path, {}, NO_COMMIT, {}, "host 7 2.00").run_id
+        return PipelineRun(
+            Store(client, experiment), tmp_path, {}, NO_COMMIT, {}, ("host 7 2.00", "host 7 2.00")
+        ).run_id
 
     monkeypatch.setenv("DVC_EXP_NAME", name)
     own = parent()
@@ -274,13 +276,19 @@ def test_runs_that_made_bytes_are_found_newest_first(client, experiment):
     )
     found = mlflow_store.runs_that_made(client, experiment, "data/sft", "1.dir")
     assert [one.info.run_id for one in found] == [newer, older]
+    renamed = client.create_experiment("renamed")
+    found = mlflow_store.runs_that_made(client, renamed, "data/sft", "1.dir")
+    assert [one.info.run_id for one in found] == [newer, older]
+    own = client.create_run(renamed, tags={mlflow_store.allowed("dvc.out.data/sft"): "1.dir"}).info.run_id
+    found = mlflow_store.runs_that_made(client, renamed, "data/sft", "1.dir")
+    assert [one.info.run_id for one in found] == [own]
 
 
 def test_a_session_has_one_parent_that_its_later_stages_find_running(client, experiment, tmp_path):
     tags = {"machine": "m"}
 
     def parent(params, session):
-        return PipelineRun(Store(client, experiment), tmp_path, params, NO_COMMIT, tags, session).run_id
+        return PipelineRun(Store(client, experiment), tmp_path, params, NO_COMMIT, tags, (session, session)).run_id
 
     first = parent({"seed": 1, "sft": {"rate": 0.5}}, "host 1 2.00")
     found = client.get_run(first)
@@ -298,7 +306,8 @@ def test_a_session_has_one_parent_that_its_later_stages_find_running(client, exp
 
 def test_an_experiment_of_dvc_names_the_parent_and_is_a_session_of_its_own(client, experiment, monkeypatch, tmp_path):
     def parent():
-        return PipelineRun(Store(client, experiment), tmp_path, {}, Commit("0123456789", []), {}, "host 1 2.00").run_id
+        by_hand = ("host 1 2.00",) * 2
+        return PipelineRun(Store(client, experiment), tmp_path, {}, Commit("0123456789", []), {}, by_hand).run_id
 
     plain = parent()
     monkeypatch.setenv("DVC_EXP_NAME", "bold-idea")

@@ -205,6 +205,12 @@ def test_a_full_disk_under_the_artifacts_costs_them_alone(stage, monkeypatch, ca
         f"files of model {folder}", f"artifact {stage}/params.yaml", f"artifact {stage}/plots",
         f"file of card {stage}/README.md",
     ]  # fmt: skip
+    for tags in found["tags"]:
+        page = tags["mlflow.note.content"]
+        assert page.startswith(
+            f"**ppo@r1: MLflow did not take all of it.** Not here: files of model {folder}, artifact"
+        )
+        assert "**so**" in page
 
 
 class NoConnection(Exception):

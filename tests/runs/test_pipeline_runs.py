@@ -1,8 +1,10 @@
 """The parent runs: their metrics are those of their own pipeline, they run until what was asked for is there."""
 
+import itertools
 import json
 import os
 import shutil
+import time
 
 import pytest
 from mlflow import MlflowClient
@@ -32,6 +34,8 @@ def root(tmp_path, empty_store, monkeypatch):
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     (tmp_path / "params.yaml").write_text(PARAMS)
     monkeypatch.setattr(tracking, "MlflowWorker", notebook.InProcess)
+    moments = itertools.count(time.time_ns() // 1_000_000)
+    monkeypatch.setattr(sessions, "began", lambda _: next(moments))  # each stage is a process of its own
     under(monkeypatch, "dvc", "repro")
     return tmp_path
 
@@ -176,6 +180,29 @@ def test_params_that_are_edited_between_stages_begin_a_row_of_their_own(root):
     assert second.info.run_id in first.data.tags[mlflow_store.PAGE]
 
 
+def test_a_row_that_params_began_begins_with_its_first_stage_and_the_one_before_ends_there(root, monkeypatch):
+    """A stage has its run seconds after it began: the next row would be shorter than what is in it."""
+    ran(root, "sft")
+    moment = 10_000 + parent(root).info.start_time
+    monkeypatch.setattr(sessions, "began", lambda process: moment if process == sessions.own_process() else 0)
+    (root / "params.yaml").write_text(PARAMS.replace("kl_coef: 0.05", "kl_coef: 0.02"))
+    ran(root, "evaluate")
+    second, first = rows(root)
+    assert (first.info.end_time, second.info.start_time) == (moment, moment)
+
+
+def test_a_pipeline_that_failed_stays_so_where_params_are_edited_before_dvc_goes_on(root):
+    """`dvc repro --keep-going` runs what does not build on the stage that failed."""
+    with pytest.raises(ZeroDivisionError), tracking.stage_run(root, "ppo", "r1"):
+        1 / 0  # noqa: B018
+    failed = parent(root)
+    (root / "params.yaml").write_text(PARAMS.replace("kl_coef: 0.05", "kl_coef: 0.02"))
+    ran(root, "judge")
+    earlier = rows(root)[1]
+    assert (earlier.info.status, earlier.info.end_time) == ("FAILED", failed.info.end_time)
+    assert "it went on as" in earlier.data.tags[mlflow_store.PAGE]
+
+
 def test_a_pipeline_that_reused_stale_stages_says_so_in_its_name_and_on_its_page(root, monkeypatch):
     asked = []
 
@@ -184,7 +211,7 @@ def test_a_pipeline_that_reused_stale_stages_says_so_in_its_name_and_on_its_page
         return {}
 
     monkeypatch.setattr(reused, "stages", before)
-    monkeypatch.setattr(reused, "stale", lambda *_: ["ppo.kl_coef", "rlhf/rl"])
+    monkeypatch.setattr(reused, "stale", lambda *_: reused.Stale(["ppo.kl_coef", "rlhf/rl"], {}))
     ran(root, "sft")
     assert asked == []
     ran(root, "evaluate")
@@ -228,9 +255,40 @@ def test_params_that_dvc_commit_took_in_and_no_run_had_are_stale(root, monkeypat
     assert parent(root).data.tags.get("dvc.stale") == stale
 
 
+@pytest.mark.parametrize(("kl_coef", "stale"), [(0.3, ""), (0.4, "ppo.kl_coef, ")])
+def test_a_pipeline_that_read_what_a_stage_made_by_hand_names_that_run_and_its_params(
+    root, monkeypatch, kl_coef, stale
+):
+    """PPO with 0.05 is in dvc.lock, with 0.3 it ran by hand since."""
+    monkeypatch.setattr(reused.changes, "changed", lambda *_, **__: ["data/ppo/r1"])
+    (root / "dvc.yaml").write_text(COMMITTED)
+    ran(root, "ppo", "r1")
+    notebook.write_lock(root, {"ppo@r1": ["data/ppo/r1"]})
+    lock = json.loads((root / "dvc.lock").read_text())
+    lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"ppo": {"kl_coef": 0.05}, "seed": 17}}
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    (root / "params.yaml").write_text(PARAMS.replace("0.05", "0.3"))
+    under(monkeypatch, "python", "-m", "stages.ppo", identity=f"{DVC}1")
+    with tracking.stage_run(root, "ppo", "r1") as run:
+        (root / "data/ppo/r1/made").write_text("other bytes")
+        by_hand = run._recorder.run_id
+    (root / "params.yaml").write_text(PARAMS.replace("0.05", str(kl_coef)))
+    under(monkeypatch, "python", "-m", "stages.evaluate", identity=f"{DVC}2")
+    ran(root, "evaluate")
+    tags = parent(root).data.tags
+    assert (tags["stage.ppo/r1"], tags["stage.ppo/r1.status"]) == (by_hand, "by hand")
+    assert tags["dvc.stale"] == f"{stale}data/ppo/r1"
+    (root / "data/ppo/r1/made").write_text("by an editor")
+    under(monkeypatch, "python", "-m", "stages.evaluate", identity=f"{DVC}3")
+    ran(root, "evaluate")
+    tags = parent(root).data.tags
+    assert "stage.ppo/r1" not in tags
+    assert tags["stage.ppo/r1.status"] == "changed by hand"
+
+
 def test_a_stale_pipeline_that_is_ended_once_more_says_so_once(root, monkeypatch):
     """An outage may stop the end behind any of its steps; it is then done again."""
-    monkeypatch.setattr(reused, "stale", lambda *_: ["ppo.kl_coef"])
+    monkeypatch.setattr(reused, "stale", lambda *_: reused.Stale(["ppo.kl_coef"], {}))
     ran(root, "evaluate")
     first = parent(root)
     MlflowClient(f"sqlite:///{root / 'mlflow.db'}").delete_tag(first.info.run_id, "dvc.stale")

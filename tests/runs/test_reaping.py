@@ -83,6 +83,25 @@ def test_a_pipeline_that_ended_before_its_last_stage_has_failed_and_says_after_w
     assert page.startswith("**`dvc` ended after ppo/r1**, and what came next has no run in MLflow.")
 
 
+@pytest.mark.parametrize("change", ["code", "params", "bytes"])
+def test_a_pipeline_that_dvc_lock_has_no_longer_is_not_said_to_have_lacked_a_stage(root, monkeypatch, change):
+    """DVC restored what ran before it, after a revert or a checkout, before anything of ours looked."""
+    (root / "rlhf").mkdir()
+    (root / "rlhf/rl.py").write_text("now")
+    (root / "dvc.yaml").write_text(
+        "stages: {ppo: {foreach: '${rounds}', do: {cmd: x, deps: [rlhf/rl.py]}}, evaluate: {cmd: x}}"
+    )
+    restored(root, monkeypatch)
+    code = {"code": "0" * 32}.get(change, lineage.dvc_md5(root / "rlhf/rl.py"))
+    edit_lock(root, lambda stages: stages["ppo@r1"].update(deps=[{"path": "rlhf/rl.py", "md5": code}]))
+    if change == "params":
+        edit_lock(root, lambda stages: stages["ppo@r1"]["params"]["params.yaml"]["ppo"].update(kl_coef=0.3))
+    if change == "bytes":
+        edit_lock(root, lambda stages: stages["ppo@r1"]["outs"][0].update(md5="0" * 32))
+    page = ended(root, monkeypatch).data.tags["mlflow.note.content"]
+    assert page.startswith("**`dvc` ended after ppo/r1**, and whether that was its end is not known: dvc.lock ")
+
+
 def test_a_pipeline_whose_stage_came_out_as_before_is_finished_though_the_next_one_lost_its_data(root, monkeypatch):
     """DVC removes a stage's outputs before the stage that looks for earlier pipelines starts."""
     restored(root, monkeypatch)
@@ -274,7 +293,7 @@ def test_a_stage_whose_end_the_store_did_not_take_ends_as_its_process_noted(root
 
 
 def test_a_run_that_went_on_says_how_often_and_how_long_it_worked(root, monkeypatch):
-    """10 s until kill -9, three days of nothing, 20 s until the end."""
+    """10 s until kill -9, three days of nothing, 20 s until the end, of which 5 until its run was open."""
     first = open_stage(root, "ppo", "r1", key="0123")
     start = first._client.get_run(first.run_id).info.start_time
     recorder.Recorder.metrics(first, {"loss": 0.5}, 1, start + 10_000)
@@ -282,7 +301,8 @@ def test_a_run_that_went_on_says_how_often_and_how_long_it_worked(root, monkeypa
     ended(root, monkeypatch)
     three_days = start + 3 * 86_400_000
     under(monkeypatch, "dvc", "repro", identity=NEXT)
-    monkeypatch.setattr(recorder, "_now", lambda: three_days)
+    monkeypatch.setattr(sessions, "began", lambda _: three_days)
+    monkeypatch.setattr(recorder, "_now", lambda: three_days + 5_000)
     again = open_stage(root, "ppo", "r1", key="0123")
     assert again.run_id == first.run_id
     tags = child(root, "ppo@r1").data.tags

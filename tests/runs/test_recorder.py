@@ -108,8 +108,28 @@ def test_a_pipeline_names_code_that_changed_after_it_began(root, monkeypatch):
     for changed in ([], ["b.py"], ["a.py"], []):
         monkeypatch.setattr(lineage, "commit_of", lambda _, changed=changed: lineage.Commit("sha", changed))
         run = opened(root, "sft", None)
-    tags = held(run)[1].data.tags
-    assert (tags["git.dirty"], tags["git.changed"]) == ("true", "a.py b.py")
+    parent = held(run)[1]
+    assert (parent.data.tags["git.dirty"], parent.data.tags["git.changed"]) == ("true", "a.py b.py")
+    assert parent.info.run_name == "params.yaml @sha+"
+
+
+@pytest.mark.parametrize(
+    ("between", "changed", "mark"),
+    [
+        ("stages/sft.py\nmetrics/sft.json\ndvc.lock\n", "commit:other stages/sft.py", "+"),
+        ("params.yaml\n", "commit:other params.yaml", ""),
+        ("", "commit:other", ""),
+    ],
+)
+def test_a_pipeline_names_what_was_committed_after_it_began(root, monkeypatch, between, changed, mark):
+    (root / "dvc.lock").write_text(json.dumps({"stages": {"sft": {"outs": [{"path": "metrics/sft.json", "md5": ""}]}}}))
+    monkeypatch.setattr(lineage, "git", lambda *_: between)
+    for sha in ("sha", "other", "other"):
+        monkeypatch.setattr(lineage, "commit_of", lambda _, sha=sha: lineage.Commit(sha, []))
+        run = opened(root, "sft", None)
+    parent = held(run)[1]
+    assert parent.data.tags["git.changed"] == changed
+    assert parent.info.run_name == f"params.yaml @sha{mark}"
 
 
 def test_what_the_environment_does_not_say(root, monkeypatch):
@@ -332,6 +352,29 @@ def test_a_training_that_was_broken_off_goes_on_in_its_run_with_the_new_tags(roo
         history = again._client.get_metric_history(again.run_id, name)
         assert [(point.step, point.value) for point in history] == list(enumerate(values, start=1))
     assert opened(root, key="0123").run_id != first.run_id, "it has finished"
+
+
+@pytest.mark.parametrize(
+    ("home", "host", "steps", "goes_on"),
+    [
+        ("this repository", "here", 0, True),
+        ("another", "here", 2, False),
+        ("one that was moved here", "here", 2, True),
+        ("this repository", "another host", 2, True),  # on a disk that both see
+        ("this repository", "another host", 0, False),
+        ("another", "another host", 2, False),
+    ],
+)
+def test_a_run_of_the_same_training_in_another_repository_is_left_alone(root, tmp_path, home, host, steps, goes_on):
+    """Two clones may record in one store, one after the other or at the same time."""
+    first = opened(root, key="0123", session="an earlier dvc")
+    first.metrics({"loss": 0.5}, 1, 1)
+    first.flush()
+    homes = {"this repository": root, "another": tmp_path, "one that was moved here": tmp_path / "gone"}
+    first._client.set_tag(first.run_id, "dvc.home", str(homes[home]))
+    first._client.set_tag(first.run_id, "dvc.process", {"here": "the stage"}.get(host, f"{host} 1 2.00"))
+    again = opened(root, key="0123", steps=steps)
+    assert (again.run_id == first.run_id) == goes_on
 
 
 def test_a_training_whose_earlier_run_is_not_there_says_so(root):

@@ -1,10 +1,12 @@
 """Which stages a pipeline built on as they were, and what DVC says of them."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from rlhf.runs import changes
+from rlhf.runs.mlflow_store import Store
 from rlhf.runs.recording import reused
 from rlhf.runs.stage_name import StageName
 from tests import notebook
@@ -18,11 +20,12 @@ stages:
   judge: {cmd: x, outs: [data/judge]}
   evaluate: {cmd: x, deps: [data/ppo, data/judge, rlhf/rl]}
 """
+NO_STORE = Store(SimpleNamespace(search_runs=lambda *_: [], search_experiments=list), "1")
 PARAMS = {"rounds": {"r1": {"policy": "sft"}}}
 
 
 def stale(root, name, params, ran) -> list[str]:
-    return reused.stale(root, reused.stages(root, name, params, ran), params)
+    return reused.stale(NO_STORE, root, reused.stages(root, name, params, ran), params).changes
 
 
 @pytest.fixture

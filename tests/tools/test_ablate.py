@@ -263,6 +263,38 @@ def test_an_experiment_of_an_earlier_commit_is_called_so_and_a_branch_is_none(ro
     assert "has not run" in lines["branch"]
 
 
+@pytest.mark.parametrize(
+    ("path", "doubt"),
+    [
+        ("rlhf/rl", "  (with another rlhf/rl)"),
+        ("real/answers.jsonl", "  (with another real/answers.jsonl)"),
+        ("data/sft", ""),  # made by the experiment itself
+        ("data/sft/weights", ""),
+    ],
+)
+def test_an_experiment_of_other_code_or_files_is_called_so(root, experiments, capsys, path, doubt):
+    def lock(md5: str) -> None:
+        stages = {
+            "sft": {"outs": [{"path": "data/sft", "md5": "1"}]},
+            "ppo": {"deps": [{"path": "stages/ppo.py", "md5": "1"}, {"path": path, "md5": md5}]},
+        }
+        (root / "dvc.lock").write_text(json.dumps({"stages": stages}))
+
+    lock("1")
+    experiments.git("add", "dvc.lock")
+    experiments.git("commit", "-qm", "locked")
+    lock("2")
+    experiments("edited", "ppo.kl_coef=0.3", samples(0.75, 0.5, 1.0))
+    lines, _ = table(root, capsys, "edited")
+    assert lines["edited"].endswith(f"  ppo.kl_coef=0.3{doubt}")
+
+
+def test_means_over_other_prompts_are_called_so(root, experiments, capsys):
+    experiments("fewer", "ppo.kl_coef=0.3", samples(0.75, 0.5))
+    lines, _ = table(root, capsys, "fewer")
+    assert lines["fewer"].endswith("  (its mean is over 2 prompts, the difference over the 2 in common)")
+
+
 def test_a_baseline_of_other_params_is_called_so(root, experiments, capsys, monkeypatch):
     monkeypatch.setattr(ablate.changes, "in_a_line", lambda *_: "These figures are of an earlier run")
     lines, _ = table(root, capsys, "unrun")

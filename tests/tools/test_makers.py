@@ -62,6 +62,15 @@ def test_deleted_runs_and_those_of_deleted_experiments_stand_apart(client, home)
     assert found(home) == ([], [kept, gone, with_it]), "the UI does not show it without its experiment"
 
 
+def test_an_experiment_that_was_deleted_is_not_called_absent(client, home):
+    where = f"sqlite:///{home / 'mlflow.db'}"
+    assert Makers(settings(), home).table() == f"there is no experiment 'mine' in {where}"
+    mine = client.create_experiment("mine")
+    assert f"/experiments/{mine}/" in Makers(settings(), home).table()
+    client.delete_experiment(mine)
+    assert Makers(settings(), home).table() == f"experiment 'mine' was deleted in {where}"
+
+
 def test_more_runs_and_experiments_than_one_answer_holds_are_all_found(client, home, monkeypatch):
     from mlflow import MlflowClient
 

@@ -167,7 +167,7 @@ def test_the_run_of_an_evaluation_by_hand_is_linked_not_that_of_dvc_lock(evaluat
     said = mlflow_says(recorded, capsys)
     assert f"/runs/{by_hand}?" in said
     assert evaluated[1][1] not in said
-    assert "data/evaluate is not what dvc.lock lists: evaluate ran by hand since, or its files were changed" in said
+    assert "data/evaluate is not what dvc.lock lists: evaluate ran by hand since, its files were changed, or" in said
     assert "not those of the run" not in said, "they are this run's"
 
 
@@ -199,6 +199,16 @@ def test_figures_that_were_edited_are_not_those_of_the_run_linked(evaluated, rec
     assert said.count("not those") == 1
 
 
+def test_params_that_the_run_linked_did_not_have_are_told(evaluated, recorded, capsys):
+    """`dvc commit` takes in whatever params.yaml says, and DVC calls it up to date."""
+    assert "the run linked had" not in mlflow_says(recorded, capsys)
+    toys.set_param(recorded, "ppo.kl_coef", 0.44)
+    toys.set_param(recorded, "checkpoints.every_seconds", 1.0)
+    before = read_yaml(REPO / "params.yaml")["ppo"]["kl_coef"]
+    said = mlflow_says(recorded, capsys)
+    assert said.rstrip().endswith(f"the run linked had ppo.kl_coef {before} (params.yaml: 0.44)")
+
+
 def test_of_runs_with_the_same_report_the_newest_with_these_figures_is_linked(evaluated, recorded, capsys):
     same = (recorded / "data/evaluate/report.html").read_text()
     evaluate(recorded, 0.1, 0.2, same)
@@ -206,6 +216,19 @@ def test_of_runs_with_the_same_report_the_newest_with_these_figures_is_linked(ev
     said = mlflow_says(recorded, capsys)
     assert f"/runs/{evaluated[1][1]}?" in said
     assert "not those" not in said
+
+
+def test_of_two_repositories_in_one_store_the_own_run_is_linked(recorded, capsys, monkeypatch):
+    """They made the same bytes; the other one did so later."""
+    pipelines = []
+    for name in ("own", "other"):
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        run, pipeline = evaluate(recorded, 0.7, 0.8)
+        pipelines.append(pipeline)
+    client_of(recorded).set_tag(run, "dvc.home", "/another/clone")
+    said = mlflow_says(recorded, capsys)
+    assert f"/runs/{pipelines[0]}?" in said
+    assert pipelines[1] not in said
 
 
 def test_a_reward_models_figures_that_the_run_does_not_have_are_told(evaluated, recorded, capsys):

@@ -272,12 +272,26 @@ def test_other_bytes_on_disk_are_told_and_so_is_the_run_that_made_them(made, rep
     assert "on disk" not in said(capsys, repository, "data/sft", "--rev", "HEAD")[1], "what lies there is of now"
 
 
-@pytest.mark.parametrize(("change", "words"), [("remove", "not on disk"), ("more", "on disk: other bytes"), ("", None)])
-def test_a_list_says_at_a_glance_what_is_not_on_disk(repository, capsys, change, words):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("remove", "not on disk"),
+        ("more", "on disk: other bytes"),
+        ("other", "on disk: other bytes"),
+        ("other, large", None),
+        ("", None),
+    ],
+)
+def test_a_list_says_at_a_glance_what_is_not_on_disk(repository, capsys, monkeypatch, change, words):
+    """Of a large output the bytes are not read."""
     if change == "remove":
         shutil.rmtree(repository / "data/sft")
     if change == "more":
         (repository / "data/sft/more").touch()
+    if change.startswith("other"):
+        file = next(path for path in sorted((repository / "data/sft").rglob("*")) if path.is_file())
+        file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
+        monkeypatch.setattr(artifacts, "READ", 1 if "large" in change else 1 << 20)
     lines = said(capsys, repository)[1].splitlines()
     assert [words in line for line in lines if "data/sft" in line] == [True] if words else "disk" not in str(lines)
     assert not any("disk" in line for line in lines if "data/sft" not in line)

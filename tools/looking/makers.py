@@ -71,11 +71,13 @@ class Makers:
         return other + mlflow_store.link(self.uri, run.info.experiment_id, run.info.run_id)
 
     def table(self) -> str:
-        """Return the address of the table of runs, or that the params' experiment is not there."""
+        """Return the address of the table of runs, or that the params' experiment is not there, or was deleted."""
         for experiment in self._experiments.values():
             if experiment.name == self._own and experiment.lifecycle_stage != DELETED:
                 return mlflow_store.link(self.uri, experiment.experiment_id, None)
-        return f"there is no experiment '{self._own}' in {masked(self.uri)}"
+        deleted = self._own in [experiment.name for experiment in self._experiments.values()]
+        what = f"experiment '{self._own}' was deleted in" if deleted else f"there is no experiment '{self._own}' in"
+        return f"{what} {masked(self.uri)}"
 
     def unknown(self, found: Found) -> str:
         """Return why there is no run to show."""

@@ -109,15 +109,16 @@ class Outbox:
             guard.say(f"WARNING: {self._title}: MLflow refuses {operation.what}: {_reason(error)}")
         return None
 
-    def drain(self, wait: Callable[[float], object]) -> None:
-        """Try again until all is taken, for SECONDS_AT_THE_END; then name what is lost.
+    def drain(self, wait: Callable[[float], object]) -> str:
+        """Try again until all is taken, for SECONDS_AT_THE_END; then say what is lost, and return its names if the
+        store itself is there to be told.
 
         `wait` lets so many seconds pass; what it returns, if true, says that nobody waits any longer.
         """
         if self._waiting:
             self.attempt()
         if not self._waiting:
-            return
+            return ""
         end, pause = time.monotonic() + SECONDS_AT_THE_END, FIRST_PAUSE
         guard.say(
             f"{self._title}: waiting up to {SECONDS_AT_THE_END:g} s for MLflow, which has not taken "
@@ -128,9 +129,12 @@ class Outbox:
                 break
             self.attempt()
             pause *= 2
-        if self._waiting:
-            guard.say(f"WARNING: {self._title}: lost, as MLflow has not taken it: {named(self._waiting)}")
+        lost = named(self._waiting)
+        if lost:
+            guard.say(f"WARNING: {self._title}: lost, as MLflow has not taken it: {lost}")
             self._waiting.clear()
+            self._pause = 0.0
+        return "" if self._is_away else lost
 
 
 def named(operations: Sequence[Operation]) -> str:

@@ -38,7 +38,7 @@ OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-para
 class PipelineRun:
     """A session's parent run, made with all `params` by the first of its stages, and named after them.
 
-    `session` identifies the dvc command's process, or the stage's own by hand.
+    `processes` identifies the stage's own and the `dvc` command's, which by hand is the same; a session is the latter.
     """
 
     def __init__(
@@ -48,9 +48,11 @@ class PipelineRun:
         params: Mapping[str, Any],
         commit: lineage.Commit,
         tags: Mapping[str, str],
-        session: str,
+        processes: tuple[str, str],
     ):
         self._store = store
+        process, session = processes
+        begun = sessions.began(process)
         self._client, self._experiment_id = store
         self._root, self._params = root, params
         experiment = os.environ.get("DVC_EXP_NAME", "")
@@ -62,7 +64,7 @@ class PipelineRun:
         if found and found[0].data.params == mlflow_store.as_params(flatten(params)):
             self.run_id = found[0].info.run_id
             self._client.update_run(self.run_id, status="RUNNING")
-            self._take_in_changes(found[0].data.tags, commit)
+            self._take_in_changes(found[0], commit)
             return
         like = likeness(root, params)
         command = [masked(word) for word in sessions.command_of(session)]  # whole: a path's end may hold a password
@@ -73,7 +75,7 @@ class PipelineRun:
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(
             self._experiment_id,
-            None if found else sessions.began(session),
+            begun if found else sessions.began(session),
             run_name=masked(like.named(experiment, commit)),
             tags={**tags, **own},
         )
@@ -81,29 +83,38 @@ class PipelineRun:
         mlflow_store.log_params(self._client, self.run_id, flatten(params))
         mlflow_store.write_page(self._client, self.run_id, [like.markdown()])
         if found:
-            self._follow(found[0], run)
+            self._follow(found[0], run, begun)
 
-    def _follow(self, earlier: "Run", own: "Run") -> None:
-        """End this session's run so far: params.yaml was changed after its first stages, and its params are others."""
+    def _follow(self, earlier: "Run", own: "Run", moment: int) -> None:
+        """End this session's run so far, at a moment (milliseconds since the epoch): params.yaml was changed after its
+        first stages, and its params are others.
+        """
         link = mlflow_store.link_within(self._experiment_id, self.run_id)
         moved = f"**params.yaml was changed while it ran: it went on as [{own.info.run_name}]({link}).**"
         mlflow_store.put_first(self._client, earlier, moved)
-        self._client.set_terminated(earlier.info.run_id, "KILLED")
+        if earlier.info.status == "RUNNING":  # else a stage of it has failed, and dvc went on with those beside it
+            self._client.set_terminated(earlier.info.run_id, "KILLED", end_time=moment)
 
     def describe(self, parts: Sequence[str]) -> None:
         """Show texts on the run's page, the last one below what its params change of a preset."""
         changes = likeness(self._root, self._params).markdown()
         mlflow_store.write_page(self._client, self.run_id, [*parts[:-1], changes, *parts[-1:]])
 
-    def _take_in_changes(self, tags: Mapping[str, str], commit: lineage.Commit) -> None:
-        """Name code that was changed after the pipeline began: a later stage ran with it."""
-        known, others = tags.get(CHANGED_FILES, "").split(), [*commit.changed]
-        if commit.sha != tags.get(COMMIT, ""):  # committed meanwhile
-            others.append(f"commit:{commit.sha[:7]}")
-        if {*others} - {*known}:
-            self._client.set_tag(self.run_id, DIRTY, "true")
-            files = masked(" ".join(sorted({*known, *others})))
-            self._client.set_tag(self.run_id, CHANGED_FILES, files)
+    def _take_in_changes(self, found: "Run", commit: lineage.Commit) -> None:
+        """Name code that was changed after the pipeline began: a later stage ran with it. It gives the name its +."""
+        tags, others = found.data.tags, {*commit.changed}
+        known, before = {*tags.get(CHANGED_FILES, "").split()}, tags.get(COMMIT, "")
+        if commit.sha != before:  # committed meanwhile
+            between = lineage.git(self._root, "diff", "--name-only", "--relative", before, commit.sha) or ""
+            made = {path for outs in lineage.locked_outs(self._root).values() for path in outs} | {"dvc.lock"}
+            others |= {*between.splitlines()} - made | {f"commit:{commit.sha[:7]}"}
+        if not others - known:
+            return
+        self._client.set_tag(self.run_id, DIRTY, "true")
+        self._client.set_tag(self.run_id, CHANGED_FILES, masked(" ".join(sorted(known | others))))
+        if before and any(path != "params.yaml" and not path.startswith("commit:") for path in others - known):
+            name, at = str(found.info.run_name), f"@{before[:7]}"
+            self._client.update_run(self.run_id, name=name.replace(f"{at}+", at).replace(at, f"{at}+"))
 
     def go_on_with(self, name: StageName, earlier_id: str | None) -> None:
         """Say on the page of an earlier pipeline that a stage of it, whose run has moved here, went on in this one."""
@@ -138,11 +149,11 @@ class PipelineRun:
         """Say of a pipeline that ends with a stage what has changed since stages before it ran that it reused."""
         try:
             built_on = reused.stages(self._root, name, self._params, ran)
-            found = reused.stale(self._root, built_on, self._params)
-            found += [key for key in reused.of_other_params(self._store, built_on) if key not in found]
+            stale = reused.stale(self._store, self._root, built_on, self._params)
         except ValueError as error:
-            found = [f"what, is not known ({error})"]
-        found = [masked(one) for one in found]
+            stale = reused.Stale([f"what, is not known ({error})"], {})
+        found = [masked(one) for one in stale.changes]
+        self._name_replaced_stages(stale.replaced)
         run = self._client.get_run(self.run_id)
         if not found or STALE in run.data.tags:
             return
@@ -151,6 +162,18 @@ class PipelineRun:
         self._client.update_run(self.run_id, name=f"{name_before}{NOT_FRESH}{', '.join(few)})")
         mlflow_store.put_first(self._client, run, reused.in_words(found))
         self._client.set_tag(self.run_id, STALE, ", ".join(found)[: mlflow_store.LONGEST_TAG])
+
+    def _name_replaced_stages(self, replaced: "Mapping[str, Run | None]") -> None:
+        """Point to the runs of what this pipeline read, where that is not what dvc.lock lists: a stage ran by hand."""
+        known = self._client.get_run(self.run_id).data.tags
+        for place, run in replaced.items():
+            tag = f"{STAGE}{place}"
+            if run is not None:
+                self._client.set_tag(self.run_id, tag, run.info.run_id)
+                self._client.set_tag(self.run_id, f"{tag}.status", "by hand")
+            elif tag in known:
+                self._client.delete_tag(self.run_id, tag)
+                self._client.set_tag(self.run_id, f"{tag}.status", "changed by hand")
 
     def add_metrics(self, name: StageName) -> dict[str, str]:
         """Take in a stage's final metrics; the last stage's bring those of stages that DVC did not rerun.

@@ -39,7 +39,7 @@ def reap(store: Store, home: Path) -> None:
         query = f"{running} and {mlflow_store.equals(f'tags.{HOME}', str(home))}"
         if others:  # tracking.experiment was another
             found = [*found, *store.client.search_runs([*others], query, max_results=100)]
-    own = [run for run in found if _is_of(home, run.data.tags.get(HOME))]
+    own = [run for run in found if is_of(home, run.data.tags.get(HOME))]
     gone = [run for run in own if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
     if not gone:
         return
@@ -53,7 +53,7 @@ def reap(store: Store, home: Path) -> None:
             _end_pipeline(of_its_own, store.client.get_run(run.info.run_id), home, ends)
 
 
-def _is_of(home: Path, named: str | None) -> bool:
+def is_of(home: Path, named: str | None) -> bool:
     """Say whether this repository judges a run: its own, or one whose repository is not there any more."""
     return named is None or Path(named) == home or not Path(named).exists()
 
@@ -103,14 +103,15 @@ def _end_pipeline(store: Store, run: "Run", home: Path, ends: Sequence[Ending]) 
     elif not broken and stages.get(LAST.place) == "finished":
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif broken or not (experiment and revision is None and stages and time.time() - moment / 1000 < GRACE):
-        status = _broken_off(store.client, run, broken)
+        is_recorded = wholeness.is_recorded(store.client, run, home, revision)
+        status = _broken_off(store.client, run, broken, is_recorded)
         store.client.set_terminated(run.info.run_id, status, end_time=moment)
 
 
-def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str]) -> str:
+def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str], is_recorded: bool) -> str:
     """Return how a pipeline ended that is not whole; name on its page what ended it and has no run of its own.
 
-    `broken`: {place: how it ended} of stages that noted no good end.
+    `broken`: {place: how it ended} of stages that noted no good end. `is_recorded`: dvc.lock has what its stages made.
     """
     stages = stages_of(run.data.tags)
     without_run = {place: status for place, status in broken.items() if place not in stages}
@@ -119,7 +120,9 @@ def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str]) -
     lines = [f"**Stage {place} {status} before it had a run in MLflow.**" for place, status in without_run.items()]
     statuses = {*stages.values(), *without_run.values()}
     if statuses == {"finished"}:
-        lines = [f"**`dvc` ended after {', '.join(stages)}**, and what came next has no run in MLflow."]
+        nothing = "and what came next has no run in MLflow."
+        unknown = "and whether that was its end is not known: dvc.lock has these stages not as they ran (any more)."
+        lines = [f"**`dvc` ended after {', '.join(stages)}**, {nothing if is_recorded else unknown}"]
     mlflow_store.put_first(client, run, *lines)
     return "FAILED" if "failed" in statuses or statuses == {"finished"} else "KILLED"
 

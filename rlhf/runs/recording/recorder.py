@@ -21,7 +21,7 @@ from rlhf.secrets import guard
 from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, Run
 
 SECONDS_BETWEEN_FLUSHES = 5.0
 STATES = "checkpoints.key"  # tag of a run: the training that it can go on with
@@ -57,7 +57,7 @@ class Recorder:
         self._commit = lineage.commit_of(root)
         content = {name: section for name, section in params.items() if name != "tracking"}
         tags = self._tags()
-        self._pipeline = PipelineRun(self._store, root, content, self._commit, tags, session)
+        self._pipeline = PipelineRun(self._store, root, content, self._commit, tags, processes)
         tags |= {"mlflow.parentRunId": self._pipeline.run_id, "dvc.stage": name.title}
         tags |= {mlflow_store.PROCESS: process}
         self._recorded: set[tuple[str, int]] = set()  # points that are there from before: name, step
@@ -77,12 +77,14 @@ class Recorder:
 
     def _open(self, tags: dict[str, str], training: Training) -> str:
         """Return the id of the run to record in: a new one, or the one that this training was broken off in."""
+        begun = sessions.began(tags[mlflow_store.PROCESS])  # with its imports and what it looked at before
         if training.key:
             tags |= {STATES: training.key}
             query = f"{mlflow_store.equals(f'tags.{STATES}', training.key)} and attributes.status != 'FINISHED'"
-            for run in self._client.search_runs([self._experiment_id], query, max_results=1):
+            found = self._client.search_runs([self._experiment_id], query)
+            for run in [run for run in found if self._is_own(run, tags, training)][:1]:
                 run_id = run.info.run_id
-                self._attempt = attempts.next_of(run, _now())
+                self._attempt = attempts.next_of(run, begun)
                 for name, value in (tags | self._attempt.tags()).items():
                     self._client.set_tag(run_id, name, value)
                 self._client.update_run(run_id, status="RUNNING")
@@ -93,12 +95,20 @@ class Recorder:
                     history = self._client.get_metric_history(run_id, name)
                     self._recorded |= {(name, point.step) for point in history}
                 return run_id
-        begun = sessions.began(tags[mlflow_store.PROCESS])  # with its imports and what it looked at before
         tags |= {attempts.BEFORE: str(training.steps)} if training.steps else {}
         self._taken_over = attempts.taken_over(tags)
         run = self._client.create_run(self._experiment_id, begun, run_name=self._stage.title, tags=tags)
         mlflow_store.write_page(self._client, run.info.run_id, [self._taken_over])
         return run.info.run_id
+
+    def _is_own(self, run: "Run", tags: Mapping[str, str], training: Training) -> bool:
+        """Say whether it was this repository that broke a run off: others that record in the same store may train, or
+        have trained, the same. Of a host that cannot be seen from here, the states tell that are here.
+        """
+        host, other = (of.get(mlflow_store.PROCESS, "").rsplit(" ", 2)[0] for of in (tags, run.data.tags))
+        if host == other:
+            return reaping.is_of(self._home, run.data.tags.get(reaping.HOME))
+        return training.steps > 0 and run.data.tags.get(reaping.HOME) == str(self._home)
 
     @property
     def link(self) -> str:
@@ -260,7 +270,15 @@ class Recorder:
             self._write_page(self._attempt.words(moment))
         put("end of run", lambda: self._client.set_terminated(self.run_id, status, end_time=moment))
         put("the pipeline's end", lambda: self._pipeline.end(self._stage, status, self._is_by_hand, moment))
-        self._outbox.drain(wait)
+        lost = self._outbox.drain(wait)
+        if lost:
+            put("what is lost", lambda: self._say_what_is_lost(lost))
+
+    def _say_what_is_lost(self, lost: str) -> None:
+        """Name on the run's page, and on the pipeline's if that shows the same, what MLflow has not taken."""
+        line = f"**{self._stage.title}: MLflow did not take all of it.** Not here: {lost}."
+        for run_id in (self.run_id, *([self._pipeline.run_id] if self._page else [])):
+            mlflow_store.put_first(self._client, self._client.get_run(run_id), line)
 
     def _tag_output(self) -> None:
         """Tag the run with the md5 of what the stage has made, if it has."""

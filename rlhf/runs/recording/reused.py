@@ -1,13 +1,16 @@
 """Earlier stages that a pipeline built on as they were, although params, code or data have changed since they ran."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.runs import changes, dependencies, lineage, mlflow_store
 from rlhf.runs.mlflow_store import Store
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import below, differing, flatten
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 SHOWN = 3  # changes that a run's name says
 
@@ -22,35 +25,58 @@ def stages(root: Path, name: StageName, params: Mapping[str, Any], ran: Collecti
     return {title: locked[title] for title in sorted(before) if StageName.of(title).place not in ran}
 
 
-def stale(root: Path, reused: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:
+class Stale(NamedTuple):
+    """What has changed of reused stages since they ran, and which of them were replaced by hand."""
+
+    changes: list[str]
+    replaced: "dict[str, Run | None]"  # {place: the run that made what lies there, if it is known}
+
+
+def stale(store: Store, root: Path, reused: Mapping[str, Any], params: Mapping[str, Any]) -> Stale:
     """Return what has changed of reused stages since they ran.
 
-    `dvc repro` brings them up to date, but for `--single-item`, `--downstream`, frozen stages, or a stage by hand.
+    `dvc repro` brings them up to date, but for `--single-item`, `--downstream`, frozen stages, or a stage by hand. Of
+    other bytes than dvc.lock lists, the params are those of the run that made them.
 
     Raises ValueError where DVC cannot tell.
     """
     if not reused:
-        return []
-    own = dict.fromkeys(key for stage in reused.values() for key in _other_params(stage, params))
-    return [*own, *changes.changed(root, [*reused], with_params=False)]
+        return Stale([], {})
+    others, keys = changes.changed(root, [*reused], with_params=False), list[str]()
+    replaced = dict[str, "Run | None"]()
+    for title, stage in reused.items():
+        place = StageName.of(title).place
+        out, listed = f"data/{place}", _listed(stage, f"data/{place}")
+        here = lineage.dvc_md5(root / out) if out in others and (root / out).exists() else listed
+        if here == listed:
+            keys += [*_other_params(stage, params), *_taken_in(store, stage, out, listed)]
+            continue
+        runs = mlflow_store.runs_that_made(*store, out, here)
+        replaced[place] = runs[-1] if runs else None
+        own = mlflow_store.as_params(below(flatten(params), stage.get("params", {}).get("params.yaml", {})))
+        keys += _differing_of_all(own, runs)
+    return Stale([*dict.fromkeys([*keys, *others])], replaced)
 
 
-def of_other_params(store: Store, reused: Mapping[str, Any]) -> list[str]:
-    """Return the dotted names of params that dvc.lock has for reused stages and that no run had which made their bytes:
+def _listed(stage: Mapping[str, Any], out: str) -> str | None:
+    """Return the md5 that a stage of dvc.lock has for an output."""
+    return {one["path"]: one["md5"] for one in stage.get("outs", [])}.get(out)
+
+
+def _taken_in(store: Store, stage: Mapping[str, Any], out: str, md5: str | None) -> list[str]:
+    """Return the dotted names of params that dvc.lock has for a reused stage and that no run had which made its bytes:
     `dvc commit` takes in whatever params.yaml says.
 
     A stage whose runs are not known says nothing.
     """
-    found = dict[str, None]()
-    for title, stage in reused.items():
-        out = f"data/{StageName.of(title).place}"
-        md5 = {one["path"]: one["md5"] for one in stage.get("outs", [])}.get(out)
-        locked = mlflow_store.as_params(flatten(stage.get("params", {}).get("params.yaml", {})))
-        runs = mlflow_store.runs_that_made(*store, out, md5)
-        others = [[key for key, value in locked.items() if run.data.params.get(key, value) != value] for run in runs]
-        if others and all(others):
-            found |= dict.fromkeys(others[0])
-    return [*found]
+    locked = mlflow_store.as_params(flatten(stage.get("params", {}).get("params.yaml", {})))
+    return _differing_of_all(locked, mlflow_store.runs_that_made(*store, out, md5))
+
+
+def _differing_of_all(params: Mapping[str, str], runs: "Sequence[Run]") -> list[str]:
+    """Return the names of the params that the newest run had other values of; none where a run had them all."""
+    others = [[key for key, value in params.items() if run.data.params.get(key, value) != value] for run in runs]
+    return others[0] if others and all(others) else []
 
 
 def _other_params(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:

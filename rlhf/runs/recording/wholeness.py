@@ -34,19 +34,39 @@ def is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | Non
     if {*begun.values()} != {"finished"} or LAST.title not in stages:
         return False
     locked = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
-    for place in begun:
-        stage = mlflow_store.run_of(client, tags[f"{STAGE}{place}"])
-        made = stage.data.tags.get(f"dvc.out.data/{place}") if stage else None
-        if made is None or locked.get(f"data/{place}") != made:
-            return False
+    if not _has_what_they_made(client, run, locked):
+        return False
     forced = FORCED.search(tags.get(COMMAND, "")) is not None
     if forced and not {StageName.of(title).place for title in _after(stages, begun)} <= begun.keys():
         return False
-    code = dict(one.rsplit(":", 1) for one in tags.get(CODE, "").split(" ") if ":" in one)
     return all(
-        _has_params(run, stage) and _ran(stage, code) and _fits(stage, locked, home, revision)
+        _has_params(run, stage) and _ran(stage, _code(run)) and _fits(stage, locked, home, revision)
         for stage in stages.values()
     )
+
+
+def is_recorded(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
+    """Say whether dvc.lock has the stages that began in this pipeline as they ran in it, whatever else it has."""
+    begun = stages_of(run.data.tags)
+    stages = [stage for title, stage in lineage.locked(home, revision).items() if StageName.of(title).place in begun]
+    locked = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    is_same = all(_has_params(run, stage) and _ran(stage, _code(run)) for stage in stages)
+    return is_same and _has_what_they_made(client, run, locked)
+
+
+def _has_what_they_made(client: "MlflowClient", run: "Run", locked: Mapping[str, str]) -> bool:
+    """Say whether the md5s of dvc.lock are those of what the stages that began in a pipeline made."""
+    for place in stages_of(run.data.tags):
+        stage = mlflow_store.run_of(client, run.data.tags[f"{STAGE}{place}"])
+        made = stage.data.tags.get(f"dvc.out.data/{place}") if stage else None
+        if made is None or locked.get(f"data/{place}") != made:
+            return False
+    return True
+
+
+def _code(run: "Run") -> dict[str, str]:
+    """Return {path: the beginning of its md5} of the code that a pipeline began with."""
+    return dict(one.rsplit(":", 1) for one in run.data.tags.get(CODE, "").split(" ") if ":" in one)
 
 
 def proven_output(run: "Run", pipeline: "Run", name: StageName, home: Path) -> str | None:
