@@ -22,6 +22,7 @@ OF_ENVIRONMENT = re.compile(  # PWD and GIT_ASKPASS are paths
     r"(PASSWORD|PASSWD|PASSPHRASE|(?<!ASK)PASS|_PWD|TOKEN|SECRET|_PAT|(SECRET|ACCESS|API|PRIVATE|ACCOUNT|STORAGE)_?KEY)$",
     re.IGNORECASE,
 )
+JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")  # a signed token, whatever names it
 PROXY = re.compile(r"_PROXY$", re.IGNORECASE)  # an address, which may lack its scheme
 SECRET_NAME = r"(?:[\w.-]*(?:password|passwd|pwd|token|secret|signature|credential)s?|(?:[\w.-]*[-_.])?key|(?:api|access)key|sig|pass|auth)"  # noqa: E501 - one expression
 ADDRESS = re.compile(r"""(?<!\w)(\w*)://(?!/)([^\s"'<>`]*)""")  # scheme, and all that may belong to it
@@ -104,6 +105,27 @@ def _known() -> set[str]:
         elif PROXY.search(name):
             found |= _of_addresses(f"://{value}", WHOLE)
         found |= {form for words in IN_WORDS.finditer(value) for form in _forms(words[2].strip("\"'"))}
+        found |= {form for token in JWT.findall(value) for form in _forms(token)}
+        found |= _of_json(value) if value.lstrip().startswith("{") else set()
+    return found
+
+
+def _of_json(value: str) -> set[str]:
+    """Return the secrets of a JSON object, such as a service's credentials: texts under names that say so."""
+    try:
+        content: object = json.loads(value)
+    except (ValueError, RecursionError):
+        return set()
+    found, waiting = set[str](), [content]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            entries = cast(dict[str, object], one)
+            waiting += entries.values()
+            secret = [text for name, text in entries.items() if isinstance(text, str) and OF_ENVIRONMENT.search(name)]
+            found |= {form for text in secret for form in _forms(text)}
+        elif isinstance(one, list):
+            waiting += cast(list[object], one)
     return found
 
 

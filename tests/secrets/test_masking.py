@@ -1,6 +1,7 @@
 """Nothing secret passes the mask, whichever way an address is written, and all else passes it as it is."""
 
 import base64
+import json
 import shutil
 import time
 from functools import reduce
@@ -120,6 +121,22 @@ def test_what_the_environment_keeps_secret_in_other_ways_is_hidden(monkeypatch, 
     shown = MARKER if "==" not in value else f"{MARKER}=="
     assert masked(f"before {shown} after") == "before *** after"
     assert MARKER not in masked(value.format(MARKER))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"eyJhbGciOiJIUzI1NiJ9.{MARKER}.c2lnbmF0dXJl",
+        json.dumps({"type": "service_account", "private_key": f"-----{MARKER}-----\n"}),
+        json.dumps({"a": [{"password": MARKER}]}),
+    ],
+)
+def test_tokens_and_credentials_in_the_environment_are_known_by_their_form(monkeypatch, value):
+    monkeypatch.setenv("WHATEVER_IT_IS_CALLED", value)
+    content = json.loads(value) if value.startswith("{") else {"token": value}
+    text = content.get("private_key") or content.get("token") or content["a"][0]["password"]
+    assert MARKER not in masked(f"refused: {text}")
+    assert masked("service_account") == "service_account"
 
 
 @pytest.mark.parametrize("name", ["PWD", "OLDPWD", "GIT_ASKPASS", "SSH_ASKPASS", "HF_TOKEN_PATH", "NO_PROXY", "MONKEY"])
