@@ -9,6 +9,7 @@ from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import interval
 from rlhf.runtime.files import write_text
 from study import claims, results, tables, words
+from tools.looking import piped
 
 OUT = Path("metrics/study/report.html")
 LEAD = (
@@ -21,7 +22,8 @@ CLAIMS_TEXT = (
 )
 
 
-def main(root: Path = Path(".")) -> None:
+def main(root: Path = Path(".")) -> int:
+    """Write the page; returns the exit code."""
     seeds, laboratory = (
         json.loads((root / path).read_text(encoding="utf-8")) for path in (results.SEEDS, results.LABORATORY)
     )
@@ -37,6 +39,7 @@ def main(root: Path = Path(".")) -> None:
         *map(_section, tables.laboratory(laboratory)),
     ]
     write_text(root / OUT, page("The laboratory", words.headline(seeds, measured), LEAD, sections))
+    return 0
 
 
 def claims_table(measured: list[dict[str, str]], units: dict[str, str]) -> Table:
@@ -59,4 +62,4 @@ def _section(table: Table) -> Section:
 
 
 if __name__ == "__main__":
-    main()
+    piped.exit_with(main)

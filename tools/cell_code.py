@@ -14,17 +14,20 @@ from rlhf.runs import lineage
 from rlhf.runtime.files import write_json
 from tools import imports
 from tools.inputs import STAGES
+from tools.looking import piped
 
 FOLDER = Path("metrics/study/code")
 MEASURING = ("evaluate", "judge")  # stages that chains run and other cells do not
 LISTING = {"chain": "chain", "cell": "cell", "encoder_cell": "cell"}  # stage of study/dvc.yaml: name of its listing
 
 
-def main(root: Path = Path(".")) -> None:
+def main(root: Path = Path(".")) -> int:
+    """Write the listings; returns the exit code."""
     ignored = names_that_dvc_ignores(root)
     for listing in sorted(set(LISTING.values())):
         files = {file for dep in deps_of(listing, root) for file in _files(root, dep, ignored)}
         write_json(root / path_of(listing), {file: lineage.dvc_md5(root / file) for file in sorted(files)})
+    return 0
 
 
 def path_of(listing: str) -> Path:
@@ -61,4 +64,4 @@ def _files(root: Path, dep: str, ignored: set[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    main()
+    piped.exit_with(main)

@@ -50,7 +50,17 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 
 def _become_the_server(uri: str, port: int) -> NoReturn:
-    serve = ["-m", "mlflow", "ui", "--workers", "1", "--port", str(port)]
+    serve = [
+        "-m",
+        "mlflow",
+        "ui",
+        "--workers",
+        "1",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]  # whatever MLFLOW_HOST says
     own = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": uri}  # all users see arguments
     os.execve(sys.executable, [sys.executable, *serve], os.environ | own)
 
