@@ -72,6 +72,16 @@ def test_a_pipeline_whose_last_stage_dvc_restored_is_finished_and_has_its_figure
     assert found.data.tags["mlflow.note.content"].startswith("**so**")
 
 
+def test_a_pipeline_whose_last_stage_has_no_run_says_so(root, monkeypatch):
+    """Its recorder was killed before it had opened one, say; dvc.lock and metrics/ have what it made."""
+    restored(root, monkeypatch)
+    store(root).client.delete_run(child(root, "evaluate").info.run_id)
+    found = ended(root, monkeypatch)
+    assert (found.info.status, found.data.metrics["evaluate.win_rate.ppo_vs_sft.mean"]) == ("FINISHED", 0.25)
+    assert "stage.evaluate" not in found.data.tags
+    assert found.data.tags["mlflow.note.content"].startswith("**evaluate has no run in MLflow:** it finished")
+
+
 def test_a_pipeline_that_ended_before_its_last_stage_has_failed_and_says_after_which_one(root, monkeypatch):
     """The lock's last stage is of other data: another policy lies there now. No stage says what came next."""
     restored(root, monkeypatch)

@@ -24,6 +24,10 @@ UNRECORDED = (
     "**The process that records in MLflow ended before its stage did:** the stage finished, but points, results and "
     "models of after that are not here. Its figures are in metrics/."
 )
+WITHOUT_RUN = (
+    f"**{LAST.title} has no run in MLflow:** it finished, but the process that records ended before it, or its run was "
+    "deleted. Its figures here are those of metrics/; its texts and pictures are not here."
+)
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 
 
@@ -149,5 +153,7 @@ def _take_in_the_lock(store: Store, run: "Run", home: Path, revision: str | None
         store.client.set_tag(run_id, f"{STAGE}{LAST.place}", made[0].info.run_id)
         store.client.set_tag(run_id, f"{STAGE}{LAST.place}.status", "cached")
         mlflow_store.put_first(store.client, run, made[0].data.tags.get(mlflow_store.PAGE, ""))
+    else:
+        mlflow_store.put_first(store.client, run, WITHOUT_RUN)
     points = [(name, value, moment, 0) for name, value in numbers.items() if name not in run.data.metrics]
     mlflow_store.log_points(store.client, run_id, points)
