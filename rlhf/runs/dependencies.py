@@ -125,6 +125,12 @@ def code(root: Path, params: Mapping[str, Any]) -> dict[str, str]:
     return {name: lineage.dvc_md5(names[name]) for name in sorted(names) if name.startswith(lineage.CODE_FOLDERS)}
 
 
+def frozen(root: Path) -> list[str]:
+    """Return the stages of dvc.yaml that `dvc freeze` keeps from running."""
+    stages = read_yaml(root / PIPELINE)["stages"] if (root / PIPELINE).exists() else {}
+    return [name for name, entry in stages.items() if entry.get("do", entry).get("frozen")]
+
+
 def _listed(
     entry: Mapping[str, Any], root: Path, name: StageName, params: Mapping[str, Any]
 ) -> tuple[list[str], list[Path]]:

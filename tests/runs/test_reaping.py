@@ -161,6 +161,20 @@ def test_a_pipeline_is_not_finished_by_a_lock_of_other_code(root, monkeypatch, e
     assert ended(root, monkeypatch).info.status == ("FAILED" if edited else "FINISHED")
 
 
+@pytest.mark.parametrize(("frozen", "died", "status"), [
+    ("true", False, "FINISHED"), ("true", True, "FAILED"), ("false", False, "FAILED")])  # fmt: skip
+def test_a_pipeline_before_a_frozen_stage_is_finished_without_its_figures(root, monkeypatch, frozen, died, status):
+    (root / "dvc.yaml").write_text(f"stages: {{evaluate: {{cmd: x, deps: [data/ppo], frozen: {frozen}}}}}")
+    restored(root, monkeypatch)
+    edit_lock(root, lambda stages: stages["evaluate"].update(deps=[{"path": "data/ppo", "md5": "0" * 32}]))
+    if died:
+        edit_lock(root, lambda stages: stages["ppo@r1"]["outs"][0].update(md5="1" * 32))
+    found = ended(root, monkeypatch)
+    assert (found.info.status, "PPO beats SFT" in found.data.metrics) == (status, False)
+    said = found.data.tags["mlflow.note.content"].startswith("**evaluate is frozen (`dvc freeze`) and did not run:**")
+    assert said == (status == "FINISHED")
+
+
 @pytest.mark.parametrize("path", ["data/ppo/r1", "data/ppo/r1/made"])
 def test_a_pipeline_is_not_finished_by_a_lock_whose_stages_read_other_data(root, monkeypatch, path):
     """A stage in the middle has not run yet: it read what another run of the one before it made."""

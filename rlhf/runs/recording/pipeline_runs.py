@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
 CODE = "dvc.code"  # tag: path:md5, shortened, of the code of all stages of dvc.yaml when the pipeline began
+FROZEN = "dvc.frozen"  # tag: the stages that DVC was told not to run
 STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
 DIRTY, CHANGED_FILES, COMMIT = "git.dirty", "git.changed", "mlflow.source.git.commit"
 PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
@@ -72,6 +73,8 @@ class PipelineRun:
         code = " ".join(f"{path}:{md5[:8]}" for path, md5 in dependencies.code(root, params).items())
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
         own |= {CODE: code[: mlflow_store.LONGEST_TAG]} if code else {}
+        kept = " ".join(dependencies.frozen(root))
+        own |= {FROZEN: kept} if kept else {}
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(
             self._experiment_id,

@@ -28,6 +28,7 @@ WITHOUT_RUN = (
     f"**{LAST.title} has no run in MLflow:** it finished, but the process that records ended before it, or its run was "
     "deleted. Its figures here are those of metrics/; its texts and pictures are not here."
 )
+FROZEN_LAST = f"**{LAST.title} is frozen (`dvc freeze`) and did not run:** its figures are not of this pipeline."
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 
 
@@ -105,6 +106,9 @@ def _end_pipeline(store: Store, run: "Run", home: Path, ends: Sequence[Ending]) 
         _take_in_the_lock(store, run, home, revision)
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif not broken and stages.get(LAST.place) == "finished":
+        store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
+    elif not broken and wholeness.is_whole_before_what_is_frozen(store.client, run, home, revision):
+        mlflow_store.put_first(store.client, run, FROZEN_LAST)
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif broken or not (experiment and revision is None and stages and time.time() - moment / 1000 < GRACE):
         is_recorded = wholeness.is_recorded(store.client, run, home, revision)

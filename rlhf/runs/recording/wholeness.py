@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.runs import lineage, mlflow_store
-from rlhf.runs.recording.pipeline_runs import CODE, COMMAND, LAST, STAGE, stages_of
+from rlhf.runs.recording.pipeline_runs import CODE, COMMAND, FROZEN, LAST, STAGE, stages_of
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flatten
 
@@ -52,6 +52,13 @@ def is_recorded(client: "MlflowClient", run: "Run", home: Path, revision: str | 
     locked = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
     is_same = all(_has_params(run, stage) and _ran(stage, _code(run)) for stage in stages)
     return is_same and _has_what_they_made(client, run, locked)
+
+
+def is_whole_before_what_is_frozen(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
+    """Say whether the stages that began have finished, dvc.lock has what they made, and the last stage is frozen."""
+    is_frozen = LAST.stage in run.data.tags.get(FROZEN, "").split(" ")
+    finished = {*stages_of(run.data.tags).values()} == {"finished"}
+    return is_frozen and finished and is_recorded(client, run, home, revision)
 
 
 def _has_what_they_made(client: "MlflowClient", run: "Run", locked: Mapping[str, str]) -> bool:
