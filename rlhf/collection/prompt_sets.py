@@ -103,18 +103,18 @@ def drop_duplicates(entries: list[Entry], params: Cleaning, drops: Drops) -> lis
 
 
 def assign(entries: list[Entry], params: CollectPrompts, seed: int, drops: Drops) -> list[tuple[Entry, Split]]:
-    """Return the entries with their splits: one split a prompt, and one a user.
+    """Return the entries with their splits: one split a dialogue, however long it is by then, and one a user.
 
-    A prompt follows its first entry (held-out sources come first); entries whose own source or user belongs elsewhere,
+    A dialogue follows its first entry (held-out sources come first); entries whose own source or user is elsewhere,
     or that hold nothing their split takes, are dropped and counted.
     """
     owners: dict[str, Split | None] = {}
     for entry in entries:
-        if entry.prompt not in owners:
-            owners[entry.prompt] = _split_of(entry, params, seed)
+        if (begun := _beginning(entry)) not in owners:
+            owners[begun] = _split_of(entry, params, seed)
     kept: list[tuple[Entry, Split]] = []
     for entry in entries:
-        split = owners[entry.prompt]
+        split = owners[_beginning(entry)]
         if split is None or split not in entry.source.splits:
             drops[entry.source.name]["prompt_in_another_split" if split else "no_split_takes_it"] += 1
         elif entry.record["user"] is not None and _split_of(entry, params, seed) != split:
@@ -124,6 +124,16 @@ def assign(entries: list[Entry], params: CollectPrompts, seed: int, drops: Drops
         else:
             kept.append((entry, split))
     return _at_most_a_split(kept, params, seed, drops)
+
+
+def _beginning(entry: Entry) -> str:
+    """Return the folded text of the user's first turn, by which parts of one dialogue are known; where users are known,
+    who keep their own dialogues together, all of the prompt.
+    """
+    if entry.record["user"] is not None:
+        return entry.prompt
+    turns = (turn["content"] for turn in entry.record["messages"] if turn["role"] == "user")
+    return duplicates.folded(next(turns, entry.prompt))
 
 
 def arrange(assigned: list[tuple[Entry, Split]], seed: int) -> dict[str, list[Any]]:
@@ -144,10 +154,10 @@ def arrange(assigned: list[tuple[Entry, Split]], seed: int) -> dict[str, list[An
 
 
 def check_disjoint(assigned: Iterable[tuple[Entry, Split]]) -> None:
-    """Assert that no prompt and no user stands in two splits."""
+    """Assert that no dialogue and no user stands in two splits."""
     splits: dict[tuple[str, ...], Split] = {}
     for entry, split in assigned:
-        names: list[tuple[str, ...]] = [("prompt", entry.prompt)]
+        names: list[tuple[str, ...]] = [("dialogue", _beginning(entry))]
         if entry.record["user"] is not None:
             names.append(("user", entry.source.name, entry.record["user"]))
         for name in names:

@@ -37,18 +37,51 @@ def collect(groups, changes=None, **of_sources):
 @pytest.mark.parametrize(
     ("prompt", "user", "problem"),
     [
-        ("hi", None, "('prompt', 'hi') stands in sft and in test"),
+        ("hi", None, "('dialogue', 'hi') stands in sft and in test"),
         ("bye", "u", "('user', 'a', 'u') stands in sft and in test"),
     ],
 )
 def test_a_prompt_or_a_user_in_two_splits_is_found(prompt, user, problem):
     origin = typed(section([source("a", "unread.jsonl")])).collect_prompts.sources[0]
-    first, second = Entry({"id": "1", "user": "u"}, origin, "hi"), Entry({"id": "2", "user": user}, origin, prompt)
+    said = {"messages": []}
+    first, second = (
+        Entry({"id": number, "user": name, **said}, origin, text)
+        for number, name, text in (("1", "u", "hi"), ("2", user, prompt))
+    )
     check_disjoint([(first, "sft"), (second, "sft")])
-    check_disjoint([(first, "sft"), (Entry({"id": "3", "user": None}, origin, "another"), "test")])
+    check_disjoint([(first, "sft"), (Entry({"id": "3", "user": None, **said}, origin, "another"), "test")])
     with pytest.raises(AssertionError) as error:
         check_disjoint([(first, "sft"), (second, "test")])
     assert str(error.value).startswith(problem)
+
+
+def test_parts_of_one_dialogue_are_in_one_split_unless_users_keep_theirs_together():
+    origin = typed(section([source("a", "unread.jsonl")])).collect_prompts
+    turns = [
+        {"role": role, "content": text} for role, text in (("user", "Hi"), ("assistant", "Yes?"), ("user", "Go on"))
+    ]
+
+    def entries(user):
+        for number in range(60):
+            begun = [{**turns[0], "content": f"Hi {number}"}]
+            for messages in (begun, [*begun, *turns[1:]], [*begun, *turns[1:], *turns[1:]]):
+                record = {
+                    "id": f"{number}.{len(messages)}",
+                    "kind": "prompt",
+                    "messages": messages,
+                    "user": user(number),
+                }
+                yield Entry(record, origin.sources[0], duplicates.prompt_text(record))
+
+    def splits(user):
+        found = defaultdict(set)
+        for entry, split in assign([*entries(user)], origin, 1, defaultdict(Counter)):
+            found[entry.record["id"].split(".")[0]].add(split)
+        return found.values()
+
+    assert {len(found) for found in splits(lambda _: None)} == {1}
+    assert len({split for found in splits(lambda _: None) for split in found}) > 2
+    assert {len(found) for found in splits(lambda number: f"u{number}")} == {1}
 
 
 def numbered(count, users=0):
