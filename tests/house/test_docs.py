@@ -84,7 +84,10 @@ def test_every_command_that_a_page_names_is_there(page):
     if page.name == "CHANGELOG.md":
         pytest.skip("it names what there was")
     modules = re.findall(r"(?:python|launch .*) -m ((?:stages|tools|study|tests|benchmarks)\.[\w.]*\w)", text_of(page))
-    missing = [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").exists()]
+    places = {name: ROOT / name.replace(".", "/") for name in modules}
+    missing = [
+        name for name, at in places.items() if not (at.with_suffix(".py").exists() or (at / "__main__.py").exists())
+    ]
     targets = set(re.findall(r"^([\w-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
     missing += [
         name for name in re.findall(r"(?:`|^)make ([a-z-]+)", text_of(page), re.MULTILINE) if name not in targets
