@@ -1,6 +1,6 @@
 """Mixtures of sources: whatever sources, languages, labelers and tasks are mixed, all stages run, or `check` refuses.
 
-`MIXTURES=50 pytest tests/test_mixtures.py` draws more of them than the few of every day.
+`MIXTURES=50 pytest tests/integration/test_mixtures.py` draws more of them than the few of every day.
 """
 
 import json
