@@ -13,7 +13,7 @@ from rlhf.collection import dialogues
 from rlhf.collection.dialogues import Messages
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats.cells import in_cell
-from rlhf.collection.formats.form import good_or_bad, index, pair, side, sign
+from rlhf.collection.formats.form import DESCRIPTIONS, good_or_bad, index, pair, side, sign
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
@@ -25,7 +25,6 @@ USUAL: dict[Meaning, list[str]] = {
     "text": ["text"],
     "messages": ["messages", "conversations", "conversation"],
     "prompt": ["prompt", "instruction", "question", "query"],
-    "system": ["system", "system_prompt"],
     "history": ["history"],
     "response": ["response", "completion", "output", "answer"],
     "chosen": ["chosen"],
@@ -34,14 +33,10 @@ USUAL: dict[Meaning, list[str]] = {
     "scores": ["scores"],
     "ranking": ["ranking"],
     "ranks": ["ranks"],
-    "labeler": ["labeler"],
-    "user": ["user", "user_id"],
-    "category": ["category"],
-    "language": ["language", "lang"],
+    **DESCRIPTIONS,
 }
 LISTS: set[Meaning] = {"messages", "responses", "scores", "ranking", "ranks", "labels"}
 TURNS: set[Meaning] = {"prompt", "chosen", "rejected", "response", "history"}  # text, or a list of turns as text
-DESCRIPTIONS: set[Meaning] = {"system", "labeler", "user", "category", "language"}  # empty text says nothing
 LANGUAGES = {  # names and codes by which data sets call them
     "en": "en eng english",
     "zh": "zh zho chi cmn yue chinese mandarin cantonese 中文 汉语 漢語 简体中文 繁體中文 普通话",
@@ -135,7 +130,7 @@ def _value(row: Row, column: str, what: str) -> Any:
 
 
 def _says_something(meaning: Meaning, value: Any) -> bool:
-    is_empty = isinstance(value, str) and meaning in DESCRIPTIONS and not value.strip()
+    is_empty = isinstance(value, str) and meaning in DESCRIPTIONS and not value.strip()  # a table's cell
     return value is not None and not is_empty
 
 
@@ -147,21 +142,22 @@ def _usual_cells(row: Row) -> Cells:
         )
         column = next(given, None)
         if column is not None:
-            cells[meaning] = _cell(row, meaning, column)
+            cells[meaning] = _cell(row, meaning, column, row.fields[column])
     labels = row.fields.get("labels")
     if is_list(labels) and labels and is_object(labels[0]):
-        cells["labels"] = _cell(row, "labels", "labels")
+        cells["labels"] = _cell(row, "labels", "labels", labels)
     for column in ("input", "context"):  # Alpaca's and Dolly's second half of an instruction
-        if isinstance(row.fields.get(column), str) and row.fields[column].strip():
+        value = row.fields.get(column)
+        if isinstance(value, str) and value.strip():
             if "instruction" in row.fields or (column == "context" and "prompt" in cells):
-                cells.setdefault("input", _cell(row, "input", column))
+                cells.setdefault("input", _cell(row, "input", column, value))
             elif column == "input":
-                cells.setdefault("prompt", _cell(row, "prompt", column))
+                cells.setdefault("prompt", _cell(row, "prompt", column, value))
     return cells
 
 
-def _cell(row: Row, meaning: Meaning, column: str, value: Any = None) -> Cell:
-    value, place = row.fields[column] if value is None else value, f"{row.where}, column {shown(column)}"
+def _cell(row: Row, meaning: Meaning, column: str, value: Any) -> Cell:
+    place = f"{row.where}, column {shown(column)}"
     if meaning in LISTS and isinstance(value, str) and value.lstrip().startswith("["):  # a list in a table's cell
         value = parsed(value, place, unit="character")
     if meaning in TURNS and isinstance(value, str) and value.lstrip()[:1] == "[":

@@ -438,6 +438,41 @@ def test_a_broken_row_of_a_known_format_names_place_format_and_column():
     assert str(error.value) == expected
 
 
+WHOLE = {  # rows of every format, the last of which is then broken
+    **{name: [row] for name, (row, _) in PREFERENCES.items()},
+    **{name: [row] for name, row in BETTER_FIRST.items()},
+    **{name: [row] for name, (row, _) in TURNS.items()},
+    "OpenAssistant messages": THREAD,
+    "OpenAssistant trees": [{"message_tree_id": "p", "prompt": {**THREAD[1], "replies": [THREAD[0]]}}],
+    "HelpSteer2": [{"prompt": P, "response": GOOD, "helpfulness": 1, "correctness": 1, "coherence": 3}],
+}  # fmt: skip
+ODD = [None, 3, "x", [], {}, [1], [None], [{}], {"a": 1}, float("nan"), [{"id": 1}]]
+
+
+def broken(row: dict):
+    """Yield a row without each of its columns, and with each of them, and of what lies in them, something odd."""
+    for name, value in row.items():
+        yield {other: row[other] for other in row if other != name}
+        yield from ({**row, name: odd} for odd in ODD)
+        inner = value[0] if isinstance(value, list) and value else value
+        for key in inner if isinstance(inner, dict) else ():
+            for odd in ODD:
+                changed = {**inner, key: odd}
+                yield {**row, name: [changed, *value[1:]] if isinstance(value, list) else changed}
+
+
+@pytest.mark.parametrize("name", list(WHOLE))
+def test_any_broken_row_of_a_format_is_read_dropped_or_named_by_its_place(name):
+    for row in broken(WHOLE[name][-1]):
+        try:
+            _, reading = read(*WHOLE[name], row, *WHOLE[name], max_broken=1.0)
+        except ValueError as error:
+            assert "its rows may be" in str(error)
+        else:
+            assert all(line.partition("left out: ")[2].startswith("a.jsonl: line ") for line in reading.lines(3)
+                       if "broken" in line)  # fmt: skip
+
+
 def test_every_format_has_a_name_of_its_own_and_says_what_decides():
     names = [form.name for form in known.FORMS if not form.name.startswith("answers with ")]
     assert len(names) == len({*names})

@@ -14,7 +14,9 @@ from rlhf.collection.formats.form import (
     holds_objects,
     holds_texts,
     is_flag,
+    items,
     known_by,
+    text,
 )
 from rlhf.records.json_values import is_list, is_object
 
@@ -60,7 +62,7 @@ def _is_of_steps(fields: Fields) -> bool:
 
 def turns_of_texts(fields: Fields) -> Own:
     """LIMA: a list of texts, the user's first."""
-    said = fields["conversations"]
+    said = items(fields, "conversations")
     return {"messages": [{"role": ("user", "assistant")[index % 2], "content": one} for index, one in enumerate(said)]}
 
 
@@ -70,11 +72,9 @@ def gemini(fields: Fields) -> Own:
 
 def guanaco(fields: Fields) -> Own:
     """Turns in one text, each behind "### Human:" or "### Assistant:"."""
-    pieces = SPEAKER.split(fields["text"])[1:]
-    roles = ("user" if speaker == "Human" else "assistant" for speaker in pieces[::2])
-    return {
-        "messages": [{"role": role, "content": said.strip()} for role, said in zip(roles, pieces[1::2], strict=True)]
-    }
+    pieces = SPEAKER.split(text(fields, "text"))[1:]
+    turns = zip(pieces[::2], pieces[1::2], strict=True)
+    return {"messages": [{"role": speaker, "content": said.strip()} for speaker, said in turns]}
 
 
 def _is_guanaco(fields: Fields) -> bool:

@@ -10,15 +10,21 @@ from typing import Any, NamedTuple
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.readers import Row
 from rlhf.params.base import shown
+from rlhf.params.collect_prompts import Meaning
 from rlhf.records.json_values import is_list, is_object
 
 Fields = Mapping[str, Any]
 Own = dict[str, Any]  # our own columns
 Read = Callable[[Fields], Own]
 
-DESCRIPTIONS = ("system", "system_prompt", "user", "user_id", "labeler", "category", "language", "lang")
-
-
+DESCRIPTIONS: dict[Meaning, list[str]] = {  # by which names rows describe themselves, in every format
+    "system": ["system", "system_prompt"],
+    "labeler": ["labeler"],
+    "user": ["user", "user_id"],
+    "category": ["category"],
+    "language": ["language", "lang"],
+}
+DESCRIBING = {name for names in DESCRIPTIONS.values() for name in names}
 EVERY = "*"
 
 
@@ -40,11 +46,18 @@ class Form(NamedTuple):
     def own(self, row: Row) -> Row:
         """Return a row in our own columns, with its descriptions. Errors name place and format."""
         try:
+            self._check_columns(row.fields)
             found = self.read(row.fields)
         except ValueError as error:
             raise ValueError(f"{row.where}: read as {self.name}: {error}") from None
-        described = {name: row.fields[name] for name in DESCRIPTIONS if row.fields.get(name) is not None}
+        described = {name: value for name, value in row.fields.items() if name in DESCRIBING and value is not None}
         return Row({**described, **found}, row.where)
+
+    def _check_columns(self, fields: Fields) -> None:
+        """Raise ValueError where a row lacks a column that others of its source have; joins make rows of their own."""
+        absent = sorted(self.columns - fields.keys()) if self.join is None else []
+        if absent:
+            raise ValueError(f"column '{absent[0]}' is missing")
 
 
 def text(fields: Fields, *path: str) -> str:
@@ -90,22 +103,38 @@ def objects(fields: Fields, *path: str) -> list[Mapping[str, Any]]:
     return value
 
 
+def items(fields: Fields, column: str) -> list[Any]:
+    """Return the list at a column; ValueError names it."""
+    value = fields.get(column)
+    if not is_list(value):
+        raise ValueError(f"column '{column}': expected a list, got {shown(value)}")
+    return value
+
+
 def pair(first: Any, second: Any, better: int | None) -> Own:
     """Return two answers of which `better` (0 or 1) was preferred; None: a tie. A turn or a list of them may be one."""
     ranks = [1, 1] if better is None else [1, 2] if better == 0 else [2, 1]
     return {"responses": [answer(first), answer(second)], "ranks": ranks}
 
 
-def scored(answers: Sequence[Any], scores: Sequence[Any], better_is: int = 1) -> Own:
-    """Return answers with scores, without those that have none. `better_is` -1: of ranks, 1 or 0 is best."""
-    known = [(answer(one), as_number(score)) for one, score in zip(answers, scores, strict=True)]
-    kept = [(one, score) for one, score in known if score is not None]
+def scored(answers: Sequence[Any], scores: Sequence[Any]) -> Own:
+    """Return answers with scores, higher is better, without those that have none."""
+    return _judged(answers, scores, "scores")
+
+
+def ranked(answers: Sequence[Any], ranks: Sequence[Any]) -> Own:
+    """Return answers with ranks, of which the lowest is best, without those that have none."""
+    return _judged(answers, ranks, "ranks")
+
+
+def _judged(answers: Sequence[Any], numbers: Sequence[Any], column: str) -> Own:
+    if len(answers) != len(numbers):
+        raise ValueError(f"expected as many {column} as answers, got {len(numbers)} and {len(answers)}")
+    known = [(answer(one), as_number(judgement)) for one, judgement in zip(answers, numbers, strict=True)]
+    kept = [(one, judgement) for one, judgement in known if judgement is not None]
     if not kept:
         raise Dropped("answers_without_scores")
-    return {
-        "responses": [one for one, _ in kept],
-        ("scores" if better_is == 1 else "ranks"): [score for _, score in kept],
-    }
+    return {"responses": [one for one, _ in kept], column: [judgement for _, judgement in kept]}
 
 
 SIDES = {  # what names of winners mean: the first answer, the second, neither

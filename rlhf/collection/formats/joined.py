@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rlhf.collection.dropped import Dropped
-from rlhf.collection.formats.form import Fields, Form, Own, as_number, known_by, number, objects, scored, text
+from rlhf.collection.formats.form import Fields, Form, Own, as_number, known_by, number, ranked, scored, text
 from rlhf.collection.readers import Row
+from rlhf.params.base import shown
 from rlhf.records.json_values import is_list, is_object
 
 ANSWERS, BEFORE = " answers", " before"  # columns that a join makes: the rows of one prompt, the turns before it
-TURNS = {"prompter": "user", "assistant": "assistant"}
 
 
 def by_prompt(rows: Iterable[Row]) -> Iterator[Row]:
@@ -39,13 +39,19 @@ def helpsteer2(fields: Fields) -> Own:
 
 
 def threads(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield each prompt of OpenAssistant's trees with its replies, the rows of a tree wherever they stand."""
+    """Yield each prompt of OpenAssistant's trees with its replies, the rows of a tree wherever they stand; and what is
+    no message, as it is.
+    """
     messages: dict[str, Row] = {}
     replies: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        messages[text(row.fields, "message_id")] = row
-        if row.fields.get("parent_id") is not None:
-            replies[text(row.fields, "parent_id")].append(row)
+        identity, parent = row.fields.get("message_id"), row.fields.get("parent_id")
+        if not isinstance(identity, str) or not isinstance(parent, str | None):
+            yield row
+            continue
+        messages[identity] = row
+        if parent is not None:
+            replies[parent].append(row)
     for identity, row in messages.items():
         if row.fields.get("role") != "prompter":
             continue
@@ -59,19 +65,21 @@ def threads(rows: Iterable[Row]) -> Iterator[Row]:
 
 def thread(fields: Fields) -> Own:
     """Return a prompt with the turns before it, and its replies by rank; without ranks its first reply."""
+    if BEFORE not in fields:
+        raise ValueError(f"no message: message_id {shown(fields.get('message_id'))}, with its parent_id, is no text")
     if not fields[BEFORE]:
         raise Dropped("thread_without_its_beginning")
     own: Own = {"messages": [_turn(one) for one in fields[BEFORE]]}
     own |= {"user": fields["user_id"]} if fields.get("user_id") else {}
     replies = [one for one in fields[ANSWERS] if not one.get("deleted")]
-    ranked = [one for one in replies if as_number(one.get("rank")) is not None]
-    if len(ranked) > 1:
-        return own | scored([one.get("text") for one in ranked], [one.get("rank") for one in ranked], -1)
+    known = [one for one in replies if as_number(one.get("rank")) is not None]
+    if len(known) > 1:
+        return own | ranked([one.get("text") for one in known], [one.get("rank") for one in known])
     return own | ({"response": replies[0].get("text")} if replies else {})
 
 
 def _turn(fields: Fields) -> Mapping[str, Any]:
-    return {"role": TURNS.get(str(fields.get("role")), str(fields.get("role"))), "content": fields.get("text")}
+    return {"role": fields.get("role"), "content": fields.get("text")}
 
 
 def trees(rows: Iterable[Row]) -> Iterator[Row]:
@@ -79,12 +87,13 @@ def trees(rows: Iterable[Row]) -> Iterator[Row]:
 
     def flat() -> Iterator[Row]:
         for row in rows:
-            waiting: list[tuple[Mapping[str, Any], str | None]] = [(row.fields["prompt"], None)]
+            waiting: list[tuple[Any, str | None]] = [(row.fields.get("prompt"), None)]
             while waiting:
                 message, parent = waiting.pop()
-                yield Row({**message, "parent_id": parent}, row.where)
-                replies = objects(message, "replies") if message.get("replies") else []
-                waiting += [(reply, text(message, "message_id")) for reply in reversed(replies)]
+                own: Mapping[str, Any] = message if is_object(message) else {}
+                yield Row({**own, "parent_id": parent}, row.where)
+                replies = own.get("replies")
+                waiting += [(reply, own.get("message_id")) for reply in reversed(replies)] if is_list(replies) else []
 
     return threads(flat())
 

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from rlhf.collection.columns import USUAL, columns_of, recognise
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats import demonstrations, joined, labelling_tools, preferences
-from rlhf.collection.formats.form import DESCRIPTIONS, EVERY, Fields, Form
+from rlhf.collection.formats.form import DESCRIBING, EVERY, Fields, Form
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed
 from rlhf.params.collect_prompts import AnySource, TableSource, Use
@@ -114,7 +114,7 @@ class Reading:
 
     def _read_columns(self) -> set[str]:
         if self.form:
-            return {*self.form.columns, *self.form.also, *DESCRIPTIONS}
+            return {*self.form.columns, *self.form.also, *DESCRIBING}
         if isinstance(self.source, TableSource) and self.source.columns is not None:
             return {*self.source.columns.values()}
         return {*(name for names in USUAL.values() for name in names), "labels", "input", "context"}

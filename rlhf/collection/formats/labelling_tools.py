@@ -81,10 +81,12 @@ def label_studio_min(fields: Fields) -> Own:
 
 def _items(data: Any) -> list[tuple[str, str]]:
     """Return name and text of each answer of a task."""
-    for value in data.values() if is_object(data) else ():
+    if not is_object(data):
+        raise ValueError(f"column 'data': expected an object, got {shown(data)}")
+    for value in data.values():
         if is_list(value) and value and all(is_object(one) and "id" in one for one in value):
             return [(str(one["id"]), answer(one.get("body", one.get("html", one.get("text"))))) for one in value]
-    sides = [(data.get(f"{side}1"), data.get(f"{side}2")) for side in ("answer", "text", "response")] if data else []
+    sides = [(data.get(f"{side}1"), data.get(f"{side}2")) for side in ("answer", "text", "response")]
     for first, second in sides:
         if isinstance(first, str) and isinstance(second, str):
             return [("left", first), ("right", second)]

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rlhf.collection.dialogues import ROLES
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.formats.cells import in_cell
 from rlhf.collection.formats.form import (
     Fields,
     Form,
@@ -15,10 +17,12 @@ from rlhf.collection.formats.form import (
     holds_objects,
     holds_texts,
     index,
+    items,
     known_by,
     number,
     objects,
     pair,
+    ranked,
     scored,
     side,
     sign,
@@ -67,7 +71,7 @@ def conversations(fields: Fields) -> Own:
 
 def _role(turn: Mapping[str, Any]) -> str:
     name = str(turn.get("role") or turn.get("from")).lower()
-    return {"human": "user", "gpt": "assistant"}.get(name, name)
+    return ROLES.get(name, name)
 
 
 def _named(value: Any) -> str:
@@ -99,8 +103,6 @@ def arena_rows(fields: Fields) -> Own:
 def _turns(fields: Fields, column: str) -> list[str]:
     value = fields.get(column)
     if isinstance(value, str) and value.lstrip().startswith("["):
-        from rlhf.collection.formats.cells import in_cell
-
         value = in_cell(value)
     found = value if is_list(value) else [value]
     if any(one is None for one in found):
@@ -122,7 +124,7 @@ def nectar(fields: Fields) -> Own:
     done = objects(fields, "answers")
     return {
         "prompt": fields["prompt"],
-        **scored([one.get("answer") for one in done], [one.get("rank") for one in done], -1),
+        **ranked([one.get("answer") for one in done], [one.get("rank") for one in done]),
     }
 
 
@@ -130,7 +132,7 @@ def nemo(fields: Fields) -> Own:
     done = objects(fields, "completions")
     return {
         "messages": fields["context"],
-        **scored([one.get("completion") for one in done], [one.get("rank") for one in done], -1),
+        **ranked([one.get("completion") for one in done], [one.get("rank") for one in done]),
     }
 
 
@@ -201,7 +203,7 @@ def stack_exchange(fields: Fields) -> Own:
 
 def distilabel(fields: Fields) -> Own:
     name = "instruction" if "instruction" in fields else "input"
-    return {"prompt": text(fields, name), **scored(fields["generations"], fields["ratings"])}
+    return {"prompt": text(fields, name), **scored(items(fields, "generations"), items(fields, "ratings"))}
 
 
 def orca_pairs(fields: Fields) -> Own:
@@ -210,7 +212,7 @@ def orca_pairs(fields: Fields) -> Own:
 
 
 def rewardbench2(fields: Fields) -> Own:
-    better, worse = fields["chosen"], fields["rejected"]
+    better, worse = items(fields, "chosen"), items(fields, "rejected")
     ranks = [1] * len(better) + [2] * len(worse)
     return {"prompt": fields["prompt"], "responses": [answer(one) for one in [*better, *worse]], "ranks": ranks}
 
