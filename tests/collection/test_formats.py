@@ -394,6 +394,10 @@ def test_a_mapping_leads_into_objects_and_lists():
     row = {"info": {"post": P}, "summaries": [{"text": BAD, "overall": 1}, {"text": GOOD, "overall": 7}]}
     (found,), _ = read(row, columns=columns)
     assert (found["responses"], found["labels"][0]["scores"]) == ([BAD, GOOD], [1, 7])
+    _, reading = read(row | {"reply": BAD}, columns=columns)
+    assert [line for line in reading.lines(1) if "nobody read" in line] == [
+        "WARNING: given: Columns that nobody read: reply. "
+    ]
     for wrong, said in {"info.title": "no column 'info.title'", "info[].post": "'info' is no list"}.items():
         with pytest.raises(ValueError, match=re.escape(said)):
             read(row, columns=columns | {"prompt": wrong}, max_broken=0.0)

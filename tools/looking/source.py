@@ -23,12 +23,12 @@ from rlhf.collection.formats.known import Reading
 from rlhf.collection.sources import rows
 from rlhf.params.base import Params, ParamsError, load, parse, shown
 from rlhf.params.collect_prompts import (
-    SPLITS,
     CollectPrompts,
     FileSource,
     HubSource,
     TableSource,
     Use,
+    WorldSource,
 )
 from rlhf.secrets import guard
 from rlhf.secrets.masking import masked
@@ -68,32 +68,28 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     return 0
 
 
-def _named(root: Path, words: Sequence[str]) -> TableSource | None:
+def _named(root: Path, words: Sequence[str]) -> FileSource | HubSource | None:
     """Return the source of params.yaml of that name; None where there is none."""
     if len(words) != 1 or not (root / "params.yaml").exists() or (root / words[0]).exists():
         return None
     sources = load(root, LookInputs).collect_prompts.sources
-    return next((one for one in sources if one.name == words[0] and isinstance(one, TableSource)), None)
+    return next((one for one in sources if one.name == words[0] and not isinstance(one, WorldSource)), None)
 
 
-def _guessed(root: Path, words: Sequence[str], form: str | None) -> TableSource:
+def _guessed(root: Path, words: Sequence[str], form: str | None) -> FileSource | HubSource:
     """Return a source of these files, or of that data set, which takes in whatever its rows hold."""
     first = Path(words[0])
     name = "".join(letter if letter.isalnum() else "_" for letter in first.name.partition(".")[0].lower()) or "mine"
-    common: dict[str, Any] = {
-        "name": name, "use": [*USES.values()], "splits": [*SPLITS], "columns": None, "form": form, "language": None,
-        "category": None, "limit": None, "max_broken": 1.0, "max_row_mb": None, "licence": None,
-    }  # fmt: skip
+    common: dict[str, Any] = {"name": name, "use": [*USES.values()], "form": form, "max_broken": 1.0}
     is_on_hub = len(words) == 1 and words[0].count("/") == 1 and not (root / words[0]).exists() and "*" not in words[0]
     if is_on_hub:
-        hub = {"kind": "hub", "id": words[0], "subset": None, "folder": None, "split": "train", "revision": None}
-        return parse(HubSource, common | hub, "source")
-    return parse(FileSource, common | {"kind": "file", "paths": [*words], "format": "auto"}, "source")
+        return parse(HubSource, common | {"kind": "hub", "id": words[0]}, "source")
+    return parse(FileSource, common | {"kind": "file", "paths": [*words]}, "source")
 
 
-def looked(source: TableSource, root: Path, most: int) -> Iterator[str]:
+def looked(source: FileSource | HubSource, root: Path, most: int) -> Iterator[str]:
     """Yield how a source's first rows are read. Raises ValueError for data that cannot be read."""
-    reading = Reading(rows(source, root, ""), source)  # type: ignore[arg-type]
+    reading = Reading(rows(source, root, ""), source)
     found: list[Any] = []
     reasons, first = Counter[str](), dict[str, str]()
     count = 0
@@ -111,7 +107,7 @@ def looked(source: TableSource, root: Path, most: int) -> Iterator[str]:
     yield from (f"  {count:>6} {kind}s" for kind, count in reading.kinds.most_common())
     for reason, number in reasons.most_common():
         yield f"  {number:>6} dropped: {reason}, first at {first[reason]}"
-    yield from (line for line in reading.lines(count) if "read as" not in line)
+    yield from reading.notices(count)
     for record in found[:SHOWN]:
         yield ""
         yield from _shown(record)

@@ -34,7 +34,8 @@ class Reading:
         """Look at the first rows. Raises ValueError where two formats could both explain them."""
         self.source, self.form = source, None
         self.kinds, self.drops = Counter[str](), Counter[str]()
-        self._broken: list[ValueError] = []
+        self._first_broken = ""  # what the first broken row says of itself
+        self._num_broken = 0
         self._sample = [*islice(rows, SAMPLE)]
         again = chain(self._sample, rows)
         if isinstance(source, TableSource) and source.columns is None and source.form != OWN:
@@ -52,7 +53,8 @@ class Reading:
             self.drops[str(dropped)] += 1
             raise
         except ValueError as error:
-            self._broken.append(error)
+            self._first_broken = self._first_broken or str(error)
+            self._num_broken += 1
             if not isinstance(self.source, TableSource) or self.source.max_broken == 0:
                 raise
             raise Dropped("broken_row") from None
@@ -69,9 +71,9 @@ class Reading:
     def check(self, read: int) -> None:
         """Raise ValueError where more rows were broken than the source bears, and for a use that no row serves."""
         bears = self.source.max_broken if isinstance(self.source, TableSource) else 0.0
-        if len(self._broken) > bears * read:
-            others = f" ({len(self._broken)} of {read} rows are broken; max_broken is {bears:g})"
-            raise ValueError(f"{self._broken[0]}{others if len(self._broken) > 1 else ''}")
+        if self._num_broken > bears * read:
+            others = f" ({self._num_broken} of {read} rows are broken; max_broken is {bears:g})"
+            raise ValueError(f"{self._first_broken}{others if self._num_broken > 1 else ''}")
         for use, kind in KINDS.items():
             if use in self.source.use and read and not self.kinds[kind] and isinstance(self.source, TableSource):
                 raise ValueError(
@@ -82,13 +84,17 @@ class Reading:
 
     def lines(self, read: int) -> Iterator[str]:
         """Yield what the screen says of how a source was read, where that is not by our own columns alone."""
+        if self.form:
+            yield f"{self.source.name}: read as {self.form.name}: {self.form.says}"
+        yield from self.notices(read)
+
+    def notices(self, read: int) -> Iterator[str]:
+        """Yield what a user of the source should know: broken rows, bare prompts, columns that nobody read."""
         if not isinstance(self.source, TableSource):
             return
         name = self.source.name
-        if self.form:
-            yield f"{name}: read as {self.form.name}: {self.form.says}"
-        if self._broken:
-            yield f"WARNING: {name}: {len(self._broken)} of {read} rows are broken and left out: {self._broken[0]}"
+        if self._num_broken:
+            yield f"WARNING: {name}: {self._num_broken} of {read} rows are broken and left out: {self._first_broken}"
         if self.kinds["prompt"] and {*self.source.use} & {*KINDS}:
             yield f"{name}: {self._what_was_read()}"
         unread = self._unread()
@@ -102,13 +108,13 @@ class Reading:
 
     def _unread(self) -> str:
         """Return a sentence that names the columns which look like content and which nobody reads; or nothing."""
+        read = self._read_columns()
+        if EVERY in read:
+            return ""
         columns = dict.fromkeys(
             name for row in self._sample for name, value in row.fields.items() if value not in (None, "", [], {})
         )
-        read = self._read_columns()
         found = [name for name in columns if CONTENT.search(name) and not BESIDE.search(name) and name not in read]
-        if EVERY in read:
-            return ""
         more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         return f"Columns that nobody read: {', '.join(found[:MOST_NAMED])}{more}. " if found else ""
 
@@ -116,7 +122,8 @@ class Reading:
         if self.form:
             return {*self.form.columns, *self.form.also, *DESCRIBING}
         if isinstance(self.source, TableSource) and self.source.columns is not None:
-            return {*self.source.columns.values()}
+            mapped = self.source.columns.values()
+            return {*mapped, *(path.partition(".")[0].removesuffix("[]") for path in mapped)}
         return {*(name for names in USUAL.values() for name in names), "labels", "input", "context"}
 
 
