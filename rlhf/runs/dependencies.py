@@ -114,21 +114,24 @@ def listed(root: Path, name: StageName, params: Mapping[str, Any]) -> tuple[list
     return _listed(read_yaml(root / PIPELINE)["stages"][name.stage], root, name, params)
 
 
-def code(root: Path, params: Mapping[str, Any]) -> dict[str, str]:
-    """Return {path: md5} of the code that dvc.yaml lists for its stages; nothing where there is no dvc.yaml."""
+class Graph(NamedTuple):
+    """What dvc.yaml says of all its stages."""
+
+    code: dict[str, str]  # {path: md5} of the code that they list
+    frozen: list[str]  # the stages that `dvc freeze` keeps from running
+
+
+def graph(root: Path, params: Mapping[str, Any]) -> Graph:
+    """Return what dvc.yaml says; nothing where there is none."""
     stages = read_yaml(root / PIPELINE)["stages"] if (root / PIPELINE).exists() else {}
+    frozen = [name for name, entry in stages.items() if entry.get("do", entry).get("frozen")]
     paths = set[Path]()
     for stage, entry in stages.items():
         for round_name in params.get("rounds", {}) if "do" in entry else [None]:
             paths.update(_listed(entry, root, StageName(stage, round_name), params)[1])
     names = {path.relative_to(root).as_posix(): path for path in paths if path.exists()}
-    return {name: lineage.dvc_md5(names[name]) for name in sorted(names) if name.startswith(lineage.CODE_FOLDERS)}
-
-
-def frozen(root: Path) -> list[str]:
-    """Return the stages of dvc.yaml that `dvc freeze` keeps from running."""
-    stages = read_yaml(root / PIPELINE)["stages"] if (root / PIPELINE).exists() else {}
-    return [name for name, entry in stages.items() if entry.get("do", entry).get("frozen")]
+    code = {name: lineage.dvc_md5(names[name]) for name in sorted(names) if name.startswith(lineage.CODE_FOLDERS)}
+    return Graph(code, frozen)
 
 
 def _listed(

@@ -4,14 +4,13 @@
 """
 
 import json
-import os
 import re
 import shutil
 import struct
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertModel
 
@@ -40,18 +39,10 @@ from tests.models.folder_changes import (
 )  # fmt: skip
 from tests.models.test_adoption import chatml_tokenizer
 from tests.models.test_strangers import bert
+from tests.searching import LONGEST, search
 from tools import check
 
-COUNT = int(os.environ.get("SEARCH", "30"))
-SEARCH = settings(
-    deadline=None,
-    max_examples=COUNT,
-    derandomize=COUNT < 1000,
-    database=None,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
-LONGEST = 1500  # characters of an error
+SEARCH = search(30)
 
 
 @pytest.fixture(scope="module")

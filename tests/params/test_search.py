@@ -8,11 +8,10 @@ import gzip
 import io
 import json
 import operator
-import os
 from typing import get_args
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import tools.presets
@@ -22,18 +21,10 @@ from rlhf.params.collect_prompts import CollectPromptsInputs, Meaning
 from stages import collect_prompts
 from tests import toys
 from tests.collect_prompts_section import ALL, section, source, typed
+from tests.searching import LONGEST, search
 from tools import check
 
-COUNT = int(os.environ.get("SEARCH", "40"))
-SEARCH = settings(
-    deadline=None,
-    max_examples=COUNT,
-    derandomize=COUNT < 1000,
-    database=None,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
-LONGEST = 1500  # characters of an error
+SEARCH = search(40)
 
 MEANINGS = get_args(Meaning)
 COLUMNS = st.sampled_from(

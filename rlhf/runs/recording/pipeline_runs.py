@@ -70,11 +70,11 @@ class PipelineRun:
         like = likeness(root, params)
         command = [masked(word) for word in sessions.command_of(session)]  # whole: a path's end may hold a password
         words = masked(" ".join(Path(word).name if "/" in word else word for word in command))
-        code = " ".join(f"{path}:{md5[:8]}" for path, md5 in dependencies.code(root, params).items())
+        graph = dependencies.graph(root, params)
+        code = " ".join(f"{path}:{md5[:8]}" for path, md5 in graph.code.items())
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
         own |= {CODE: code[: mlflow_store.LONGEST_TAG]} if code else {}
-        kept = " ".join(dependencies.frozen(root))
-        own |= {FROZEN: kept} if kept else {}
+        own |= {FROZEN: " ".join(graph.frozen)} if graph.frozen else {}
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(
             self._experiment_id,
