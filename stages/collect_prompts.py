@@ -19,7 +19,7 @@ from rlhf.collection import data_card, loosening
 from rlhf.collection.cleaning import clean_document, clean_record
 from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
 from rlhf.collection.dropped import Dropped
-from rlhf.collection.duplicates import prompt_text
+from rlhf.collection.duplicates.folding import prompt_text
 from rlhf.collection.formats.known import Reading
 from rlhf.collection.prompt_sets import (
     Drops,

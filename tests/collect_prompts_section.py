@@ -33,7 +33,7 @@ def section(sources: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
             "personal_data": ["email", "phone", "card", "id_number", "ip_address"],
             "exact_duplicates": True,
             "common_prefix_characters": 120,
-            "near_duplicates": {"threshold": 0.8, "shingle_words": 3, "permutations": 64},
+            "near_duplicates": {"threshold": 0.8, "shingle_words": 3},
             "max_prompts_per_user": 200,
         },
         "documents": {

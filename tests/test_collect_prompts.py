@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from rlhf.collection import data_card
-from rlhf.collection.duplicates import prompt_text
+from rlhf.collection.duplicates.folding import prompt_text
 from rlhf.params.base import ParamsError
 from rlhf.params.collect_prompts import SPLITS
 from rlhf.records import records

@@ -4,7 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
-from rlhf.collection.duplicates import folded
+from rlhf.collection.duplicates.folding import folded
 from rlhf.params.collect_prompts import Documents
 from rlhf.records.types import Document
 from rlhf.runtime.seeds import derive

@@ -5,9 +5,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
 
-from rlhf.collection import duplicates, near_duplicates, splitting
+from rlhf.collection import splitting
 from rlhf.collection.cleaning import check_personal_data
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.duplicates import folding, near
 from rlhf.params.collect_prompts import (
     SPLITS,
     Cleaning,
@@ -94,11 +95,11 @@ def drop_duplicates(entries: list[Entry], params: Cleaning, drops: Drops) -> lis
     if params.exact_duplicates:
         entries = _drop_exact(entries, drops)
     if params.common_prefix_characters is not None:
-        repeated = duplicates.long_prefixes(_prompts(entries), params.common_prefix_characters)
+        repeated = folding.long_prefixes(_prompts(entries), params.common_prefix_characters)
         entries = _without(entries, repeated, "common_prefix", drops)
     if params.near_duplicates is not None:
-        near = near_duplicates.near(_prompts(entries), params.near_duplicates)
-        entries = _without(entries, near, "near_duplicate", drops)
+        said = near.near([*_prompts(entries)], params.near_duplicates)
+        entries = _without(entries, said, "near_duplicate", drops)
     return _at_most_a_user(entries, params.max_prompts_per_user, drops)
 
 
@@ -133,7 +134,7 @@ def _beginning(entry: Entry) -> str:
     if entry.record["user"] is not None:
         return entry.prompt
     turns = (turn["content"] for turn in entry.record["messages"] if turn["role"] == "user")
-    return duplicates.folded(next(turns, entry.prompt))
+    return folding.folded(next(turns, entry.prompt))
 
 
 def arrange(assigned: list[tuple[Entry, Split]], seed: int) -> dict[str, list[Any]]:
@@ -208,7 +209,7 @@ def _drop_exact(entries: list[Entry], drops: Drops) -> list[Entry]:
     for entry in entries:
         record = entry.record
         responses = record["responses"] if record["kind"] == "comparison" else []
-        identity = (entry.prompt, *sorted(duplicates.folded(text) for text in responses))
+        identity = (entry.prompt, *sorted(folding.folded(text) for text in responses))
         first = kept.setdefault(identity, entry)
         if first is entry:
             continue
@@ -226,8 +227,8 @@ def _with_labels(first: Entry, other: Entry) -> Entry | None:
     one, two = first.record, other.record
     if one["kind"] != "comparison" or two["kind"] != "comparison":
         return None
-    places = {duplicates.folded(text): index for index, text in enumerate(two["responses"])}
-    order = [places[duplicates.folded(text)] for text in one["responses"]]
+    places = {folding.folded(text): index for index, text in enumerate(two["responses"])}
+    order = [places[folding.folded(text)] for text in one["responses"]]
     labels = [*one["labels"]]
     for label in two["labels"]:
         scores = label["scores"]

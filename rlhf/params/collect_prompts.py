@@ -155,7 +155,6 @@ class Limits(Params):
 class NearDuplicates(Params):
     threshold: float = Field(gt=0.0, le=1.0)
     shingle_words: int = Field(ge=1, le=20)
-    permutations: int = Field(ge=16, le=1024)
 
 
 class Cleaning(Params):

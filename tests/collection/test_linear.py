@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rlhf.collection import cleaning, dialogues, documents, duplicates, near_duplicates
+from rlhf.collection import cleaning, dialogues, documents
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.duplicates import folding, near
 from rlhf.params.collect_prompts import Documents, Limits, NearDuplicates
 from rlhf.records.records import ranks_of
 from tests.collect_prompts_section import section, source, typed
@@ -85,8 +86,8 @@ def everything(text, params):
     prompt = cleaning.clean_record(record | {"messages": dialogues.from_text(text)}, params.cleaning)
     for detect in cleaning.DETECTORS.values():
         detect(text)
-    folded = duplicates.prompt_text(prompt)
-    near_duplicates.near([folded, f"{folded} x"], params.cleaning.near_duplicates)
+    folded = folding.prompt_text(prompt)
+    near.near([folded, f"{folded} x"], params.cleaning.near_duplicates)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -191,6 +192,6 @@ def test_many_scores_are_ranked_in_a_moment():
 
 def test_two_prompts_of_many_runs_are_near_or_not():
     """As many runs as a long prompt has are compared at once, not one after another."""
-    params = NearDuplicates(threshold=0.9, shingle_words=20, permutations=64)
+    params = NearDuplicates(threshold=0.9, shingle_words=20)
     first = " ".join(f"w{number}" for number in range(5000))
-    assert near_duplicates.near([first, first.replace("w4999", "other")], params) == {first.replace("w4999", "other")}
+    assert near.near([first, first.replace("w4999", "other")], params) == {first.replace("w4999", "other")}

@@ -2,7 +2,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from rlhf.collection import duplicates, near_duplicates
+from rlhf.collection.duplicates import folding, near
 from rlhf.collection.prompt_sets import Entry, arrange, assign, check_disjoint, drop_duplicates
 from rlhf.collection.splitting import choose, first_by_hash, held_out_first
 from rlhf.params.collect_prompts import SPLITS, NearDuplicates
@@ -10,7 +10,7 @@ from tests.collect_prompts_section import ALL, section, source, typed
 
 SHARES = {"sft": 0.3, "reward_model": 0.2, "judge": 0.0, "ppo": 0.3, "validation": 0.1, "test": 0.1}
 KINDS = {"response": "demonstration", "responses": "comparison"}
-NEAR = NearDuplicates(threshold=0.7, shingle_words=2, permutations=64)
+NEAR = NearDuplicates(threshold=0.7, shingle_words=2)
 
 
 def collect(groups, changes=None, **of_sources):
@@ -25,7 +25,7 @@ def collect(groups, changes=None, **of_sources):
             record = {"id": f"{origin.name}-{index}", "messages": messages, "user": user, "source": origin.name}
             record |= more[0] if more else {"response": "An answer"}
             record["kind"] = next((kind for key, kind in KINDS.items() if key in record), "prompt")
-            entries.append(Entry(record, origin, duplicates.prompt_text(record)))
+            entries.append(Entry(record, origin, folding.prompt_text(record)))
     drops = defaultdict(Counter)
     entries = drop_duplicates(entries, params.cleaning, drops)
     assigned = assign(entries, params, 1, drops)
@@ -71,7 +71,7 @@ def test_parts_of_one_dialogue_are_in_one_split_unless_users_keep_theirs_togethe
                     "messages": messages,
                     "user": user(number),
                 }
-                yield Entry(record, origin.sources[0], duplicates.prompt_text(record))
+                yield Entry(record, origin.sources[0], folding.prompt_text(record))
 
     def splits(user):
         found = defaultdict(set)
@@ -142,7 +142,7 @@ def test_case_and_spacing_make_no_new_prompt_but_a_history_does():
     assert drops["a"] == {"exact_duplicate": 2}
     assert len(collect({"a": texts}, {"cleaning": {"exact_duplicates": False}})[0]) == 3
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "b"}]
-    assert duplicates.prompt_text({"messages": turns}) != duplicates.prompt_text({"messages": turns[2:]})
+    assert folding.prompt_text({"messages": turns}) != folding.prompt_text({"messages": turns[2:]})
 
 
 def test_a_held_out_source_wins_over_a_training_source_listed_before_it():
@@ -195,18 +195,18 @@ def test_near_and_long_prefix_duplicates_of_held_out_prompts_are_dropped():
 
 
 def test_a_prefix_counts_only_in_prompts_that_reach_it():
-    assert duplicates.long_prefixes(["abcd", "abc", "abcx", "abd"], 3) == {"abc", "abcx"}
-    assert duplicates.long_prefixes(["ab", "ab c"], 4) == set()
+    assert folding.long_prefixes(["abcd", "abc", "abcx", "abd"], 3) == {"abc", "abcx"}
+    assert folding.long_prefixes(["ab", "ab c"], 4) == set()
 
 
 def test_near_duplicates_reach_the_threshold_and_others_do_not():
     base = "one two three four five six seven eight nine ten eleven"  # ten pairs of words
     close = base.replace("eleven", "twelve")  # 9 of 11 pairs in common: 0.82
     far = base.replace("five", "5").replace("nine", "9")  # 6 of 14: 0.43
-    assert near_duplicates.near([base, close, far], NEAR) == {close}
+    assert near.near([base, close, far], NEAR) == {close}
     for threshold, dropped in [(0.81, {close}), (9 / 11, {close}), (0.83, set())]:
-        assert near_duplicates.near([base, close], NEAR.model_copy(update={"threshold": threshold})) == dropped
-    assert near_duplicates.near(["今天天气怎么样我们去公园", "今天天气怎么样我们去公园吧", "明天吃什么"], NEAR) == {
+        assert near.near([base, close], NEAR.model_copy(update={"threshold": threshold})) == dropped
+    assert near.near(["今天天气怎么样我们去公园", "今天天气怎么样我们去公园吧", "明天吃什么"], NEAR) == {
         "今天天气怎么样我们去公园吧"
     }
 
@@ -216,18 +216,18 @@ def test_a_text_near_a_dropped_one_alone_stays():
     first = " ".join(f"w{n}" for n in range(21))  # 20 pairs of words
     second = first.replace("w0 ", "x0 ").replace("w1 ", "x1 ")  # 18 of 22 pairs in common with the first: 0.82
     third = second.replace("w19", "x19").replace("w20", "x20")  # as many with the second, 16 of 24 with the first: 0.67
-    assert near_duplicates.near([first, second], NEAR) == {second}
-    assert near_duplicates.near([second, third], NEAR) == {third}
-    assert near_duplicates.near([first, third], NEAR) == set()
-    assert near_duplicates.near([first, second, third], NEAR) == {second}
+    assert near.near([first, second], NEAR) == {second}
+    assert near.near([second, third], NEAR) == {third}
+    assert near.near([first, third], NEAR) == set()
+    assert near.near([first, second, third], NEAR) == {second}
 
 
 def test_nearly_all_planted_near_duplicates_are_found():
     texts = [" ".join(f"w{n}x{k}" for k in range(30)) for n in range(300)]
     planted = [text.replace("x29", "y29") for text in texts]  # 28 of 30 pairs in common: 0.93
-    assert len(near_duplicates.near([*texts, *planted], NEAR) & set(planted)) >= 297
+    assert len(near.near([*texts, *planted], NEAR) & set(planted)) >= 297
     below = [text.replace("x29", "y29").replace("x14", "y14").replace("x6", "y6") for text in texts]  # 24 of 34: 0.71
-    assert near_duplicates.near([*texts, *below], NEAR.model_copy(update={"threshold": 0.75})) == set()
+    assert near.near([*texts, *below], NEAR.model_copy(update={"threshold": 0.75})) == set()
 
 
 def test_at_most_so_many_prompts_a_user():

@@ -9,7 +9,7 @@ import pytest
 REPO = Path(__file__).resolve().parents[2]
 STAGES = sorted(path.stem for path in (REPO / "stages").glob("[!_]*.py"))
 MODELS = {"transformers.modeling_utils", "torch._dynamo", "torch.distributed.tensor", "sympy", "accelerate"}
-OTHERS = {"sklearn", "scipy", "pandas", "mlflow", "datasets", "pyarrow", "joblib", "datasketch"}
+OTHERS = {"sklearn", "scipy", "pandas", "mlflow", "datasets", "pyarrow", "joblib"}
 WITHOUT_TENSORS = ["stages.collect_prompts", "tools.ablate"]
 # Loads what is others' and costs seconds once, then each module in a fork that has nothing of ours yet.
 EACH_IN_A_FORK = """
