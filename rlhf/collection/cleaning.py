@@ -118,6 +118,8 @@ def language_of(text: str) -> str:
     A Han character weighs as much as a Latin word: instructions in Chinese about an English sentence are Chinese. Any
     Latin script counts as en; declare a source's language to tell French from English.
     """
+    if text.isascii():
+        return "en" if LATIN_WORD.search(text) else "und"
     counts = [_of_scripts(text[start : start + SPAN]) for start in range(0, len(text), SPAN)]
     han, words_latin, latin, letters = (sum(column) for column in zip((0, 0, 0, 0), *counts, strict=True))
     words_latin -= sum(LATIN_WORD.fullmatch(text, cut - 1, cut + 1) is not None for cut in range(SPAN, len(text), SPAN))

@@ -7,6 +7,7 @@ Usual columns: prompt/response, messages or conversations, instruction/input/out
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rlhf.collection import dialogues
@@ -51,11 +52,16 @@ OTHER_LANGUAGES = (
 
 
 class Cell(NamedTuple):
-    """A value with its place for messages ("a.jsonl: line 3, column 'scores'")."""
+    """A value and where it stands."""
 
     value: Any
-    place: str
+    where: str
     column: str = ""
+
+    @property
+    def place(self) -> str:
+        """Its place for messages ("a.jsonl: line 3, column 'scores'")."""
+        return f"{self.where}, column {shown(self.column)}" if self.column else self.where
 
 
 Cells = Mapping[Meaning, Cell]
@@ -136,13 +142,12 @@ def _says_something(meaning: Meaning, value: Any) -> bool:
 
 def _usual_cells(row: Row) -> Cells:
     cells: dict[Meaning, Cell] = {}
-    for meaning, names in USUAL.items():
-        given = (
-            name for name in names if row.fields.get(name) != [] and _says_something(meaning, row.fields.get(name))
-        )
-        column = next(given, None)
-        if column is not None:
-            cells[meaning] = _cell(row, meaning, column, row.fields[column])
+    for meaning, names in _usual_names(tuple(row.fields)):
+        for column in names:
+            value = row.fields[column]
+            if value != [] and _says_something(meaning, value):
+                cells[meaning] = _cell(row, meaning, column, value)
+                break
     labels = row.fields.get("labels")
     if is_list(labels) and labels and is_object(labels[0]):
         cells["labels"] = _cell(row, "labels", "labels", labels)
@@ -156,14 +161,23 @@ def _usual_cells(row: Row) -> Cells:
     return cells
 
 
+@lru_cache(1024)
+def _usual_names(columns: tuple[str, ...]) -> list[tuple[Meaning, list[str]]]:
+    """Return the meanings that some columns may have by USUAL, each with those that may have it."""
+    found: list[tuple[Meaning, list[str]]] = []
+    for meaning, usual in USUAL.items():
+        if names := [name for name in usual if name in columns]:
+            found.append((meaning, names))
+    return found
+
+
 def _cell(row: Row, meaning: Meaning, column: str, value: Any) -> Cell:
-    place = f"{row.where}, column {shown(column)}"
     if meaning in LISTS and isinstance(value, str) and value.lstrip().startswith("["):  # a list in a table's cell
-        value = parsed(value, place, unit="character")
+        value = parsed(value, Cell(value, row.where, column).place, unit="character")
     if meaning in TURNS and isinstance(value, str) and value.lstrip()[:1] == "[":
         found = in_cell(value)
         value = found if is_list(found) and found and all(is_turn(one) for one in found) else value
-    return Cell(value, place, column)
+    return Cell(value, row.where, column)
 
 
 def is_turn(value: Any) -> bool:
@@ -204,7 +218,7 @@ def _history(cells: Cells) -> Messages:
     """Return the turns before a prompt: pairs of question and answer, or turns."""
     if "history" not in cells or cells["history"].value == "":
         return []
-    value, place, _ = cells["history"]
+    value, place = cells["history"].value, cells["history"].place
     if not is_list(value):
         raise ValueError(f"{place}: expected a list of turns, or of pairs of question and answer, got {shown(value)}")
     pairs = [{"human": turn[0], "assistant": turn[1]} if is_list(turn) and len(turn) == 2 else turn for turn in value]
@@ -340,7 +354,7 @@ def _own_label(cells: Cells, source: Source, count: int, place: str) -> Label:
         return Label(labeler=labeler, ranks=ranks, scores=None, scale=None)
     if "ranking" not in cells:
         raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
-    ranking, where, _ = cells["ranking"]
+    ranking, where = cells["ranking"].value, cells["ranking"].place
     if not is_list(ranking) or not all(isinstance(index, int | float) for index in ranking):
         ranking = []
     if isinstance(source, TableSource) and source.columns is None:
