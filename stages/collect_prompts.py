@@ -7,160 +7,159 @@ writes   data/collect_prompts/documents.{train,validation}.jsonl, demonstrations
          comparisons.{train,validation,judge}.jsonl, prompts.{reward_model,judge,ppo,validation,test}.jsonl,
          copy_probes.jsonl (what a base model must be able to copy), data_card.md
          metrics/collect_prompts.json, metrics/plots/collect_prompts/categories.csv
+
+Records lie on disk, in data/.collect_prompts.spill while the stage runs; memory holds some numbers of each.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
 
 from rlhf.collection import data_card, loosening
-from rlhf.collection.cleaning import clean_document, clean_record
-from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
-from rlhf.collection.dropped import Dropped
-from rlhf.collection.duplicates.folding import prompt_text
-from rlhf.collection.formats.known import Reading
-from rlhf.collection.prompt_sets import (
-    Drops,
-    Entry,
-    arrange,
-    assign,
-    check_disjoint,
-    check_not_empty,
-    drop_duplicates,
-    with_named_categories,
-)
-from rlhf.collection.rankings import within
-from rlhf.collection.sources import copy_probes, fingerprint, rows
-from rlhf.collection.splitting import held_out_first
+from rlhf.collection.sets.arranging import Writer, arrange, check_not_empty, documents_in_order
+from rlhf.collection.sets.assigning import assign, check_disjoint
+from rlhf.collection.sets.dropping import Dropping, different_documents
+from rlhf.collection.sources import copy_probes, fingerprint
+from rlhf.collection.table import categories
+from rlhf.collection.table.contents import Contents, contents
+from rlhf.collection.table.facts import Rows
+from rlhf.collection.table.gathering import Gathered, Progress, gather
+from rlhf.collection.table.spill import Spill
 from rlhf.params.base import load
-from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, Source, inputs
+from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, inputs
 from rlhf.records import records
-from rlhf.records.types import DialogueRecord, Document
 from rlhf.runs import launch, tracking
 from rlhf.runtime import files, outputs
 
 STAGE = "collect_prompts"
-Progress = Callable[[int, int, Mapping[str, float]], None]  # (steps done, of how many, counts)
+SPILL = f".{STAGE}.spill"
+JOINED, ASSIGNED, DONE = 90, 92, 100  # percent of the stage, about; reading them comes before
 
 
 class Collected(NamedTuple):
-    """{file name: records} to write, rows read by source, rows dropped by source and reason, of comparisons that were
-    dropped for too few answers what left answers out, and how each source was read."""
+    """What was read, {file name: rows of it to write}, and what these hold."""
 
-    files: dict[str, list[Any]]
-    read: dict[str, int]
-    drops: Drops
-    causes: Drops
+    gathered: Gathered
+    files: dict[str, Rows]
+    documents: dict[str, Rows]
+    contents: Contents
     categories: dict[str, int]  # rows whose category was changed, by why
-    readings: dict[str, Reading]
+    kept_categories: set[str]
+    cut: int  # prompts whose near duplicates were sought among a part of the others
 
 
 def main(root: Path = Path(".")) -> None:
     """Run the stage in `root`, the folder of params.yaml."""
     params = load(root, CollectPromptsInputs)
-    with tracking.stage_run(root, STAGE) as run:
-        run.log_inputs(inputs(params.collect_prompts, root), context=STAGE)
-        collected = collect(params, root, run.progress)
-        for line in (
-            line for one in collected.readings.values() for line in one.lines(collected.read[one.source.name])
-        ):
+    settings = params.collect_prompts
+    with tracking.stage_run(root, STAGE) as run, Spill(root / "data" / SPILL) as spill:
+        run.log_inputs(inputs(settings, root), context=STAGE)
+        collected = collect(params, root, spill, run.progress)
+        for line in lines(collected, settings):
             run.say(line)
-        for line in data_card.screen_lines(collected.read, collected.drops):
-            run.say(line)
-        for line in loosening.explanations(collected.read, collected.drops, collected.causes, params.collect_prompts):
-            run.say(line)
-        for line in data_card.category_lines(collected.categories):
-            run.say(line)
-        check_complete(collected, params.collect_prompts)
-        write(collected, params.collect_prompts, root)
-        settings = params.collect_prompts
-        test_set = (root / "data" / STAGE / "prompts.test.jsonl").read_bytes()
-        fingerprints = fingerprint(settings.sources) | {"test_set": hashlib.sha256(test_set).hexdigest()}
-        numbers = data_card.numbers(collected.files, collected.read, collected.drops) | {"sha256": fingerprints}
+        check_complete(collected, settings)
+        write(collected, settings, root, spill)
+        run.progress(DONE, DONE, _counts(collected.gathered))
+        test_set = hashlib.sha256((root / "data" / STAGE / "prompts.test.jsonl").read_bytes()).hexdigest()
+        fingerprints = fingerprint(settings.sources) | {"test_set": test_set}
+        read, drops = _by_source(collected.gathered, settings)
+        numbers = data_card.numbers(collected.contents, read, drops) | {"sha256": fingerprints}
         numbers |= {"categories": collected.categories} if any(collected.categories.values()) else {}
         outputs.write_metrics(root, STAGE, numbers)
-        outputs.write_curve(root, f"{STAGE}/categories", data_card.categories(collected.files))
+        outputs.write_curve(root, f"{STAGE}/categories", data_card.categories(collected.contents))
         run.log_metrics(numbers)
         run.log_artifact(root / "data" / STAGE / "data_card.md")
 
 
-def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Collected:
+def collect(params: CollectPromptsInputs, root: Path, spill: Spill, progress: Progress) -> Collected:
     """Read, clean, deduplicate and split all sources. Raises ValueError for broken data, naming its place."""
     settings, seed = params.collect_prompts, params.seed
-    sources = held_out_first(settings.sources)
-    documents: list[Document] = []
-    entries: list[Entry] = []
-    seen = SeenDocuments()
-    read = {source.name: 0 for source in settings.sources}
-    drops, causes = ({source.name: Counter[str]() for source in settings.sources} for _ in range(2))
-    readings: dict[str, Reading] = {}
-    for number, source in enumerate(sources):
-        progress(number, len(sources) + 1, {"documents": len(documents), "prompts": len(entries)})
-        reading = readings[source.name] = Reading(rows(source, root, settings.documents.separator), source)
-        for row in reading.rows:
-            try:
-                record = clean(reading.record(row, read[source.name]), source, settings, seed, seen)
-            except Dropped as dropped:
-                drops[source.name][str(dropped)] += 1
-                causes[source.name].update(dropped.causes)
-            else:
-                if record["kind"] == "document":
-                    documents += pieces(record, settings.documents)
-                else:
-                    entries.append(Entry(record, source, prompt_text(record)))
-            read[source.name] += 1
-        reading.check(read[source.name])
-    progress(len(sources), len(sources) + 1, {"documents": len(documents), "prompts": len(entries)})
-    entries, categories = with_named_categories(drop_duplicates(entries, settings.cleaning, drops))
-    assigned = assign(entries, settings, seed, drops)
-    check_disjoint(assigned)
-    train, validation = split_off_validation(documents, settings.documents.validation_share, seed)
-    found = {"documents.train": train, "documents.validation": validation, **arrange(assigned, seed)}
-    progress(len(sources) + 1, len(sources) + 1, {"documents": len(documents), "prompts": len(assigned)})
-    return Collected(found, read, drops, causes, categories, readings)
+    gathered = gather(settings, seed, root, spill, progress)
+    facts, tally = gathered.facts, gathered.tally
+    dropping = Dropping(facts, spill, tally)
+    dropping.drop_all(settings.cleaning)
+    progress(JOINED, DONE, _counts(gathered))
+    kept, changed = named_categories(gathered, dropping.rows)
+    assigned = assign(facts, dropping.rows, gathered.sources, settings, tally)
+    check_disjoint(facts, assigned)
+    rows = different_documents(gathered.documents, tally)
+    train, validation = documents_in_order(rows.size, settings.documents.validation_share, seed)
+    documents = {"documents.train": rows[train], "documents.validation": rows[validation]}
+    found = arrange(facts, assigned, gathered.sources)
+    progress(ASSIGNED, DONE, _counts(gathered))
+    held = contents(gathered, found, documents, kept)
+    return Collected(gathered, found, documents, held, changed, kept, dropping.cut)
 
 
-def clean(
-    record: Document | DialogueRecord, source: Source, params: CollectPrompts, seed: int, seen: SeenDocuments
-) -> Document | DialogueRecord:
-    """Return a clean record. Raises Dropped with the reason."""
-    if record["kind"] == "document":
-        if "documents" not in source.use:
-            raise Dropped("document_not_used")
-        record = clean_document(record, params.cleaning, params.documents)
-        if seen.repeats(record["text"]):
-            raise Dropped("exact_duplicate")
-        return record
-    record = clean_record(record, params.cleaning)
-    if record["kind"] == "comparison":
-        record = within(record, params.comparisons, params.cleaning.response_characters, seed)
-    return record
+def named_categories(gathered: Gathered, rows: Rows) -> tuple[set[str], dict[str, int]]:
+    """Return the categories that stay, the most frequent ones, and how many rows have none, or a rarer one."""
+    facts = gathered.facts
+    counts = np.bincount(facts["category"][rows], minlength=len(gathered.categories)).tolist()
+    by_name = {name: count for name, count in zip(gathered.categories, counts, strict=True) if count}
+    kept = categories.kept(by_name)
+    rare = sum(count for name, count in by_name.items() if name not in kept)
+    return kept, {"no_name": int(facts["no_name"][rows].sum()), "rare": rare}
+
+
+def lines(collected: Collected, params: CollectPrompts) -> Iterator[str]:
+    """Yield what the screen says of the data."""
+    gathered = collected.gathered
+    read, drops = _by_source(gathered, params)
+    for reading in gathered.readings.values():
+        yield from reading.lines(read[reading.source.name])
+    yield from data_card.screen_lines(read, drops)
+    yield from loosening.explanations(read, drops, gathered.tally.causes, params)
+    yield from categories.lines(collected.categories)
+    yield from data_card.document_lines(collected.contents)
+    if collected.cut:
+        yield f"WARNING: {collected.cut} prompts share their rarest words with very many; near duplicates may stay"
 
 
 def check_complete(collected: Collected, params: CollectPrompts) -> None:
     """Raise ValueError for a source without rows, and for a split or document file that a later stage would miss."""
-    for name, count in collected.read.items():
+    for name, count in _by_source(collected.gathered, params)[0].items():
         if count == 0:
             raise ValueError(f"source '{name}': holds no rows; mend its paths or numbers, or remove it")
     using = [source.name for source in params.sources if "documents" in source.use]
-    for name in ("documents.train", "documents.validation") if using else ():
-        if not collected.files[name]:
+    for name, rows in collected.documents.items() if using else ():
+        if not rows.size:
             raise ValueError(f"{name} is empty; sources with use documents: {', '.join(using)}; add documents to them")
-    check_not_empty(collected.files, params)
+    check_not_empty(collected.contents, params)
 
 
-def write(collected: Collected, params: CollectPrompts, root: Path) -> None:
+def write(collected: Collected, params: CollectPrompts, root: Path, spill: Spill) -> None:
     """Write all files and the data card; data/collect_prompts holds the old files or all the new ones."""
+    gathered = collected.gathered
+    writer = Writer(gathered, spill, collected.kept_categories)
     with files.new_folder(root / "data" / STAGE) as folder:
-        for name, found in collected.files.items():
-            records.write(folder / f"{name}.jsonl", found)
-        read_as = {name: one.form for name, one in collected.readings.items() if one.form}
-        card = data_card.render(collected.files, collected.read, collected.drops, params.sources, read_as)
+        for name, rows in collected.documents.items():
+            writer.write_documents(folder / f"{name}.jsonl", rows)
+        for name, rows in collected.files.items():
+            writer.write(folder / f"{name}.jsonl", name, rows)
+        read_as = {name: one.form for name, one in gathered.readings.items() if one.form}
+        read, drops = _by_source(gathered, params)
+        card = data_card.render(collected.contents, read, drops, params.sources, read_as, gathered.tally.samples)
         files.write_text(folder / "data_card.md", card)
         probes = [probe for source in params.sources for probe in copy_probes(source)]
         records.write(folder / "copy_probes.jsonl", probes)
+
+
+def _by_source(gathered: Gathered, params: CollectPrompts) -> tuple[dict[str, int], dict[str, Counter[str]]]:
+    """Return the rows read, and those dropped by reason, of each source in the order of params.yaml."""
+    names = [source.name for source in params.sources]
+    return {name: gathered.read[name] for name in names}, {name: gathered.tally.drops[name] for name in names}
+
+
+def _counts(gathered: Gathered) -> Mapping[str, float]:
+    return {
+        "rows": sum(gathered.read.values()),
+        "prompts": int(gathered.facts.size),
+        "documents": int(gathered.documents.size),
+    }
 
 
 if __name__ == "__main__":

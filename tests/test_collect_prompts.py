@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from rlhf.collection import data_card
 from rlhf.collection.duplicates.folding import prompt_text
 from rlhf.params.base import ParamsError
 from rlhf.params.collect_prompts import SPLITS
@@ -212,12 +211,16 @@ def test_the_embedded_world_fills_every_file_but_the_comparisons(tmp_path):
             world("h", prompts=50, facts="held_out", use=["prompts"], splits=["test"]),
         ]
     )
-    collected = collect_prompts.collect(typed(found), tmp_path, lambda done, total, counts: None)
-    assert {name for name, part in collected.files.items() if not part} == {
+    write_params(tmp_path, found)
+    collect_prompts.main(tmp_path)
+    paths = [path for path in (tmp_path / "data/collect_prompts").glob("*.jsonl") if "copy" not in path.name]
+    files = {path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in paths}
+    assert {name for name, part in files.items() if not part} == {
         f"comparisons.{n}" for n in ("train", "validation", "judge")
     }
-    assert all("task" in record for name, part in collected.files.items() for record in part if "documents" not in name)
-    assert data_card.numbers(*collected[:3])["users"]["prompts.test"] > 0
+    assert all("task" in record for name, part in files.items() for record in part if "documents" not in name)
+    numbers = json.loads((tmp_path / "metrics/collect_prompts.json").read_text())["collect_prompts"]
+    assert numbers["users"]["prompts.test"] > 0
 
 
 @pytest.mark.parametrize(
@@ -265,7 +268,7 @@ def test_the_screen_says_which_limit_took_the_answers_of_comparisons_and_no_file
         "collect_prompts  pairs: read 100, kept 75; dropped: too_few_responses 25",
         "collect_prompts  pairs: 25 comparisons are left with fewer than 2 answers, 25 since an answer is longer than "
         "cleaning.response_characters.max 20",
-        "collect_prompts  WARNING: pairs: 25% of its rows are dropped, too_few_responses; to keep more, raise "
+        "collect_prompts  WARNING: pairs: 25% of its rows are dropped, response_too_long; to keep more, raise "
         "collect_prompts.cleaning.response_characters.max (now 20)",
     ]
     assert all(len(line.split()) > 1 and not line.rstrip().endswith(";") for line in lines)

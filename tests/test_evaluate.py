@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
 
 from rlhf.collection import data_card
+from rlhf.collection.table.contents import Contents
 from rlhf.evaluation import policy_measures
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.models import loading
@@ -100,7 +101,7 @@ def write_history(root: Path, reward_model: dict) -> None:
         name="world", kind="world", seed=1, documents=1, prompts=1, facts="seen", copy_probes=0, use=["prompts"],
         splits=["test"],
     )  # fmt: skip
-    card = data_card.render({}, {"world": 3}, {"world": Counter()}, [source])
+    card = data_card.render(Contents({}, {}, 0, {}, {}, {}), {"world": 3}, {"world": Counter()}, [source])
     (root / "data/collect_prompts/data_card.md").write_text(card)
 
 

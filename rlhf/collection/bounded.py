@@ -50,15 +50,24 @@ def lines(path: Path, bound: Bound) -> Iterator[Line]:
     They end with a line feed, or with a carriage return where the file begins without line feeds. Raises ValueError
     naming the line that is too long or no UTF-8.
     """
+    return (decoded(path, number, raw, bound) for number, raw in raw_lines(path, bound))
+
+
+def raw_lines(path: Path, bound: Bound) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, line in UTF-8) for `decoded`; of a line that is too long, more bytes than it may have."""
     head = head_of(path)
     end = b"\r" if b"\r" in head.start and b"\n" not in head.start else b"\n"
-    for number, raw in _read(path, head, end, bound.size + 1):
-        bound.check(len(raw), f"{path}: line {number}")
-        content = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-        try:
-            yield Line(number, content.decode("utf-8"), len(raw))
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, number, error.start, error.reason) from None
+    return _read(path, head, end, bound.size + 1)
+
+
+def decoded(path: Path, number: int, raw: bytes, bound: Bound) -> Line:
+    """Return a line as text. Raises ValueError naming it if it is too long or no UTF-8."""
+    bound.check(len(raw), f"{path}: line {number}")
+    content = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+    try:
+        return Line(number, content.decode("utf-8"), len(raw))
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, number, error.start, error.reason) from None
 
 
 def blocks(path: Path) -> Iterator[str]:

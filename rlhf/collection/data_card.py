@@ -1,15 +1,15 @@
 """What went into the data: counts by source and reason, categories beside InstructGPT's Table 1, lengths, users."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rlhf.collection.batches.work import Sample
+from rlhf.collection.dropped import Drops
 from rlhf.collection.formats.form import Form
-from rlhf.collection.prompt_sets import LONGEST_CATEGORY, MOST_CATEGORIES, Drops
+from rlhf.collection.table.contents import QUANTILES, Contents
 from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
 from rlhf.runtime.markdown import markdown_table
-
-Files = Mapping[str, Sequence[Any]]  # by file name: records of the kind that it holds
 
 PAPER_CATEGORIES = {  # % of the API prompt distribution, Ouyang et al. 2022, Table 1
     "generation": 45.6,
@@ -23,13 +23,15 @@ PAPER_CATEGORIES = {  # % of the API prompt distribution, Ouyang et al. 2022, Ta
     "closed qa": 2.6,
     "extract": 1.9,
 }
-QUANTILES = {"p5": 0.05, "p50": 0.5, "p95": 0.95, "max": 1.0}
 OTHER_CATEGORIES = 30  # rows of the card's table beyond the paper's ten
+FEW_DOCUMENTS = 20  # for validation: a loss on fewer says little
 
 
-def categories(files: Files) -> list[dict[str, Any]]:
+def categories(contents: Contents) -> list[dict[str, Any]]:
     """Return rows {category, share, paper_share} (percent) over all different prompts: the paper's ten, then others."""
-    counts = Counter(_category(record) for record in _prompt_records(files))
+    counts = Counter[str]()
+    for name, count in contents.categories.items():
+        counts[name.casefold().replace("_", " ")] += count
     total = max(sum(counts.values()), 1)
     others = sorted((name for name in counts if name not in PAPER_CATEGORIES), key=lambda name: (-counts[name], name))
     return [
@@ -38,9 +40,8 @@ def categories(files: Files) -> list[dict[str, Any]]:
     ]
 
 
-def numbers(files: Files, read: Mapping[str, int], drops: Drops) -> dict[str, Any]:
+def numbers(contents: Contents, read: Mapping[str, int], drops: Drops) -> dict[str, Any]:
     """Return the counts as nested mappings for metrics/collect_prompts.json."""
-    records = _prompt_records(files)
     none: Counter[str] = Counter()
     dropped = sum(drops.values(), none)
     return {
@@ -48,30 +49,31 @@ def numbers(files: Files, read: Mapping[str, int], drops: Drops) -> dict[str, An
         "kept": sum(read.values()) - dropped.total(),
         "dropped": dict(dropped),
         "sources": {name: {"read": read[name], "kept": read[name] - drops[name].total()} for name in read},
-        "records": {name: len(found) for name, found in files.items()},
-        "prompts": len(records),
-        "languages": dict(Counter(record["language"] for record in records)),
-        "users": {name: len(_users(found)) for name, found in files.items() if name.startswith("prompts.")},
-        "characters": {name: _quantiles(lengths) for name, lengths in _lengths(files).items() if lengths},
+        "records": contents.records,
+        "prompts": contents.prompts,
+        "languages": contents.languages,
+        "users": {name: count for name, count in contents.users.items() if name.startswith("prompts.")},
+        "characters": contents.characters,
     }
 
 
 def render(
-    files: Files,
+    contents: Contents,
     read: Mapping[str, int],
     drops: Drops,
     sources: Sequence[Source],
     read_as: Mapping[str, Form] | None = None,
+    samples: Mapping[str, Sequence[Sample]] | None = None,
 ) -> str:
     """Return the data card as Markdown."""
-    found = numbers(files, read, drops)
+    found = numbers(contents, read, drops)
     prompts = max(found["prompts"], 1)
     rows = [(name, read[name], read[name] - drops[name].total(), _reasons(drops[name])) for name in read]
-    shares = categories(files)
+    shares = categories(contents)
     listed = shares[: len(PAPER_CATEGORIES) + OTHER_CATEGORIES]
     more = [row for row in shares if row not in listed]
     rest = [(f"{len(more)} more", f"{sum(row['share'] for row in more):.1f}", "")] if more else []
-    sizes = [(f"{name}.jsonl", len(found), len(_users(found)) or "") for name, found in files.items()]
+    sizes = [(f"{name}.jsonl", count, contents.users.get(name) or "") for name, count in contents.records.items()]
     parts = [
         "# Data card",
         f"{found['read']:,} rows read, {found['kept']:,} kept. A row that is dropped counts under its first reason.",
@@ -91,8 +93,20 @@ def render(
         ),
         "## Lengths in characters",
         markdown_table(("text", *QUANTILES), [(name, *row.values()) for name, row in found["characters"].items()]),
+        *_samples(samples or {}),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _samples(samples: Mapping[str, Sequence[Sample]]) -> list[str]:
+    """Return the part that shows what each rule dropped."""
+    rows = [(reason, one.row, one.text, one.near) for reason in sorted(samples) for one in samples[reason]]
+    said = (
+        "Up to three rows a reason, chosen by hash; `<source>-<n>` is row n of a source, from 0. Texts are cut, and "
+        "not shown where they hold personal data."
+    )
+    table = markdown_table(("reason", "row", "begins", "near to"), rows)
+    return ["## Samples of what was dropped", said, table] if rows else []
 
 
 def _formats(read_as: Mapping[str, Form]) -> list[str]:
@@ -108,52 +122,19 @@ def screen_lines(read: Mapping[str, int], drops: Drops) -> Iterator[str]:
         yield f"{name}: read {count}, kept {count - drops[name].total()}{dropped}"
 
 
-def category_lines(changed: Mapping[str, int]) -> Iterator[str]:
-    """Yield what the screen says of rows whose category is not what their source says."""
-    if changed["no_name"]:
+def document_lines(contents: Contents) -> Iterator[str]:
+    """Yield a warning where a loss on held-out documents would say little."""
+    held_out = contents.records.get("documents.validation", 0)
+    if 0 < held_out < FEW_DOCUMENTS:
         yield (
-            f"categories: {changed['no_name']} rows have one that is no name (over {LONGEST_CATEGORY} characters, "
-            "with personal data, with < or >, or with one of = + - @ first): unknown"
+            f"WARNING: {held_out} documents are held out for validation, fewer than {FEW_DOCUMENTS}: the loss on them "
+            "is uncertain; add documents, or raise collect_prompts.documents.validation_share"
         )
-    if changed["rare"]:
-        rare = f"that is not among the {MOST_CATEGORIES} most frequent"
-        yield f"categories: {changed['rare']} rows have one {rare}: other"
-
-
-def _prompt_records(files: Files) -> list[Any]:
-    """Return one record for each prompt id in any file but the documents."""
-    found = {record["id"]: record for name, group in files.items() if "documents" not in name for record in group}
-    return list(found.values())
-
-
-def _category(record: Any) -> str:
-    return str(record["category"]).casefold().replace("_", " ")
 
 
 def _category_row(row: Mapping[str, Any]) -> tuple[str, str, str]:
     paper = f"{row['paper_share']:.1f}" if row["category"] in PAPER_CATEGORIES else ""
     return row["category"], f"{row['share']:.1f}", paper
-
-
-def _users(records: Iterable[Any]) -> set[tuple[str, str]]:
-    return {(record["source"], record["user"]) for record in records if record.get("user") is not None}
-
-
-def _lengths(files: Files) -> dict[str, list[int]]:
-    records = _prompt_records(files)
-    return {
-        "prompt": [sum(len(turn["content"]) for turn in record["messages"]) for record in records],
-        "demonstration": [len(r["response"]) for n in files if n.startswith("demonstrations") for r in files[n]],
-        "comparison_response": [
-            len(text) for n in files if n.startswith("comparisons") for r in files[n] for text in r["responses"]
-        ],
-        "document": [len(record["text"]) for name in files if name.startswith("documents") for record in files[name]],
-    }
-
-
-def _quantiles(lengths: list[int]) -> dict[str, int]:
-    ordered = sorted(lengths)
-    return {name: ordered[round(share * (len(ordered) - 1))] for name, share in QUANTILES.items()}
 
 
 def _source_row(source: Source) -> tuple[str, ...]:

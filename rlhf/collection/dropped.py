@@ -1,6 +1,9 @@
 """How a row says that it cannot be used, so that the data card counts why."""
 
+from collections import Counter
 from collections.abc import Collection
+
+Drops = dict[str, Counter[str]]  # {source: {reason: rows}}
 
 
 class Dropped(Exception):

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlhf.collection.bounded import Bound, lines
+from rlhf.collection.bounded import Bound, Line, lines
 from rlhf.params.base import listed, shown
 from rlhf.records.json_values import is_object, parsed
 
@@ -34,7 +34,12 @@ class Form(NamedTuple):
 
 def read_jsonl(path: Path, bound: Bound) -> Iterator[Row]:
     """Yield one row a line; blank lines are skipped."""
-    for line in lines(path, bound):
+    return rows_of_lines(lines(path, bound), path)
+
+
+def rows_of_lines(found: Iterable[Line], path: Path) -> Iterator[Row]:
+    """Yield one row for each of some lines of a file; blank lines are skipped."""
+    for line in found:
         if line.text.strip():
             where = f"{path}: line {line.number}"
             yield row_of(parsed(line.text, where), where)

@@ -61,6 +61,17 @@ def rows(source: AnySource, root: Path, separator: str) -> Iterator[Row]:
 
 
 def _file_rows(source: FileSource, root: Path, separator: str) -> Iterator[Row]:
+    for split in unread_splits(source.paths, root):
+        print(
+            f"source '{source.name}': {split}: not read, for of a folder's splits only train is; its own path names it"
+        )
+    for pattern in source.paths:
+        for path in matches(pattern, root):
+            yield from rows_of_file(path, source, separator)
+
+
+def rows_of_file(path: Path, source: FileSource, separator: str) -> Iterator[Row]:
+    """Return the rows of one of a source's files."""
     bound = bound_of(source)
     reader: dict[FileFormat, Callable[[Path], Iterator[Row]]] = {
         "jsonl": lambda path: read_json(path, bound, by_line=True),
@@ -71,13 +82,7 @@ def _file_rows(source: FileSource, root: Path, separator: str) -> Iterator[Row]:
         "arrow": lambda path: read_arrow(path, bound),
         "text": lambda path: read_text(path, bound, separator),
     }
-    for split in unread_splits(source.paths, root):
-        print(
-            f"source '{source.name}': {split}: not read, for of a folder's splits only train is; its own path names it"
-        )
-    for pattern in source.paths:
-        for path in matches(pattern, root):
-            yield from reader[format_of(path, source.format)](path)
+    return reader[format_of(path, source.format)](path)
 
 
 def format_of(path: Path, said: Literal["auto", FileFormat] = "auto") -> FileFormat:

@@ -1,6 +1,9 @@
-"""Which split a unit (a user, or a prompt without one: prompt_sets) enters; the same for every run of a seed."""
+"""Which split a unit (a user, or a prompt without one: sets.assigning) enters; the same for every run of a seed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rlhf.params.collect_prompts import AnySource, Source, Split
 from rlhf.runtime.seeds import derive
@@ -19,21 +22,26 @@ def _held_out_rank(source: Source) -> int:
     return 1 if source.splits and set(source.splits) <= {"validation", "test"} else 2
 
 
-def choose(unit: str, allowed: Sequence[Split], shares: Mapping[Split, float], seed: int) -> Split:
-    """Return the split of a user or prompt: its hash falls into one of the allowed splits' shares.
+def point_of(unit: str, seed: int) -> int:
+    """Return the hash by which a user's or prompt's split is chosen."""
+    return derive(seed, "split", unit)
 
-    The choice depends on nothing but its arguments: new data moves no old user. `allowed` needs a share above 0.
+
+def choices(
+    points: NDArray[np.uint64], allowed: Sequence[Split], shares: Mapping[Split, float]
+) -> tuple[list[Split], NDArray[np.int64]]:
+    """Return the splits of users or prompts as places in a list of splits: a hash falls into one of the allowed ones'
+    shares.
+
+    The choice depends on nothing but the arguments: new data moves no old user. `allowed` needs a share above 0.
     """
     open_splits: list[Split] = [split for split in shares if split in allowed and shares[split] > 0]
     assert open_splits, f"no open split among {allowed}"
-    point = derive(seed, "split", unit) / HASHES * sum(shares[split] for split in open_splits)
-    for split in open_splits:
-        point -= shares[split]
-        if point < 0:
-            return split
-    return open_splits[-1]
-
-
-def first_by_hash(texts: Iterable[str], count: int, seed: int, *names: str) -> set[str]:
-    """Return `count` of the texts, chosen by hash under `names`: a smaller count gives a subset of a larger one's."""
-    return set(sorted(set(texts), key=lambda text: derive(seed, *names, text))[:count])
+    left = points / HASHES * sum(shares[split] for split in open_splits)
+    chosen = np.full(points.size, len(open_splits) - 1)
+    is_open = np.ones(points.size, bool)
+    for place, split in enumerate(open_splits):
+        left = left - shares[split]
+        chosen[is_open & (left < 0)] = place
+        is_open &= left >= 0
+    return open_splits, chosen

@@ -1,9 +1,10 @@
 import pytest
 
 from rlhf.collection.cleaning import clean_document, clean_record, language_of, words
-from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
+from rlhf.collection.documents import pieces
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.rankings import within
+from rlhf.collection.sets.arranging import documents_in_order
 from tests.collect_prompts_section import section, source, typed
 
 
@@ -167,7 +168,7 @@ def test_comparisons_that_order_nothing_are_dropped():
         ranked(comparison(["a", "b", "c"], [1, 2, 3]), min_responses=4)
 
 
-def test_documents_are_cleaned_and_their_repetitions_seen():
+def test_documents_are_cleaned():
     params = settings(documents={"characters": {"min": 5, "max": 1000}, "personal_data": ["email"]})
 
     def why(text):
@@ -181,8 +182,6 @@ def test_documents_are_cleaned_and_their_repetitions_seen():
         "personal_data_email",
         "language_other",
     ]
-    seen = SeenDocuments()
-    assert [seen.repeats(text) for text in ["Once  upon", "once upon\n", "twice"]] == [False, True, False]
 
 
 def test_long_documents_are_cut_at_line_ends_without_losing_a_word():
@@ -196,7 +195,6 @@ def test_long_documents_are_cut_at_line_ends_without_losing_a_word():
 
 @pytest.mark.parametrize(("number", "held_out"), [(1, 0), (2, 1), (5, 1), (200, 20)])
 def test_a_share_of_documents_is_held_out_and_both_parts_have_one(number, held_out):
-    documents = [{"text": str(n)} for n in range(number)]
-    train, validation = split_off_validation(documents, 0.1, 1)
+    train, validation = documents_in_order(number, 0.1, 1)
     assert len(validation) == held_out
-    assert sorted(train + validation, key=lambda d: int(d["text"])) == documents
+    assert sorted([*train, *validation]) == [*range(number)]

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from rlhf.collection import cleaning, dialogues, documents
 from rlhf.collection.dropped import Dropped
-from rlhf.collection.duplicates import folding, near
+from rlhf.collection.duplicates import folding
 from rlhf.params.collect_prompts import Documents, Limits, NearDuplicates
 from rlhf.records.records import ranks_of
 from tests.collect_prompts_section import section, source, typed
+from tests.near import near_texts
 
 LENGTH = 30_000  # characters
 SECONDS = 0.5
@@ -87,7 +88,7 @@ def everything(text, params):
     for detect in cleaning.DETECTORS.values():
         detect(text)
     folded = folding.prompt_text(prompt)
-    near.near([folded, f"{folded} x"], params.cleaning.near_duplicates)
+    near_texts([folded, f"{folded} x"], params.cleaning.near_duplicates)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -106,7 +107,6 @@ def as_document(text, params):
     for detect in cleaning.DETECTORS.values():
         detect(text)
     document = {"kind": "document", "text": cleaning.normal(text, params.cleaning), "source": "one"}
-    documents.SeenDocuments().repeats(document["text"])
     assert all(documents.pieces(document, params.documents))
     cleaning.clean_document(document, params.cleaning, params.documents)
 
@@ -194,4 +194,4 @@ def test_two_prompts_of_many_runs_are_near_or_not():
     """As many runs as a long prompt has are compared at once, not one after another."""
     params = NearDuplicates(threshold=0.9, shingle_words=20)
     first = " ".join(f"w{number}" for number in range(5000))
-    assert near.near([first, first.replace("w4999", "other")], params) == {first.replace("w4999", "other")}
+    assert near_texts([first, first.replace("w4999", "other")], params) == {first.replace("w4999", "other")}

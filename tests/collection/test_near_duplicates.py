@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rlhf.collection.cleaning import words
 from rlhf.collection.duplicates import near, shingles
 from rlhf.params.collect_prompts import NearDuplicates
+from tests.near import HeldRuns, near_texts
 
 NEAR = NearDuplicates(threshold=0.9, shingle_words=3)
 SYSTEM = " ".join(f"rule{number}" for number in range(300))
@@ -56,17 +57,17 @@ def test_what_comparing_all_pairs_finds_is_found_however_many_are_taken_at_once(
     with pytest.MonkeyPatch.context() as patch:
         for name, value in (("TOGETHER", together), ("READ", read), ("AT_ONCE", at_once)):
             patch.setattr(near, name, value)
-        assert near.near(texts, params) == every_pair(texts, params)
+        assert near_texts(texts, params) == every_pair(texts, params)
 
 
 def seconds(texts):
     start = time.process_time()
-    found = near.near(texts, NEAR)
+    found = near_texts(texts, NEAR)
     return found, time.process_time() - start
 
 
 def test_prompts_that_share_a_long_system_prompt_take_no_time_that_grows_as_their_square():
-    assert near.near(under_a_system_prompt(10), NEAR) == set()  # what is computed once is
+    assert near_texts(under_a_system_prompt(10), NEAR) == set()  # what is computed once is
     found, few = seconds(under_a_system_prompt(1000))
     assert found == set()
     found, many = seconds(under_a_system_prompt(4000))
@@ -78,7 +79,7 @@ def test_prompts_that_share_a_long_system_prompt_take_no_time_that_grows_as_thei
 def test_near_duplicates_are_found_among_many_that_share_a_system_prompt():
     texts = under_a_system_prompt(300)
     planted = [text.replace("w24", "other") for text in texts[::10]]  # one run of 323 differs
-    assert near.near([*texts, *planted], NEAR) == set(planted)
+    assert near_texts([*texts, *planted], NEAR) == set(planted)
 
 
 def test_thousands_that_are_all_near_to_one_take_a_moment():
@@ -92,7 +93,7 @@ def test_a_text_looks_up_a_bounded_number_of_others_and_is_counted(monkeypatch):
     """Words of which each stands in many texts: no rare one tells two texts that are nearly near duplicates apart."""
     draw = random.Random(1)
     texts = [" ".join(f"{place}or{draw.random() < 0.9}" for place in range(200)) for _ in range(400)]
-    runs = near.HeldRuns(*shingles.shingles(texts, 1))
+    runs = HeldRuns(*shingles.shingles(texts, 1))
     whole = near.near_runs(runs, 0.8)
     assert whole.cut == 0
     monkeypatch.setattr(near, "MOST", 50)
@@ -103,7 +104,7 @@ def test_a_text_looks_up_a_bounded_number_of_others_and_is_counted(monkeypatch):
 
 def test_each_dropped_text_names_the_earlier_one_that_it_is_near_to_and_that_stays():
     texts = [*under_a_system_prompt(50), *[text.replace("w24", "other") for text in under_a_system_prompt(50)]]
-    rivals = near.near_runs(near.HeldRuns(*shingles.shingles(texts, 3)), 0.9).rivals
+    rivals = near.near_runs(HeldRuns(*shingles.shingles(texts, 3)), 0.9).rivals
     assert rivals.tolist() == [-1] * 50 + list(range(50))
 
 
@@ -111,7 +112,7 @@ def test_each_dropped_text_names_the_earlier_one_that_it_is_near_to_and_that_sta
 def test_every_threshold_that_params_take_is_taken(threshold):
     params = NearDuplicates(threshold=threshold, shingle_words=2)
     same = ["one two three, four", "one two three four"]
-    assert near.near([*same, "quite another text"], params) == {same[1]}
+    assert near_texts([*same, "quite another text"], params) == {same[1]}
 
 
 @pytest.mark.parametrize(
@@ -124,12 +125,12 @@ def test_every_threshold_that_params_take_is_taken(threshold):
     ],
 )
 def test_symbols_are_words(texts):
-    assert near.near(texts, NearDuplicates(threshold=1.0, shingle_words=3)) == set()
+    assert near_texts(texts, NearDuplicates(threshold=1.0, shingle_words=3)) == set()
 
 
 def test_punctuation_is_no_word_and_a_hyphen_between_letters_is_none():
     texts = ["a well-known fact, he said", "a well known fact he said.", '"a well known fact" (he said)']
-    assert near.near(texts, NearDuplicates(threshold=1.0, shingle_words=3)) == {*texts[1:]}
+    assert near_texts(texts, NearDuplicates(threshold=1.0, shingle_words=3)) == {*texts[1:]}
 
 
 WORDS = st.text("ab1_é好们 .,'’ß\n", max_size=30).map(lambda text: " ".join(text.split()))

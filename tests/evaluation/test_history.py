@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 from rlhf.collection import data_card
+from rlhf.collection.table.contents import Contents
 from rlhf.evaluation import history
 from rlhf.params.collect_prompts import FileSource
 
@@ -13,8 +14,8 @@ def card(licence: str | None, path: str = "real/a.txt") -> str:
         name="books", kind="file", use=["documents"], splits=[], columns=None, language=None, category=None,
         limit=None, licence=licence, paths=[path], format="text",
     )  # fmt: skip
-    files = {"documents.train": [{"text": "Once.", "source": "books"}]}
-    return data_card.render(files, {"books": 5}, {"books": Counter(dropped=2)}, [source])
+    contents = Contents({"documents.train": 1}, {}, 0, {}, {}, {})
+    return data_card.render(contents, {"books": 5}, {"books": Counter(dropped=2)}, [source])
 
 
 def test_sources_and_licences_are_those_of_the_data_card():

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tools.presets
+from rlhf.collection.table.spill import Spill
 from rlhf.params import overlays
 from rlhf.params.base import ParamsError, read_yaml
 from rlhf.params.collect_prompts import CollectPromptsInputs, Meaning
@@ -144,9 +145,10 @@ def test_any_file_of_data_is_read_or_refused_in_words(tmp_path, file, columns, u
     params = params.model_copy(update={"sources": params.sources[:1]})
     try:
         whole = CollectPromptsInputs.model_construct(seed=1, collect_prompts=params)
-        collected = collect_prompts.collect(whole, tmp_path, lambda *_: None)
-        collect_prompts.write(collected, params, tmp_path)
-        collect_prompts.check_complete(collected, params)
+        with Spill(tmp_path / "spill") as spill:
+            collected = collect_prompts.collect(whole, tmp_path, spill, lambda *_: None)
+            collect_prompts.write(collected, params, tmp_path, spill)
+            collect_prompts.check_complete(collected, params)
     except ValueError as error:
         assert any(words in str(error) for words in (name, "given", "no record for", "is empty"))
         assert len(str(error)) < LONGEST + len(str(tmp_path))

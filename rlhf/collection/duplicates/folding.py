@@ -1,6 +1,4 @@
-"""Prompts that say the same: equal up to case and spacing, or equal in a long prefix."""
-
-from collections.abc import Iterable
+"""Texts as they are compared: equal up to case and spacing."""
 
 from rlhf.records.types import DialogueRecord
 
@@ -16,13 +14,3 @@ def prompt_text(record: DialogueRecord) -> str:
     if len(messages) == 1:
         return folded(messages[0]["content"])
     return folded("\n".join(f"{turn['role']}: {turn['content']}" for turn in messages))
-
-
-def long_prefixes(texts: Iterable[str], characters: int) -> set[str]:
-    """Return the texts whose first `characters` equal those of an earlier text; shorter texts equal no other's."""
-    first: dict[str, str] = {}
-    repeated: set[str] = set()
-    for text in texts:
-        if first.setdefault(text[:characters], text) != text:
-            repeated.add(text)
-    return repeated

@@ -8,15 +8,14 @@ its rarest runs alone, and the smaller of two by fewer still: prompts below one 
 own. The pairs that are left are held against sketches of their sets, and decided by the sets themselves.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlhf.collection.duplicates.postings import Entries, Index, Numbers
-from rlhf.collection.duplicates.shingles import Hashes, shingles
-from rlhf.params.collect_prompts import NearDuplicates
+from rlhf.collection.duplicates.shingles import Hashes
 
 TOGETHER = 512  # texts that are looked up at once
 READ = 4096  # texts whose runs are read at once
@@ -43,23 +42,6 @@ class Near(NamedTuple):
 
     rivals: Numbers
     cut: int
-
-
-class HeldRuns:
-    """Runs in memory."""
-
-    def __init__(self, hashes: Hashes, sizes: Numbers) -> None:
-        self.sizes, self._hashes = sizes, hashes
-        self._starts = np.concatenate([[0], np.cumsum(sizes)])
-
-    def between(self, start: int, stop: int) -> Hashes:
-        return self._hashes[self._starts[start] : self._starts[stop]]
-
-
-def near(texts: Sequence[str], params: NearDuplicates) -> set[str]:
-    """Return the texts whose similarity to an earlier one that stays is at least the threshold."""
-    found = near_runs(HeldRuns(*shingles(texts, params.shingle_words)), params.threshold)
-    return {texts[number] for number in np.flatnonzero(found.rivals >= 0).tolist()}
 
 
 def near_runs(runs: Runs, threshold: float) -> Near:

@@ -1,4 +1,4 @@
-"""An inverted index in arrays: which texts hold a run. What one round adds can be looked up by itself, and taken back."""
+"""An inverted index in arrays: which texts hold a run. What a round adds can be looked up by itself and taken back."""
 
 from typing import NamedTuple
 

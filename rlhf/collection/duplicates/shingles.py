@@ -80,7 +80,8 @@ def _of_some(texts: Sequence[str], size: int) -> Shingles:
     owners = owners[whole]
     empty = np.flatnonzero(counts == 0)
     if empty.size:
-        own = np.array([zlib.crc32(texts[number].encode("utf-8", "surrogatepass")) for number in empty.tolist()], np.uint32)
+        wordless = [texts[number].encode("utf-8", "surrogatepass") for number in empty.tolist()]
+        own = np.array([zlib.crc32(text) for text in wordless], np.uint32)
         hashes, owners = np.concatenate([hashes, own]), np.concatenate([owners, empty])
     keys = np.sort((owners.astype(np.uint64) << np.uint64(32)) | hashes)
     keys = keys[np.diff(keys, prepend=keys[:1] + np.uint64(1)) != 0] if keys.size else keys

@@ -42,24 +42,25 @@ def read_json(path: Path, bound: Bound, by_line: bool = False) -> Iterator[Row]:
     One object by itself is a row, unless it holds a list of rows (`{"data": [...]}`) or a list for each column.
     `by_line`: its name says that a line is a row, so that one line is none of these but for a key of OF_ROWS.
     """
+    found = not_by_line(path, bound, by_line)
+    yield from read_jsonl(path, bound) if found is None else found
+
+
+def not_by_line(path: Path, bound: Bound, by_line: bool) -> Iterator[Row] | None:
+    """Return the rows of a file as `read_json` does, but None where each line is one."""
     text = JsonText(path, bound)
     first = text.next_character()
     if first == "[":
-        yield from _of_list(text, path)
-        return
+        return _of_list(text, path)
     if first != "{":
-        yield from read_jsonl(path, bound)
-        return
+        return None
     begins = text.line()
     members = _members(text, f"{path}: {f'line {begins}' if _ends(path, begins) else 'record 1'}")
     on_one_line = text.line() == begins
     is_row = bool(text.next_character()) or (by_line and on_one_line and not OF_ROWS & set(members))
     if not is_row and (rows := _within(members, path, bound)) is not None:
-        yield from rows
-    elif on_one_line:
-        yield from read_jsonl(path, bound)
-    else:
-        yield from _one_after_another(path, bound)
+        return rows
+    return None if on_one_line else _one_after_another(path, bound)
 
 
 def _ends(path: Path, begins: int) -> bool:

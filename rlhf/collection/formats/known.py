@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
+from typing import NamedTuple
 
 from rlhf.collection.columns import USUAL, columns_of, recognise
 from rlhf.collection.dropped import Dropped
@@ -27,6 +28,15 @@ BESIDE = re.compile(r"(^|_)(id|ids|sha256|num|count|model|models|tokens|turns?|l
 OWN = "own"  # how params.yaml says that a source's columns are our own, whatever they look like
 
 
+class Noticed(NamedTuple):
+    """What was noticed of rows: how many records of each kind, rows dropped by reason, and broken ones."""
+
+    kinds: Counter[str]
+    drops: Counter[str]
+    first_broken: str
+    num_broken: int
+
+
 class Reading:
     """How the rows of one source are read, and what was noticed on the way."""
 
@@ -42,6 +52,24 @@ class Reading:
             sample = [row.fields for row in self._sample]
             self.form = chosen(source.form, source.name) if source.form else recognised(sample, source.name)
         self.rows = self.form.join(again) if self.form and self.form.join else again
+
+    @classmethod
+    def again(cls, source: AnySource, form: Form | None) -> "Reading":
+        """Return a reading of the same source for a part of its rows, in whatever process."""
+        reading = cls(iter(()), source)
+        reading.form = form
+        return reading
+
+    def noticed(self) -> Noticed:
+        """Return what was noticed so far."""
+        return Noticed(self.kinds, self.drops, self._first_broken, self._num_broken)
+
+    def add(self, noticed: Noticed) -> None:
+        """Take in what was noticed of the rows that come next."""
+        self.kinds.update(noticed.kinds)
+        self.drops.update(noticed.drops)
+        self._first_broken = self._first_broken or noticed.first_broken
+        self._num_broken += noticed.num_broken
 
     def record(self, row: Row, index: int) -> Document | DialogueRecord:
         """Return what a row holds, see recognise. Raises Dropped for one that cannot be used; of a broken one too, if
