@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
 
-from rlhf.collection.prompt_sets import Drops
+from rlhf.collection.dropped import Drops
 from rlhf.params.collect_prompts import CollectPrompts
 
 MUCH = 0.2  # of a source's rows, dropped for one reason: a warning
@@ -44,14 +44,22 @@ def explanations(read: Mapping[str, int], drops: Drops, causes: Drops, params: C
         name, reasons = source.name, drops[source.name]
         if reasons["too_few_responses"]:
             yield f"{name}: {_of_comparisons(reasons['too_few_responses'], causes[name], params)}"
-        for reason, count in reasons.items():
-            way = _way(reason, causes[name], "documents" in source.use) if count > MUCH * read[name] else None
-            if way:
-                verb, key = way
-                yield (
-                    f"WARNING: {name}: {count / read[name]:.0%} of its rows are dropped, {reason}; to keep more, "
-                    f"{verb} collect_prompts.{key} (now {_value(key, params)})"
-                )
+        much = [(reason, count) for reason, count in reasons.items() if count > MUCH * read[name]]
+        for reason, count in much:
+            for own, number in _own_reasons(reason, count, causes[name], MUCH * read[name]):
+                way = _way(own, causes[name], "documents" in source.use)
+                if way:
+                    verb, key = way
+                    yield (
+                        f"WARNING: {name}: {number / read[name]:.0%} of its rows are dropped, {own}; to keep more, "
+                        f"{verb} collect_prompts.{key} (now {_value(key, params)})"
+                    )
+
+
+def _own_reasons(reason: str, count: int, causes: Counter[str], much: float) -> list[tuple[str, int]]:
+    """Return the limits that took more than `much` comparisons, where answers are lacking for that; else the reason."""
+    limits = [(cause, number) for cause, number in causes.most_common() if cause in KEYS and number > much]
+    return limits if reason == "too_few_responses" and limits else [(reason, count)]
 
 
 def _of_comparisons(count: int, causes: Counter[str], params: CollectPrompts) -> str:

@@ -29,9 +29,15 @@ def test_too_few_answers_are_explained_by_the_limits_that_took_them():
         "cleaning.response_characters.max 450, 9 since answers are equal, 5 since an answer is shorter than "
         "cleaning.response_characters.min 3, 1 since an answer is empty"
     ]
-    warning = "WARNING: hh: 20% of its rows are dropped, too_few_responses; to keep more, "
+    way = "to keep more, raise collect_prompts.cleaning.response_characters.max (now 450)"
     assert said({"too_few_responses": 251}, causes, read=1254, **limits)[1:] == [
-        f"{warning}raise collect_prompts.cleaning.response_characters.max (now 450)"
+        f"WARNING: hh: 20% of its rows are dropped, too_few_responses; {way}"
+    ]
+    causes = {"response_too_long": 300, "response_too_short": 260, "equal_response": 400}
+    assert said({"too_few_responses": 500}, causes, read=1254, **limits)[1:] == [
+        f"WARNING: hh: 24% of its rows are dropped, response_too_long; {way}",
+        "WARNING: hh: 21% of its rows are dropped, response_too_short; to keep more, lower "
+        "collect_prompts.cleaning.response_characters.min (now 3)",
     ]
     few = said({"too_few_responses": 30}, {"none_left_out": 30}, comparisons={"min_responses": 4})
     assert few == [
