@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from benchmarks import compare, ours, start, work, workers
+from benchmarks import compare, data_scale, ours, start, synthetic_rows, work, workers
 from rlhf.runtime import parallel
 
 
@@ -124,3 +124,23 @@ def test_a_side_that_fails_shows_its_last_words():
     side = compare.Side("python", "benchmarks.ours", "no_such_case", {}, {})
     with pytest.raises(RuntimeError, match="no_such_case"):
         side.repeat()
+
+
+@pytest.mark.process
+def test_the_data_benchmark_runs_two_checkouts_on_the_same_rows(tmp_path):
+    out = tmp_path / "figures.json"
+    data_scale.main(["--rows", "400", "--beside", str(data_scale.ROOT), "--rounds", "2", "--out", str(out)])
+    found = json.loads(out.read_text())
+    assert (found["rows"], found["former"]["rows"], found["kept_here_less_former"]) == (400, 400, 0)
+    assert found["kept"] + sum(found["dropped"].values()) == 400
+    assert 0 < found["ratio_to_former"]["low"] <= found["ratio_to_former"]["median"] <= found["ratio_to_former"]["high"]
+    assert found["peak_mb"] > 10
+
+
+def test_the_synthetic_rows_are_the_same_each_time_and_a_longer_file_begins_as_a_shorter_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(synthetic_rows, "PART", 150)
+    for name, rows in (("a", 300), ("b", 300), ("c", 450)):
+        synthetic_rows.write(tmp_path / name, rows)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "c").read_bytes().startswith((tmp_path / "a").read_bytes())
+    assert 800 < (tmp_path / "a").stat().st_size / 300 < 1300
