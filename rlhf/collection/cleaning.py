@@ -63,7 +63,7 @@ def clean_record(record: DialogueRecord, params: Cleaning) -> DialogueRecord:
     cleaned["language"] = record["language"] or language_of(prompt)
     check_language(cleaned["language"], params.languages)
     check_length("prompt", len(prompt), params.prompt_characters)
-    check_length("prompt_words", len(words(prompt)), params.prompt_words)
+    check_words(prompt, params.prompt_words)
     for text in [prompt, *responses]:
         check_personal_data(text, params.personal_data)
     return cleaned
@@ -147,6 +147,12 @@ def check_length(what: str, length: int, limits: Limits) -> None:
         raise Dropped(f"{what}_too_short")
     if length > limits.max:
         raise Dropped(f"{what}_too_long")
+
+
+def check_words(prompt: str, limits: Limits) -> None:
+    """Raise Dropped for a prompt of too few or too many words; there are no more of them than characters."""
+    if limits.min > 1 or len(prompt) > limits.max or not WORD.search(prompt):
+        check_length("prompt_words", len(words(prompt)), limits)
 
 
 def check_response(response: str, limits: Limits) -> None:

@@ -1,10 +1,11 @@
 import pytest
 
-from rlhf.collection.cleaning import clean_document, clean_record, language_of, words
+from rlhf.collection.cleaning import check_words, clean_document, clean_record, language_of, words
 from rlhf.collection.documents import pieces
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.rankings import within
 from rlhf.collection.sets.arranging import documents_in_order
+from rlhf.params.collect_prompts import Limits
 from tests.collect_prompts_section import section, source, typed
 
 
@@ -198,3 +199,17 @@ def test_a_share_of_documents_is_held_out_and_both_parts_have_one(number, held_o
     train, validation = documents_in_order(number, 0.1, 1)
     assert len(validation) == held_out
     assert sorted([*train, *validation]) == [*range(number)]
+
+
+@pytest.mark.parametrize("text", ["", "...", "one", "one two three", "好的", "好的 three four", "a b c d e f"])
+@pytest.mark.parametrize("limits", [(0, 1), (0, 3), (1, 3), (1, 20), (2, 4), (3, 3)])
+def test_words_are_counted_only_where_they_could_break_the_limits(text, limits):
+    low, high = limits
+    count = len(words(text))
+    expected = "prompt_words_too_short" if count < low else "prompt_words_too_long" if count > high else None
+    try:
+        check_words(text, Limits(min=low, max=high))
+    except Dropped as dropped:
+        assert str(dropped) == expected
+    else:
+        assert expected is None
