@@ -69,6 +69,18 @@ def is_gone(identity: str) -> bool:
     return identity.rsplit(" ", 2)[0] == socket.gethostname() and _living(identity) is None
 
 
+def has_ended(identity: str, seconds: float) -> bool:
+    """Wait so long for the end of a process of this host, and return whether it has ended."""
+    process = _living(identity)
+    if process is None:
+        return True
+    try:
+        process.wait(seconds)
+    except psutil.TimeoutExpired:
+        return _living(identity) is None  # a zombie, whose parent has not asked for it
+    return True
+
+
 @contextmanager
 def ending_with_dvc() -> Iterator[None]:
     """End as by SIGTERM when the dvc that started this stage is gone: nobody would record its outputs.

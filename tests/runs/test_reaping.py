@@ -82,6 +82,14 @@ def test_a_pipeline_whose_last_stage_has_no_run_says_so(root, monkeypatch):
     assert found.data.tags["mlflow.note.content"].startswith("**evaluate has no run in MLflow:** it finished")
 
 
+def test_a_metrics_file_that_is_another_than_the_lock_lists_gives_no_figures(root, monkeypatch):
+    restored(root, monkeypatch)
+    outputs.write_metrics(root, "evaluate", {"win_rate": {"ppo_vs_sft": {"mean": 0.99}}})
+    found = ended(root, monkeypatch)
+    assert (found.info.status, found.data.metrics["PPO beats SFT"]) == ("FINISHED", 0.25)
+    assert "evaluate.win_rate.ppo_vs_sft.mean" not in found.data.metrics
+
+
 def test_a_pipeline_that_ended_before_its_last_stage_has_failed_and_says_after_which_one(root, monkeypatch):
     """The lock's last stage is of other data: another policy lies there now. No stage says what came next."""
     restored(root, monkeypatch)

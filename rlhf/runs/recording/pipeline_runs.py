@@ -1,8 +1,9 @@
 """The parent runs in MLflow: one a session, with every parameter and every final metric of its pipeline.
 
 A session is one `dvc` command (or one process by hand): all its stages share one parent run, so that a table of parent
-runs compares whole pipelines. It stays RUNNING until what the command asked for is there. Of one whose dvc is gone by
-then the next stage to start, or `make ui`, says what became of it (see reaping).
+runs compares whole pipelines. It stays RUNNING until what the command asked for is there. Where dvc ends before that,
+the recorder that waits for it (see watching), the next stage to start, or `make ui` says what became of it (see
+reaping).
 """
 
 import fnmatch
