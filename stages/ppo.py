@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlhf.engine import logprobs
-from rlhf.models import loading, reward_head
+from rlhf.models import classifiers, loading, reward_head
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import load
 from rlhf.params.ppo import Ppo, PpoInputs
@@ -108,7 +108,7 @@ def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: 
     reference = loading.load_causal(policy_folder, params.runtime).requires_grad_(False)
     scorer = rewards.RewardScorer(reward_folder, params.runtime)
     if params.ppo.value_init == "reward_model":
-        if reward_head.is_encoder(scorer.model) or not rewards.same_tokens(tokenizer, scorer.tokenizer):
+        if classifiers.is_encoder(scorer.model) or not rewards.same_tokens(tokenizer, scorer.tokenizer):
             raise ValueError(
                 "params.yaml: ppo.value_init: 'reward_model' needs a reward model on the policy's backbone; "
                 "set it to 'policy', or reward_model.backbone to 'sft'"

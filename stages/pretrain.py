@@ -119,7 +119,7 @@ def adopt(
         model.resize_token_embeddings(len(adopted))
     model.config.pad_token_id = adopted.pad_token_id
     model.generation_config.pad_token_id = adopted.pad_token_id
-    return placement.placed(model, runtime), adopted
+    return loading.proved(placement.placed(model, runtime).eval(), path), adopted
 
 
 def count_steps(params: Scratch) -> int:

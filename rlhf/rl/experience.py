@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlhf.engine import logprobs
-from rlhf.models import forward, placement, reward_head
+from rlhf.models import forward, placement, reward_head, ways
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.ppo import Ppo
 from rlhf.params.runtime import Runtime
@@ -185,7 +185,7 @@ def _scores(models: Models, prompts: list[Prompt], sampled: Rollouts) -> list[fl
     """Score by token ids where policy and reward model share a tokenizer, else by text."""
     completions = _unpadded(sampled)
     if rewards.same_tokens(models.tokenizer, models.scorer.tokenizer):
-        limit = models.scorer.model.config.max_position_embeddings
+        limit = ways.context_of(models.scorer.model)
         rows = [rewards.joined(prompt.ids, ids, limit) for prompt, ids in zip(prompts, completions, strict=True)]
         return models.scorer.score_rows(rows, batch_size=128)
     texts = [chat.response_text(models.tokenizer, ids) for ids in completions]

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rlhf.engine import lean, logprobs
-from rlhf.models import forward
+from rlhf.engine import logprobs
+from rlhf.models import decoding, forward
 from rlhf.records.types import Message
 from rlhf.runtime import parallel, seeds
-from rlhf.sampling import decoding
 from rlhf.tokens import batching, chat
 
 if TYPE_CHECKING:
@@ -59,11 +58,6 @@ def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
     return torch.stack(rows)
 
 
-def decoder(model: "PreTrainedModel", most_new_tokens: int) -> decoding.Decoder:
-    """Return a decoder with room for so many tokens after the prompts: ours where it knows the model."""
-    return lean.Decoder(model, most_new_tokens) if lean.supports(model) else decoding.LibraryDecoder(model)
-
-
 @torch.no_grad()
 def complete(
     model: "PreTrainedModel",
@@ -86,7 +80,7 @@ def complete(
     mask = torch.zeros((num_rows, limit), dtype=torch.bool, device=device)  # [B, R]
     rows = torch.arange(num_rows, device=device)  # in the batch
     going = torch.ones_like(rows, dtype=torch.bool)  # of them: those still being written
-    reader = decoder(model, limit)
+    reader = decoding.decoder(model, limit)
     logits = reader.read(prompts.ids, prompts.mask, batching.position_ids(prompts.mask))
     if owners is not None:
         logits = logits[owners]

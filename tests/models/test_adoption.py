@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerFast
 
-from rlhf.models import loading, reward_head
+from rlhf.models import classifiers, loading, reward_head
 from rlhf.preferences import rewards
 from rlhf.records import records
 from rlhf.tokens import chat
@@ -184,7 +184,7 @@ def ready(root, tokenizer):
 def test_an_encoder_judges_a_policy_with_another_tokenizer(ready, encoder):
     reward_model.main(ready, "r1")
     scorer = rewards.RewardScorer(ready / "data/reward_model/r1", toys.runtime())
-    assert reward_head.is_encoder(scorer.model)
+    assert classifiers.is_encoder(scorer.model)
     assert scorer.tokenizer.get_vocab() == encoder.get_vocab()
     messages = [[{"role": "user", "content": "Say red."}]] * 3
     scores = scorer.score_texts(messages, ["red fox.", "blue fox.", "Nobody knows " * 40])

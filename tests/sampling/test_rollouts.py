@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rlhf.engine import lean
+from rlhf.models import decoding
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching, chat
 from tests import toys
@@ -30,7 +31,7 @@ def answers(model, tokenizer, texts, *, batch_size=6, temperature=1.0, seed=3, r
 def rows_read(monkeypatch):
     """A list that fills with how many rows each forward pass has: of prompts first, then of single tokens."""
     read: list[int] = []
-    made = rollouts.decoder
+    made = decoding.decoder
 
     def counted(method):
         def count(ids, *more):
@@ -45,7 +46,7 @@ def rows_read(monkeypatch):
             monkeypatch.setattr(reader, name, counted(getattr(reader, name)))
         return reader
 
-    monkeypatch.setattr(rollouts, "decoder", watched)
+    monkeypatch.setattr(decoding, "decoder", watched)
     return read
 
 
