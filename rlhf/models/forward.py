@@ -55,7 +55,7 @@ def output_head(model: "PreTrainedModel") -> logprobs.Head:
 
 def tied_head(model: "PreTrainedModel") -> logprobs.Head:
     """Return the same of a classifier, whose embeddings are tied. Raises ValueError where they are not."""
-    if not model.config.get_text_config().tie_word_embeddings:
+    if not getattr(model.config.get_text_config(), "tie_word_embeddings", False):
         raise ValueError(
             f"{type(model).__name__} does not tie its output layer to its word embeddings, so a reward model on it "
             "knows no likelihoods; set likelihood_coef to 0, or adopt a base model with tied embeddings (pretrain.path)"

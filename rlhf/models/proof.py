@@ -6,6 +6,7 @@ beyond theirs, so it is tried up to the longest sequence that will be read, and 
 """
 
 import math
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,14 +15,15 @@ import torch
 from torch import Tensor
 
 from rlhf.engine import lean, logprobs
-from rlhf.models import decoding, ways
+from rlhf.models import decoding, reading, ways
 from rlhf.models.ways import Rows, Ways
 from rlhf.tokens import batching
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-TOLERANCE = 1e-4  # of a token's state, and of log-probabilities beside the largest logit
+TOLERANCE = 1e-4  # of a token's state
+TOLERANCE_OF_LOGITS = 1e-3  # of log-probabilities beside the largest logit: a cache sums in another order
 NEW_TOKENS = 6  # decoded step by step
 LEAST = 2 * NEW_TOKENS + 4  # tokens of the longest sequence, for the others to be longer than what is decoded
 LONGEST = 256  # tokens, where nobody says how long sequences will be
@@ -67,21 +69,23 @@ def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
     """
     was_training = model.training
     model.eval()
-    sample = _sample(model, longest or LONGEST)
+    with reading.files(f"config.json (of {type(model).__name__}, which fails on one row of tokens)"):
+        sample = _sample(model, longest or LONGEST)
     scale, cap = _logits_of_states(model, sample) if sample.logits else _kept(model)
     longest = max(map(len, sample.sequences))
     differences: dict[tuple[str, str], float | None] = {}
-    reading: dict[str, tuple[str, ...]] = {}
+    by_kind: dict[str, tuple[str, ...]] = {}
     for kind, candidates in CANDIDATES.items():
-        reading[kind] = _exact(model, candidates, kind, differences, partial(_reading, model, sample, kind))
-    none = [kind for kind, exact in reading.items() if not exact]
+        by_kind[kind] = _exact(model, candidates, kind, differences, partial(_reading, model, sample, kind))
+    none = [kind for kind, exact in by_kind.items() if not exact]
     if none:
         raise ValueError(
             f"{type(model).__name__}: what it says of a sequence of up to {longest} tokens depends on what it reads "
             f"beside or before it, even alone ({differences[none[0], ways.ALONE]} of its state); "
             f"{_shorter(model, longest)}adopt another base model (pretrain.path)"
         )
-    ways.remember(model, Ways(longest, reading, (), scale, cap))
+    prove_longer = partial(_prove_longer, weakref.ref(model))
+    ways.remember(model, Ways(longest, by_kind, (), scale, cap, prove_longer))
     decoders: tuple[str, ...] = ()
     if sample.logits:
         decoders = _exact(model, DECODERS, "decoding", differences, partial(_decoding, model, sample))
@@ -93,10 +97,19 @@ def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
                 "(pretrain.path)"
             )
         _keep_for_classifiers(model, sample, scale, cap)
-    found = Ways(longest, reading, decoders, scale, cap)
+    found = Ways(longest, by_kind, decoders, scale, cap, prove_longer)
     ways.remember(model, found)
     model.train(was_training)
     return Proof(found, differences)
+
+
+def _prove_longer(model: "weakref.ref[PreTrainedModel]", longest: int) -> None:
+    """Prove a model for sequences of so many tokens, or as many as it has positions for."""
+    of = model()
+    if of is not None:
+        found = prove(of, longest).ways
+        if found.longest < longest:  # it has no more positions: nothing longer can come
+            ways.remember(of, found._replace(longest=longest))
 
 
 def _shorter(model: "PreTrainedModel", longest: int) -> str:
@@ -121,7 +134,7 @@ def _exact(
         except Exception:  # noqa: BLE001 - a model's own code, which may raise anything of a mask or cache it cannot take
             differences[kind, way] = None
             continue
-        if off <= TOLERANCE:
+        if off <= (TOLERANCE_OF_LOGITS if kind == "decoding" else TOLERANCE):
             exact.append(way)
             if way != ways.LEAN or not _has_dropout(model):
                 break
@@ -155,6 +168,8 @@ def _sample_of(model: "PreTrainedModel", longest: int) -> _Sample:
         states.append(ways.before_head(model, input_ids=chosen[None])[0].float())
         if _is_causal(model):
             logits.append(model(input_ids=chosen[None], use_cache=False).logits[0].float())
+    if any(one.ndim != 2 for one in [*states, *logits]):
+        raise ValueError("it says several things of each token, not one")
     return _Sample(sequences[::-1], states[::-1], logits[::-1])
 
 
@@ -200,6 +215,7 @@ def _forked(model: "PreTrainedModel", sample: _Sample) -> tuple[Rows, Tensor]:
     begun, half = len(long) // 2, len(middle) // 2
     ends = [long[begun:], middle[:half][: len(long) - begun], short[: len(long) - begun]]
     groups = [[(long[:begun] + end, len(end)) for end in ends], [(short + end, len(end)) for end in ends[1:]]]
+    groups[1] = [(ids[: len(long)], min(num, len(long) - len(short))) for ids, num in groups[1]]
     groups.append([(short[:-1], 3), ([*short[:-4], *middle[:2]], 2)])
     forked = batching.fork(groups, 0, str(model.device))
     right = []
@@ -283,7 +299,8 @@ def _keep_for_classifiers(model: "PreTrainedModel", sample: _Sample, scale: floa
     """Write into the config how a classifier on the same backbone makes logits of its states, where that is not plain;
     null where it cannot.
     """
-    states: Any = model.base_model(input_ids=sample.sequences[0][None]).last_hidden_state[0].float()
+    said = model.base_model(input_ids=sample.sequences[0][None], use_cache=False)
+    states: Any = getattr(said, "last_hidden_state", sample.states[0][None, :0])[0].float()
     known: list[float | None] | None = None
     if states.shape == sample.states[0].shape:
         factor = ((states * sample.states[0]).sum() / states.square().sum()).item()

@@ -47,13 +47,17 @@ class RewardMeaning(NamedTuple):
 
 
 def new_reward_model(
-    path: Path | str, runtime: Runtime, generator: torch.Generator, revision: str | None = None
+    path: Path | str,
+    runtime: Runtime,
+    generator: torch.Generator,
+    revision: str | None = None,
+    longest: int | None = None,
 ) -> "PreTrainedModel":
     """Return a classifier on the backbone in `path`, its scalar head drawn from N(0, 1 / (d + 1)) (Stiennon 2020).
 
-    `revision`: the commit, where `path` is a hub id.
+    `revision`: the commit, where `path` is a hub id; `longest`: tokens of the longest row that it will read.
     """
-    model = load_classifier(path, runtime, revision, new_head=True)
+    model = load_classifier(path, runtime, revision, new_head=True, longest=longest)
     head = scalar_head(model)
     draws = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
     with torch.no_grad():

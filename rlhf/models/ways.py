@@ -6,7 +6,7 @@ row. What a model says of a sequence alone is right; any other way is used only 
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -45,19 +45,21 @@ class Rows(NamedTuple):
 
 
 class Ways(NamedTuple):
-    """What was proven of a model on this device, for sequences up to `longest` tokens; longer ones are read alone."""
+    """What was proven of a model on this device, for sequences up to `longest` tokens; `prove` tries longer ones."""
 
     longest: int
     reading: Mapping[str, Sequence[str]]  # exact ways by kind of rows, the first that can be used is
     decoding: Sequence[str]
     scale: float = 1.0  # of what the output layer gives
     cap: float | None = None  # logits are cap * tanh(x / cap)
+    prove: Callable[[int], object] | None = None
 
 
 UNPROVEN = Ways(2**62, dict.fromkeys(KINDS, (LEAN, MASK)), (LEAN, CACHE))
 _PROVEN: "WeakKeyDictionary[nn.Module, Ways]" = WeakKeyDictionary()
 _STOPPING: "WeakSet[nn.Module]" = WeakSet()
 _ASKED = threading.local()
+_PROVING = threading.RLock()
 
 
 def proven(model: nn.Module) -> Ways:
@@ -71,11 +73,21 @@ def remember(model: nn.Module, ways: Ways) -> None:
 
 
 def of_rows(model: nn.Module, rows: Rows) -> Sequence[str]:
-    """Return the ways that are exact for these rows."""
+    """Return the ways that are exact for these rows; of sequences longer than any before, they are tried first.
+
+    Raises ValueError where none is.
+    """
     ways = proven(model)
-    if ways is UNPROVEN or int(rows.positions.max()) < ways.longest:
+    if ways.prove is None:
         return ways.reading[rows.kind]
-    return (ALONE,)
+    longest = int(rows.positions.max()) + 1
+    if longest > ways.longest:
+        with _PROVING:
+            ways = proven(model)
+            if ways.prove is not None and longest > ways.longest:
+                ways.prove(max(longest, 2 * ways.longest))
+        ways = proven(model)
+    return ways.reading[rows.kind]
 
 
 def read(model: "PreTrainedModel", rows: Rows, wanted: Tensor, way: str) -> Tensor:

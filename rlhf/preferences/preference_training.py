@@ -83,7 +83,7 @@ def start(
     """
     backbone, commit = backbone_of(root, params), params.encoder_revision
     tokenizer = loading.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone, commit)
-    model = reward_head.new_reward_model(backbone, runtime, generator, commit)
+    model = reward_head.new_reward_model(backbone, runtime, generator, commit, params.max_tokens)
     with reading.folder(backbone):
         weights.check_vocabulary(model, tokenizer)
         chat.check(tokenizer)

@@ -39,6 +39,25 @@ def test_log_probabilities_of_hidden_states_and_their_gradients_are_those_of_who
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize(("scale", "cap"), [(0.25, None), (3.0, 2.0), (1.0, 0.7)])
+def test_a_head_that_scales_and_caps_its_logits_has_its_own_gradients(head, scale, cap, temperature):
+    hidden, ids, share = torch.randn(11, 5, requires_grad=True), torch.randint(9, (11,)), torch.randn(11)
+    of_head = logprobs.Head(head.weight, head.bias, scale, cap)
+    logits = scale * head(hidden) if cap is None else cap * torch.tanh(scale * head(hidden) / cap)
+    expected = (logits / temperature).log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+    found = logprobs.of_hidden(hidden, of_head, ids, temperature)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logprobs.logits(hidden, of_head), logits, rtol=1e-4, atol=1e-5)
+    leaves = (hidden, head.weight, head.bias)
+    gradients, wanted = (torch.autograd.grad((each * share).sum(), leaves) for each in (found, expected))
+    for one, other in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    measured = logprobs.measured(hidden.detach(), of_head, hidden.detach(), of_head, ids, temperature)
+    torch.testing.assert_close(measured.logprobs, expected.detach(), rtol=1e-4, atol=1e-5)
+    assert measured.kls.abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_what_ppo_asks_of_two_models_is_what_whole_logits_say(head, temperature):
     torch.manual_seed(1)
     hidden, other_hidden, other_head = torch.randn(11, 5), torch.randn(11, 4), torch.nn.Linear(4, 9)

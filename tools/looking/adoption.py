@@ -27,7 +27,7 @@ from rlhf.training import language_modelling
 from tools.looking import architectures
 
 LONGEST = 70  # tokens; beyond the windows and original contexts of the configurations
-MOST_WEIGHTS = 160_000_000
+MOST_WEIGHTS = 20_000_000
 LIMIT = 1e-4  # nats, and of gradients relative to their norm
 RUNTIME = Runtime(device="cpu", dtype="float32", attention="eager", processes=1, threads=1, workers=1)
 
@@ -52,7 +52,7 @@ def main() -> None:
     found: dict[str, Verdict] = {}
     configs = _of_file(options.configs) if options.configs else architectures.all_of_them()
     for name, make in configs:
-        found[name] = verdict_of(make)
+        found[name] = verdict_of(make, MOST_WEIGHTS if options.configs is None else None)
         print(f"{name:40} {found[name].verdict:9} {_number(found[name].worst):>8}  {found[name].used}", flush=True)
     counts = {kind: sum(one.verdict == kind for one in found.values()) for kind in ("exact", "refused", "wrong")}
     print(", ".join(f"{count} {kind}" for kind, count in counts.items()), f"of {len(found)}")
@@ -63,13 +63,13 @@ def main() -> None:
         files.write_text(options.table, table(found))
 
 
-def verdict_of(make: Callable[[], Any]) -> Verdict:
+def verdict_of(make: Callable[[], Any], most_weights: int | None = None) -> Verdict:
     """Return what comes of a configuration: its model is drawn, saved, and adopted as the stages adopt one."""
     try:
         config = make()
         with torch.device("meta"):
             weights = sum(one.numel() for one in transformers.AutoModelForCausalLM.from_config(config).parameters())
-        if weights > MOST_WEIGHTS:
+        if most_weights is not None and weights > most_weights:
             return Verdict("not tried", None, f"{weights / 1e6:.0f} million weights: its config keeps parts large")
         torch.manual_seed(0)
         model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
@@ -81,11 +81,16 @@ def verdict_of(make: Callable[[], Any]) -> Verdict:
             policy = loading.load_causal(place, RUNTIME, longest=LONGEST)
             policy.save_pretrained(place)
             classifier: Any = loading.load_classifier(place, RUNTIME, new_head=True, longest=LONGEST)
-        except Exception as error:  # noqa: BLE001 - a stage would end with it before its work
+        except ValueError as error:  # a stage would end with it before its work
             return Verdict("refused", None, _in_a_line(error).replace(place, "it"))
+        except Exception as error:  # noqa: BLE001 - a traceback is no refusal
+            return Verdict("wrong", None, f"{type(error).__name__} at load: {_in_a_line(error)}")
         kind = type(model)
         alone = Alone(kind.from_pretrained(place, attn_implementation="eager").eval(), classifier)
-        worst = max(difference(policy, classifier, alone) for difference in DIFFERENCES)
+        try:
+            worst = max(difference(policy, classifier, alone) for difference in DIFFERENCES)
+        except Exception as error:  # noqa: BLE001 - it would end a stage at work
+            return Verdict("wrong", None, f"{type(error).__name__} at work: {_in_a_line(error)}")
     used = ", ".join(f"{name} {exact[0]}" for name, exact in _used(policy))
     return Verdict("exact" if worst <= LIMIT else "wrong", worst, used)
 
@@ -102,7 +107,7 @@ class Alone:
     def __init__(self, model: Any, classifier: Any):
         self.model, self.head = model, reward_head.scalar_head(classifier)
         self.backbone = classifier.base_model
-        tied = bool(model.config.get_text_config().tie_word_embeddings)
+        tied = bool(getattr(model.config.get_text_config(), "tie_word_embeddings", False))
         self.likelihoods = tied and getattr(model.config, "proven_logits", ()) is not None
 
     def logprobs(self, ids: list[int]) -> torch.Tensor:
@@ -112,13 +117,13 @@ class Alone:
 
     def scalars(self, ids: list[int]) -> torch.Tensor:
         """Return the scalar at each token: [T]."""
-        return self.head(self.backbone(input_ids=torch.tensor([ids])).last_hidden_state[0]).squeeze(-1)
+        return self.head(self.backbone(input_ids=torch.tensor([ids]), use_cache=False).last_hidden_state[0]).squeeze(-1)
 
 
 def _sequences(policy: Any) -> list[list[int]]:
     """Return three random sequences, of other lengths than the proof's."""
     config, generator = policy.config.get_text_config(), torch.Generator().manual_seed(1)
-    special = [config.pad_token_id, config.eos_token_id, config.bos_token_id]
+    special = [getattr(config, f"{name}_token_id", None) for name in ("pad", "eos", "bos")]
     free = torch.tensor([token for token in range(config.vocab_size) if token not in special])
     return [free[torch.randint(len(free), (length,), generator=generator)].tolist() for length in (LONGEST, 41, 12)]
 

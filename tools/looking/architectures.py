@@ -22,7 +22,8 @@ SIZES: dict[str, Any] = {
     "decoder_attention_heads": 4, "attention_heads": 4, "num_key_value_heads": 2, "num_kv_heads": 2,
     "max_position_embeddings": 128, "n_positions": 128, "max_seq_len": 128, "n_ctx": 128, "max_sequence_length": 128,
     "head_dim": 16, "num_local_experts": 4, "num_experts": 4, "n_routed_experts": 4, "moe_num_experts": 4,
-    "num_experts_per_tok": 2, "moe_k": 2, "moe_topk": 2, "n_group": 1, "topk_group": 1, "n_shared_experts": 1,
+    "num_experts_per_tok": 2, "moe_k": 2, "moe_topk": 2, "n_group": 1, "num_group": 1, "topk_group": 1,
+    "n_shared_experts": 1, "vision_feature_layer": 0, "image_size": 32, "patch_size": 16,
     "q_lora_rank": 16, "kv_lora_rank": 16, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8,
     "state_size": 8, "mamba_d_state": 8, "mamba_n_heads": 4, "mamba_d_head": 32, "mamba_num_heads": 4,
     "mamba_head_dim": 32, "mamba_expand": 2, "expand": 2, "conv_kernel": 4, "n_groups": 1, "mamba_n_groups": 1,
@@ -33,7 +34,7 @@ SIZES: dict[str, Any] = {
     "bos_index": 2, "is_decoder": True, "first_k_dense_replace": 1, "moe_layer_start_index": 1,
     "attention_window_size": 8, "num_kv_shared_layers": 0,
 }  # fmt: skip
-LISTS = ("layer_types", "layers_block_type", "mlp_layer_types", "moe_layers", "attention_layers", "no_rope_layers")
+LISTS = ("layer_types", "layers_block_type", "mlp_layer_types", "moe_layers", "no_rope_layers")
 WINDOWS = ("sliding_window", "window_size", "local_attention")
 ROPES: dict[str, dict[str, Any]] = {
     "linear": {"factor": 4.0},
@@ -57,11 +58,17 @@ def all_of_them() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 def tiny(kind: Any, **more: Any) -> Any:
     """Return a tiny config of this class, or None where its own rules refuse one."""
-    fields = set(kind().to_dict()) if _stands_alone(kind) else set[str]()
+    plain = kind() if _stands_alone(kind) else None
+    fields = set(plain.to_dict()) if plain is not None else set[str]()
     own = {name: value for name, value in SIZES.items() if name in fields}
+    own |= {"attention_types": [[["global", "local"], 2]]} if "attention_types" in fields else {}
     if "qk_rope_head_dim" in own:  # latent attention: its heads are a sum
         own.pop("head_dim", None)
         own["num_key_value_heads"] = own["num_attention_heads"]
+    for name in getattr(kind, "sub_configs", {}):  # of several modalities
+        part = getattr(plain, name, None)
+        smaller = tiny(type(part)) if part is not None and not isinstance(part, dict) else None
+        own |= {name: smaller.to_dict()} if smaller is not None else {}
     try:
         return kind(**{**own, **{name: None for name in LISTS if name in fields}, **more})
     except Exception:  # noqa: BLE001 - each config has checks of its own
