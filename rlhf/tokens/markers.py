@@ -87,6 +87,23 @@ def text_ids(tokenizer: Any, text: str) -> list[int]:
     return _plain(tokenizer, text) if len(pieces) == 1 else _joined(tokenizer, pieces)
 
 
+def pattern_of(tokenizer: Any) -> re.Pattern[str]:
+    """Return a pattern of the tokenizer's markers as they are."""
+    return _pattern(markers(tokenizer))
+
+
+def ids_behind(tokenizer: Any, context: str, text: str) -> list[int]:
+    """Return the ids of a text of which nothing is a marker, as it stands behind a context of the template's."""
+    before = _plain(tokenizer, context)
+    first, *rest = _pattern(tuple(spellings(tokenizer, [text]))).split(text)
+    ids = _plain(tokenizer, context + first)
+    if ids[: len(before)] != before:
+        return text_ids(tokenizer, text)
+    for index, piece in enumerate(rest, start=1):
+        ids += _inside(tokenizer, piece, spelled=index % 2 == 1)
+    return ids[len(before) :]
+
+
 def texts_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """Return the same of many texts, faster: a call of the tokenizer costs more than a text."""
     own = markers(tokenizer)

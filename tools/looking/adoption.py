@@ -86,7 +86,7 @@ def verdict_of(make: Callable[[], Any], most_weights: int | None = None) -> Verd
         except Exception as error:  # noqa: BLE001 - a traceback is no refusal
             return Verdict("wrong", None, f"{type(error).__name__} at load: {_in_a_line(error)}")
         kind = type(model)
-        alone = Alone(kind.from_pretrained(place, attn_implementation="eager").eval(), classifier)
+        alone = Alone(kind.from_pretrained(place, trust_remote_code=False, attn_implementation="eager").eval(), classifier)
         try:
             worst = max(difference(policy, classifier, alone) for difference in DIFFERENCES)
         except Exception as error:  # noqa: BLE001 - it would end a stage at work
@@ -163,7 +163,7 @@ def of_decoding(policy: Any, _classifier: Any, alone: Alone) -> float:
     """Return by how much a greedy choice is worse than the best, in nats: four answers to three prompts."""
     prompts = batching.pad(_sequences(policy), 0, "left")
     owners, draws = torch.tensor([0, 1, 2, 1]), torch.zeros(4, 8)
-    made = rollouts.complete(policy, prompts, draws, 0.0, rollouts.Ends(1, 0), owners)
+    made = rollouts.complete(policy, prompts, draws, 0.0, rollouts.Ends((1,), 0), owners)
     worst = 0.0
     for row, owner in enumerate(owners.tolist()):
         prompt, answer = _sequences(policy)[owner], made.ids[row][made.mask[row]].tolist()
