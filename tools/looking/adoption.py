@@ -86,7 +86,8 @@ def verdict_of(make: Callable[[], Any], most_weights: int | None = None) -> Verd
         except Exception as error:  # noqa: BLE001 - a traceback is no refusal
             return Verdict("wrong", None, f"{type(error).__name__} at load: {_in_a_line(error)}")
         kind = type(model)
-        alone = Alone(kind.from_pretrained(place, trust_remote_code=False, attn_implementation="eager").eval(), classifier)
+        plain = kind.from_pretrained(place, trust_remote_code=False, attn_implementation="eager").eval()
+        alone = Alone(plain, classifier)
         try:
             worst = max(difference(policy, classifier, alone) for difference in DIFFERENCES)
         except Exception as error:  # noqa: BLE001 - it would end a stage at work
