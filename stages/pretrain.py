@@ -18,7 +18,7 @@ from rlhf.records.types import CopyProbe, Document
 from rlhf.runs import checkpoints, launch
 from rlhf.runtime import failures, outputs, seeds
 from rlhf.runtime.files import new_folder
-from rlhf.tokens import chat, markers, tokenizer
+from rlhf.tokens import chat, markers, tokenizer, turns
 from rlhf.training import language_modelling, muon, optimisation
 from rlhf.training.context import open_stage
 
@@ -111,14 +111,18 @@ def adopt(
         adopted.add_special_tokens({"pad_token": chat.PAD})
     if adopted.chat_template is None:
         adopted.add_special_tokens({"additional_special_tokens": [chat.SYSTEM, chat.USER, chat.ASSISTANT]})
-        adopted.chat_template = chat.adopted_template(adopted.eos_token)
+        begun = adopted.bos_token if markers.bos_ids(adopted) else ""
+        adopted.chat_template = chat.adopted_template(adopted.eos_token, begun)
     with reading.folder(path):
+        for line in turns.settle(adopted, params.template_date, params.system_turns):
+            say(line)
         chat.check(adopted)
     if len(adopted) > rows:
         torch.manual_seed(0)
         model.resize_token_embeddings(len(adopted))
     model.config.pad_token_id = adopted.pad_token_id
     model.generation_config.pad_token_id = adopted.pad_token_id
+    model.generation_config.eos_token_id = [*turns.end_ids(adopted, model.generation_config)]
     return loading.proved(placement.placed(model, runtime).eval(), path), adopted
 
 

@@ -4,12 +4,13 @@ Prompt and response are always tokenised apart, in training and in sampling alik
 is the same everywhere. A response ends with the token that ends its turn in the template (`turns`), which is never PAD.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rlhf.records.types import Message
 from rlhf.tokens import markers
-from rlhf.tokens.turns import assistant_mask, prompt_ids, response_ids
+from rlhf.tokens.turns import assistant_mask, before_answer, prompt_ids, response_ids
 
 PAD, END_OF_TEXT = "<|pad|>", "<|endoftext|>"
 SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"
@@ -36,6 +37,7 @@ CHAT_TEMPLATE = (
 
 
 TRIED = "Say red."
+MARKER_LIKE = re.compile(r"<\|[^<>|\s]{1,40}\|>|<(?:start|end)_of_turn>")
 FINE_TUNED = {"plain": PLAIN_TEMPLATE, "markers": CHAT_TEMPLATE}
 
 
@@ -54,12 +56,26 @@ def texts_of(messages: Sequence[Message], *responses: str) -> list[str]:
 
 def check(tokenizer: Any) -> None:
     """Raise ValueError where a tokenizer makes no tokens of a text, or its template, if any, no text of a question."""
-    if not markers.text_ids(tokenizer, TRIED):
+    ids = markers.text_ids(tokenizer, TRIED)
+    if not ids:
         raise ValueError(f"tokenizer.json: it makes no tokens of the text {TRIED!r}; save the tokenizer again")
+    again = tokenizer.decode(ids)
+    if "".join(again.casefold().split()) != "".join(TRIED.casefold().split()):
+        raise ValueError(
+            f"tokenizer.json: the text {TRIED!r} comes back from its tokens as {again!r}; take the tokenizer that the "
+            "model was trained with"
+        )
     if tokenizer.chat_template is not None:
         if tokenizer.eos_token_id is None:
             raise ValueError("tokenizer_config.json: a chat template, and no EOS token; set eos_token")
-        prompt_ids(tokenizer, [{"role": "user", "content": TRIED}])
+        question: Message = {"role": "user", "content": TRIED}
+        for text in dict.fromkeys(MARKER_LIKE.findall(before_answer(tokenizer, [question]))):
+            if len(pieces := tokenizer.tokenize(text)) > 1:
+                raise ValueError(
+                    f"chat_template: it writes {text!r}, which the tokenizer takes apart ({' '.join(pieces[:8])}); "
+                    "take the tokenizer or the template that the model was trained with"
+                )
+        prompt_ids(tokenizer, [question])
 
 
 def response_text(tokenizer: Any, ids: list[int]) -> str:
@@ -68,9 +84,9 @@ def response_text(tokenizer: Any, ids: list[int]) -> str:
     return text.split("\n")[0].strip() if tokenizer.chat_template == BASE_TEMPLATE else text
 
 
-def adopted_template(eos_token: str) -> str:
-    """Return the chat template for an adopted model that brings none: ours, with that model's EOS."""
-    return CHAT_TEMPLATE.replace(END_OF_TEXT, eos_token)
+def adopted_template(eos_token: str, bos_token: str = "") -> str:
+    """Return the chat template for an adopted model that brings none: ours, with that model's EOS, behind its BOS."""
+    return bos_token + CHAT_TEMPLATE.replace(END_OF_TEXT, eos_token)
 
 
 def dialogue_ids(

@@ -5,7 +5,9 @@ families end texts by one token and turns by another. What a template writes bet
 block of thoughts, white space) is part of the prompt, in training as in sampling.
 """
 
+import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -14,6 +16,8 @@ from rlhf.tokens import markers
 
 MARK = "\U0010fffd"  # an answer that no text holds: the last private character of Unicode
 OPEN, CLOSE = "\U0010fffb", "\U0010fffc"
+CLOCK = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")
+A_DAY = date(2026, 1, 1)  # for templates that write a date
 NEUTRAL: tuple[Message, ...] = ({"role": "user", "content": "a"},)
 
 
@@ -46,6 +50,27 @@ def response_ids(tokenizer: Any, response: str) -> list[int]:
     """Return the ids of an answer as they stand behind a prompt, with the token that ends its turn."""
     frame = around(tokenizer)
     return [*markers.ids_behind(tokenizer, frame.context, frame.lead + response + frame.tail), frame.end_id]
+
+
+def settle(tokenizer: Any, day: date | None, system_turns: str | None) -> Iterator[str]:
+    """Fix what a template leaves to the day and to refusals, in what is saved with it; yield what was settled.
+
+    system_turns: "merge" | "leave_out", where the template refuses them; None: that is an error. Raises ValueError for
+    a date that cannot be fixed.
+    """
+    template, day = str(tokenizer.chat_template), day or A_DAY
+    if CLOCK.search(template):
+        tokenizer.chat_template = CLOCK.sub(lambda call: repr(day.strftime(call[2])), template)
+        yield f"the chat template writes today's date: it is always {day} (pretrain.template_date)"
+    if "strftime_now(" in str(tokenizer.chat_template):
+        raise ValueError("chat_template: it writes the date in a form that it computes; write a date in its place")
+    if system_turns is not None:
+        try:
+            markers.rendered(tokenizer, [{"role": "system", "content": "a"}, *NEUTRAL])
+        except ValueError:
+            tokenizer.init_kwargs[markers.SYSTEM_TURNS] = system_turns
+            done = {"merge": "merged into the next user's turn", "leave_out": "left out"}[system_turns]
+            yield f"the chat template refuses system turns: they are {done} (pretrain.system_turns)"
 
 
 def end_ids(tokenizer: Any, generation_config: Any = None) -> tuple[int, ...]:

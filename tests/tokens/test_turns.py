@@ -3,9 +3,11 @@ agree for the forms that families of models use.
 """
 
 import pytest
+from tokenizers import normalizers
 
+from rlhf.models import loading
 from rlhf.tokens import chat, turns
-from tests.tokens.test_markers import CHATML, byte_level, sentence_piece
+from tests.tokens.test_markers import CHATML, NO_SYSTEM, byte_level, sentence_piece
 
 DIALOGUE = [
     {"role": "user", "content": "Say red."},
@@ -96,3 +98,41 @@ def test_a_turn_that_a_template_rewrites_is_counted():
     whole = chat.dialogue_ids(tokenizer, DIALOGUE, "blue")
     own = [token for token, is_own in zip(whole.ids, whole.assistant_mask, strict=True) if is_own]
     assert (tokenizer.decode(own), whole.unlearned) == ("blue<|im_end|>", 1)
+
+
+def test_a_template_that_writes_the_date_writes_one_that_stays(tmp_path):
+    tokenizer = chatml("{{ strftime_now('%d %b %Y') }}\n" + CHATML)
+    told = list(turns.settle(tokenizer, None, None))
+    assert tokenizer.decode(chat.prompt_ids(tokenizer, DIALOGUE)).startswith("01 Jan 2026\n")
+    assert told == ["the chat template writes today's date: it is always 2026-01-01 (pretrain.template_date)"]
+    tokenizer.save_pretrained(tmp_path)
+    again = loading.read_tokenizer(tmp_path)
+    assert chat.prompt_ids(again, DIALOGUE) == chat.prompt_ids(tokenizer, DIALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("way", "written"),
+    [("merge", "<turn>user\nBe brief.\n\nSay red.</s>"), ("leave_out", "<turn>user\nSay red.</s>")],
+)
+def test_system_turns_that_a_template_refuses_are_merged_or_left_out_where_a_param_says_so(way, written):
+    asked = [{"role": "system", "content": "Be brief."}, *DIALOGUE[:1]]
+    tokenizer = byte_level(["<s>", "</s>"], NO_SYSTEM, ("<turn>",), bos_token="<s>", eos_token="</s>")
+    with pytest.raises(ValueError, match="no system turns"):
+        chat.prompt_ids(tokenizer, asked)
+    (told,) = turns.settle(tokenizer, None, way)
+    assert told.startswith("the chat template refuses system turns: they are ")
+    assert tokenizer.decode(chat.prompt_ids(tokenizer, asked)) == f"<s>{written}<turn>assistant\n"
+    assert list(turns.settle(chatml(CHATML), None, way)) == [], "a template that takes them keeps them"
+
+
+def test_a_tokenizer_that_takes_its_templates_markers_apart_is_refused():
+    tokenizer = chatml(CHATML.replace("<|im_end|>", "<|turn_end|>"))
+    with pytest.raises(ValueError, match=r"writes '<\|turn_end\|>', which the tokenizer takes apart"):
+        chat.check(tokenizer)
+
+
+def test_a_tokenizer_whose_texts_do_not_come_back_is_refused():
+    tokenizer = sentence_piece(CHATML.replace("<|im_end|>", "</s>"))
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("red", "blue")
+    with pytest.raises(ValueError, match=r"'Say red\.' comes back from its tokens as"):
+        chat.check(tokenizer)
