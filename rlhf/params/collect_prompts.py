@@ -18,7 +18,9 @@ Meaning = Literal[
     "winner", "better", "strength", "label", "responses", "scores", "ranking", "ranks", "labels", "labeler", "user",
     "category", "language",
 ]  # fmt: skip
-PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
+PersonalData = Literal[
+    "email", "phone", "card", "iban", "id_number", "ip_address", "mac_address", "key", "handle", "birth_date", "address",
+]  # fmt: skip
 Language = Literal["en", "zh", "other", "und"]
 FileFormat = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]

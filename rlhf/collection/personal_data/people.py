@@ -1,0 +1,72 @@
+"""What tells of a person in words: handles, dates of birth, and where somebody lives. Only what words announce counts.
+
+A name in a text is not sought: no pattern tells a private person's from others.
+"""
+
+import re
+from collections.abc import Iterator
+
+from rlhf.collection.personal_data.found import Found, before
+
+PLATFORM = r"twitter|instagram|insta|\big|telegram|tiktok|snapchat|discord|skype|wechat|weixin|reddit|twitch|weibo|line id|kakaotalk|微信|微博|抖音|小红书|推特|(?<![a-z])qq"
+AT_NAME = re.compile(r"(?<![\w@/.])@[A-Za-z_][\w.]{2,29}(?<!\.)(?![\w@(])", re.ASCII)
+ANNOUNCING_NAME = re.compile(
+    rf"(?:(?:{PLATFORM})[^\n@.;!?]{{0,16}}|\b(?:follow|dm|message|add|find) (?:me|him|her|us)[^\n@.;!?]{{0,16}}|\bmy (?:handle|username)[^\n@]{{0,12}})$",
+    re.IGNORECASE | re.ASCII,
+)
+NAME_ON = re.compile(
+    rf"(?:\b(?:my|his|her|our)|我的?|他的?|她的?|加我?)[ ]?(?:{PLATFORM})(?: ?(?:handle|account|username|user name|name|id|号码?|账号|名))?(?: is|[:：]|是|为)"
+    r"[ ]?[\"“']?(?P<name>(?=[\w.#-]{0,31}[\d_#.-])[A-Za-z\d][\w.#-]{3,31}(?<![.-]))",
+    re.IGNORECASE | re.ASCII,
+)
+CHINESE_ACCOUNT = re.compile(
+    r"(?:微信号?|[Qq][Qq]号?码?|[Ww]eixin|WeChat)(?: ?ID)?(?:[:：是为 ]{1,2})(?P<name>[1-9]\d{5,10}|[A-Za-z][\w-]{5,19})(?![\w-])",
+    re.ASCII,
+)
+
+MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+DATE = (
+    rf"(?:\d{{1,4}}[-/.]\d{{1,2}}[-/.]\d{{1,4}}|\d{{4}} ?年 ?\d{{1,2}} ?月 ?\d{{1,2}} ?[日号]"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {MONTH}\.?,? \d{{4}}|{MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})"
+)
+BIRTH_DATE = re.compile(
+    r"(?:\bdate of birth|\bbirth ?date|\bd\.?o\.?b\b\.?|\b(?:my|his|her) birthday|\bI was born|\bI am born|\bI'm born|出生日期|出生年月日?|我的?生日|我?出生于|我是)"
+    rf"(?: is| was| on|[ :：是为]){{0,4}}(?P<date>{DATE})(?!\d)",
+    re.IGNORECASE | re.ASCII,
+)
+
+STREET = r"(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|way|place|pl|terrace|crescent|close|gardens|square|parkway|highway)"
+HOME = re.compile(
+    r"(?:\b(?:I|we|he|she|they) (?:currently |now |still )?lives? (?:at|on|in)|\b(?:my|his|her|our)(?: home| postal| mailing| new)? address(?: is|:)"
+    r"|\bhome address(?: is|:)|\b(?:ship|send|deliver|mail)(?: it| this| them)? to(?: me at)?|\bI(?: am|'m) at)[: ]{1,2}"
+    rf"(?P<place>\d{{1,5}}[a-z]? (?:[\w'.-]{{1,20}} ){{1,4}}{STREET}\b\.?(?:,? (?:apt|apartment|unit|flat|suite|#)\.? ?\w{{1,5}})?"
+    r"(?:, ?[A-Z][\w ]{1,24})?(?:,? [A-Z]{2})?(?: \d{5}(?:-\d{4})?)?)",
+    re.IGNORECASE,
+)
+CHINESE_HOME = re.compile(
+    r"(?:我们?家?住在?|我家在|家庭(?:住址|地址)|(?:我的)?(?:住址|收货地址|地址)(?:[:：是为]|就是))[ ]?"
+    r"(?P<place>[\u4e00-\u9fff\d]{2,30}?(?:路|街|道|巷|弄|小区|胡同|村)[\u4e00-\u9fff\d-]{0,12}?\d+(?:-\d+)?(?:号楼?|栋|幢|室|弄|单元)(?:[\d-]{1,6}(?:号|室|单元|栋)?)*)"
+)
+
+
+def handles(text: str) -> Iterator[Found]:
+    """Yield the names of accounts that a text says are somebody's."""
+    for match in AT_NAME.finditer(text) if "@" in text else ():
+        if ANNOUNCING_NAME.search(before(text, match.start(), 60)):
+            yield Found(match.start(), match.end(), _is_any(match.group()[1:]))
+    for pattern in (NAME_ON, CHINESE_ACCOUNT):
+        for match in pattern.finditer(text):
+            yield Found(match.start("name"), match.end("name"), _is_any(match["name"]))
+
+
+def _is_any(name: str) -> bool:
+    return re.match(r"(?:your|user|name|handle|example|johndoe|janedoe|12345|x{2,})", name, re.IGNORECASE) is not None
+
+
+def birth_dates(text: str) -> Iterator[Found]:
+    yield from (Found(match.start("date"), match.end("date")) for match in BIRTH_DATE.finditer(text))
+
+
+def home_addresses(text: str) -> Iterator[Found]:
+    for pattern in (HOME, CHINESE_HOME):
+        yield from (Found(match.start("place"), match.end("place")) for match in pattern.finditer(text))
