@@ -38,7 +38,7 @@ EXAMPLE_SOCIAL_SECURITY = {"078051120", "219099999", "457555462", "123456789", "
 NATIONAL_INSURANCE = re.compile(
     r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?P<gap> ?)\d\d(?P=gap)\d\d(?P=gap)\d\d(?P=gap)[A-D](?![A-Za-z0-9])"
 )
-INSURED = re.compile(r"\b(?:NINO|NI (?:no\b|number)|national insurance)[^\d\n]{0,20}$", re.IGNORECASE | re.ASCII)
+INSURED = re.compile(r"\b(?:NINO|NI (?:no\b|number)|national insurance)[^\d\n]{0,20}\Z", re.IGNORECASE | re.ASCII)
 ANNOUNCED_PAPERS = re.compile(
     r"(?:\bpassport(?: (?:number|no\.?))?|driver'?s licen[cs]e(?: (?:number|no\.?))?|护照号?码?|passeport|reisepass(?:nummer)?)"
     r"(?: is| n°)?[ :：是#]{0,3}((?=[A-Z\d]{0,4}\d{4})[A-Z\d]{7,13})(?![\w-])",
@@ -126,6 +126,6 @@ KOREAN = re.compile(r"(?<![\d.-])\d{6}-[1-4]\d{6}(?![\d-])")
 BRAZILIAN = re.compile(r"(?<![\d.-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\d-])")
 FRENCH = re.compile(r"(?<![\d.-])[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?\d{2} ?\d{3} ?\d{3} ?\d{2}(?![\d-])")
 INDIAN = re.compile(r"(?<![\d.-])[2-9]\d{3}([ -]?)\d{4}\1\d{4}(?![\d-])")
-AADHAAR = re.compile(r"aadhaar[^\n\d]{0,24}$", re.IGNORECASE)
+AADHAAR = re.compile(r"aadhaar[^\n\d]{0,24}\Z", re.IGNORECASE)
 SPANISH = re.compile(r"(?<![\w.-])\d{8}-?[A-Z](?![\w-])", re.ASCII)
-DNI = re.compile(r"\bDNI\b[^\n\d]{0,16}$", re.IGNORECASE)
+DNI = re.compile(r"\bDNI\b[^\n\d]{0,16}\Z", re.IGNORECASE)

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 from rlhf.collection.personal_data.found import Found, before
 
-PLATFORM = r"twitter|instagram|insta|\big|telegram|tiktok|snapchat|discord|skype|wechat|weixin|reddit|twitch|weibo|line id|kakaotalk|微信|微博|抖音|小红书|推特|(?<![a-z])qq"
+PLATFORM = r"twitter|instagram|\binsta\b|\big|telegram|tiktok|snapchat|discord|skype|wechat|weixin|reddit|twitch|weibo|line id|kakaotalk|微信|微博|抖音|小红书|推特|(?<![a-z])qq"
 AT_NAME = re.compile(r"(?<![\w@/.])@[A-Za-z_][\w.]{2,29}(?<!\.)(?![\w@(])", re.ASCII)
 ANNOUNCING_NAME = re.compile(
-    rf"(?:(?:{PLATFORM})[^\n@.;!?]{{0,16}}|\b(?:follow|dm|message|add|find) (?:me|him|her|us)[^\n@.;!?]{{0,16}}|\bmy (?:handle|username)[^\n@]{{0,12}})$",
+    rf"(?:\b(?:my|me|his|her|him|reach|I am|I'm)\b[^\n@.;!?]{{0,16}}(?:{PLATFORM})[^\n@.;!?]{{0,16}}"
+    rf"|我[^\n@。；！？]{{0,6}}(?:{PLATFORM})[^\n@。；！？]{{0,6}}|\b(?:follow|dm|message|add|find) me[^\n@.;!?]{{0,16}}"
+    r"|\bmy (?:handle|username)[^\n@.;!?]{0,12})\Z",
     re.IGNORECASE | re.ASCII,
 )
 NAME_ON = re.compile(
@@ -20,7 +22,7 @@ NAME_ON = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 CHINESE_ACCOUNT = re.compile(
-    r"(?:微信号?|[Qq][Qq]号?码?|[Ww]eixin|WeChat)(?: ?ID)?(?:[:：是为 ]{1,2})(?P<name>[1-9]\d{5,10}|[A-Za-z][\w-]{5,19})(?![\w-])",
+    r"(?:微信号?|[Qq][Qq]号?码?|[Ww]eixin|WeChat)(?: ?ID)?(?: ?[:：是为] ?)(?P<name>[1-9]\d{5,10}|[A-Za-z][\w-]{5,19})(?![\w-])",
     re.ASCII,
 )
 
@@ -30,7 +32,7 @@ DATE = (
     rf"|\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {MONTH}\.?,? \d{{4}}|{MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})"
 )
 BIRTH_DATE = re.compile(
-    r"(?:\bdate of birth|\bbirth ?date|\bd\.?o\.?b\b\.?|\b(?:my|his|her) birthday|\bI was born|\bI am born|\bI'm born|出生日期|出生年月日?|我的?生日|我?出生于|我是)"
+    r"(?:\bdate of birth|\bbirth ?date|\bd\.?o\.?b\b\.?|\bmy birthday|\bI was born|\bI am born|\bI'm born|出生日期|出生年月日?|我的?生日|我出生[于在]|我是)"
     rf"(?: is| was| on|[ :：是为]){{0,4}}(?P<date>{DATE})(?!\d)",
     re.IGNORECASE | re.ASCII,
 )
@@ -44,9 +46,10 @@ HOME = re.compile(
     re.IGNORECASE,
 )
 CHINESE_HOME = re.compile(
-    r"(?:我们?家?住在?|我家在|家庭(?:住址|地址)|(?:我的)?(?:住址|收货地址|地址)(?:[:：是为]|就是))[ ]?"
+    r"(?:我们?家?住在?|我家在|家庭(?:住址|地址)|(?:住址|收货地址|我的地址)(?:[:：是为]|就是))[ ]?"
     r"(?P<place>[\u4e00-\u9fff\d]{2,30}?(?:路|街|道|巷|弄|小区|胡同|村)[\u4e00-\u9fff\d-]{0,12}?\d+(?:-\d+)?(?:号楼?|栋|幢|室|弄|单元)(?:[\d-]{1,6}(?:号|室|单元|栋)?)*)"
 )
+INVENTED_PLACE = re.compile(r"\b123\d* (?:main|elm|oak|any)\b|anytown|baker street", re.IGNORECASE)
 
 
 def handles(text: str) -> Iterator[Found]:
@@ -69,4 +72,5 @@ def birth_dates(text: str) -> Iterator[Found]:
 
 def home_addresses(text: str) -> Iterator[Found]:
     for pattern in (HOME, CHINESE_HOME):
-        yield from (Found(match.start("place"), match.end("place")) for match in pattern.finditer(text))
+        for match in pattern.finditer(text):
+            yield Found(match.start("place"), match.end("place"), INVENTED_PLACE.search(match["place"]) is not None)

@@ -17,12 +17,12 @@ STRICT = re.compile(
     re.ASCII,
 )
 INTERNATIONAL = re.compile(r"(?<![\w+])(?:\+|00)[1-9](?:[ .()/-]{0,2}\d){6,14}(?!\d)", re.ASCII)
-ANNOUNCED = re.compile(r"(?<![\w.,+(-])[+(]?\d(?:[ .()/-]{0,2}\d){6,13}(?!\d|[.,]\d)", re.ASCII)
+ANNOUNCED = re.compile(r"(?<![\w.,+(-])[+(]?\d(?:[ .()/-]{0,2}\d){6,13}(?![\w-]|[.,]\d)", re.ASCII)
 
 ANNOUNCING = re.compile(
     r"(?:phone|\btel\b|telephone|mobile|\bcell\b|whatsapp|\bfax\b|\b(?:call|text|ring|reach|dial|contact)(?:ing)?\b"
     r"|\bmy (?:new )?number is|téléphone|teléfono|telefon|handynummer|numéro|电话|手机|座机|联系|致电|电話|携帯|전화)"
-    rf"[^\d{HAN}]{{0,30}}[{HAN}]{{0,4}}[^\d{HAN}]{{0,4}}$",
+    rf"[^\d{HAN}]{{0,30}}[{HAN}]{{0,4}}[^\d{HAN}]{{0,4}}\Z",
     re.IGNORECASE | re.ASCII,
 )
 PERSONALLY = re.compile(
@@ -30,16 +30,16 @@ PERSONALLY = re.compile(
     r"|\b(?:tel|fax|telefon|téléphone|teléfono|handynummer|mobil|portable)\.?[ :]{1,3}"
     r"|\b(?:call|text|ring|reach|dial|contact|phone)(?: (?:me|us|him|her|them|my \w{2,12}|your \w{2,12}))?(?: back)?(?: (?:at|on))[: ]{1,2}"
     r"|\bmy (?:new )?number is[: ]{1,2}|numéro est(?: le)?[: ]{1,2}|nummer ist(?: die)?[: ]{1,2}|número es(?: el)?[: ]{1,2}"
-    rf"|(?:电话|手机|座机|联系方式|致电|拨打)[{HAN}]{{0,3}}[ :：]{{0,2}}|(?:電話|携帯)[^\d]{{0,4}}|전화[^\d]{{0,6}})$",
+    rf"|(?:电话|手机|座机|联系方式|致电|拨打)[{HAN}]{{0,3}}[ :：]{{0,2}}|(?:電話|携帯)[^\d]{{0,4}}|전화[^\d]{{0,6}})\Z",
     re.IGNORECASE | re.ASCII,
 )
-DIRECTLY = re.compile(r"\b(?:call|text|ring|dial|phone) $", re.IGNORECASE | re.ASCII)  # such words take objects as well
+DIRECTLY = re.compile(r"\b(?:call|text|ring|dial|phone) \Z", re.IGNORECASE | re.ASCII)  # such words take objects as well
 COUNTED = re.compile(
     r"(?:\b(?:order|invoice|ref|reference|isbn|issn|serial|part|model|tracking|ticket|sku|version|case|id|item|doi|receipt|batch)\b"
-    r"|订单|单号|型号|编号|版本|序列号|快递)[^\n\d]{0,12}$",
+    r"|订单|单号|型号|编号|版本|序列号|快递)[^\n\d]{0,12}\Z",
     re.IGNORECASE | re.ASCII,
 )
-SUM_BEFORE = re.compile(r"(?:[*/×÷^√$€£¥%§]|[\d)][ ]?[-+=])[ ]?$")
+SUM_BEFORE = re.compile(r"(?:[*/×÷^√$€£¥%§]|[\d)][ ]?[-+=])[ ]?\Z")
 SUM_AFTER = re.compile(r"[ ]?(?:[*/×÷^=%°]|\+[ ]?\d)")
 IN_CHINESE = re.compile(f"[{HAN}]")
 
@@ -104,7 +104,7 @@ def _international(text: str) -> Iterator[Found]:
                 )
                 yield Found(match.start(), match.start() + len(number), free or _is_nobodys(digits_of(plus)))
                 break
-            number = re.sub(r"[ .()/-]+\d+$", "", number)
+            number = re.sub(r"[ .()/-]+\d+\Z", "", number)
 
 
 def _is_nobodys(digits: str) -> bool:
