@@ -1,9 +1,13 @@
+from typing import get_args
+
 import pytest
 
-from rlhf.collection.cleaning import clean_document, clean_record, language_of, words
+from rlhf.collection.cleaning import clean_document, clean_record, words
 from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.languages.detection import language_of
 from rlhf.collection.rankings import within
+from rlhf.params.collect_prompts import PersonalData
 from tests.collect_prompts_section import section, source, typed
 
 
@@ -18,7 +22,7 @@ def prompt(text, **more):
 
 
 def clean(record, **changes):
-    return clean_record(record, settings(cleaning=changes).cleaning)
+    return clean_record(record, settings(cleaning=changes).cleaning).record
 
 
 def reason(record, **changes):
@@ -47,8 +51,9 @@ def test_joiners_that_belong_to_letters_and_emoji_stay():
         ("这是什么？", "zh"),
         ("为给定的句子生成一个同义句。\nShe is studying for her final exams.", "zh"),
         ("What does 你好 mean in English, and when is it said to somebody?", "en"),
-        ("Что это такое?", "other"),
-        ("これはなんですか", "other"),
+        ("Что это такое? Расскажи мне об этом.", "ru"),
+        ("⠓⠑⠇⠇⠕ ᚠᚢᚦᚨᚱᚲ", "other"),
+        ("これはなんですか", "ja"),
         ("2 + 2 = ?", "und"),
         ("好", "zh"),
         ("你好吗 a b c d e f g", "zh"),  # three of ten words
@@ -60,9 +65,10 @@ def test_language_is_told_by_script(text, language):
 
 
 def test_languages_that_are_not_listed_are_dropped_and_a_declared_language_is_believed():
-    assert reason(prompt("Что это такое?")) == "language_other"
+    assert reason(prompt("ᚠᚢᚦᚨᚱᚲ")) == "language_other"
+    assert reason(prompt("Что это такое? Расскажи мне об этом.")) == "language_ru"
     assert reason(prompt("这是什么？"), languages=["en"]) == "language_zh"
-    assert clean(prompt("Что это такое?"), languages=None)["language"] == "other"
+    assert clean(prompt("ᚠᚢᚦᚨᚱᚲ"), languages=None)["language"] == "other"
     assert clean(prompt("2 + 2 = ?", language="en"))["language"] == "en"
 
 
@@ -89,7 +95,7 @@ def test_personal_data_is_dropped_by_kind_in_prompts_and_in_answers(text, kind):
     assert reason(prompt(text)) == f"personal_data_{kind}"
     assert reason(prompt("Hello there", response=text)) == f"personal_data_{kind}"
     assert reason(prompt("Hello there", responses=["fine", text])) == f"personal_data_{kind}"
-    kinds = {"email", "phone", "card", "id_number", "ip_address"} - {kind}
+    kinds = {*get_args(PersonalData)} - {kind}
     assert clean(prompt(text), personal_data=sorted(kinds))
 
 
@@ -175,7 +181,7 @@ def test_documents_are_cleaned_and_their_repetitions_seen():
             clean_document({"text": text, "source": "one"}, params.cleaning, params.documents)
         return str(dropped.value)
 
-    assert [why("abc"), why(" "), why("write to a@b.org"), why("Это документ.")] == [
+    assert [why("abc"), why(" "), why("write to a@b.org"), why("ᚠᚢᚦᚨᚱᚲ")] == [
         "document_too_short",
         "empty_document",
         "personal_data_email",

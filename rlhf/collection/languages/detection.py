@@ -20,16 +20,19 @@ HANGUL_WORD = re.compile(rf"[{HANGUL}]+")
 LATIN_WORD = re.compile(r"[a-zA-Z\u00c0-\u024f]+")
 LETTERS = re.compile(r"[^\W\d_]")
 LETTER_OF_OTHERS = re.compile(rf"[^\W\d_a-zA-Z\u00c0-\u024f{HAN}]")
-QUOTED = re.compile("「[^」]*」|『[^』]*』|“[^”]*”|\"[^\"\n]*\"|《[^》]*》")
+QUOTED = re.compile("「[^」]{0,200}」|『[^』]{0,200}』|“[^”]{0,200}”|\"[^\"\n]{0,200}\"|''[^'\n]{0,200}''|《[^》]{0,200}》")
 NOT_JAPANESE = re.compile("[吗呢们这说请译么为个时对没还过给让谁话释写样哪关]")  # simplified characters that Japanese does not write
 
 SPAN = 1 << 16  # characters that are looked at together
 HEAD = 600  # characters that the model reads, and in which English words are counted
 CERTAIN = 0.7  # the model's probability
 FEWEST_LETTERS = 12  # of a text that the model is asked about
+SHORT = 24  # letters; of a shorter text the model must be more certain
+CERTAIN_OF_SHORT = 0.85
 PLAINLY_ENGLISH = 0.14  # share of words
 ENGLISH_WORDS = frozenset(
-    "the of and to that with you are this what which your how it is can from was were be by on i my me if do not as".split()
+    "the of and to that with you are this what which your how it is can from was were be by on i my me if do not as "
+    "into translate english write explain convert following given sentence does".split()
 )
 
 
@@ -87,7 +90,7 @@ def _of_scripts(text: str) -> Counts:
 def _of_east_asia(text: str, script: str) -> str:
     """Return ja or ko where kana or hangul make a text Japanese or Korean, else the script that was told.
 
-    What stands in quotation marks is spoken about, and Chinese has characters that Japanese does not write.
+    What stands in quotation marks is only spoken about, and Chinese has characters that Japanese does not write.
     """
     if KANA_LETTER.search(text):
         spoken = QUOTED.sub(" ", text)
@@ -107,16 +110,18 @@ def _in_latin(text: str) -> str:
     words = text[:HEAD].lower().split()
     if sum(map(ENGLISH_WORDS.__contains__, words)) >= max(PLAINLY_ENGLISH * len(words), 2):
         return "en"
-    return _by_model(text, "en")
+    spoken = QUOTED.sub(" ", text[:HEAD])
+    return _by_model(spoken if LETTERS.search(spoken) else text, "en")
 
 
 def _by_model(text: str, otherwise: str) -> str:
     """Return what the model is certain of as an ISO 639-1 code, or other; `otherwise` where it is not."""
     head = text[:HEAD].replace("\n", " ")
-    if len(LETTERS.findall(head)) < FEWEST_LETTERS:
+    letters = len(LETTERS.findall(head))
+    if letters < FEWEST_LETTERS:
         return otherwise
     found = _detect()(head)
-    if not found or found[0]["score"] < CERTAIN:
+    if not found or found[0]["score"] < (CERTAIN if letters >= SHORT else CERTAIN_OF_SHORT):
         return otherwise
     code: str = found[0]["lang"]
     return code if code in ISO_639_1 else "other"

@@ -33,17 +33,16 @@ RULES: dict[PersonalData, Rule] = {  # of findings that overlap, the one of the 
 }
 LONG_NUMBERS: Collection[PersonalData] = {"phone", "card", "id_number", "iban"}  # none in an address of the web
 
-BRACKETED_AT = re.compile(r"[\[({<] ?(?:at|AT|At|a) ?[\])}>]")
+BRACKETED_AT = re.compile(r"[\[(] ?(?:at|AT|At|a) ?[\])]")
 LONG_NUMBER = re.compile(r"[0-9][0-9 ().+-]{4,}[0-9]")
 COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
 HYPHENS = re.compile(r"-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-")
 DOTS = re.compile(r"\.[0-9A-Fa-f]{4}\.")
-ACCOUNT_WORDS = ("insta", "telegram", "tiktok", "snapchat", "discord", "twitter", "skype", "wechat", "微信", "qq")
-BIRTH_WORDS = ("birth", "born", "dob", "d.o.b", "生日", "出生", "我是")
-HOME_WORDS = ("live", "address", "ship", "send", "deliver", "mail", "i'm at", "i am at", "我", "地址")
-ANNOUNCING: dict[PersonalData, tuple[str, ...]] = {
-    "handle": ACCOUNT_WORDS, "birth_date": BIRTH_WORDS, "address": HOME_WORDS,
-}  # fmt: skip
+ANNOUNCING: dict[PersonalData, tuple[str, ...]] = {  # parts of words, as few as hold most of what the rules know
+    "handle": ("gram", "chat", "twit", "discord", "微", "qq", "抖音", "小红书", "推特"),
+    "birth_date": ("birth", "born", "dob", "生日", "出生", "我是"),
+    "address": ("live", "address", "ship", "send", "m at", "我家", "家住", "我住", "住址", "地址"),
+}
 
 
 class Span(NamedTuple):
@@ -86,7 +85,7 @@ def _in_lines(text: str, rule: Rule) -> Iterator[Found]:
 def _suspected(text: str, kinds: Collection[PersonalData]) -> list[PersonalData]:
     """Return those of the kinds, in the order of RULES, that a cheap look at the text leaves possible."""
     possible: set[PersonalData] = set()
-    if "@" in text or " dot " in text or BRACKETED_AT.search(text):
+    if "@" in text or " dot " in text or (("(" in text or "[" in text) and BRACKETED_AT.search(text)):
         possible |= {"email", "handle"}
     has_digit = any(digit in text for digit in "0123456789")
     if "-----" in text or (has_digit and _may_hold_a_key(text)):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from rlhf.collection.personal_data.found import Found, before
 
-PLATFORM = r"twitter|instagram|\binsta\b|\big|telegram|tiktok|snapchat|discord|skype|wechat|weixin|reddit|twitch|weibo|line id|kakaotalk|微信|微博|抖音|小红书|推特|(?<![a-z])qq"
+PLATFORM = r"twitter|instagram|telegram|snapchat|discord|wechat|twitch|微信|微博|抖音|小红书|推特|(?<![a-z])qq"
 AT_NAME = re.compile(r"(?<![\w@/.])@[A-Za-z_][\w.]{2,29}(?<!\.)(?![\w@(])", re.ASCII)
 ANNOUNCING_NAME = re.compile(
     rf"(?:\b(?:my|me|his|her|him|reach|I am|I'm)\b[^\n@.;!?]{{0,16}}(?:{PLATFORM})[^\n@.;!?]{{0,16}}"
@@ -22,7 +22,7 @@ NAME_ON = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 CHINESE_ACCOUNT = re.compile(
-    r"(?:微信号?|[Qq][Qq]号?码?|[Ww]eixin|WeChat)(?: ?ID)?(?: ?[:：是为] ?)(?P<name>[1-9]\d{5,10}|[A-Za-z][\w-]{5,19})(?![\w-])",
+    r"(?:微信号?|[Qq][Qq]号?码?|WeChat)(?: ?ID)?(?: ?[:：是为] ?)(?P<name>[1-9]\d{5,10}|[A-Za-z][\w-]{5,19})(?![\w-])",
     re.ASCII,
 )
 
@@ -32,7 +32,7 @@ DATE = (
     rf"|\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {MONTH}\.?,? \d{{4}}|{MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}})"
 )
 BIRTH_DATE = re.compile(
-    r"(?:\bdate of birth|\bbirth ?date|\bd\.?o\.?b\b\.?|\bmy birthday|\bI was born|\bI am born|\bI'm born|出生日期|出生年月日?|我的?生日|我出生[于在]|我是)"
+    r"(?:\bdate of birth|\bbirth ?date|\bdob\b|\bmy birthday|\bI was born|\bI am born|\bI'm born|出生日期|出生年月日?|我的?生日|我出生[于在]|我是)"
     rf"(?: is| was| on|[ :：是为]){{0,4}}(?P<date>{DATE})(?!\d)",
     re.IGNORECASE | re.ASCII,
 )
@@ -40,7 +40,7 @@ BIRTH_DATE = re.compile(
 STREET = r"(?:street|st|avenue|ave|road|rd|boulevard|blvd|lane|ln|drive|dr|court|ct|way|place|pl|terrace|crescent|close|gardens|square|parkway|highway)"
 HOME = re.compile(
     r"(?:\b(?:I|we|he|she|they) (?:currently |now |still )?lives? (?:at|on|in)|\b(?:my|his|her|our)(?: home| postal| mailing| new)? address(?: is|:)"
-    r"|\bhome address(?: is|:)|\b(?:ship|send|deliver|mail)(?: it| this| them)? to(?: me at)?|\bI(?: am|'m) at)[: ]{1,2}"
+    r"|\bhome address(?: is|:)|\b(?:ship|send)(?: it| this| them)? to(?: me at)?|\bI(?: am|'m) at)[: ]{1,2}"
     rf"(?P<place>\d{{1,5}}[a-z]? (?:[\w'.-]{{1,20}} ){{1,4}}{STREET}\b\.?(?:,? (?:apt|apartment|unit|flat|suite|#)\.? ?\w{{1,5}})?"
     r"(?:, ?[A-Z][\w ]{1,24})?(?:,? [A-Z]{2})?(?: \d{5}(?:-\d{4})?)?)",
     re.IGNORECASE,
