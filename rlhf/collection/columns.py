@@ -5,7 +5,6 @@ Usual columns: prompt/response, messages or conversations, instruction/input/out
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 

@@ -19,7 +19,8 @@ Meaning = Literal[
     "category", "language",
 ]  # fmt: skip
 PersonalData = Literal[
-    "email", "phone", "card", "iban", "id_number", "ip_address", "mac_address", "key", "handle", "birth_date", "address",
+    "email", "phone", "card", "iban", "id_number", "ip_address", "mac_address", "key", "handle", "birth_date",
+    "address",
 ]  # fmt: skip
 OnPersonalData = Literal["drop", "mask"]
 # ISO 639-1 has 183 codes (Serbo-Croatian's was withdrawn).
@@ -34,7 +35,9 @@ ISO_639_1 = frozenset(
 
 def _is_language(code: str) -> str:
     if code not in ISO_639_1 | {"other", "und"}:
-        raise ValueError(f"{code!r:.40} is no ISO 639-1 code (en, zh, fr, ...), nor other (not identified) or und (no letters)")
+        raise ValueError(
+            f"{code!r:.40} is no ISO 639-1 code (en, zh, fr, ...), nor other (not identified) or und (no letters)"
+        )
     return code
 
 

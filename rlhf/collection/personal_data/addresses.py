@@ -18,27 +18,33 @@ DOT = r"(?i: ?[\[(] ?(?:dot|\.) ?[\])] ?| dot |\.)"
 BEFORE_AT = re.compile(rf"{NAME}{{1,64}} ?\Z")
 AFTER_AT = re.compile(rf" ?{LABEL}{{1,63}}(?:{DOT}{LABEL}{{1,63}}){{0,4}}{DOT}{LETTER}{{2,24}}(?!{LABEL}|_)")
 IN_WORDS = re.compile(
-    rf"(?<![\w.])(?P<name>{NAME}{{2,64}}) at (?P<host>{LABEL}{{2,63}}) dot (?P<end>com|org|net|edu|de|fr|cn|io|me|co dot uk)\b",
+    rf"(?<![\w.])(?P<name>{NAME}{{2,64}}) at (?P<host>{LABEL}{{2,63}})"
+    r" dot (?P<end>com|org|net|edu|de|fr|cn|io|me|co dot uk)\b",
     re.IGNORECASE,
 )
 PROVIDERS = {"gmail", "hotmail", "outlook", "yahoo", "icloud", "protonmail", "proton", "aol", "gmx", "live", "mail"}
 
 RESERVED_HOST = re.compile(r"(?:^|\.)(?:example(?:\.(?:com|org|net|edu))?|test|invalid|localhost|local)\Z")  # RFC 2606
-INVENTED_HOST = re.compile(r"^(?:.*\.)?(?:(?:your|my)?-?(?:domain|company|website|site|organization|school|university|business)(?:name)?|x{2,}|abc|xyz|email|test|foo|bar)\.(?:com|org|net|edu)\Z")  # noqa: E501 - one expression
+INVENTED_HOST = re.compile(
+    r"^(?:.*\.)?(?:(?:your|my)?-?(?:domain|company|website|site|organization|school|university|business)(?:name)?"
+    r"|x{2,}|abc|xyz|email|test|foo|bar)\.(?:com|org|net|edu)\Z"
+)
 INVENTED_NAME = re.compile(
-    r"^(?:(?:your|my)[._-]?\w{0,20}|user(?:name)?\d{0,3}|name|someone|somebody|email|e-mail|x{2,}|abc|foo|bar|example|test\d{0,3}|recipient|sender"
-    r"|(?:john|jane)[._-]?(?:doe|smith)\d{0,4}|j\.?doe|git|no-?reply|do-?not-?reply|postmaster)\Z"
+    r"^(?:(?:your|my)[._-]?\w{0,20}|user(?:name)?\d{0,3}|name|someone|somebody|email|e-mail|x{2,}|abc|foo|bar"
+    r"|example|test\d{0,3}|recipient|sender|(?:john|jane)[._-]?(?:doe|smith)\d{0,4}|j\.?doe|git|no-?reply|do-?not-?reply|postmaster)\Z"
 )
 
 IPV4 = re.compile(r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)", re.ASCII)
 IPV6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![\w:])", re.ASCII)  # global unicast
 RESOLVERS = {"8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222", "1.2.3.4"}  # known to all
 OF_MACHINE = re.compile(
-    r"(?:\bip\b|\baddress|\bhost|\bserver|\bping|\bdns\b|\blogin|\blogged|\bfrom|\bat|地址|服务器|登录|连接|https?:/)[^\n]{0,16}\Z",
+    r"(?:\bip\b|\baddress|\bhost|\bserver|\bping|\bdns\b|\blogin|\blogged|\bfrom|\bat|地址|服务器|登录|连接"
+    r"|https?:/)[^\n]{0,16}\Z",
     re.IGNORECASE | re.ASCII,
 )
 OF_VERSION = re.compile(
-    r"(?:\bv|version|release|\bgit|§|section|chapter|clause|paragraph|appendix|figure|fig\.|table|article|build|firmware|kernel|driver|update|版本|章|节)"
+    r"(?:\bv|version|release|\bgit|§|section|chapter|clause|paragraph|appendix|figure|fig\.|table|article|build"
+    r"|firmware|kernel|driver|update|版本|章|节)"
     r"[^\n\d]{0,12}(?:[\d.]{1,16}[^\n\d]{1,6})?\Z",
     re.IGNORECASE | re.ASCII,
 )

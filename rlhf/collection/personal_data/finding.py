@@ -99,11 +99,7 @@ def _suspected(text: str, kinds: Collection[PersonalData]) -> list[PersonalData]
             possible.add("mac_address")
     if has_digit or "_" in text:
         lowered = text.lower()
-        possible |= {
-            kind
-            for kind, words in ANNOUNCING.items()
-            if any(word in lowered for word in words)
-        }
+        possible |= {kind for kind, words in ANNOUNCING.items() if any(word in lowered for word in words)}
     return [kind for kind in RULES if kind in possible and kind in kinds]
 
 

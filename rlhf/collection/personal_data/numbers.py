@@ -7,7 +7,8 @@ from typing import NamedTuple
 from rlhf.collection.personal_data.found import Found, before, digits_of
 
 CARD = re.compile(
-    r"(?<![\w.-])(?:[3-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{1,7}|3[47]\d\d([ -]?)\d{6}\2\d{5}|3[068]\d\d([ -]?)\d{6}\3\d{4})(?![\w-]|\.\d)",
+    r"(?<![\w.-])(?:[3-6]\d{3}([ -]?)\d{4}\1\d{4}\1\d{1,7}"
+    r"|3[47]\d\d([ -]?)\d{6}\2\d{5}|3[068]\d\d([ -]?)\d{6}\3\d{4})(?![\w-]|\.\d)",
     re.ASCII,
 )
 CARDS = (  # (first digits, lengths), by the networks' own lists
@@ -36,11 +37,13 @@ ANNOUNCED_SOCIAL_SECURITY = re.compile(
 )
 EXAMPLE_SOCIAL_SECURITY = {"078051120", "219099999", "457555462", "123456789", "111111111", "123121234"}
 NATIONAL_INSURANCE = re.compile(
-    r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z](?P<gap> ?)\d\d(?P=gap)\d\d(?P=gap)\d\d(?P=gap)[A-D](?![A-Za-z0-9])"
+    r"(?<![A-Za-z0-9])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]"
+    r"(?P<gap> ?)\d\d(?P=gap)\d\d(?P=gap)\d\d(?P=gap)[A-D](?![A-Za-z0-9])"
 )
 INSURED = re.compile(r"\b(?:NINO|NI (?:no\b|number)|national insurance)[^\d\n]{0,20}\Z", re.IGNORECASE | re.ASCII)
 ANNOUNCED_PAPERS = re.compile(
-    r"(?:\bpassport(?: (?:number|no\.?))?|driver'?s licen[cs]e(?: (?:number|no\.?))?|护照号?码?|passeport|reisepass(?:nummer)?)"
+    r"(?:\bpassport(?: (?:number|no\.?))?|driver'?s licen[cs]e(?: (?:number|no\.?))?|护照号?码?|passeport"
+    r"|reisepass(?:nummer)?)"
     r"(?: is| n°)?[ :：是#]{0,3}((?=[A-Z\d]{0,4}\d{4})[A-Z\d]{7,13})(?![\w-])",
     re.IGNORECASE | re.ASCII,
 )

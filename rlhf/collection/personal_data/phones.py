@@ -8,7 +8,10 @@ from rlhf.collection.personal_data.found import Found, before, digits_of
 HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # Forms that are seldom anything else.
 NORTH_AMERICAN = r"(?<![\d.$-])(?:\+?1[-. ]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{4}(?![\d-]|\.\d)"
-CHINESE_MOBILE = r"(?<![\d.-])(?:\+?86[- ]?)?1(?:3\d|4[5-9]|5[0-35-9]|6[2567]|7[0-8]|8\d|9[0-35-9])(?:\d{8}|-\d{4}-\d{4}| \d{4} \d{4})(?![\d-]|\.\d)"  # noqa: E501 - one expression
+CHINESE_MOBILE = (
+    r"(?<![\d.-])(?:\+?86[- ]?)?1(?:3\d|4[5-9]|5[0-35-9]|6[2567]|7[0-8]|8\d|9[0-35-9])"
+    r"(?:\d{8}|-\d{4}-\d{4}| \d{4} \d{4})(?![\d-]|\.\d)"
+)
 CHINESE_LANDLINE = r"(?<![\d.-])(?:\(0\d{2,3}\) ?|0\d{2,3}-)\d{7,8}(?![\d-]|\.\d)"
 IN_PAIRS = r"(?<![\d.-])0[1-9](?P<gap>[ .-])\d\d(?:(?P=gap)\d\d){3}(?![\d-])"  # France
 BRITISH = r"(?<![\d.-])(?:07\d{3} \d{3} ?\d{3}|0[12]\d{1,3} \d{3,4} \d{4}|01\d{3} \d{6})(?![\d-])"
@@ -28,14 +31,18 @@ ANNOUNCING = re.compile(
 PERSONALLY = re.compile(
     r"(?:(?:phone|telephone|mobile|cell|whatsapp|contact)(?: (?:number|no\.?|phone))?(?: is)?[ :=\"']{1,4}\+?"
     r"|\b(?:tel|fax|telefon|téléphone|teléfono|handynummer|mobil|portable)\.?[ :]{1,3}"
-    r"|\b(?:call|text|ring|reach|dial|contact|phone)(?: (?:me|us|him|her|them|my \w{2,12}|your \w{2,12}))?(?: back)?(?: (?:at|on))[: ]{1,2}"
-    r"|\bmy (?:new )?number is[: ]{1,2}|numéro est(?: le)?[: ]{1,2}|nummer ist(?: die)?[: ]{1,2}|número es(?: el)?[: ]{1,2}"
+    r"|\b(?:call|text|ring|reach|dial|contact|phone)(?: (?:me|us|him|her|them|my \w{2,12}|your \w{2,12}))?(?: back)?"
+    r"(?: (?:at|on))[: ]{1,2}|\bmy (?:new )?number is[: ]{1,2}|numéro est(?: le)?[: ]{1,2}"
+    r"|nummer ist(?: die)?[: ]{1,2}|número es(?: el)?[: ]{1,2}"
     rf"|(?:电话|手机|座机|联系方式|致电|拨打)[{HAN}]{{0,3}}[ :：]{{0,2}}|(?:電話|携帯)[^\d]{{0,4}}|전화[^\d]{{0,6}})\Z",
     re.IGNORECASE | re.ASCII,
 )
-DIRECTLY = re.compile(r"\b(?:call|text|ring|dial|phone) \Z", re.IGNORECASE | re.ASCII)  # such words take objects as well
+DIRECTLY = re.compile(
+    r"\b(?:call|text|ring|dial|phone) \Z", re.IGNORECASE | re.ASCII
+)  # such words take objects as well
 COUNTED = re.compile(
-    r"(?:\b(?:order|invoice|ref|reference|isbn|issn|serial|part|model|tracking|ticket|sku|version|case|id|item|doi|receipt|batch)\b"
+    r"(?:\b(?:order|invoice|ref|reference|isbn|issn|serial|part|model|tracking|ticket|sku|version|case|id|item|doi"
+    r"|receipt|batch)\b"
     r"|订单|单号|型号|编号|版本|序列号|快递)[^\n\d]{0,12}\Z",
     re.IGNORECASE | re.ASCII,
 )
