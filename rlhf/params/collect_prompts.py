@@ -35,9 +35,8 @@ ISO_639_1 = frozenset(
 
 def _is_language(code: str) -> str:
     if code not in ISO_639_1 | {"other", "und"}:
-        raise ValueError(
-            f"{code!r:.40} is no ISO 639-1 code (en, zh, fr, ...), nor other (not identified) or und (no letters)"
-        )
+        known = "an ISO 639-1 code ('en', 'zh', 'fr', ...), 'other' (not identified) or 'und' (no letters)"
+        raise ValueError(f"expected {known}")
     return code
 
 
