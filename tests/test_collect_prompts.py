@@ -128,6 +128,32 @@ def test_every_row_is_kept_or_dropped_for_one_reason(root):
     assert numbers["languages"] == {"en": 460}
 
 
+def test_masked_rows_are_kept_and_counted_by_kind_on_the_screen_in_the_card_and_in_metrics(root, capsys):
+    with (root / "raw/pairs.jsonl").open("a") as pairs:
+        pair = {"prompt": "Who keeps the lamp?", "chosen": "Call (646) 382-9917.", "rejected": "Mail i@b.se, or no."}
+        pairs.write(json.dumps(pair) + "\n")
+    masking = {"on_personal_data": "mask"}
+    (root / "raw/books.txt").write_text((root / "raw/books.txt").read_text() + " Its key is +49 30 88734412.")
+    files = run(root, cleaning=masking, documents={**masking, "personal_data": ["phone"]})
+    text = b"".join(files.values()).decode()
+    assert "Mail [EMAIL]" in text
+    assert '["Call [PHONE].", "Mail [EMAIL], or no."]' in text
+    assert "Its key is [PHONE]." in text
+    numbers = json.loads((root / "metrics/collect_prompts.json").read_text())["collect_prompts"]
+    assert numbers["masked"] == {"phone": 2, "email": 2}
+    assert numbers["dropped"] == {"exact_duplicate": 1}
+    assert "## Masked personal data" in files["data_card.md"].decode()
+    assert "| pairs | email 1, phone 1 |" in files["data_card.md"].decode()
+    out = capsys.readouterr()
+    assert "pairs: rows with masked personal data: email 1, phone 1" in out.out + out.err
+
+
+def test_without_masks_nothing_is_said_of_them(root):
+    card = run(root)["data_card.md"].decode()
+    assert "Masked" not in card
+    assert "masked" not in (root / "metrics/collect_prompts.json").read_text()
+
+
 def test_too_few_pairs_for_a_judge_are_said_here_and_not_after_hours_of_training(root):
     with pytest.raises(ValueError, match=r"split 'judge': expected at least 10 comparisons for the judge, got [1-9]; "):
         run(root, shares={"judge": 0.05, "sft": 0.35})

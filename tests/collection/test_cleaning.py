@@ -115,6 +115,42 @@ def test_ordinary_numbers_are_no_personal_data(text):
     assert clean(prompt(text, language="en"))
 
 
+def test_masked_records_keep_their_rows_with_one_name_for_each_kind_in_prompt_and_answers():
+    mail, phone = "ivy@roefamily.net", "(646) 382-9917"
+    params = settings(cleaning={"on_personal_data": "mask", "placeholders": False}).cleaning
+    record = prompt(f"Mail {mail}", responses=[f"{mail}, {phone}", "fine", "ann@example.com"])
+    found, kinds = clean_record(record, params)
+    assert found["messages"] == [{"role": "user", "content": "Mail [EMAIL]"}]
+    assert found["responses"] == ["[EMAIL], [PHONE]", "fine", "ann@example.com"]
+    assert kinds == {"email", "phone"}
+    assert clean_record(found, params) == (found, set())
+    assert clean(found, placeholders=False) == found  # nothing is left that would drop it
+    demonstration, kinds = clean_record(prompt("Hello there", response=phone), params)
+    assert (demonstration["response"], kinds) == ("[PHONE]", {"phone"})
+    only = {"personal_data": ["phone"], "on_personal_data": "mask"}
+    assert clean(prompt(f"{mail} {phone}"), **only)["messages"][0]["content"] == f"{mail} [PHONE]"
+
+
+def test_limits_hold_for_what_is_written():
+    limits = {"prompt_characters": {"min": 1, "max": 8}}
+    assert clean(prompt("i@b.se"), on_personal_data="mask", **limits)
+    assert reason(prompt("i@b.se !"), on_personal_data="mask", **limits) == "prompt_too_long"
+    shorter = {"response_characters": {"min": 1, "max": 7}, "on_personal_data": "mask"}
+    assert clean(prompt("Hello", response="ivy@roefamily.net"), **shorter)["response"] == "[EMAIL]"
+
+
+def test_documents_are_masked_by_a_param_of_their_own():
+    kinds = {"personal_data": ["email"], "on_personal_data": "mask"}
+    params = settings(documents=kinds)
+    document = {"text": "Write to ivy@roefamily.net or call 646-382-9917.", "source": "one"}
+    found = clean_document(document, params.cleaning, params.documents)
+    assert found.document["text"] == "Write to [EMAIL] or call 646-382-9917."
+    assert found.masked == {"email"}
+    harmless = {"text": "Write to ann@example.com.", "source": "one"}
+    params = settings(documents=kinds, cleaning={"placeholders": False})
+    assert clean_document(harmless, params.cleaning, params.documents) == (harmless, set())
+
+
 def test_lengths_count_all_turns_and_words_count_han_characters():
     assert words("It's 你好, ok") == ["It's", "你", "好", "ok"]
     assert reason(prompt("one two three"), prompt_words={"min": 1, "max": 2}) == "prompt_words_too_long"
