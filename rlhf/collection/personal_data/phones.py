@@ -83,7 +83,9 @@ def _speaks_for_itself(text: str, match: re.Match[str]) -> bool:
 
 
 def _is_dialled(text: str, start: int, end: int) -> bool:
-    """Say whether a number is no part of a sum, a price, an order: by what stands beside it."""
+    """Say whether a number is no part of a sum, a price, an order, by what stands beside it; and not binary."""
+    if set(digits_of(text[start:end])) <= {"0", "1"}:
+        return False
     earlier = before(text, start, 48)
     if ANNOUNCING.search(earlier):
         return not SUM_AFTER.match(text, end)
@@ -94,9 +96,9 @@ def _international(text: str) -> Iterator[Found]:
     import phonenumbers  # a tenth of a second, which few texts need
 
     for match in INTERNATIONAL.finditer(text):
+        number = match.group()
         if not _is_dialled(text, match.start(), match.end()):
             continue
-        number = match.group()
         for _ in range(3):  # what follows a number may look like a further group of it
             plus = number if number.startswith("+") else f"+{number[2:]}"
             try:
