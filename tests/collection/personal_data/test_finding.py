@@ -118,6 +118,7 @@ PIECES = st.lists(st.sampled_from([*TEXTS, " ", "\n", "@", "1", ".", "-", "+", "
 @settings(deadline=None, max_examples=300)
 @given(pieces=PIECES | st.lists(st.text("ab1.@+-( )", max_size=30)), placeholders=st.booleans())
 @example(pieces=["a@b.org@c.de@e.fr"], placeholders=True)
+@example(pieces=["reach Dora at (646) 382-9917. 4.2.1.13 for details"], placeholders=True)  # two rounds
 def test_masking_leaves_nothing_to_be_found_and_changes_only_what_was(pieces, placeholders):
     text = "".join(pieces)
     found = find(text, KINDS, placeholders)
