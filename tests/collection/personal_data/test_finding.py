@@ -133,10 +133,12 @@ def test_masking_leaves_nothing_to_be_found_and_changes_only_what_was(pieces, pl
 
 @settings(deadline=None, max_examples=100)
 @given(pieces=PIECES)
-def test_what_is_found_without_placeholders_is_found_with_them(pieces):
+@example(pieces=["You can reach Dora at (646) 382-9917.", "user@test.invalid is not real"])
+def test_what_is_found_without_placeholders_is_no_less_where_they_count(pieces):
     text = "".join(pieces)
-    with_placeholders = {place for span in find(text, KINDS, True) for place in range(span.start, span.end)}
-    assert {span.start for span in find(text, KINDS, False)} <= with_placeholders
+    also = find(text, KINDS, placeholders=True)
+    for span in find(text, KINDS, placeholders=False):  # what overlaps it may be told in its place
+        assert any(other.start < span.end and span.start < other.end for other in also)
 
 
 @pytest.mark.process
