@@ -1,5 +1,6 @@
 """Numbers that name a person or an account: their lengths and check digits are held against the rules for each."""
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -47,6 +48,14 @@ ANNOUNCED_PAPERS = re.compile(
     r"(?: is| n°)?[ :：是#]{0,3}((?=[A-Z\d]{0,4}\d{4})[A-Z\d]{7,13})(?![\w-])",
     re.IGNORECASE | re.ASCII,
 )
+CHINESE = re.compile(r"(?<![\d.-])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?![\d-])")
+KOREAN = re.compile(r"(?<![\d.-])\d{6}-[1-4]\d{6}(?![\d-])")
+BRAZILIAN = re.compile(r"(?<![\d.-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\d-])")
+FRENCH = re.compile(r"(?<![\d.-])[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?\d{2} ?\d{3} ?\d{3} ?\d{2}(?![\d-])")
+INDIAN = re.compile(r"(?<![\d.-])[2-9]\d{3}([ -]?)\d{4}\1\d{4}(?![\d-])")
+AADHAAR = re.compile(r"aadhaar[^\n\d]{0,24}\Z", re.IGNORECASE)
+SPANISH = re.compile(r"(?<![\w.-])\d{8}-?[A-Z](?![\w-])", re.ASCII)
+DNI = re.compile(r"\bDNI\b[^\n\d]{0,16}\Z", re.IGNORECASE)
 
 
 class Checked(NamedTuple):
@@ -106,6 +115,7 @@ def id_numbers(text: str) -> Iterator[Found]:
                 yield Found(match.start(), match.end(), match.group() == "11010519491231002X")  # the standard's example
 
 
+@functools.cache
 def _national() -> tuple[Checked, ...]:
     from stdnum.br import cpf
     from stdnum.cn import ric
@@ -122,13 +132,3 @@ def _national() -> tuple[Checked, ...]:
         Checked(INDIAN, AADHAAR, aadhaar.is_valid),
         Checked(SPANISH, DNI, dni.is_valid),
     )
-
-
-CHINESE = re.compile(r"(?<![\d.-])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dXx](?![\d-])")
-KOREAN = re.compile(r"(?<![\d.-])\d{6}-[1-4]\d{6}(?![\d-])")
-BRAZILIAN = re.compile(r"(?<![\d.-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\d-])")
-FRENCH = re.compile(r"(?<![\d.-])[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?\d{2} ?\d{3} ?\d{3} ?\d{2}(?![\d-])")
-INDIAN = re.compile(r"(?<![\d.-])[2-9]\d{3}([ -]?)\d{4}\1\d{4}(?![\d-])")
-AADHAAR = re.compile(r"aadhaar[^\n\d]{0,24}\Z", re.IGNORECASE)
-SPANISH = re.compile(r"(?<![\w.-])\d{8}-?[A-Z](?![\w-])", re.ASCII)
-DNI = re.compile(r"\bDNI\b[^\n\d]{0,16}\Z", re.IGNORECASE)
