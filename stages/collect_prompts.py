@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.collection import data_card, loosening
-from rlhf.collection.cleaning import clean_document, clean_record
+from rlhf.collection.cleaning import CleanDocument, CleanRecord, clean_document, clean_record
 from rlhf.collection.documents import SeenDocuments, pieces, split_off_validation
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.duplicates import prompt_text
@@ -47,12 +47,14 @@ Progress = Callable[[int, int, Mapping[str, float]], None]  # (steps done, of ho
 
 class Collected(NamedTuple):
     """{file name: records} to write, rows read by source, rows dropped by source and reason, of comparisons that were
-    dropped for too few answers what left answers out, and how each source was read."""
+    dropped for too few answers what left answers out, rows by source and kind of personal data that was masked in them,
+    and how each source was read."""
 
     files: dict[str, list[Any]]
     read: dict[str, int]
     drops: Drops
     causes: Drops
+    masked: Drops
     categories: dict[str, int]  # rows whose category was changed, by why
     readings: dict[str, Reading]
 
@@ -71,6 +73,8 @@ def main(root: Path = Path(".")) -> None:
             run.say(line)
         for line in loosening.explanations(collected.read, collected.drops, collected.causes, params.collect_prompts):
             run.say(line)
+        for line in data_card.mask_lines(collected.masked):
+            run.say(line)
         for line in data_card.category_lines(collected.categories):
             run.say(line)
         check_complete(collected, params.collect_prompts)
@@ -79,6 +83,7 @@ def main(root: Path = Path(".")) -> None:
         test_set = (root / "data" / STAGE / "prompts.test.jsonl").read_bytes()
         fingerprints = fingerprint(settings.sources) | {"test_set": hashlib.sha256(test_set).hexdigest()}
         numbers = data_card.numbers(collected.files, collected.read, collected.drops) | {"sha256": fingerprints}
+        numbers |= data_card.masks(collected.masked)
         numbers |= {"categories": collected.categories} if any(collected.categories.values()) else {}
         outputs.write_metrics(root, STAGE, numbers)
         outputs.write_curve(root, f"{STAGE}/categories", data_card.categories(collected.files))
@@ -94,18 +99,19 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
     entries: list[Entry] = []
     seen = SeenDocuments()
     read = {source.name: 0 for source in settings.sources}
-    drops, causes = ({source.name: Counter[str]() for source in settings.sources} for _ in range(2))
+    drops, causes, masked = ({source.name: Counter[str]() for source in settings.sources} for _ in range(3))
     readings: dict[str, Reading] = {}
     for number, source in enumerate(sources):
         progress(number, len(sources) + 1, {"documents": len(documents), "prompts": len(entries)})
         reading = readings[source.name] = Reading(rows(source, root, settings.documents.separator), source)
         for row in reading.rows:
             try:
-                record = clean(reading.record(row, read[source.name]), source, settings, seed, seen)
+                record, kinds = clean(reading.record(row, read[source.name]), source, settings, seed, seen)
             except Dropped as dropped:
                 drops[source.name][str(dropped)] += 1
                 causes[source.name].update(dropped.causes)
             else:
+                masked[source.name].update(kinds)
                 if record["kind"] == "document":
                     documents += pieces(record, settings.documents)
                 else:
@@ -119,24 +125,25 @@ def collect(params: CollectPromptsInputs, root: Path, progress: Progress) -> Col
     train, validation = split_off_validation(documents, settings.documents.validation_share, seed)
     found = {"documents.train": train, "documents.validation": validation, **arrange(assigned, seed)}
     progress(len(sources) + 1, len(sources) + 1, {"documents": len(documents), "prompts": len(assigned)})
-    return Collected(found, read, drops, causes, categories, readings)
+    return Collected(found, read, drops, causes, masked, categories, readings)
 
 
 def clean(
     record: Document | DialogueRecord, source: Source, params: CollectPrompts, seed: int, seen: SeenDocuments
-) -> Document | DialogueRecord:
-    """Return a clean record. Raises Dropped with the reason."""
+) -> CleanDocument | CleanRecord:
+    """Return a clean record, and what was masked in it. Raises Dropped with the reason."""
     if record["kind"] == "document":
         if "documents" not in source.use:
             raise Dropped("document_not_used")
-        record = clean_document(record, params.cleaning, params.documents)
-        if seen.repeats(record["text"]):
+        document = clean_document(record, params.cleaning, params.documents)
+        if seen.repeats(document.document["text"]):
             raise Dropped("exact_duplicate")
-        return record
-    record = clean_record(record, params.cleaning)
-    if record["kind"] == "comparison":
-        record = within(record, params.comparisons, params.cleaning.response_characters, seed)
-    return record
+        return document
+    found = clean_record(record, params.cleaning)
+    if found.record["kind"] == "comparison":
+        kept = within(found.record, params.comparisons, params.cleaning.response_characters, seed)
+        found = found._replace(record=kept)
+    return found
 
 
 def check_complete(collected: Collected, params: CollectPrompts) -> None:
@@ -157,7 +164,9 @@ def write(collected: Collected, params: CollectPrompts, root: Path) -> None:
         for name, found in collected.files.items():
             records.write(folder / f"{name}.jsonl", found)
         read_as = {name: one.form for name, one in collected.readings.items() if one.form}
-        card = data_card.render(collected.files, collected.read, collected.drops, params.sources, read_as)
+        card = data_card.render(
+            collected.files, collected.read, collected.drops, params.sources, read_as, collected.masked
+        )
         files.write_text(folder / "data_card.md", card)
         probes = [probe for source in params.sources for probe in copy_probes(source)]
         records.write(folder / "copy_probes.jsonl", probes)

@@ -5,7 +5,6 @@ Usual columns: prompt/response, messages or conversations, instruction/input/out
 """
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from rlhf.collection.dialogues import Messages
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats.cells import in_cell
 from rlhf.collection.formats.form import DESCRIPTIONS, good_or_bad, index, pair, side, sign
+from rlhf.collection.languages.names import code_of
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
@@ -37,17 +37,6 @@ USUAL: dict[Meaning, list[str]] = {
 }
 LISTS: set[Meaning] = {"messages", "responses", "scores", "ranking", "ranks", "labels"}
 TURNS: set[Meaning] = {"prompt", "chosen", "rejected", "response", "history"}  # text, or a list of turns as text
-LANGUAGES = {  # names and codes by which data sets call them
-    "en": "en eng english",
-    "zh": "zh zho chi cmn yue chinese mandarin cantonese 中文 汉语 漢語 简体中文 繁體中文 普通话",
-}
-OTHER_LANGUAGES = (
-    "ar bg bn ca cs da de el es et fa fi fr he hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sr sv sw ta te "
-    "th tl tr uk ur vi arabic bengali bulgarian catalan croatian czech danish dutch estonian finnish french german "
-    "greek hebrew hindi hungarian indonesian italian japanese korean latvian lithuanian malay norwegian persian "
-    "polish portuguese romanian russian serbian slovak slovenian spanish swahili swedish tagalog tamil telugu thai "
-    "turkish ukrainian urdu vietnamese other"
-).split()
 
 
 class Cell(NamedTuple):
@@ -426,17 +415,6 @@ def _description(cells: Cells, source: Source) -> dict[str, Any]:
     language = source.language if isinstance(source, TableSource) else None
     return {
         "category": category or (_name(cells["category"]) if "category" in cells else "unknown"),
-        "language": language or (_language(cells["language"]) if "language" in cells else None),
+        "language": language or (code_of(_text(cells["language"])) if "language" in cells else None),
         "user": _name(cells["user"]) if "user" in cells else None,
     }
-
-
-def _language(cell: Cell) -> str | None:
-    """Return the language that a cell names; None where it names none, so that the script decides ("python")."""
-    name = _text(cell).strip().lower()
-    words = [name, re.split(r"[-_ (]", name)[0], name.split()[-1] if name else ""]  # zh-CN, en_US, Simplified Chinese
-    for word in words:
-        for code, names in LANGUAGES.items():
-            if word in names.split():
-                return code
-    return "other" if words[0] in OTHER_LANGUAGES or words[1] in OTHER_LANGUAGES else None

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, get_args
 
 from rlhf.collection import duplicates, near_duplicates, splitting
-from rlhf.collection.cleaning import check_personal_data
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.personal_data.finding import check_personal_data
 from rlhf.params.collect_prompts import (
     SPLITS,
     Cleaning,
@@ -79,7 +79,7 @@ def with_named_categories(entries: list[Entry]) -> tuple[list[Entry], dict[str, 
 
 def _is_name(text: str) -> bool:
     try:
-        check_personal_data(text, [*get_args(PersonalData)])
+        check_personal_data(text, [*get_args(PersonalData)], placeholders=True)
     except Dropped:
         return False
     acts = text.startswith(FORMULA) or MARKUP.search(text)

@@ -308,7 +308,7 @@ def test_turns_of_tools_and_pictures_are_dropped_and_end_no_source(turns, reason
 @pytest.mark.parametrize(
     ("name", "language"),
     [("Chinese", "zh"), ("chinese", "zh"), ("cmn", "zh"), ("Simplified Chinese", "zh"), ("zh-CN", "zh"),
-     ("English", "en"), ("eng", "en"), ("en_US", "en"), ("German", "other"), ("fr", "other"), ("pt-BR", "other"),
+     ("English", "en"), ("eng", "en"), ("en_US", "en"), ("German", "de"), ("fr", "fr"), ("pt-BR", "pt"),
      ("python", None), ("", None)],
 )  # fmt: skip
 def test_names_of_languages_are_languages_and_others_say_nothing(name, language):
