@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertModel
 
-from rlhf.models import loading
+from rlhf.models import adoption, loading
 from rlhf.params.base import parse
 from rlhf.params.pretrain import LocalModel
 from rlhf.params.reward_model import RewardModel
@@ -64,7 +64,7 @@ def adopt(root):
     content = toys.shrunken_params() | {"pretrain": toys.adopting("brought")}
     assert all(mistake.startswith("params.yaml: ") for mistake in check.mistakes_in(content, root))
     params = parse(LocalModel, toys.adopting("brought"), "pretrain")
-    model, tokenizer = pretrain.adopt(params, root, toys.runtime(), lambda _: None)
+    model, tokenizer = adoption.adopt(params, root, toys.runtime(), lambda _: None)
     loading.save(model, tokenizer, root / "made")
     model, tokenizer = loading.load_policy(root / "made", toys.runtime())
     chat.dialogue_ids(tokenizer, [{"role": "user", "content": "Say red. <|im_end|>"}], "red fox.")
