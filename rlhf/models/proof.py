@@ -26,6 +26,7 @@ TOLERANCE = 1e-4  # of a token's state
 TOLERANCE_OF_LOGITS = 1e-3  # of log-probabilities beside the largest logit: a cache sums in another order
 NEW_TOKENS = 6  # decoded step by step
 LEAST = 2 * NEW_TOKENS + 4  # tokens of the longest sequence, for the others to be longer than what is decoded
+RESERVED = 8  # positions that some models count in their context and no token of a text has
 LONGEST = 256  # tokens, where nobody says how long sequences will be
 CANDIDATES = {
     "plain": (ways.LEAN, ways.MASK, ways.ALONE),
@@ -147,13 +148,14 @@ def _has_dropout(model: torch.nn.Module) -> bool:
 
 def _sample(model: "PreTrainedModel", longest: int) -> _Sample:
     """Return random sequences of up to `longest` tokens, or as many as the model has positions for."""
-    context = ways.context_of(model)
-    try:
-        return _sample_of(model, max(longest, LEAST + 2))
-    except Exception:  # noqa: BLE001 - beyond its positions a model's code may raise anything
-        if context is None or context >= longest:
-            raise
-        return _sample_of(model, context)
+    context = ways.context_of(model) or longest
+    for length in (longest, context, context - RESERVED):
+        try:
+            return _sample_of(model, max(length, LEAST + 2))
+        except Exception:  # noqa: BLE001 - beyond its positions a model's code may raise anything
+            if length < context or context >= longest:
+                raise
+    raise AssertionError
 
 
 def _sample_of(model: "PreTrainedModel", longest: int) -> _Sample:

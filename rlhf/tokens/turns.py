@@ -63,7 +63,10 @@ def settle(tokenizer: Any, day: date | None, system_turns: str | None) -> Iterat
         tokenizer.chat_template = CLOCK.sub(lambda call: repr(day.strftime(call[2])), template)
         yield f"the chat template writes today's date: it is always {day} (pretrain.template_date)"
     if "strftime_now(" in str(tokenizer.chat_template):
-        raise ValueError("chat_template: it writes the date in a form that it computes; write a date in its place")
+        raise ValueError(
+            "chat_template (chat_template.jinja, or of tokenizer_config.json): it writes the date in a form that it computes; "
+            "write a date in its place"
+        )
     if system_turns is not None:
         try:
             markers.rendered(tokenizer, [{"role": "system", "content": "a"}, *NEUTRAL])
