@@ -23,6 +23,7 @@ from rlhf.secrets import guard
 from rlhf.secrets.masking import masked, without_credentials
 
 SECONDS_BETWEEN_LOOKS = 1.0
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # another at each start of the machine
 PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
 
 
@@ -36,7 +37,9 @@ def session_key(session: str) -> str:
 
 
 def own_process() -> str:
-    """Return `host pid create_time` of this process: unlike a pid alone, never used twice."""
+    """Return `host pid boot/seconds` of this process, with the seconds since that boot until it began: unlike a pid
+    alone never used twice, and the same after the clock was set (on waking from sleep, say).
+    """
     return _identity(psutil.Process())
 
 
@@ -51,8 +54,8 @@ def is_by_hand() -> bool:
 
 
 def began(identity: str) -> int:
-    """Return when a process of this identity began, in milliseconds since the epoch."""
-    return int(1000 * float(identity.rsplit(" ", 1)[1]))
+    """Return when a process of this host began, in milliseconds since the epoch as the clock stands now."""
+    return int(1000 * (psutil.boot_time() + float(re.split("[ /]", identity)[-1])))
 
 
 def command_of(identity: str) -> list[str]:
@@ -209,16 +212,18 @@ def _dvc() -> psutil.Process | None:
 
 def _living(identity: str) -> psutil.Process | None:
     """Return the process of this host that has this identity and has not ended."""
-    host, pid, created = identity.rsplit(" ", 2)
+    host, pid, _ = identity.rsplit(" ", 2)
     if host != socket.gethostname():
         return None
     try:
         process = psutil.Process(int(pid))
-        same = f"{process.create_time():.2f}" == created
+        same = _identity(process) == identity
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
 
 
 def _identity(process: psutil.Process) -> str:
-    return f"{socket.gethostname()} {process.pid} {process.create_time():.2f}"
+    boot = BOOT.read_text(encoding="ascii")[:8] if BOOT.exists() else ""
+    since_boot = process.create_time() - psutil.boot_time()  # both move with the clock
+    return f"{socket.gethostname()} {process.pid} {boot}/{since_boot:.2f}"
