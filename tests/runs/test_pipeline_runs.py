@@ -108,6 +108,17 @@ def test_a_pipeline_has_finished_with_the_stages_that_were_asked_for(root, monke
     assert parent(root).info.status == "FINISHED"
 
 
+@pytest.mark.parametrize("target", ["ppo", "data/ppo", "ppo@*"])
+def test_a_stage_that_was_asked_for_has_finished_with_its_last_round(root, monkeypatch, target):
+    r2 = ", r2: {policy: ppo/r1, earlier: collect_comparisons/r1}}"
+    (root / "params.yaml").write_text(PARAMS.replace("collect_prompts}}", "collect_prompts}" + r2))
+    under(monkeypatch, "dvc", "repro", "--glob", target)
+    ran(root, "ppo", "r1")
+    assert (parent(root).info.status, parent(root).data.tags["dvc.targets"]) == ("RUNNING", target)
+    ran(root, "ppo", "r2")
+    assert parent(root).info.status == "FINISHED"
+
+
 def test_a_folder_that_was_asked_for_with_a_stroke_is_its_stage(root, monkeypatch):
     under(monkeypatch, "dvc", "repro", "data/sft/")
     ran(root, "sft")
@@ -137,6 +148,7 @@ def test_a_stage_that_failed_fails_its_pipeline_until_it_is_done_again(root):
         ("dvc exp run -n small -S ppo.kl_coef=0.1 -j 2 --temp", []),
         ("dvc exp run --name small ppo@r1", ["ppo@r1"]),
         ("dvc queue start", []),
+        ("dvc repro -R data", []),
         ("python -m stages.sft", []),
         ("", []),
     ],

@@ -1,5 +1,6 @@
 """Runs whose process is gone: how they ended, and when, as far as their stages and the store know it."""
 
+import hashlib
 import json
 import shutil
 import time
@@ -10,9 +11,10 @@ import pytest
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store, sessions, tracking
-from rlhf.runs.recording import endings, reaping, recorder
+from rlhf.runs.recording import endings, reaping, recorder, wholeness
 from rlhf.runs.recording.attempts import Training
 from rlhf.runs.recording.endings import Ending
+from rlhf.runs.recording.wholeness import Lock
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import outputs
 from tests import notebook
@@ -154,6 +156,45 @@ def test_a_pipeline_that_was_to_run_all_is_not_finished_by_the_lock(root, monkey
     restored(root, monkeypatch)
     store(root).client.set_tag(parent(root).info.run_id, "dvc.command", " ".join(["python dvc", *command]))
     assert ended(root, monkeypatch).info.status == status
+
+
+@pytest.mark.parametrize(("targets", "command", "status"), [
+    ("ppo@r1 feedme", "dvc repro ppo@r1 feedme", "FINISHED"), ("ppo data/feedme", "dvc repro ppo ...", "FINISHED"),
+    ("ppo@r1 feedme", "dvc repro -f ppo@r1 feedme", "FAILED"), ("ppo@r1 judge", "dvc repro ppo@r1 judge", "FAILED"),
+    ("evaluate", "dvc repro evaluate", "FAILED"), ("ppo@r1 feedme", "dvc repro -s ppo@r1 feedme", "FINISHED"),
+    ("", "dvc repro", "FAILED")])  # fmt: skip
+def test_what_a_command_named_is_there_though_the_stages_after_it_are_of_other_data(
+    root, monkeypatch, targets, command, status
+):
+    """DVC had nothing to run for `feedme`; `judge` is not in the lock; the lock's `evaluate` read another policy."""
+    restored(root, monkeypatch)
+    made = {"cmd": "x", "params": {"params.yaml": {"seed": 17}}, "outs": [{"path": "data/feedme", "md5": "1" * 32}]}
+    edit_lock(root, lambda stages: stages.update(feedme=made))
+    edit_lock(root, lambda stages: stages["evaluate"].update(deps=[{"path": "data/ppo/r1", "md5": "0" * 32}]))
+    if " -s " in command:
+        stale = {"cmd": "x", "params": {"params.yaml": {"seed": 18}}, "outs": [{"path": "data/sft", "md5": "2" * 32}]}
+        edit_lock(root, lambda stages: stages.update(sft=stale))
+        edit_lock(root, lambda stages: stages["feedme"].update(deps=[{"path": "data/sft", "md5": "2" * 32}]))
+    for name, value in {"dvc.command": command, "dvc.targets": targets}.items():
+        store(root).client.set_tag(parent(root).info.run_id, name, value)
+    found = ended(root, monkeypatch)
+    assert (found.info.status, "PPO beats SFT" in found.data.metrics) == (status, False)
+    assert "**`dvc` ended after" in found.data.tags.get("mlflow.note.content", "") or status == "FINISHED"
+
+
+@pytest.mark.parametrize(("listed", "is_whole"), [("bytes", True), ("others", False), (None, False)])
+def test_a_commits_lock_is_held_against_dvcs_cache_as_far_as_a_stage_read_a_folder_around_outputs(
+    root, monkeypatch, listed, is_whole
+):
+    """The policy of an experiment, and an evaluation of before: what lies on the disk says nothing of a commit."""
+    restored(root, monkeypatch)
+    lock = Lock.read(root)._replace(revision="0" * 40)
+    if listed:
+        md5 = lineage.outs_of(lock.stages["ppo@r1"])["data/ppo/r1"]
+        listing = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        listing.parent.mkdir(parents=True)
+        listing.write_text(json.dumps([{"md5": hashlib.md5(listed.encode()).hexdigest(), "relpath": "made"}]))
+    assert wholeness.is_whole(store(root).client, parent(root), lock) == is_whole
 
 
 @pytest.mark.parametrize("edited", [True, False])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
+ASKED = "dvc.targets"  # tag: the stages and outputs that the command names; none where it asks for the whole pipeline
 CODE = "dvc.code"  # tag: path:md5, shortened, of the code of all stages of dvc.yaml when the pipeline began
 FROZEN = "dvc.frozen"  # tag: the stages that DVC was told not to run
 STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
@@ -34,6 +35,7 @@ PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are
 NOT_FRESH = " (stale: "  # in a run's name
 STALE = "dvc.stale"  # tag: what has changed since earlier stages ran that the pipeline reused
 LAST = StageName("evaluate")  # the pipeline ends with it
+MORE_THAN_NAMED = {"--downstream", "--pipeline", "-p", "--all-pipelines", "-P", "--recursive", "-R"}
 OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-param", "--jobs", "--rev", "--copy-paths"}
 
 
@@ -58,7 +60,8 @@ class PipelineRun:
         self._client, self._experiment_id = store
         self._root, self._params = root, params
         experiment = os.environ.get("DVC_EXP_NAME", "")
-        self._asked = targets(sessions.command_of(session)) or [LAST.title]
+        named = targets(sessions.command_of(session))
+        self._asked = named or [LAST.title]
         key = sessions.session_key(session)
         found = self._client.search_runs(
             [self._experiment_id], mlflow_store.equals(f"tags.{SESSION}", key), max_results=1
@@ -74,6 +77,7 @@ class PipelineRun:
         graph = dependencies.graph(root, params)
         code = " ".join(f"{path}:{md5[:8]}" for path, md5 in graph.code.items())
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
+        own |= {ASKED: masked(" ".join(named))} if named else {}
         own |= {CODE: code[: mlflow_store.LONGEST_TAG]} if code else {}
         own |= {FROZEN: " ".join(graph.frozen)} if graph.frozen else {}
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
@@ -143,7 +147,7 @@ class PipelineRun:
         self._client.set_tag(self.run_id, f"{STAGE}{name.place}.status", status.lower())
         tags = self._client.get_run(self.run_id).data.tags
         places = [place for place, ended in stages_of(tags).items() if ended == "finished"]
-        done = all(any(_is_of(place, target) for place in places) for target in self._asked)
+        done = all(_is_done(target, places, self._params.get("rounds", {})) for target in self._asked)
         if status == "FINISHED" and (over or done):
             self._name_what_is_stale(name, places)
         if status != "FINISHED" or over or done:
@@ -232,7 +236,9 @@ def metrics_files(root: Path, name: StageName, rounds: Collection[str]) -> Itera
 def targets(command: Sequence[str]) -> list[str]:
     """Return the stages and outputs that a dvc command names; none where it asks for the whole pipeline."""
     found, skip = [], True
-    if {"--downstream", "--pipeline", "-p", "--all-pipelines", "-P"} & {*command}:  # more than what they name
+    if {"--downstream", "--pipeline", "-p", "--all-pipelines", "-P", "--recursive", "-R"} & {
+        *command
+    }:  # more than what they name
         return []
     for before, word in zip(["", *command], command, strict=False):
         if word in ("repro", "run"):
@@ -242,7 +248,14 @@ def targets(command: Sequence[str]) -> list[str]:
     return [word for word in found if word != "dvc.yaml"]
 
 
-def _is_of(place: str, target: str) -> bool:
+def _is_done(target: str, finished: Collection[str], rounds: Collection[str]) -> bool:
+    """Say whether the stages of a target have finished: of one that runs once a round, in all rounds that it names."""
+    own = {place for place in finished if is_of(place, target)}
+    others = {StageName(place.split("/")[0], each).place for place in own if "/" in place for each in rounds}
+    return bool(own) and {place for place in others if is_of(place, target)} <= own
+
+
+def is_of(place: str, target: str) -> bool:
     """Say whether a target names the stage of a place: by its name, as one of several rounds, or by its output."""
     named = StageName.of(target).place.removeprefix("data/").rstrip("/")
     return lineage.is_below(place, named) or fnmatch.fnmatch(place, named)  # dvc repro --glob

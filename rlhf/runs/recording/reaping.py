@@ -112,7 +112,8 @@ def _end_pipeline(store: Store, run: "Run", lock: Lock, ends: Sequence[Ending]) 
     noted = {ending.place: ending.status or "killed" for ending in own}
     broken = {place: status for place, status in noted.items() if status != "finished"}
     if not broken and wholeness.is_whole(store.client, run, lock):
-        _take_in_the_lock(store, run, lock)
+        if LAST.title in wholeness.asked_for(lock.stages, run):
+            _take_in_the_lock(store, run, lock)
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif not broken and stages.get(LAST.place) == "finished":
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
