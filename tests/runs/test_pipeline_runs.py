@@ -267,6 +267,24 @@ def test_params_that_dvc_commit_took_in_and_no_run_had_are_stale(root, monkeypat
     assert parent(root).data.tags.get("dvc.stale") == stale
 
 
+@pytest.mark.parametrize(("read", "stale"), [("0" * 32, "data/sft"), ("1" * 32, None)])
+def test_data_that_dvc_commit_took_in_and_no_run_read_is_stale(root, monkeypatch, read, stale):
+    """An earlier stage ran by hand: the policy in the lock was trained from what lay there before."""
+    monkeypatch.setattr(reused.changes, "changed", lambda *_, **__: [])
+    (root / "dvc.yaml").write_text(COMMITTED)
+    ran(root, "ppo", "r1")
+    found = parent(root)
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    client.set_tag(found.data.tags["stage.ppo/r1"], "dvc.dep.data/sft", read)
+    notebook.write_lock(root, {"ppo@r1": ["data/ppo/r1"]})
+    lock = json.loads((root / "dvc.lock").read_text())
+    lock["stages"]["ppo@r1"]["deps"] = [{"path": "data/sft", "md5": "1" * 32}, {"path": "data/text", "md5": "2" * 32}]
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    under(monkeypatch, "dvc", "repro", identity=f"{DVC}1")
+    ran(root, "evaluate")
+    assert parent(root).data.tags.get("dvc.stale") == stale
+
+
 @pytest.mark.parametrize(("kl_coef", "stale"), [(0.3, ""), (0.4, "ppo.kl_coef, ")])
 def test_a_pipeline_that_read_what_a_stage_made_by_hand_names_that_run_and_its_params(
     root, monkeypatch, kl_coef, stale
