@@ -24,6 +24,7 @@ from rlhf.secrets.masking import masked, without_credentials
 
 SECONDS_BETWEEN_LOOKS = 1.0
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # another at each start of the machine
+LOCK = "running.lock"  # in a stage's folder below .checkpoints: held while it runs
 PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
 
 
@@ -69,7 +70,24 @@ def command_of(identity: str) -> list[str]:
 
 def is_gone(identity: str) -> bool:
     """Return whether a process of this host has ended; False for processes of other hosts, which cannot be seen."""
-    return identity.rsplit(" ", 2)[0] == socket.gethostname() and _living(identity) is None
+    return not is_elsewhere(identity) and _living(identity) is None
+
+
+def is_elsewhere(identity: str) -> bool:
+    """Say whether a process is, or was, of another host."""
+    return identity.rsplit(" ", 2)[0] != socket.gethostname()
+
+
+def is_held(root: Path, place: str) -> bool:
+    """Say whether a process, of whatever host or container, holds a stage's outputs in this folder, see `alone`."""
+    file = root / ".checkpoints" / place / LOCK
+    if not file.exists():
+        return False
+    try:
+        FileLock(file).acquire(timeout=0).lock.release()
+    except (Timeout, OSError):  # or another user's, of which nothing can be told
+        return True
+    return False
 
 
 def has_ended(identity: str, seconds: float) -> bool:
@@ -136,7 +154,7 @@ def alone(root: Path, name: StageName) -> Iterator[None]:
         _refuse_beside_dvc(root, out)
     folder = root / ".checkpoints" / name.place
     folder.mkdir(parents=True, exist_ok=True)
-    lock, note = FileLock(folder / "running.lock"), folder / "running.txt"
+    lock, note = FileLock(folder / LOCK), folder / "running.txt"
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -212,11 +230,10 @@ def _dvc() -> psutil.Process | None:
 
 def _living(identity: str) -> psutil.Process | None:
     """Return the process of this host that has this identity and has not ended."""
-    host, pid, _ = identity.rsplit(" ", 2)
-    if host != socket.gethostname():
+    if is_elsewhere(identity):
         return None
     try:
-        process = psutil.Process(int(pid))
+        process = psutil.Process(int(identity.rsplit(" ", 2)[1]))
         same = _identity(process) == identity
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -343,6 +343,36 @@ def test_a_killed_stage_and_its_pipeline_end_with_the_last_sign_of_life(root, mo
     assert killed.info.end_time == start + (7_000 if moments else 0)  # that of the last step
     assert found.info.end_time == killed.info.end_time >= parent_before
     assert found.data.tags["stage.sft.status"] == "killed"
+
+
+@pytest.mark.parametrize(("noted", "held", "status"), [
+    ("", False, "KILLED"), ("", True, "RUNNING"), (None, False, "RUNNING"), ("failed", True, "FAILED")])  # fmt: skip
+def test_a_stage_of_another_host_is_gone_where_it_noted_its_beginning_here_and_holds_its_lock_no_longer(
+    root, monkeypatch, noted, held, status
+):
+    """Each container has a name of its own. Another machine's folder of the same path has other notes."""
+    process = open_stage(root, "sft")._process
+    (root / ".checkpoints/sft").mkdir(parents=True)
+    for line in () if noted is None else {"": None, noted: None}:
+        endings.note(root, Ending(process, DVC, "sft", line, 2))
+    monkeypatch.setattr(sessions.socket, "gethostname", lambda: "another")
+    monkeypatch.setattr(sessions, "PATIENCE", 0.1)
+    with sessions.alone(root, StageName("sft")) if held else nullcontext():
+        reaping.reap(store(root), root)
+    assert (child(root, "sft").info.status, parent(root).info.status) == (status, status)
+
+
+@pytest.mark.parametrize("experiment", ["", "gentle"])
+def test_a_pipeline_of_another_host_has_ended_a_while_after_its_last_sign(root, monkeypatch, experiment):
+    monkeypatch.setenv("DVC_EXP_NAME", experiment)
+    with stage(root, "sft"):
+        ran(root, "sft")
+    monkeypatch.setattr(sessions.socket, "gethostname", lambda: "another")
+    reaping.reap(store(root), root)
+    assert parent(root).info.status == "RUNNING"
+    monkeypatch.setattr(reaping, "UNSEEN", -1.0)
+    reaping.reap(store(root), root)
+    assert parent(root).info.status == ("RUNNING" if experiment else "FAILED"), "an experiment's copy has its own locks"
 
 
 def test_a_pipeline_that_finished_by_the_cache_ended_with_its_own_last_stage(root, monkeypatch):

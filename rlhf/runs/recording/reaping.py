@@ -30,11 +30,12 @@ WITHOUT_RUN = (
     "deleted. Its figures here are those of metrics/; its texts and pictures are not here."
 )
 FROZEN_LAST = f"**{LAST.title} is frozen (`dvc freeze`) and did not run:** its figures are not of this pipeline."
+UNSEEN = 600.0  # seconds without a stage after which a pipeline of another host is taken to have ended
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 
 
 def reap(store: Store, home: Path, lock: Lock | None = None) -> None:
-    """Give runs of this host whose process is gone their end: how, and when, as far as it is known.
+    """Give runs of this repository whose process is gone their end: how, and when, as far as it is known.
 
     `home` is the repository in which DVC keeps its experiments, and stages note their ends; `lock` what its dvc.lock
     held as those processes ended, if that is known: left out, it is what it holds now.
@@ -47,10 +48,8 @@ def reap(store: Store, home: Path, lock: Lock | None = None) -> None:
         if others:  # tracking.experiment was another
             found = [*found, *store.client.search_runs([*others], query, max_results=100)]
     own = [run for run in found if is_of(home, run.data.tags.get(HOME))]
-    gone = [run for run in own if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
-    if not gone:
-        return
     ends = endings.read(home)
+    gone = [run for run in own if _is_gone(home, run, own, ends)]
     for run in gone:
         if SESSION not in run.data.tags:
             _end_stage(store.client, run, home, ends)
@@ -59,6 +58,27 @@ def reap(store: Store, home: Path, lock: Lock | None = None) -> None:
             of_its_own = Store(store.client, run.info.experiment_id)
             pipeline = store.client.get_run(run.info.run_id)
             _end_pipeline(of_its_own, pipeline, _lock_of(pipeline, home, lock), ends)
+
+
+def _is_gone(home: Path, run: "Run", running: Sequence["Run"], ends: Sequence[Ending]) -> bool:
+    """Say whether the process of a running run has ended.
+
+    One of another host cannot be seen. But where it noted its beginning in this folder (each container has a name of
+    its own, say), its stage has ended once nobody holds that stage's lock, and its pipeline with a stage that was cut
+    off so, or a while after the last sign of any.
+    """
+    tags = run.data.tags
+    process = tags.get(mlflow_store.PROCESS, "")
+    if sessions.is_gone(process) or not sessions.is_elsewhere(process) or tags.get("dvc.exp"):
+        return sessions.is_gone(process)
+    if SESSION not in tags:
+        own = [ending for ending in ends if ending.process == process]
+        return any(ending.status or not sessions.is_held(home, ending.place) for ending in own)
+    stages = [one for one in running if one.data.tags.get("mlflow.parentRunId") == run.info.run_id]
+    if stages:
+        return any(_is_gone(home, stage, running, ends) for stage in stages)
+    moments = [ending.moment for ending in ends if ending.session == tags[SESSION]]
+    return bool(moments) and time.time() - max(moments) / 1000 > UNSEEN
 
 
 def _lock_of(pipeline: "Run", home: Path, now: Lock | None) -> Lock:
