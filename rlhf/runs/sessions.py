@@ -24,6 +24,7 @@ from rlhf.secrets.masking import masked, without_credentials
 
 SECONDS_BETWEEN_LOOKS = 1.0
 BOOT = Path("/proc/sys/kernel/random/boot_id")  # another at each start of the machine
+PIDS, PIDS_OF_THE_HOST = Path("/proc/self/ns/pid"), "pid:[4026531836]"  # the same number in every Linux
 LOCK = "running.lock"  # in a stage's folder below .checkpoints: held while it runs
 PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
 
@@ -74,8 +75,8 @@ def is_gone(identity: str) -> bool:
 
 
 def is_elsewhere(identity: str) -> bool:
-    """Say whether a process is, or was, of another host."""
-    return identity.rsplit(" ", 2)[0] != socket.gethostname()
+    """Say whether a process is, or was, of another host or container: it cannot be seen from here."""
+    return identity.rsplit(" ", 2)[0] != _host()
 
 
 def is_held(root: Path, place: str) -> bool:
@@ -243,4 +244,10 @@ def _living(identity: str) -> psutil.Process | None:
 def _identity(process: psutil.Process) -> str:
     boot = BOOT.read_text(encoding="ascii")[:8] if BOOT.exists() else ""
     since_boot = process.create_time() - psutil.boot_time()  # both move with the clock
-    return f"{socket.gethostname()} {process.pid} {boot}/{since_boot:.2f}"
+    return f"{_host()} {process.pid} {boot}/{since_boot:.2f}"
+
+
+def _host() -> str:
+    """Return this host's name, and in a container of the same name (`docker run --net=host`) that of its pids too."""
+    pids = os.readlink(PIDS) if PIDS.is_symlink() else PIDS_OF_THE_HOST
+    return socket.gethostname() if pids == PIDS_OF_THE_HOST else f"{socket.gethostname()} {pids}"

@@ -27,6 +27,21 @@ def test_a_process_of_which_only_the_pid_is_the_same_is_gone():
     assert not sessions.is_gone(f"{host}-elsewhere {pid} 1.00"), "of another host nothing is known"
 
 
+def test_a_process_of_a_container_with_this_hosts_name_is_elsewhere(tmp_path, monkeypatch):
+    """`docker run --net=host`: its pids mean others here."""
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.symlink_to("pid:[4026532000]")
+    outside.symlink_to(sessions.PIDS_OF_THE_HOST)
+    monkeypatch.setattr(sessions, "PIDS", inside)
+    host, _, rest = sessions.own_process().rsplit(" ", 2)
+    of_container = f"{host} 999999999 {rest}"
+    assert sessions.is_gone(of_container)
+    monkeypatch.setattr(sessions, "PIDS", outside)
+    assert (sessions.is_elsewhere(of_container), sessions.is_gone(of_container)) == (True, False)
+    assert sessions.own_process().split(" ")[0] == sessions.socket.gethostname()
+    assert not sessions.is_elsewhere(sessions.own_process())
+
+
 def test_a_clock_that_is_set_leaves_a_process_what_it_is(monkeypatch):
     """Waking from sleep, or a time server's correction, moves the moment at which all processes have begun."""
     import psutil
