@@ -19,6 +19,7 @@ from rlhf.runs.stage_name import StageName
 from rlhf.runtime import outputs
 from tests import notebook
 from tests.runs.test_pipeline_runs import DVC, parent, ran, root, under  # noqa: F401
+from tests.runs.test_tracking import model_folder
 
 # ruff: noqa: F811
 
@@ -373,6 +374,27 @@ def test_a_pipeline_of_another_host_has_ended_a_while_after_its_last_sign(root, 
     monkeypatch.setattr(reaping, "UNSEEN", -1.0)
     reaping.reap(store(root), root)
     assert parent(root).info.status == ("RUNNING" if experiment else "FAILED"), "an experiment's copy has its own locks"
+
+
+def test_a_model_whose_files_a_killed_stage_was_sending_has_failed_until_an_attempt_after_it_sends_them(
+    root, monkeypatch
+):
+    def model(run):
+        (found,) = run._client.search_logged_models([run._experiment_id], f"source_run_id = '{run.run_id}'")
+        return found.status
+
+    model_folder(root / "data/sft", 10)
+    run = open_stage(root, "sft", key="0123")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(run._client), "finalize_logged_model", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            run.model(root / "data/sft")
+    assert model(run) == "PENDING"
+    ended(root, monkeypatch)
+    assert model(run) == "FAILED"
+    again = open_stage(root, "sft", key="0123")
+    again.model(root / "data/sft")
+    assert (again.run_id, model(again)) == (run.run_id, "READY")
 
 
 def test_a_pipeline_that_finished_by_the_cache_ended_with_its_own_last_stage(root, monkeypatch):

@@ -102,6 +102,7 @@ def _end_stage(client: "MlflowClient", run: "Run", home: Path, ends: Sequence[En
     noted = [ending for ending in ends if ending.process == process and ending.status]
     status, moment = (noted[-1].status, noted[-1].moment) if noted else ("killed", attempts.last_sign(run))
     attempts.end(client, run, status.upper(), moment)
+    mlflow_store.fail_unfinished_models(client, run)
     name, pipeline = tags.get("dvc.stage"), tags.get("mlflow.parentRunId")
     if not (name and pipeline):
         return
