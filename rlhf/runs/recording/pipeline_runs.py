@@ -23,6 +23,7 @@ from rlhf.runtime.flat import flat_numbers, flatten
 from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
@@ -162,14 +163,7 @@ class PipelineRun:
             stale = reused.Stale([f"what, is not known ({error})"], {})
         found = [masked(one) for one in stale.changes]
         self._name_replaced_stages(stale.replaced)
-        run = self._client.get_run(self.run_id)
-        if not found or STALE in run.data.tags:
-            return
-        few = found if len(found) <= reused.SHOWN else [f"{len(found)} changes"]
-        name_before = str(run.info.run_name).partition(NOT_FRESH)[0]  # an attempt before this one may have got so far
-        self._client.update_run(self.run_id, name=f"{name_before}{NOT_FRESH}{', '.join(few)})")
-        mlflow_store.put_first(self._client, run, reused.in_words(found))
-        self._client.set_tag(self.run_id, STALE, ", ".join(found)[: mlflow_store.LONGEST_TAG])
+        name_stale(self._client, self.run_id, found)
 
     def _name_replaced_stages(self, replaced: "Mapping[str, Run | None]") -> None:
         """Point to the runs of what this pipeline read, where that is not what dvc.lock lists: a stage ran by hand."""
@@ -210,6 +204,18 @@ class PipelineRun:
             if found:
                 self._client.set_tag(self.run_id, f"{STAGE}{place}", found[-1].info.run_id)
                 self._client.set_tag(self.run_id, f"{STAGE}{place}.status", "cached")
+
+
+def name_stale(client: "MlflowClient", run_id: str, found: Sequence[str]) -> None:
+    """Say in a pipeline's name, on its page and in a tag what has changed since stages ran that it reused; once."""
+    run = client.get_run(run_id)
+    if not found or STALE in run.data.tags:
+        return
+    few = found if len(found) <= reused.SHOWN else [f"{len(found)} changes"]
+    name_before = str(run.info.run_name).partition(NOT_FRESH)[0]  # an attempt before this one may have got so far
+    client.update_run(run_id, name=f"{name_before}{NOT_FRESH}{', '.join(few)})")
+    mlflow_store.put_first(client, run, reused.in_words(found))
+    client.set_tag(run_id, STALE, ", ".join(found)[: mlflow_store.LONGEST_TAG])
 
 
 def metrics_files(root: Path, name: StageName, rounds: Collection[str]) -> Iterator[Path]:

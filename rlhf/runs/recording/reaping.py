@@ -2,19 +2,20 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.mlflow_store import Store
-from rlhf.runs.recording import attempts, endings, wholeness
+from rlhf.runs.recording import attempts, endings, pipeline_runs, reused, wholeness
 from rlhf.runs.recording.endings import Ending
 from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, stages_of
 from rlhf.runs.recording.wholeness import Lock
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers
+from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -135,6 +136,8 @@ def _end_pipeline(store: Store, run: "Run", lock: Lock, ends: Sequence[Ending]) 
     if not broken and wholeness.is_whole(store.client, run, lock):
         if LAST.title in wholeness.asked_for(lock.stages, run):
             _take_in_the_lock(store, run, lock)
+        stale = dict.fromkeys(masked(name) for name in _taken_in(store, run, lock))
+        pipeline_runs.name_stale(store.client, run.info.run_id, [*stale])
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif not broken and stages.get(LAST.place) == "finished":
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
@@ -200,3 +203,12 @@ def _take_in_the_lock(store: Store, run: "Run", lock: Lock) -> None:
         mlflow_store.put_first(store.client, run, WITHOUT_RUN)
     points = [(name, value, moment, 0) for name, value in numbers.items() if name not in run.data.metrics]
     mlflow_store.log_points(store.client, run_id, points)
+
+
+def _taken_in(store: Store, run: "Run", lock: Lock) -> Iterator[str]:
+    """Yield what `dvc commit` took in of those stages of dvc.lock that a pipeline reused."""
+    begun = stages_of(run.data.tags)
+    for title, stage in wholeness.asked_for(lock.stages, run).items():
+        out = f"data/{StageName.of(title).place}"
+        if StageName.of(title).place not in begun:
+            yield from reused.taken_in(store, stage, out, lineage.outs_of(stage).get(out))

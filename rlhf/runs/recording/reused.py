@@ -50,7 +50,7 @@ def stale(store: Store, root: Path, reused: Mapping[str, Any], params: Mapping[s
         out, listed = f"data/{place}", _listed(stage, f"data/{place}")
         here = lineage.dvc_md5(root / out) if out in others and (root / out).exists() else listed
         if here == listed:
-            keys += [*_other_params(stage, params), *_taken_in(store, stage, out, listed)]
+            keys += [*_other_params(stage, params), *taken_in(store, stage, out, listed)]
             continue
         runs = mlflow_store.runs_that_made(*store, out, here)
         replaced[place] = runs[-1] if runs else None
@@ -64,7 +64,7 @@ def _listed(stage: Mapping[str, Any], out: str) -> str | None:
     return {one["path"]: one["md5"] for one in stage.get("outs", [])}.get(out)
 
 
-def _taken_in(store: Store, stage: Mapping[str, Any], out: str, md5: str | None) -> list[str]:
+def taken_in(store: Store, stage: Mapping[str, Any], out: str, md5: str | None) -> list[str]:
     """Return which params (dotted) and data dvc.lock has for a reused stage, and no run had that made its bytes: `dvc
     commit` takes in whatever params.yaml says and lies on the disk.
 
