@@ -26,6 +26,7 @@ DESCRIPTIONS: dict[Meaning, list[str]] = {  # by which names rows describe thems
 }
 DESCRIBING = {name for names in DESCRIPTIONS.values() for name in names}
 EVERY = "*"
+NOT_READ = "schema not read from a card"
 
 
 def always(_: Fields) -> bool:
@@ -37,11 +38,17 @@ class Form(NamedTuple):
 
     name: str
     says: str  # what decides, and how it is coded, for the data card
+    source: str  # where its schema and its coding were read
     columns: frozenset[str]  # it is known by them
     read: Read
     is_it: Callable[[Fields], bool] = always  # where columns of these names may hold something else
     also: frozenset[str] = frozenset()  # further columns that it reads; EVERY: whichever hold what it looks for
     join: Callable[[Iterable[Row]], Iterator[Row]] | None = None  # where several rows make one
+    beside: str = ""  # what else it is known by, where columns of these names may hold something else
+
+    def known(self) -> str:
+        """Return what it is known by, for the documentation."""
+        return "; ".join(filter(None, [", ".join(f"`{name}`" for name in sorted(self.columns)), self.beside]))
 
     def own(self, row: Row) -> Row:
         """Return a row in our own columns, with its descriptions. Errors name place and format."""
@@ -138,16 +145,16 @@ def _judged(answers: Sequence[Any], numbers: Sequence[Any], column: str) -> Own:
 
 
 SIDES = {  # what names of winners mean: the first answer, the second, neither
-    **dict.fromkeys(["model_a", "a", "response_a", "left", "first", "model_1", "response1", "1"], 0),
-    **dict.fromkeys(["model_b", "b", "response_b", "right", "second", "model_2", "response2", "2"], 1),
-    **dict.fromkeys(["tie", "tie (bothbad)", "both_bad", "bothbad", "both bad", "equal", "neither", "draw"], None),
+    **dict.fromkeys(["model_a", "a", "response_a", "left", "first", "model_1", "response1", "response_1", "1"], 0),
+    **dict.fromkeys(["model_b", "b", "response_b", "right", "second", "model_2", "response2", "response_2", "2"], 1),
+    **dict.fromkeys(["tie", "tie_(bothbad)", "both_bad", "bothbad", "equal", "neither", "draw"], None),
 }
 TRUE, FALSE = {"true", "1", "1.0", "yes", "good", "chosen", "+1"}, {"false", "0", "0.0", "no", "bad", "rejected", "-1"}
 
 
 def side(value: Any) -> int | None:
     """Return which of two answers a name says that won; None for a tie."""
-    name = str(value).strip().lower()
+    name = "_".join(str(value).lower().split())
     if name not in SIDES:
         raise ValueError(f"expected model_a, model_b or tie, got {shown(value)}")
     return SIDES[name]

@@ -16,7 +16,13 @@ from rlhf.records.types import DialogueRecord, Document
 
 FORMS = (*preferences.FORMS, *demonstrations.FORMS, *joined.FORMS, *labelling_tools.FORMS)
 SAMPLE = 50  # rows whose columns tell a source's format
-KINDS: dict[Use, str] = {"comparisons": "comparison", "demonstrations": "demonstration"}
+KINDS: dict[Use, tuple[str, ...]] = {  # the kinds of records that serve a use
+    "documents": ("document",),
+    "demonstrations": ("demonstration",),
+    "comparisons": ("comparison",),
+    "prompts": ("prompt", "demonstration", "comparison"),
+}
+JUDGED: set[Use] = {"comparisons", "demonstrations"}  # uses for which a bare prompt says nothing
 MOST_NAMED = 8  # columns in a message
 CONTENT = re.compile(  # names of columns that hold what is learned
     "answer|response|completion|output|generation|history|system|winner|label|weight|chosen|rejected|prefer|rank|score|"
@@ -24,6 +30,20 @@ CONTENT = re.compile(  # names of columns that hold what is learned
     re.IGNORECASE,
 )
 BESIDE = re.compile(r"(^|_)(id|ids|sha256|num|count|model|models|tokens|turns?|length|time|source)(_|$)", re.IGNORECASE)
+BEYOND_TEXT = {  # columns that a model which reads text alone never sees: why a row that fills one is dropped
+    **dict.fromkeys(["image", "images", "video", "videos", "audio", "audios"], "not_only_text"),
+    **dict.fromkeys(["tools", "functions"], "tools_are_used"),
+}
+EMPTY = (None, "", [], {}, "[]", "null", "None")
+LEFT_OUT = {"answer_marked_bad", "not_judged", "not_ranked"}  # reasons that a format itself gives: no odd rows
+HINTS = {  # what a kind of row, or a reason for dropping it, asks for
+    "no_prompt": "chosen and rejected without a prompt: name its column by columns; or, if both begin with the prompt, "
+    "set form: TRL implicit prompt, which takes what they share",
+    "document": "a row whose only content is text is a document: add documents to use",
+    "tools_are_used": "turns of tools are not learned here",
+    "dialogues_differ_before_the_last_answer": "two models led these dialogues apart, so their last answers have no "
+    "prompt in common",
+}
 OWN = "own"  # how params.yaml says that a source's columns are our own, whatever they look like
 
 
@@ -36,6 +56,7 @@ class Reading:
         self.kinds, self.drops = Counter[str](), Counter[str]()
         self._first_broken = ""  # what the first broken row says of itself
         self._num_broken = 0
+        self._is_strict = isinstance(source, TableSource) and source.strict
         self._sample = [*islice(rows, SAMPLE)]
         again = chain(self._sample, rows)
         if isinstance(source, TableSource) and source.columns is None and source.form != OWN:
@@ -48,14 +69,17 @@ class Reading:
         the source bears it.
         """
         try:
+            _check_is_text(row.fields)
             found = recognise(self.form.own(row) if self.form else row, self.source, index)
         except Dropped as dropped:
             self.drops[str(dropped)] += 1
+            if self._is_strict and str(dropped) not in LEFT_OUT:
+                raise ValueError(f"{row.where}: source '{self.source.name}' is strict: {self._why(str(dropped))}") from None
             raise
         except ValueError as error:
             self._first_broken = self._first_broken or str(error)
             self._num_broken += 1
-            if not isinstance(self.source, TableSource) or self.source.max_broken == 0:
+            if not isinstance(self.source, TableSource) or self.source.max_broken == 0 or self._is_strict:
                 raise
             raise Dropped("broken_row") from None
         self.kinds[found["kind"]] += 1
@@ -74,11 +98,12 @@ class Reading:
         if self._num_broken > bears * read:
             others = f" ({self._num_broken} of {read} rows are broken; max_broken is {bears:g})"
             raise ValueError(f"{self._first_broken}{others if self._num_broken > 1 else ''}")
-        for use, kind in KINDS.items():
-            if use in self.source.use and read and not self.kinds[kind] and isinstance(self.source, TableSource):
+        for use, kinds in KINDS.items():
+            served = any(self.kinds[kind] for kind in kinds)
+            if use in self.source.use and read and not served and isinstance(self.source, TableSource):
                 raise ValueError(
                     f"source '{self.source.name}': use names {use}, and none of its {read} rows is one: "
-                    f"{self._what_was_read()}. {self._unread()}Say what its columns mean by columns, or its format by "
+                    f"{self._what_was_read()}. {self._hints()}{self._unread()}Say what its columns mean by columns, or its format by "
                     f"form (docs/data.md), or take {use} out of use"
                 )
 
@@ -95,7 +120,7 @@ class Reading:
         name = self.source.name
         if self._num_broken:
             yield f"WARNING: {name}: {self._num_broken} of {read} rows are broken and left out: {self._first_broken}"
-        if self.kinds["prompt"] and {*self.source.use} & {*KINDS}:
+        if self.kinds["prompt"] and {*self.source.use} & JUDGED:
             yield f"{name}: {self._what_was_read()}"
         unread = self._unread()
         if unread:
@@ -106,6 +131,14 @@ class Reading:
         drops = [f"dropped as {reason} {count}" for reason, count in self.drops.most_common(2)]
         return ", ".join([*kinds, *drops]) or "nothing was read"
 
+    def _hints(self) -> str:
+        """Return sentences on what the kinds of rows and the reasons for dropping them ask for."""
+        found = [*self.kinds, *(reason for reason, _ in self.drops.most_common(2))]
+        return "".join(f"{hint[0].upper()}{hint[1:]}. " for name in found if (hint := HINTS.get(name)))
+
+    def _why(self, reason: str) -> str:
+        return f"{reason}{f' ({HINTS[reason]})' if reason in HINTS else ''}"
+
     def _unread(self) -> str:
         """Return a sentence that names the columns which look like content and which nobody reads; or nothing."""
         read = self._read_columns()
@@ -114,9 +147,26 @@ class Reading:
         columns = dict.fromkeys(
             name for row in self._sample for name, value in row.fields.items() if value not in (None, "", [], {})
         )
-        found = [name for name in columns if CONTENT.search(name) and not BESIDE.search(name) and name not in read]
+        beside = self._beside_another()
+        found = [
+            name
+            for name in columns
+            if CONTENT.search(name) and not BESIDE.search(name) and (name not in read or name in beside)
+        ]
         more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         return f"Columns that nobody read: {', '.join(found[:MOST_NAMED])}{more}. " if found else ""
+
+    def _beside_another(self) -> set[str]:
+        """Return usual columns of the first rows in whose place another one with other content was taken."""
+        if self.form or not isinstance(self.source, TableSource) or self.source.columns is not None:
+            return set()
+        found: set[str] = set()
+        for row in self._sample:
+            taken = columns_of(row, self.source)
+            values = [row.fields[name] for name in taken]
+            names = {name for names in USUAL.values() for name in names} & row.fields.keys() - taken.keys()
+            found |= {name for name in names if row.fields[name] not in EMPTY and row.fields[name] not in values}
+        return found
 
     def _read_columns(self) -> set[str]:
         if self.form:
@@ -125,6 +175,13 @@ class Reading:
             mapped = self.source.columns.values()
             return {*mapped, *(path.partition(".")[0].removesuffix("[]") for path in mapped)}
         return {*(name for names in USUAL.values() for name in names), "labels", "input", "context"}
+
+
+def _check_is_text(fields: Fields) -> None:
+    """Drop a row with pictures or tools in a column beside its turns."""
+    for name in BEYOND_TEXT.keys() & fields.keys():
+        if fields[name] not in EMPTY:
+            raise Dropped(BEYOND_TEXT[name])
 
 
 def chosen(name: str, source: str) -> Form:
