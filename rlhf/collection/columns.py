@@ -104,7 +104,9 @@ def _cells(row: Row, source: Source) -> Cells:
     for meaning, column in mapping.items():
         value = _value(row, column, f"{row.where}: source '{source.name}': columns.{meaning}")
         if _says_something(meaning, value):
-            cells[meaning] = _cell(row, meaning, column, value)
+            cell = _cell(row, meaning, column, value)
+            is_of_texts = meaning == "messages" and is_list(cell.value) and all(isinstance(one, str) for one in cell.value)
+            cells[meaning] = cell._replace(value=dialogues.from_texts(cell.value)) if is_of_texts else cell
     return cells
 
 
@@ -213,7 +215,9 @@ def _history(cells: Cells) -> Messages:
 
 def _with_system(cells: Cells, messages: Messages) -> Messages:
     if "system" in cells and messages and messages[0]["role"] != "system":
-        return [{"role": "system", "content": _text(cells["system"])}, *messages]
+        system = cells["system"]
+        content = dialogues.content_of(system.value, system.place) if is_list(system.value) else _text(system)
+        return [{"role": "system", "content": content}, *messages]
     return messages
 
 
@@ -276,17 +280,11 @@ def _whole_answer(cell: Cell) -> str:
     """Return the answer of a cell: a text, an assistant's turn, or a list of one."""
     value = [cell.value] if is_object(cell.value) else cell.value
     if not is_list(value):
-        return _text(cell)
-    before, answer = dialogues.split_answer(_assistants(value, cell.place))
+        return dialogues.without_end(_text(cell))
+    before, answer = dialogues.split_answer(dialogues.from_list(value, cell.place, is_answer=True))
     if answer is None or before:
         raise ValueError(f"{cell.place}: expected one assistant turn, got {shown(cell.value)}")
     return answer
-
-
-def _assistants(turns: list[Any], place: str) -> Messages:
-    """Return turns of which an assistant's may be the first, as it is in an answer without its prompt."""
-    asked: list[Any] = [{"role": "user", "content": ""}]
-    return dialogues.from_list([*asked, *turns], place)[1:]
 
 
 def _answer(cell: Cell, given: Messages) -> tuple[Messages, str]:
@@ -299,7 +297,7 @@ def _answer(cell: Cell, given: Messages) -> tuple[Messages, str]:
         users = [turn["content"] for turn in given if turn["role"] != "system"]
         repeats = [turn["content"] for turn in turns if turn["role"] != "system"][: len(users)] == users
         if len(turns) < 2 or (given and not repeats):
-            return [], cell.value
+            return [], dialogues.without_end(cell.value)
         before, answer = dialogues.split_answer(turns)
         if answer is None:
             raise Dropped("no_answer")
@@ -307,7 +305,7 @@ def _answer(cell: Cell, given: Messages) -> tuple[Messages, str]:
     value = [cell.value] if is_object(cell.value) else cell.value
     if not is_list(value):
         _text(cell)
-    before, answer = dialogues.split_answer(_assistants(value, cell.place))
+    before, answer = dialogues.split_answer(dialogues.from_list(value, cell.place, is_answer=True))
     if answer is None:
         raise Dropped("no_answer")
     return before, answer

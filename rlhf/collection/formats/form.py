@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rlhf.collection.dialogues import content_of
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.readers import Row
 from rlhf.params.base import shown
@@ -192,9 +193,9 @@ def answer(value: Any) -> str:
     if is_list(value) and value:
         value = value[-1]
     if is_object(value):
-        value = next((value[name] for name in ("content", "value", "text") if value.get(name) is not None), None)
-    if is_list(value) and all(is_object(part) and isinstance(part.get("text"), str) for part in value):
-        value = "\n".join(part["text"] for part in value)
+        value = next((value[name] for name in ("content", "value", "text", "parts") if value.get(name) is not None), None)
+    if is_list(value) and value and all(is_object(part) for part in value):
+        return content_of(value, "an answer")
     if value is None:
         raise Dropped("no_answer")
     if not isinstance(value, str):

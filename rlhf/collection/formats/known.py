@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 
 from rlhf.collection.columns import USUAL, columns_of, recognise
@@ -90,7 +91,11 @@ class Reading:
         if self.form:
             found = {name for row in self._sample for name in row.fields}
             return dict.fromkeys(sorted(found & self._read_columns()), "read")
-        return {name: meaning for row in self._sample for name, meaning in columns_of(row, self.source).items()}
+        found: dict[str, str] = {}
+        for row in self._sample:
+            with suppress(ValueError):  # a broken row, which `record` counts
+                found |= columns_of(row, self.source)
+        return found
 
     def check(self, read: int) -> None:
         """Raise ValueError where more rows were broken than the source bears, and for a use that no row serves."""
@@ -162,7 +167,10 @@ class Reading:
             return set()
         found: set[str] = set()
         for row in self._sample:
-            taken = columns_of(row, self.source)
+            try:
+                taken = columns_of(row, self.source)
+            except ValueError:  # a broken row, which `record` counts
+                continue
             values = [row.fields[name] for name in taken]
             names = {name for names in USUAL.values() for name in names} & row.fields.keys() - taken.keys()
             found |= {name for name in names if row.fields[name] not in EMPTY and row.fields[name] not in values}
