@@ -105,7 +105,9 @@ def _cells(row: Row, source: Source) -> Cells:
         value = _value(row, column, f"{row.where}: source '{source.name}': columns.{meaning}")
         if _says_something(meaning, value):
             cell = _cell(row, meaning, column, value)
-            is_of_texts = meaning == "messages" and is_list(cell.value) and all(isinstance(one, str) for one in cell.value)
+            is_of_texts = (
+                meaning == "messages" and is_list(cell.value) and all(isinstance(one, str) for one in cell.value)
+            )
             cells[meaning] = cell._replace(value=dialogues.from_texts(cell.value)) if is_of_texts else cell
     return cells
 

@@ -89,8 +89,8 @@ def from_list(turns: list[Any], place: str, is_answer: bool = False) -> Messages
 
     Text parts of a turn are joined, and so are several system turns; empty ones and an assistant's before the first
     user's are no turns. An answer that is marked as not to be learned is none: the turns end with the last one that is
-    to be. `is_answer`: an assistant may begin, as in an answer without its prompt. Raises Dropped for turns of tools and
-    for pictures.
+    to be. `is_answer`: an assistant may begin, as in an answer without its prompt. Raises Dropped for turns of tools
+    and for pictures.
     """
     messages: Messages = []
     system: list[str] = []

@@ -112,7 +112,8 @@ ANTHROPIC = {
          {"chosen": f"\n\nHuman: {P}\n\nAssistant: x\n\nHuman: y", "rejected": TRANSCRIPT + BAD}],
         [pair()], {"no_answer": 1}),
     "hh-rlhf, red team": Example(
-        [{"transcript": f"{TRANSCRIPT}{FIRST}\n\nHuman: {AND}\n\nAssistant: {GOOD}", "rating": 4.0, "task_description": "x"}],
+        [{"transcript": f"{TRANSCRIPT}{FIRST}\n\nHuman: {AND}\n\nAssistant: {GOOD}", "rating": 4.0,
+          "task_description": "x"}],
         [demonstration(LATER)], said={"columns": {"prompt": "transcript"}}, error="no usual columns among: transcript"),
     "Dahoas": Example([{"prompt": TRANSCRIPT, "response": f" {GOOD}", "chosen": GOOD, "rejected": BAD}], [pair()]),
     "prompt beside whole transcripts": Example(
@@ -201,7 +202,8 @@ PUBLIC = {
                                                                       {**said(GOOD), "language": "English"}],
                           "turn": 1, "language": "English"}], [demonstration()]),
     "MT-bench human judgments": Example(
-        [arena(winner, judge=judge, turn=1) for judge, winner in [("a", "model_a"), ("b", "model_b"), ("c", "model_b")]],
+        [arena(winner, judge=judge, turn=1) for judge, winner in [("a", "model_a"), ("b", "model_b"), ("c",
+                                                                                                       "model_b")]],
         [ranked([1, 2]), SECOND, SECOND]),
     "UltraFeedback": Example(
         [{"source": "x", "instruction": P, "models": ["m", "n"], "completions": [
@@ -211,7 +213,8 @@ PUBLIC = {
           "messages": [user(), said(GOOD)], "score_chosen": 8.0, "score_rejected": 2.0}], [pair()]),
     "UltraFeedback, cleaned by Argilla": Example(
         [{"instruction": P, "chosen_response": GOOD, "rejected_response": BAD, "chosen_avg_rating": 5.0}], [pair()]),
-    "Nectar": Example([{"prompt": TRANSCRIPT, "answers": [{"answer": BAD, "rank": 2.0}, {"answer": GOOD, "rank": 1.0}]}],
+    "Nectar": Example([{"prompt": TRANSCRIPT, "answers": [{"answer": BAD, "rank": 2.0}, {"answer": GOOD,
+                                                                                         "rank": 1.0}]}],
                       [SECOND]),
     "HelpSteer2": Example(
         [{"prompt": P, "response": text, "helpfulness": score, "correctness": 1, "coherence": 3, "complexity": 1,
@@ -247,10 +250,12 @@ PUBLIC = {
     "distilabel FormatTextGenerationDPO": Example(
         [{"system_prompt": "Be brief.", "prompt": P, "chosen": [user(), said(GOOD)], "rejected": [user(), said(BAD)]}],
         [pair(BRIEF)]),
-    "Capybara": Example([{"source": "x", "conversation": [{"input": P, "output": FIRST}, {"input": AND, "output": GOOD}]}],
+    "Capybara": Example([{"source": "x", "conversation": [{"input": P, "output": FIRST}, {"input": AND,
+                                                                                          "output": GOOD}]}],
                         [demonstration(LATER)]),
     "Capybara DPO": Example(
-        [{"conversation": [{"input": P, "output": GOOD}], "chosen": [user(), said(GOOD)], "rejected": [user(), said(BAD)],
+        [{"conversation": [{"input": P, "output": GOOD}], "chosen": [user(), said(GOOD)], "rejected": [user(),
+                                                                                                       said(BAD)],
           "rating_chosen": 5, "rating_rejected": 2}], [pair()]),
     "Skywork": Example([{"chosen": [user(), said(GOOD)], "rejected": [user(), said(BAD)], "source": "x"}], [pair()]),
     "RewardBench 1": Example([{"prompt": P, "chosen": GOOD, "rejected": BAD, "subset": "x", "id": 1}], [pair()]),
@@ -258,7 +263,8 @@ PUBLIC = {
                              [ranked([1, 2, 2], responses=[GOOD, BAD, "[-] x"])]),
     "stack-exchange-paired": Example([{"qid": 1, "question": P, "response_j": GOOD, "response_k": BAD}], [pair()]),
     "H4 stack-exchange-preferences": Example(
-        [{"qid": 1, "question": P, "answers": [{"text": BAD, "pm_score": 0}, {"text": GOOD, "pm_score": 5}]}], [SECOND]),
+        [{"qid": 1, "question": P, "answers": [{"text": BAD, "pm_score": 0}, {"text": GOOD, "pm_score": 5}]}],
+        [SECOND]),
     "CValues-Comparison": Example([{"prompt": P, "pos_resp": GOOD, "neg_resp": BAD, "pos_type": "x"}], [pair()]),
     "zhihu_rlhf_3k": Example([{"prompt": P, "chosen": GOOD, "rejected": BAD}], [pair()]),
     "BELLE, one turn": Example([{"instruction": P, "input": "", "output": GOOD}], [demonstration()]),
@@ -279,7 +285,8 @@ PUBLIC = {
                                "rejected": BAD}], [pair(LATER)]),
     "LIMA": Example([{"conversations": [P, GOOD], "source": "x"}], [demonstration()]),
     "ChatML strings": Example(
-        [{"prompt": f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{P}<|im_end|>\n<|im_start|>assistant\n",
+        [{"prompt": f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{P}<|im_end|>\n"
+                    "<|im_start|>assistant\n",
           "chosen": f"{GOOD}<|im_end|>", "rejected": f"{BAD}<|im_end|>"}], [pair(BRIEF)]),
     "no_robots": Example([{"prompt": P, "prompt_id": "1", "messages": [user(), said(GOOD)], "category": "x"}],
                          [demonstration()]),
@@ -296,7 +303,8 @@ TRAINERS = {
     "OpenAI chat, a picture": Example(
         [{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}, said(GOOD)]},
          {"messages": [user(), said(GOOD)]}], [demonstration()], {"not_only_text": 1}),
-    "OpenAI chat, developer": Example([{"messages": [{"role": "developer", "content": "Be brief."}, user(), said(GOOD)]}],
+    "OpenAI chat, developer": Example([{"messages": [{"role": "developer", "content": "Be brief."}, user(),
+                                                     said(GOOD)]}],
                                       [demonstration(BRIEF)]),
     "OpenAI chat, tools": Example(
         [{"messages": [user(), said(GOOD)], "tools": [{"type": "function"}]}, {"messages": [user(), said(GOOD)]}],
@@ -318,8 +326,10 @@ TRAINERS = {
     "LLaMA-Factory Alpaca, history": Example(
         [{"instruction": AND, "input": "", "output": GOOD, "system": "", "history": [[P, FIRST]]}],
         [demonstration(LATER)]),
-    "LLaMA-Factory ranking, Alpaca": Example([{"instruction": P, "input": "", "chosen": GOOD, "rejected": BAD}], [pair()]),
-    "LLaMA-Factory ranking, ShareGPT": Example([{"conversations": [human()], "chosen": gpt(GOOD), "rejected": gpt(BAD)}],
+    "LLaMA-Factory ranking, Alpaca": Example([{"instruction": P, "input": "", "chosen": GOOD, "rejected": BAD}],
+                                             [pair()]),
+    "LLaMA-Factory ranking, ShareGPT": Example([{"conversations": [human()], "chosen": gpt(GOOD),
+                                                 "rejected": gpt(BAD)}],
                                                [pair()]),
     "axolotl chat_template DPO": Example([{"messages": ASKED, "chosen": said(GOOD), "rejected": said(BAD)}], [pair()]),
     "LLaMA-Factory KTO, Alpaca": Example(
@@ -330,14 +340,17 @@ TRAINERS = {
         [demonstration()], MARKED),
     "axolotl ORPO, system": Example([{"system": "Be brief.", "prompt": P, "chosen": [user(), said(GOOD)],
                                       "rejected": [user(), said(BAD)]}], [pair(BRIEF)]),
-    "ms-swift rejected_response": Example([{"messages": [*BRIEF, said(GOOD)], "rejected_response": BAD}], [pair(BRIEF)]),
-    "ms-swift rejected_messages": Example([{"messages": [user(), said(GOOD)], "rejected_messages": [user(), said(BAD)]}],
+    "ms-swift rejected_response": Example([{"messages": [*BRIEF, said(GOOD)], "rejected_response": BAD}],
+                                          [pair(BRIEF)]),
+    "ms-swift rejected_messages": Example([{"messages": [user(), said(GOOD)], "rejected_messages": [user(),
+                                                                                                    said(BAD)]}],
                                           [pair()]),
     "ms-swift query, history": Example([{"query": AND, "response": GOOD, "history": [[P, FIRST]]}],
                                        [demonstration(LATER)]),
     "ms-swift query, rejected_response": Example(
         [{"query": AND, "response": GOOD, "rejected_response": BAD, "history": [[P, FIRST]]}], [pair(LATER)]),
-    "ms-swift, loss": Example([{"messages": [user(), {**said(BAD), "loss": False}]}, {"messages": [user(), said(GOOD)]}],
+    "ms-swift, loss": Example([{"messages": [user(), {**said(BAD), "loss": False}]}, {"messages": [user(),
+                                                                                                   said(GOOD)]}],
                               [demonstration()], MARKED),
     "ms-swift, human and assistant": Example([{"conversation": [{"human": P, "assistant": GOOD}]}], [demonstration()]),
     "Gemini contents": Example(

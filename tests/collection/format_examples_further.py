@@ -71,7 +71,8 @@ JUDGED = {
         [demonstration()], MARKED),
     "ToxicChat": Example(
         [{"conv_id": "1", "user_input": P, "model_output": GOOD, "toxicity": 0, "jailbreaking": 0}], [demonstration()],
-        said={"columns": {"prompt": "user_input", "response": "model_output"}}, error="no usual columns among: conv_id"),
+        said={"columns": {"prompt": "user_input", "response": "model_output"}},
+        error="no usual columns among: conv_id"),
     "Do-Not-Answer": Example(
         [{"id": 1, "question": P, "GPT4_response": GOOD, "GPT4_harmful": 0}], [demonstration()],
         said={"columns": {"prompt": "question", "response": "GPT4_response"}},
@@ -108,7 +109,8 @@ PREFERRED = {
         [{"context_messages": [user()], "chosen": [said(GOOD)], "rejected": [said(BAD)]}], [pair()],
         said={"columns": {"messages": "context_messages", "chosen": "chosen", "rejected": "rejected"}},
         error="Columns that nobody read: context_messages"),
-    "Colossal-AI": Example([{"context": [{"from": "human", "content": P}], "chosen": [{"from": "assistant", "content": GOOD}],
+    "Colossal-AI": Example([{"context": [{"from": "human", "content": P}], "chosen": [{"from": "assistant",
+                                                                                       "content": GOOD}],
                              "rejected": [{"from": "assistant", "content": BAD}]}], [pair()]),
     "Code-Preference-Pairs": Example(
         [{"input": P, "accepted": GOOD, "rejected": BAD}], [pair()],
@@ -122,14 +124,17 @@ PREFERRED = {
     "Scale, two candidates": Example(
         [{"task_id": "1", "params": {"prompt": P, "candidates": [{"text": BAD}, {"text": GOOD}]},
           "response": {"ranks": [2, 1]}}], [SECOND],
-        said={"columns": {"prompt": "params.prompt", "responses": "params.candidates[].text", "ranks": "response.ranks"}},
+        said={"columns": {"prompt": "params.prompt", "responses": "params.candidates[].text",
+                          "ranks": "response.ranks"}},
         error="no usual columns among: task_id"),
     "Labelbox NDJSON": Example(
         [{"data_row": {"id": "1", "row_data": P}, "projects": {"x": {"labels": [{"annotations": {}}]}}}],
         error="no usual columns among: data_row"),
-    "PandaLM": Example([{"instruction": P, "input": "", "response1": BAD, "response2": GOOD, "annotator1": "2"}], [SECOND],
+    "PandaLM": Example([{"instruction": P, "input": "", "response1": BAD, "response2": GOOD, "annotator1": "2"}],
+                       [SECOND],
                        said={"columns": {"prompt": "instruction", "first": "response1", "second": "response2",
-                                         "winner": "annotator1"}}, error="Columns that nobody read: response1, response2"),
+                                         "winner": "annotator1"}},
+                                         error="Columns that nobody read: response1, response2"),
     "AlpacaEval, weighted": Example(
         [{"instruction": P, "output_1": BAD, "generator_1": "m", "output_2": GOOD, "generator_2": "n",
           "annotator": "x", "preference": number} for number in (1.98, 1.02)], [SECOND, ranked([1, 2])]),
@@ -170,7 +175,8 @@ TAUGHT = {
     "OpenAI evals": Example([{"input": [user()], "ideal": GOOD}], [demonstration()],
                             said={"columns": {"messages": "input", "response": "ideal"}},
                             error="no usual columns among: input, ideal"),
-    "Nemotron post-training": Example([{"input": [user()], "output": GOOD, "category": "x", "system_prompt": "Be brief."}],
+    "Nemotron post-training": Example([{"input": [user()], "output": GOOD, "category": "x",
+                                        "system_prompt": "Be brief."}],
                                       [demonstration(BRIEF)], error="no usual columns among: input, output", said={
                                           "columns": {"messages": "input", "response": "output",
                                                       "system": "system_prompt"}}),

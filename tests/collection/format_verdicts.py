@@ -1,13 +1,16 @@
 """What the reader makes of the examples of formats: read as they are, read once the source says more, or refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats.known import Reading
 from rlhf.collection.readers import Row
+from rlhf.collection.sources import rows
 from rlhf.params.collect_prompts import TableSource
 from tests.collect_prompts_section import typed_source
+from tests.collection.file_examples import Kind
 from tests.collection.format_examples import Example
 
 USES = {
@@ -45,9 +48,13 @@ def compact(record: Mapping[str, Any]) -> dict[str, Any]:
     return found | ({"ranks": [label["ranks"] for label in record["labels"]]} if "labels" in record else {})
 
 
-def read(rows: list[dict[str, Any]], source: TableSource) -> Read:
+def read(given: list[dict[str, Any]], source: TableSource) -> Read:
     """Return what the reader makes of rows, through the door that the stage uses."""
-    numbered = (Row(fields, f"a.jsonl: line {number}") for number, fields in enumerate(rows, start=1))
+    return read_rows((Row(fields, f"a.jsonl: line {number}") for number, fields in enumerate(given, start=1)), source)
+
+
+def read_rows(numbered: Iterator[Row], source: TableSource) -> Read:
+    """Return what the reader makes of rows that know where they stand."""
     found: list[dict[str, Any]] = []
     form, count = None, 0
     try:
@@ -76,3 +83,14 @@ def verdict(example: Example) -> Verdict:
     told = read(example.rows, source_for(example, **example.said))
     is_right = not told.error and (told.records, told.drops) == right
     return Verdict("mapping" if is_right else f"wrong: {told}", told.form, plain.error)
+
+
+def file_verdict(kind: Kind, folder: Path) -> Verdict:
+    """Return how a kind of file is read that is written to a folder."""
+    path = folder / kind.name
+    kind.write(path)
+    source = typed_source(paths=[str(path)], use=["comparisons"], splits=["reward_model"])
+    found = read_rows(rows(source, folder, ""), source)
+    if found.error:
+        return Verdict("refused" if not kind.records else f"wrong: {found}", found.form, found.error)
+    return Verdict("as_is" if (found.records, found.drops) == (kind.records, {}) else f"wrong: {found}", found.form, "")

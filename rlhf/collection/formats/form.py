@@ -193,7 +193,9 @@ def answer(value: Any) -> str:
     if is_list(value) and value:
         value = value[-1]
     if is_object(value):
-        value = next((value[name] for name in ("content", "value", "text", "parts") if value.get(name) is not None), None)
+        value = next(
+            (value[name] for name in ("content", "value", "text", "parts") if value.get(name) is not None), None
+        )
     if is_list(value) and value and all(is_object(part) for part in value):
         return content_of(value, "an answer")
     if value is None:

@@ -57,7 +57,11 @@ def axis_evals(fields: Fields) -> Own:
     done = fields.get(ANSWERS, [fields])
     labeler = {"labeler": str(fields["worker"])} if fields.get("worker") is not None else {}
     summaries = [at(one, "summary", "text") for one in done]
-    return {**labeler, "prompt": post(fields), **scored(summaries, [at(one, "summary", "axes", "overall") for one in done])}
+    return {
+        **labeler,
+        "prompt": post(fields),
+        **scored(summaries, [at(one, "summary", "axes", "overall") for one in done]),
+    }
 
 
 def _is_of_axes(fields: Fields) -> bool:
@@ -132,7 +136,8 @@ def _is_tree(fields: Fields) -> bool:
 
 FORMS = (
     Form("HelpSteer2", "helpfulness 0..4, higher is better; the rows of one prompt are one comparison",
-         "nvidia/HelpSteer2 card", known_by("prompt", "response", "helpfulness", "correctness", "coherence"), helpsteer2,
+         "nvidia/HelpSteer2 card", known_by("prompt", "response", "helpfulness", "correctness", "coherence"),
+         helpsteer2,
          join=by_prompt, also=known_by("complexity", "verbosity")),
     Form("summarize_from_feedback axis evals", "axes.overall, higher is better; the summaries of one post that one "
          "worker rated are one comparison", "openai/summarize-from-feedback README, 065ea4e",

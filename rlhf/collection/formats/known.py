@@ -75,7 +75,9 @@ class Reading:
         except Dropped as dropped:
             self.drops[str(dropped)] += 1
             if self._is_strict and str(dropped) not in LEFT_OUT:
-                raise ValueError(f"{row.where}: source '{self.source.name}' is strict: {self._why(str(dropped))}") from None
+                raise ValueError(
+                    f"{row.where}: source '{self.source.name}' is strict: {self._why(str(dropped))}"
+                ) from None
             raise
         except ValueError as error:
             self._first_broken = self._first_broken or str(error)
@@ -108,8 +110,8 @@ class Reading:
             if use in self.source.use and read and not served and isinstance(self.source, TableSource):
                 raise ValueError(
                     f"source '{self.source.name}': use names {use}, and none of its {read} rows is one: "
-                    f"{self._what_was_read()}. {self._hints()}{self._unread()}Say what its columns mean by columns, or its format by "
-                    f"form (docs/data.md), or take {use} out of use"
+                    f"{self._what_was_read()}. {self._hints()}{self._unread()}Say what its columns mean "
+                    f"by columns, or its format by form (docs/data.md), or take {use} out of use"
                 )
 
     def lines(self, read: int) -> Iterator[str]:

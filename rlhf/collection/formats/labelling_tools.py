@@ -35,7 +35,7 @@ def argilla(fields: Fields) -> Own:
 
 
 def argilla_2(fields: Fields) -> Own:
-    """Argilla 2.x as `to_datasets` writes it: the values of a question, their users and their statuses in a column each."""
+    """Argilla 2.x as `to_datasets` writes it: a question's values, their users and their statuses in a column each."""
     questions = {name.removesuffix(BY): name.removesuffix(".users") for name in fields if name.endswith(BY)}
     return _of_argilla(fields, {name: _of_second(fields, column) for name, column in questions.items()})
 
