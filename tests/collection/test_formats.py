@@ -371,6 +371,21 @@ def test_few_broken_rows_are_left_out_and_said_and_more_are_an_error():
         read(*rows, broken, **use, max_broken=0.0)
 
 
+def test_a_strict_source_ends_at_its_first_odd_row_with_file_line_and_column():
+    good, bad = {"messages": [user(), said(GOOD)]}, {"messages": [user(), said(BAD)], "label": False}
+    number, tool = {"messages": [{"role": "user", "content": 3}]}, {"messages": [{"role": "tool"}]}
+    odd = {
+        "a.jsonl: line 100, column 'messages': turn 1: expected text as content, got int": number,
+        "a.jsonl: line 100: source 'given' is strict: tools_are_used (turns of tools": tool,
+    }
+    for expected, row in odd.items():
+        read(*[good] * 99, row, use=["demonstrations"], splits=["sft"])
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            read(*[good] * 99, row, use=["demonstrations"], splits=["sft"], strict=True)
+    _, reading = read({**good, "label": True}, bad, strict=True)
+    assert reading.drops == {"answer_marked_bad": 1}
+
+
 MAPPED = [  # what decides by params, coded three ways; and a row of a tie
     ({"winner": "who"}, {"who": "model_b"}, {"who": "tie"}),
     ({"better": "which"}, {"which": 1}, {"which": None}),
