@@ -190,10 +190,10 @@ def test_prompts_of_ones_own_without_comparisons_leave_nothing_to_rank_and_that_
     own[2] |= {"use": ["prompts"]}
     with pytest.raises(ValueError) as error:
         run(root, sources=own, shares={"sft": 0.4, "judge": 0.0})
-    assert re.search(
-        r"split 'reward_model': no comparisons, and \d+ prompts that simulated labelers do not know, so there is nothing to "
-        r"rank; sources that list it in their splits: demos, pairs\. Give answers that people ranked",
-        str(error.value),
+    said = re.sub(r"\d+", "N", str(error.value))
+    assert said.startswith(
+        "split 'reward_model': no comparisons, and N prompts that simulated labelers do not know, so there is nothing "
+        "to rank; sources that list it in their splits: demos, pairs. Give answers that people ranked"
     )
 
 
