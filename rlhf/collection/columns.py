@@ -4,7 +4,6 @@ Usual columns: prompt/response, messages or conversations, instruction/input/out
 (with a prompt, as message lists, or as hh-rlhf transcripts), prompt/responses with scores, ranking or labels, text.
 """
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,13 +11,13 @@ from typing import Any, NamedTuple
 from rlhf.collection import dialogues
 from rlhf.collection.dialogues import Messages
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.formats import labels
 from rlhf.collection.formats.cells import in_cell
 from rlhf.collection.formats.form import DESCRIPTIONS, good_or_bad, index, pair, side, sign
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
 from rlhf.records.json_values import is_list, is_object, parsed
-from rlhf.records.records import ranks_of
 from rlhf.records.types import DialogueRecord, Document, Label
 
 USUAL: dict[Meaning, list[str]] = {
@@ -243,10 +242,10 @@ def _pair(cells: Cells, source: Source, row: Row) -> dict[str, Any]:
         raise Dropped("chosen_and_rejected_answer_different_prompts")
     if begun is not None and not before_chosen:
         chosen, rejected = _continued(begun, chosen), _continued(begun, rejected)
-    labels = [Label(labeler=_labeler(cells, source), ranks=[1, 2], scores=None, scale=None)]
+    label = Label(labeler=_labeler(cells, source), ranks=[1, 2], scores=None, scale=None)
     is_part = given[len(given) - len(before_chosen) :] == before_chosen  # all of the prompt, its end, or nothing
     messages = given if is_part else _with_system(cells, before_chosen)
-    return {"kind": "comparison", "messages": messages, "responses": [chosen, rejected], "labels": labels}
+    return {"kind": "comparison", "messages": messages, "responses": [chosen, rejected], "labels": [label]}
 
 
 DECIDES: dict[Meaning, Callable[[Any], int | None]] = {"winner": side, "better": index, "strength": sign}
@@ -318,95 +317,25 @@ def _ranked(cells: Cells, source: Source) -> dict[str, Any]:
     place, responses = cells["responses"].place, cells["responses"].value
     if not is_list(responses) or not all(isinstance(response, str) for response in responses):
         raise ValueError(f"{place}: expected a list of texts, got {shown(responses)}")
+    judged = _judgements(cells, source, len(responses), place)
+    return {"kind": "comparison", "messages": messages, "responses": responses, "labels": judged}
+
+
+def _judgements(cells: Cells, source: Source, count: int, place: str) -> list[Label]:
+    """Return the labels in a column of them, or the one that stands in the row's own columns."""
+    bounds = labels.bounds_of(source)
     if "labels" in cells:
-        place, given = cells["labels"].place, cells["labels"].value
-        if not is_list(given):
-            raise ValueError(f"{place}: expected a list of objects, one a labeler, got {shown(given)}")
-        labels = [_label(label, len(responses), place, source) for label in given]
-    else:
-        labels = [_own_label(cells, source, len(responses), place)]
-    return {"kind": "comparison", "messages": messages, "responses": responses, "labels": labels}
-
-
-def _own_label(cells: Cells, source: Source, count: int, place: str) -> Label:
-    """Return the judgement that stands in the row's own columns."""
-    labeler = _labeler(cells, source)
+        return labels.several(cells["labels"].value, cells["labels"].place, count, bounds)
+    by = _labeler(cells, source)
     if "scores" in cells:
-        scores = _numbers(cells["scores"], count)
-        scale = _scale(scores, _scale_of(source), cells["scores"].place)
-        return Label(labeler=labeler, ranks=ranks_of(scores), scores=scores, scale=scale)
+        return [labels.of_scores(by, cells["scores"].value, cells["scores"].place, count, bounds)]
     if "ranks" in cells:
-        ranks = ranks_of([-rank for rank in _numbers(cells["ranks"], count)])
-        return Label(labeler=labeler, ranks=ranks, scores=None, scale=None)
-    if "ranking" not in cells:
-        raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
-    ranking, where, _ = cells["ranking"]
-    if not is_list(ranking) or not all(isinstance(index, int | float) for index in ranking):
-        ranking = []
-    if isinstance(source, TableSource) and source.columns is None:
-        _ask_what_it_is(ranking, where)
-    rank = {index: number for number, index in enumerate(ranking, start=1)}
-    if len(ranking) != count or rank.keys() != set(range(count)):
-        given = shown(cells["ranking"].value)
-        raise ValueError(f"{where}: expected the indices 0..{count - 1} from best to worst, got {given}")
-    return Label(labeler=labeler, ranks=[rank[response] for response in range(count)], scores=None, scale=None)
-
-
-def _ask_what_it_is(ranking: list[Any], where: str) -> None:
-    """Raise ValueError for a ranking of three or more that says one thing as an order, and another as ranks from 0."""
-    as_ranks = sorted(range(len(ranking)), key=lambda response: ranking[response])
-    if sorted(ranking) == [*range(len(ranking))] and as_ranks != ranking:
-        raise ValueError(
-            f"{where}: {ranking} may be the responses' indices from best to worst, or each response's rank from 0; say "
-            "which by the source's columns: {prompt: prompt, responses: responses, ranking: ranking} for an order, "
-            "ranks: ranking in its place for ranks"
-        )
-
-
-def _label(label: Any, count: int, place: str, source: Source) -> Label:
-    """Return one judgement of a column of them; its own scale goes before the source's."""
-    if not is_object(label) or not isinstance(label.get("labeler"), str) or "ranks" not in label:
-        raise ValueError(f"{place}: expected objects with labeler, ranks and scores, got {shown(label)}")
-    ranks = ranks_of([-rank for rank in _numbers(Cell(label["ranks"], f"{place}, ranks"), count)])
-    if label.get("scores") is None:
-        return Label(labeler=label["labeler"], ranks=ranks, scores=None, scale=None)
-    scores, bounds = _numbers(Cell(label["scores"], f"{place}, scores"), count), _scale_of(source)
-    if label.get("scale") is not None:
-        low, high = _numbers(Cell(label["scale"], f"{place}, scale"), 2)
-        bounds = [low, high]
-    return Label(labeler=label["labeler"], ranks=ranks, scores=scores, scale=_scale(scores, bounds, place))
-
-
-def _scale_of(source: Source) -> list[float] | None:
-    scale = source.scale if isinstance(source, TableSource) else None
-    return None if scale is None else [scale.low, scale.high]
-
-
-def _scale(scores: list[float], bounds: list[float] | None, place: str) -> list[float] | None:
-    """Return the scale that scores were given on. Raises ValueError for a score outside it."""
-    if bounds is not None and not all(bounds[0] <= score <= bounds[1] for score in scores):
-        raise ValueError(
-            f"{place}: expected scores within the scale {bounds[0]:g}..{bounds[1]:g}, got {shown(scores)}; mend the "
-            "source's scale or the record"
-        )
-    return bounds
-
-
-def _numbers(cell: Cell, count: int) -> list[float]:
-    numbers = cell.value
-    if not is_list(numbers) or len(numbers) != count:
-        raise ValueError(f"{cell.place}: expected {count} numbers, one a response, got {shown(numbers)}")
-    for number in numbers:
-        if not isinstance(number, int | float) or isinstance(number, bool) or not _is_finite(number):
-            raise ValueError(f"{cell.place}: expected finite numbers, got {shown(number)}; drop the record or mend it")
-    return numbers
-
-
-def _is_finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:  # an integer beyond all floats
-        return False
+        return [labels.of_ranks(by, cells["ranks"].value, cells["ranks"].place, count)]
+    if "ranking" in cells:
+        ranking, where, _ = cells["ranking"]
+        is_asked = isinstance(source, TableSource) and source.columns is None
+        return [labels.of_order(by, ranking, where, count, is_asked)]
+    raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
 
 
 def _labeler(cells: Cells, source: Source) -> str:

@@ -37,11 +37,8 @@ def written(table: list[dict[str, Any]], kind: str) -> tuple[bytes, str]:
     """Return a table as a file of a kind, and its ending; as JSONL where the kind cannot hold it."""
     try:
         is_flat = all(isinstance(value, str) and value for row in table for value in row.values())
-        is_table = len({tuple(row) for row in table}) == 1
-        if (kind.endswith("csv") or kind == "tsv") and not (is_flat and is_table):
-            kind = "jsonl"
-        if kind == "columns.json" and not is_table:
-            kind = "jsonl"
+        is_table = is_flat and len({tuple(row) for row in table}) == 1
+        kind = kind if is_table or not kind.endswith(("csv", "tsv", "columns.json")) else "jsonl"
         return FORMATS[kind](table), kind
     except (pyarrow.ArrowException, TypeError):  # no one type for a column, or an object without keys
         return FORMATS["jsonl"](table), "jsonl"
