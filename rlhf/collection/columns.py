@@ -164,7 +164,7 @@ def _cell(row: Row, meaning: Meaning, column: str, value: Any) -> Cell:
     if meaning in LISTS and isinstance(value, str) and value.lstrip().startswith("["):  # a list in a table's cell
         value = parsed(value, place, unit="character")
     if meaning in TURNS and isinstance(value, str) and value.lstrip()[:1] == "[":
-        found = in_cell(value)
+        found = in_cell(value, place)
         value = found if is_list(found) and found and all(is_turn(one) for one in found) else value
     return Cell(value, place, column)
 

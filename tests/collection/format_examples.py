@@ -185,6 +185,9 @@ PUBLIC = {
         [arena("model_b"), {"winner": "model_a", "conversation_a": [user(), said("a"), user(AND), said(GOOD)],
                             "conversation_b": [user(), said("b"), user(AND), said(BAD)]}],
         [SECOND], {"dialogues_differ_before_the_last_answer": 1}),
+    "Chatbot Arena, in a table's cells": Example(
+        [{"winner": "model_b", "conversation_a": json.dumps([user(), said(BAD)]),
+          "conversation_b": json.dumps([user(), said(GOOD)])}], [SECOND]),
     "arena-human-preference-140k": Example(
         [{"winner": "model_b", "conversation_a": [parts("user", P, image=None), parts("assistant", BAD)],
           "conversation_b": [parts("user", P, image=None), parts("assistant", GOOD)], "full_conversation": []},
@@ -208,6 +211,9 @@ PUBLIC = {
     "UltraFeedback": Example(
         [{"source": "x", "instruction": P, "models": ["m", "n"], "completions": [
             {"response": BAD, "overall_score": 2.0}, {"response": GOOD, "overall_score": 8.0}]}], [SECOND]),
+    "UltraFeedback, in a table's cells": Example(
+        [{"instruction": P, "completions": f"[{{'response': '{BAD}', 'overall_score': 2.0}}\n"
+                                           f" {{'response': '{GOOD}', 'overall_score': 8.0}}]"}], [SECOND]),
     "UltraFeedback binarized": Example(
         [{"prompt": P, "prompt_id": "1", "chosen": [user(), said(GOOD)], "rejected": [user(), said(BAD)],
           "messages": [user(), said(GOOD)], "score_chosen": 8.0, "score_rejected": 2.0}], [pair()]),

@@ -330,6 +330,22 @@ def test_lists_that_tables_hold_as_text_are_lists(cell):
     assert in_cell(cell)[0] == user("a")
 
 
+@pytest.mark.parametrize("column", ["prompt", "response_a"])
+def test_half_of_a_character_in_a_cell_is_named_by_its_row(column):
+    row = {
+        "prompt": "P",
+        "response_a": "a",
+        "response_b": "b",
+        "winner_model_a": 1,
+        "winner_model_b": 0,
+        "winner_tie": 0,
+    }
+    with pytest.raises(ValueError, match=r"a\.jsonl: line 1: .*ud83d is half of a character"):
+        read(row | {column: '["a \\ud83d"]'}, max_broken=0.0)
+    with pytest.raises(ValueError, match=r"a\.jsonl: line 1, column 'prompt': .*ud83d is half of a character"):
+        read({"prompt": '[{"role": "user", "content": "\\ud83d"}]', "response": GOOD}, max_broken=0.0)
+
+
 @pytest.mark.parametrize("text", ["[1] is a note", "[sic]", "plain", "[" * 5000 + "]" * 5000, "[__import__('os')]"])
 def test_text_in_brackets_stays_text(text):
     assert in_cell(text) == text

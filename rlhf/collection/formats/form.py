@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rlhf.collection.dialogues import content_of
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.formats.cells import in_cell
 from rlhf.collection.readers import Row
 from rlhf.params.base import shown
 from rlhf.params.collect_prompts import Meaning
@@ -104,19 +105,24 @@ def at(fields: Fields, *path: str) -> Any:
 
 
 def objects(fields: Fields, *path: str) -> list[Mapping[str, Any]]:
-    """Return the list of objects at a column, or deeper; ValueError names it."""
-    value = at(fields, *path)
+    """Return the list of objects at a column, or deeper, also where it stands as text; ValueError names it."""
+    value = _listed(at(fields, *path))
     if not is_list(value) or not all(is_object(one) for one in value):
         raise ValueError(f"column '{'.'.join(path)}': expected a list of objects, got {shown(value)}")
     return value
 
 
 def items(fields: Fields, column: str) -> list[Any]:
-    """Return the list at a column; ValueError names it."""
-    value = fields.get(column)
+    """Return the list at a column, also where it stands as text; ValueError names it."""
+    value = _listed(fields.get(column))
     if not is_list(value):
         raise ValueError(f"column '{column}': expected a list, got {shown(value)}")
     return value
+
+
+def _listed(value: Any) -> Any:
+    """Return the list that a table's cell spells; another value as it is."""
+    return in_cell(value) if isinstance(value, str) else value
 
 
 def pair(first: Any, second: Any, better: int | None) -> Own:
@@ -209,7 +215,7 @@ def holds_objects(column: str, *keys: str) -> Callable[[Fields], bool]:
     """Return whether a column holds a list of objects, the first of them with these keys."""
 
     def is_it(fields: Fields) -> bool:
-        value = fields.get(column)
+        value = _listed(fields.get(column))
         return is_list(value) and bool(value) and is_object(value[0]) and {*keys} <= value[0].keys()
 
     return is_it

@@ -35,7 +35,7 @@ from rlhf.collection.formats.form import (
 from rlhf.params.base import shown
 from rlhf.records.json_values import is_list
 
-ENDS = re.compile(r"[\s.?!:;。？！：；，、]")  # where a prompt may end that two answers share
+ENDS = re.compile(r"[\s。？！：；，、]")  # where a prompt may end that two answers share
 
 
 def winner(fields: Fields, column: str = "winner") -> int | None:
