@@ -13,7 +13,7 @@ from rlhf.collection.dialogues import Messages
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats import labels
 from rlhf.collection.formats.cells import in_cell
-from rlhf.collection.formats.form import DESCRIPTIONS, good_or_bad, index, pair, side, sign
+from rlhf.collection.formats.form import DESCRIPTIONS, as_number, good_or_bad, index, pair, side, sign
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
@@ -47,6 +47,10 @@ OTHER_LANGUAGES = (
     "polish portuguese romanian russian serbian slovak slovenian spanish swahili swedish tagalog tamil telugu thai "
     "turkish ukrainian urdu vietnamese other"
 ).split()
+
+
+SCORES_OF_TWO = [(f"{name}_chosen", f"{name}_rejected") for name in ("score", "rating")]
+SCORES_OF_TWO += [(f"chosen_{name}", f"rejected_{name}") for name in ("score", "rating")]
 
 
 class Cell(NamedTuple):
@@ -242,10 +246,19 @@ def _pair(cells: Cells, source: Source, row: Row) -> dict[str, Any]:
         raise Dropped("chosen_and_rejected_answer_different_prompts")
     if begun is not None and not before_chosen:
         chosen, rejected = _continued(begun, chosen), _continued(begun, rejected)
-    label = Label(labeler=_labeler(cells, source), ranks=[1, 2], scores=None, scale=None)
+    is_tie = not (isinstance(source, TableSource) and source.columns) and _scores_are_equal(row.fields)
+    label = Label(labeler=_labeler(cells, source), ranks=[1, 1 if is_tie else 2], scores=None, scale=None)
     is_part = given[len(given) - len(before_chosen) :] == before_chosen  # all of the prompt, its end, or nothing
     messages = given if is_part else _with_system(cells, before_chosen)
     return {"kind": "comparison", "messages": messages, "responses": [chosen, rejected], "labels": [label]}
+
+
+def _scores_are_equal(fields: Mapping[str, Any]) -> bool:
+    """Say whether a row gives chosen and rejected the same score, as UltraFeedback binarized does for ties."""
+    for chosen, rejected in SCORES_OF_TWO:
+        if chosen in fields and rejected in fields:
+            return as_number(fields[chosen]) is not None and as_number(fields[chosen]) == as_number(fields[rejected])
+    return False
 
 
 DECIDES: dict[Meaning, Callable[[Any], int | None]] = {"winner": side, "better": index, "strength": sign}

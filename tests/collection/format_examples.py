@@ -216,7 +216,8 @@ PUBLIC = {
                                            f" {{'response': '{GOOD}', 'overall_score': 8.0}}]"}], [SECOND]),
     "UltraFeedback binarized": Example(
         [{"prompt": P, "prompt_id": "1", "chosen": [user(), said(GOOD)], "rejected": [user(), said(BAD)],
-          "messages": [user(), said(GOOD)], "score_chosen": 8.0, "score_rejected": 2.0}], [pair()]),
+          "messages": [user(), said(GOOD)], "score_chosen": 8.0, "score_rejected": score} for score in (2.0, 8.0)],
+        [pair(), ranked([1, 1], responses=[GOOD, BAD])]),
     "UltraFeedback, cleaned by Argilla": Example(
         [{"instruction": P, "chosen_response": GOOD, "rejected_response": BAD, "chosen_avg_rating": 5.0}], [pair()]),
     "Nectar": Example([{"prompt": TRANSCRIPT, "answers": [{"answer": BAD, "rank": 2.0}, {"answer": GOOD,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 
-from rlhf.collection.columns import USUAL, columns_of, recognise
+from rlhf.collection.columns import SCORES_OF_TWO, USUAL, columns_of, recognise
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats import demonstrations, joined, labelling_tools, preferences
 from rlhf.collection.formats.form import DESCRIBING, EVERY, Fields, Form
@@ -27,7 +27,7 @@ JUDGED: set[Use] = {"comparisons", "demonstrations"}  # uses for which a bare pr
 MOST_NAMED = 8  # columns in a message
 CONTENT = re.compile(  # names of columns that hold what is learned
     "answer|response|completion|output|generation|history|system|winner|label|weight|chosen|rejected|prefer|rank|score|"
-    "rating|summar|repl(y|ies)|context|input|message|conversation|turn|instruction|question|prompt|query|safe|better",
+    "rating|status|(^|_)ties?(_|$)|summar|repl(y|ies)|context|input|message|conversation|turn|instruction|question|prompt|query|safe|better",
     re.IGNORECASE,
 )
 BESIDE = re.compile(r"(^|_)(id|ids|sha256|num|count|model|models|tokens|turns?|length|time|source)(_|$)", re.IGNORECASE)
@@ -184,7 +184,8 @@ class Reading:
         if isinstance(self.source, TableSource) and self.source.columns is not None:
             mapped = self.source.columns.values()
             return {*mapped, *(path.partition(".")[0].removesuffix("[]") for path in mapped)}
-        return {*(name for names in USUAL.values() for name in names), "labels", "input", "context"}
+        beside = {"labels", "input", "context", *chain(*SCORES_OF_TWO)}
+        return beside | {name for names in USUAL.values() for name in names}
 
 
 def _check_is_text(fields: Fields) -> None:
