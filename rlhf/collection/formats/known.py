@@ -129,6 +129,10 @@ class Reading:
             yield f"WARNING: {name}: {self._num_broken} of {read} rows are broken and left out: {self._first_broken}"
         if self.kinds["prompt"] and {*self.source.use} & JUDGED:
             yield f"{name}: {self._what_was_read()}"
+        for reason in ("no_prompt", "document"):
+            count = self.drops[reason] if reason in self.drops else self.kinds[reason]
+            if count and self._hint(reason) and not (reason == "document" and "documents" in self.source.use):
+                yield f"WARNING: {name}: {count} of {read} rows: {self._hint(reason)}"
         unread = self._unread()
         if unread:
             yield f"WARNING: {name}: {unread}"
@@ -141,10 +145,15 @@ class Reading:
     def _hints(self) -> str:
         """Return sentences on what the kinds of rows and the reasons for dropping them ask for."""
         found = [*self.kinds, *(reason for reason, _ in self.drops.most_common(2))]
-        return "".join(f"{hint[0].upper()}{hint[1:]}. " for name in found if (hint := HINTS.get(name)))
+        return "".join(f"{hint[0].upper()}{hint[1:]}. " for name in found if (hint := self._hint(name)))
 
     def _why(self, reason: str) -> str:
-        return f"{reason}{f' ({HINTS[reason]})' if reason in HINTS else ''}"
+        hint = self._hint(reason)
+        return f"{reason} ({hint})" if hint else reason
+
+    def _hint(self, name: str) -> str:
+        is_of_pairs = name != "no_prompt" or any("chosen" in row.fields for row in self._sample)
+        return HINTS.get(name, "") if is_of_pairs else ""
 
     def _unread(self) -> str:
         """Return a sentence that names the columns which look like content and which nobody reads; or nothing."""
