@@ -49,8 +49,10 @@ OTHER_LANGUAGES = (
 ).split()
 
 
-SCORES_OF_TWO = [(f"{name}_chosen", f"{name}_rejected") for name in ("score", "rating")]
-SCORES_OF_TWO += [(f"chosen_{name}", f"rejected_{name}") for name in ("score", "rating")]
+SCORES_OF_TWO = (
+    ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), ("rating_chosen", "rating_rejected"),
+    ("chosen_rating", "rejected_rating"),
+)  # fmt: skip
 
 
 class Cell(NamedTuple):

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
+from typing import Any
 
 from rlhf.collection.columns import SCORES_OF_TWO, USUAL, columns_of, recognise
 from rlhf.collection.dropped import Dropped
@@ -35,7 +36,7 @@ BEYOND_TEXT = {  # columns that a model which reads text alone never sees: why a
     **dict.fromkeys(["image", "images", "video", "videos", "audio", "audios"], "not_only_text"),
     **dict.fromkeys(["tools", "functions"], "tools_are_used"),
 }
-EMPTY = (None, "", [], {}, "[]", "null", "None")
+EMPTY: tuple[Any, ...] = (None, "", [], {}, "[]", "null", "None")
 LEFT_OUT = {"answer_marked_bad", "not_judged", "not_ranked"}  # reasons that a format itself gives: no odd rows
 HINTS = {  # what a kind of row, or a reason for dropping it, asks for
     "no_prompt": "chosen and rejected without a prompt: name its column by columns; or, if both begin with the prompt, "
@@ -93,11 +94,11 @@ class Reading:
         if self.form:
             found = {name for row in self._sample for name in row.fields}
             return dict.fromkeys(sorted(found & self._read_columns()), "read")
-        found: dict[str, str] = {}
+        taken: dict[str, str] = {}
         for row in self._sample:
             with suppress(ValueError):  # a broken row, which `record` counts
-                found |= columns_of(row, self.source)
-        return found
+                taken |= columns_of(row, self.source)
+        return taken
 
     def check(self, read: int) -> None:
         """Raise ValueError where more rows were broken than the source bears, and for a use that no row serves."""

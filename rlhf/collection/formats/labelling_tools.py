@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rlhf.collection.dropped import Dropped
@@ -36,8 +37,12 @@ def argilla(fields: Fields) -> Own:
 
 def argilla_2(fields: Fields) -> Own:
     """Argilla 2.x as `to_datasets` writes it: a question's values, their users and their statuses in a column each."""
-    questions = {name.removesuffix(BY): name.removesuffix(".users") for name in fields if name.endswith(BY)}
-    return _of_argilla(fields, {name: _of_second(fields, column) for name, column in questions.items()})
+    return _of_argilla(fields, {name: _of_second(fields, f"{name}.responses") for name in _questions(tuple(fields))})
+
+
+@lru_cache(maxsize=64)
+def _questions(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.removesuffix(BY) for name in names if name.endswith(BY))
 
 
 def argilla_2_records(fields: Fields) -> Own:
@@ -86,9 +91,15 @@ def _of_argilla(fields: Any, questions: Mapping[str, Sequence[Judgement]]) -> Ow
     return _judged(_prompt(fields), answers, labels)
 
 
-def _numbered(fields: Fields) -> list[str]:
+def _numbered(fields: Fields) -> tuple[str, ...]:
     """Return the names of fields that hold answers, by their numbers."""
-    return sorted((name for name in fields if NUMBERED.fullmatch(name)), key=lambda name: int(re.sub(r"\D", "", name)))
+    return _by_number(tuple(fields))
+
+
+@lru_cache(maxsize=64)  # the rows of a file have the same columns
+def _by_number(names: tuple[str, ...]) -> tuple[str, ...]:
+    found = (name for name in names if NUMBERED.fullmatch(name))
+    return tuple(sorted(found, key=lambda name: int(re.sub(r"\D", "", name))))
 
 
 def _places(value: Any, names: Sequence[str]) -> dict[str, float] | None:
