@@ -146,11 +146,11 @@ def _says_something(meaning: Meaning, value: Any) -> bool:
 def _usual_cells(row: Row) -> Cells:
     cells: dict[Meaning, Cell] = {}
     for meaning, names in USUAL.items():
-        given = (
+        given = [
             name for name in names if row.fields.get(name) != [] and _says_something(meaning, row.fields.get(name))
-        )
-        column = next(given, None)
-        if column is not None:
+        ]
+        if given:
+            column = given[0] if len(given) == 1 else next((name for name in given if row.fields[name] != ""), given[0])
             cells[meaning] = _cell(row, meaning, column, row.fields[column])
     labels = row.fields.get("labels")
     if is_list(labels) and labels and is_object(labels[0]):
@@ -202,7 +202,8 @@ def _prompt(cells: Cells) -> Messages:
     elif "prompt" in cells:
         messages = _turns(cells["prompt"])
         if messages and "input" in cells and _text(cells["input"]).strip():
-            joined = f"{messages[-1]['content']}\n\n{_text(cells['input'])}"
+            asked = messages[-1]["content"]
+            joined = f"{asked}\n\n{_text(cells['input'])}" if asked.strip() else _text(cells["input"])
             messages = [*messages[:-1], {"role": "user", "content": joined}]
     else:
         return []

@@ -99,6 +99,8 @@ TRL = {
     "TRL language modeling": Example([{"text": "Basil is a herb."}], [document("Basil is a herb.")]),
     "TRL language modeling, used as demonstrations": Example(
         [{"text": "Basil is a herb."}], use=["demonstrations"], error="add documents to use"),
+    "TRL language modeling, used as prompts": Example(
+        [{"text": "Basil is a herb."}], use=["prompts"], error="add documents to use"),
     "TRL tool calls": Example(
         [{"messages": [user(), {"role": "assistant", "content": None, "tool_calls": [{"type": "function"}]},
                        {"role": "tool", "name": "f", "content": "1"}, said(GOOD)]},
@@ -243,6 +245,9 @@ PUBLIC = {
         [{"prompt": P, "response": text, "category": {"abuse": not safe}, "is_safe": safe}
          for text, safe in [(GOOD, True), (BAD, False)]], [demonstration()], MARKED),
     "Alpaca, empty input": Example([{"instruction": P, "input": "", "output": GOOD}], [demonstration()]),
+    "Alpaca, empty instruction": Example([{"instruction": "", "input": P, "output": GOOD}], [demonstration()]),
+    "an empty column before a full one": Example([{"prompt": "", "instruction": P, "output": "", "answer": GOOD}],
+                                                 [demonstration()]),
     "Dolly": Example([{"instruction": "Sum up.", "context": P, "response": GOOD, "category": "summarization"}],
                      [demonstration([user(f"Sum up.\n\n{P}")])]),
     "Intel orca_dpo_pairs": Example([{"system": "Be brief.", "question": P, "chosen": GOOD, "rejected": BAD}],
@@ -321,7 +326,9 @@ TRAINERS = {
                                              [demonstration([system("Be\n\nbrief."), user()])]),
     "OpenAI preference": Example(
         [{"input": {"messages": BRIEF, "tools": [], "parallel_tool_calls": True}, "preferred_output": [said(GOOD)],
-          "non_preferred_output": [said(BAD)]}], [pair(BRIEF)]),
+          "non_preferred_output": [said(BAD)]},
+         {"input": {"messages": BRIEF, "tools": [{"type": "function"}]}, "preferred_output": [said(GOOD)],
+          "non_preferred_output": [said(BAD)]}], [pair(BRIEF)], {"tools_are_used": 1}),
     "ShareGPT": Example([{"id": "1", "conversations": [human(), gpt(GOOD)]}], [demonstration()]),
     "ShareGPT, system": Example([{"conversations": [human(), gpt(GOOD)], "system": "Be brief."}],
                                 [demonstration(BRIEF)]),

@@ -365,6 +365,27 @@ def test_a_use_that_no_row_serves_is_an_error_that_names_the_columns_nobody_read
     )
 
 
+UNREAD = [  # rows of which a column with content stays unread, though its name is a usual one
+    ({"prompt": P, "response": GOOD, "answer": "reject"}, "answer"),
+    ({"prompt": P, "input": "A table.", "response": GOOD}, "input"),
+    ({"prompt": P, "context": [user("Before.")], "response": GOOD}, "context"),
+    ({"prompt": P, "response": GOOD, "labels": [0, 1]}, "labels"),
+    ({"question": P, "answer": "B", "options": ["a", "b"]}, "options"),
+    ({"prompt": P, "response": GOOD, "reward": -3.0}, "reward"),
+]
+
+
+@pytest.mark.parametrize(("row", "column"), UNREAD)
+def test_a_column_in_whose_place_another_was_taken_is_said(row, column):
+    _, reading = read(row)
+    assert [*reading.lines(1)] == [f"WARNING: given: Columns that nobody read: {column}. "]
+
+
+def test_the_same_text_in_two_columns_is_not_said():
+    _, reading = read({"prompt": P, "question": P, "response": GOOD, "messages": []})
+    assert [*reading.lines(1)] == []
+
+
 def test_part_of_a_source_that_is_bare_prompts_is_said():
     _, reading = read({"prompt": P, "response": GOOD}, {"prompt": f"{P}!"}, use=["demonstrations", "prompts"])
     reading.check(2)

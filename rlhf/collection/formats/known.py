@@ -28,7 +28,8 @@ JUDGED: set[Use] = {"comparisons", "demonstrations"}  # uses for which a bare pr
 MOST_NAMED = 8  # columns in a message
 CONTENT = re.compile(  # names of columns that hold what is learned
     "answer|response|completion|output|generation|history|system|winner|label|weight|chosen|rejected|prefer|rank|score|"
-    "rating|status|(^|_)ties?(_|$)|summar|repl(y|ies)|context|input|message|conversation|turn|instruction|question|prompt|query|safe|better",
+    "rating|reward|status|(^|_)ties?(_|$)|summar|repl(y|ies)|context|input|message|conversation|turn|instruction|question|"
+    "prompt|query|safe|better|worse|harm|toxic|correct|quality|feedback|vote|option|choice|candidate|dialog|utterance",
     re.IGNORECASE,
 )
 BESIDE = re.compile(r"(^|_)(id|ids|sha256|num|count|model|models|tokens|turns?|length|time|source)(_|$)", re.IGNORECASE)
@@ -184,7 +185,8 @@ class Reading:
             except ValueError:  # a broken row, which `record` counts
                 continue
             values = [row.fields[name] for name in taken]
-            names = {name for names in USUAL.values() for name in names} & row.fields.keys() - taken.keys()
+            usual = {"labels", "input", "context"} | {name for names in USUAL.values() for name in names}
+            names = usual & row.fields.keys() - taken.keys()
             found |= {name for name in names if row.fields[name] not in EMPTY and row.fields[name] not in values}
         return found
 
