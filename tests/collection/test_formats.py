@@ -365,6 +365,19 @@ def test_a_use_that_no_row_serves_is_an_error_that_names_the_columns_nobody_read
     )
 
 
+def test_a_mapping_that_leaves_out_what_decides_is_said():
+    row, _ = PREFERENCES["PKU-SafeRLHF"]
+    naive = {"prompt": "prompt", "chosen": "response_0", "rejected": "response_1"}
+    _, reading = read(row, columns=naive)
+    assert [*reading.lines(1)] == [
+        "WARNING: given: its columns are those of PKU-SafeRLHF (better_response_id, the index of the better response), "
+        "and columns leaves out better_response_id; without columns it is read so"
+    ]
+    right = {"prompt": "prompt", "first": "response_0", "second": "response_1", "better": "better_response_id"}
+    (found,), reading = read(row, columns=right)
+    assert (found["labels"][0]["ranks"], [*reading.lines(1)]) == ([2, 1], [])
+
+
 UNREAD = [  # rows of which a column with content stays unread, though its name is a usual one
     ({"prompt": P, "response": GOOD, "answer": "reject"}, "answer"),
     ({"prompt": P, "input": "A table.", "response": GOOD}, "input"),

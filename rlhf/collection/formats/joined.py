@@ -69,6 +69,10 @@ def _is_of_axes(fields: Fields) -> bool:
     return is_object(summary) and is_object(summary.get("axes"))
 
 
+def _is_helpful(fields: Fields) -> bool:
+    return as_number(fields.get("helpfulness")) is not None
+
+
 def threads(rows: Iterable[Row]) -> Iterator[Row]:
     """Yield each prompt of OpenAssistant's trees with its replies, the rows of a tree wherever they stand; and what is
     no message, as it is.
@@ -136,9 +140,8 @@ def _is_tree(fields: Fields) -> bool:
 
 FORMS = (
     Form("HelpSteer2", "helpfulness 0..4, higher is better; the rows of one prompt are one comparison",
-         "nvidia/HelpSteer2 card", known_by("prompt", "response", "helpfulness", "correctness", "coherence"),
-         helpsteer2,
-         join=by_prompt, also=known_by("complexity", "verbosity")),
+         "nvidia/HelpSteer2 card", known_by("prompt", "response", "helpfulness"), helpsteer2, _is_helpful,
+         known_by("correctness", "coherence", "complexity", "verbosity"), by_prompt),
     Form("summarize_from_feedback axis evals", "axes.overall, higher is better; the summaries of one post that one "
          "worker rated are one comparison", "openai/summarize-from-feedback README, 065ea4e",
          known_by("info", "summary"), axis_evals, _is_of_axes, known_by("worker"), by_worker,

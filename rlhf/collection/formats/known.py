@@ -29,7 +29,7 @@ MOST_NAMED = 8  # columns in a message
 CONTENT = re.compile(  # names of columns that hold what is learned
     "answer|response|completion|output|generation|history|system|winner|label|weight|chosen|rejected|prefer|rank|score|"
     "rating|reward|status|(^|_)ties?(_|$)|summar|repl(y|ies)|context|input|message|conversation|turn|instruction|question|"
-    "prompt|query|safe|better|worse|harm|toxic|correct|quality|feedback|vote|option|choice|candidate|dialog|utterance",
+    "prompt|query|safe|better|worse|harm|toxic|correct|helpful|quality|feedback|vote|option|choice|candidate|dialog|utterance",
     re.IGNORECASE,
 )
 BESIDE = re.compile(r"(^|_)(id|ids|sha256|num|count|model|models|tokens|turns?|length|time|source)(_|$)", re.IGNORECASE)
@@ -131,6 +131,7 @@ class Reading:
             yield f"WARNING: {name}: {self._num_broken} of {read} rows are broken and left out: {self._first_broken}"
         if self.kinds["prompt"] and {*self.source.use} & JUDGED:
             yield f"{name}: {self._what_was_read()}"
+        yield from self._overruled()
         for reason in ("no_prompt", "document"):
             count = self.drops[reason] if reason in self.drops else self.kinds[reason]
             if count and self._hint(reason) and not (reason == "document" and "documents" in self.source.use):
@@ -138,6 +139,21 @@ class Reading:
         unread = self._unread()
         if unread:
             yield f"WARNING: {name}: {unread}"
+
+    def _overruled(self) -> Iterator[str]:
+        """Yield a warning where a mapping leaves out what decides in the format that the columns look like."""
+        if not isinstance(self.source, TableSource) or self.source.columns is None:
+            return
+        try:
+            form = recognised([row.fields for row in self._sample], self.source.name)
+        except ValueError:  # several: then nothing is known
+            return
+        left_out = sorted(form.columns - self._read_columns()) if form else []
+        if form and left_out:
+            yield (
+                f"WARNING: {self.source.name}: its columns are those of {form.name} ({form.says}), and columns leaves "
+                f"out {', '.join(left_out)}; without columns it is read so"
+            )
 
     def _what_was_read(self) -> str:
         kinds = [f"{count} {kind}s" for kind, count in self.kinds.most_common()]
