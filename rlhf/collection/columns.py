@@ -49,12 +49,6 @@ OTHER_LANGUAGES = (
 ).split()
 
 
-SCORES_OF_TWO = (
-    ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), ("rating_chosen", "rating_rejected"),
-    ("chosen_rating", "rejected_rating"),
-)  # fmt: skip
-
-
 class Cell(NamedTuple):
     """A value with its place for messages ("a.jsonl: line 3, column 'scores'")."""
 
@@ -254,6 +248,12 @@ def _pair(cells: Cells, source: Source, row: Row) -> dict[str, Any]:
     is_part = given[len(given) - len(before_chosen) :] == before_chosen  # all of the prompt, its end, or nothing
     messages = given if is_part else _with_system(cells, before_chosen)
     return {"kind": "comparison", "messages": messages, "responses": [chosen, rejected], "labels": [label]}
+
+
+SCORES_OF_TWO = (
+    ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), ("rating_chosen", "rating_rejected"),
+    ("chosen_rating", "rejected_rating"),
+)  # fmt: skip
 
 
 def _scores_are_equal(fields: Mapping[str, Any]) -> bool:
