@@ -185,7 +185,7 @@ def _text(cell: Cell) -> str:
 def _turns(cell: Cell) -> Messages:
     if is_list(cell.value):
         return dialogues.from_list(cell.value, cell.place)
-    return dialogues.from_text(_text(cell))
+    return dialogues.from_text(_text(cell), cell.place)
 
 
 def _prompt(cells: Cells) -> Messages:
@@ -310,7 +310,7 @@ def _answer(cell: Cell, given: Messages) -> tuple[Messages, str]:
     A text that begins with the turns of the prompt repeats it; where there is no prompt, a transcript brings its own.
     """
     if isinstance(cell.value, str):
-        turns = dialogues.from_text(cell.value)
+        turns = dialogues.from_text(cell.value, cell.place)
         users = [turn["content"] for turn in given if turn["role"] != "system"]
         repeats = [turn["content"] for turn in turns if turn["role"] != "system"][: len(users)] == users
         if len(turns) < 2 or (given and not repeats):

@@ -31,8 +31,17 @@ TEXT_PARTS = (None, "text", "input_text", "output_text")  # types of a turn's pa
 NOT_LEARNED = {"weight": (0, 0.0), "loss": (False, 0, 0.0), "train": (False,)}  # what trainers write at a bad answer
 TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 LINE_TURN = re.compile(r"(?:\A\s*|\n\s*)(Human|Assistant):")  # BELLE's
-CHATML_END = "<|im_end|>"
-CHATML = re.compile(r"<\|im_start\|>(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
+TEMPLATES = {  # what a text in a chat template begins with: its turns (ChatML's, Llama 3's, Gemma's)
+    "<|im_start|>": re.compile(r"<\|im_start\|>(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL),
+    "<|start_header_id|>": re.compile(
+        r"<\|start_header_id\|>(\w+)<\|end_header_id\|>(.*?)(?:<\|eot_id\|>|\Z)", re.DOTALL
+    ),
+    "<start_of_turn>": re.compile(r"<start_of_turn>(\w+)\n(.*?)(?:<end_of_turn>|\Z)", re.DOTALL),
+}
+BEGINNING = re.compile(
+    r"\s*(?:<\|begin_of_text\|>|<bos>)?\s*(?=(<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>))"
+)
+TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>")
 NEMO = re.compile(r"\n?<extra_id_[01]>(\w+)\n")  # HelpSteer2's, behind the first turn
 
 
@@ -57,30 +66,37 @@ def _without_cue(messages: Messages) -> Messages:
 
 
 def without_end(answer: str) -> str:
-    """Return an answer without the mark by which ChatML ends a turn."""
-    return answer.rstrip().removesuffix(CHATML_END).rstrip() if answer.rstrip().endswith(CHATML_END) else answer
+    """Return an answer without the mark by which a chat template ends a turn."""
+    said = answer.rstrip()
+    if not said.endswith(TURN_ENDS):
+        return answer
+    return next(said.removesuffix(end).rstrip() for end in TURN_ENDS if said.endswith(end))
 
 
-def from_text(text: str) -> Messages:
-    """Return the turns of a text that marks them as hh-rlhf, BELLE, ChatML or HelpSteer2 do, or else one user turn."""
+def from_text(text: str, place: str = "a text") -> Messages:
+    """Return the turns of a text that marks them as hh-rlhf, BELLE, HelpSteer2 or a chat template do, or else one user
+    turn. Errors name `place`.
+    """
     if is_transcript(text):
         return from_transcript(text)
     if text.lstrip().startswith("Human:") and re.search(r"\n\s*Assistant:", text):
         return from_transcript(text, LINE_TURN)
-    if text.lstrip().startswith("<|im_start|>"):
-        return _without_cue([_turn(role, content.strip()) for role, content in CHATML.findall(text)])
+    if "<" in text and (begins := BEGINNING.match(text)):
+        return _without_cue(
+            [_turn(role, content.strip(), place) for role, content in TEMPLATES[begins[1]].findall(text)]
+        )
     if "<extra_id_1>" in text:
         first, *others = NEMO.split(text)
         said = [("User", first), *zip(others[::2], others[1::2], strict=True)]
-        return _without_cue([_turn(role, content.strip()) for role, content in said])
+        return _without_cue([_turn(role, content.strip(), place) for role, content in said])
     return [{"role": "user", "content": text}]
 
 
-def _turn(role: str, content: str) -> Message:
+def _turn(role: str, content: str, place: str) -> Message:
     if role.lower() in TOOLS:
         raise Dropped("tools_are_used")
     if role.lower() not in ROLES:
-        raise ValueError(f"role {shown(role)} is none of {', '.join(ROLES)}")
+        raise ValueError(f"{place}: role {shown(role)} is none of {', '.join(ROLES)}")
     return {"role": ROLES[role.lower()], "content": content}
 
 

@@ -300,6 +300,13 @@ PUBLIC = {
         [{"prompt": f"<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{P}<|im_end|>\n"
                     "<|im_start|>assistant\n",
           "chosen": f"{GOOD}<|im_end|>", "rejected": f"{BAD}<|im_end|>"}], [pair(BRIEF)]),
+    "Llama 3 strings": Example(
+        [{"prompt": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+                    f"<|start_header_id|>user<|end_header_id|>\n\n{P}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+          "chosen": f"{GOOD}<|eot_id|>", "rejected": f"{BAD}<|eot_id|>"}], [pair(BRIEF)]),
+    "Gemma strings": Example(
+        [{"prompt": f"<bos><start_of_turn>user\n{P}<end_of_turn>\n<start_of_turn>model\n",
+          "response": f"{GOOD}<end_of_turn>\n"}], [demonstration()]),
     "no_robots": Example([{"prompt": P, "prompt_id": "1", "messages": [user(), said(GOOD)], "category": "x"}],
                          [demonstration()]),
     "GSM8K": Example([{"question": P, "answer": GOOD}], [demonstration()]),

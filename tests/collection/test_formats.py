@@ -17,6 +17,7 @@ from tests import toys
 from tests.collect_prompts_section import typed_source
 
 EVERYTHING = {"use": ["demonstrations", "comparisons", "prompts"], "splits": ["reward_model", "sft", "ppo"]}
+FIRST = "First."
 P, GOOD, BAD = "How do I keep basil alive?", "[+] Light and water.", "[-] Plants are hard."
 TRANSCRIPT = f"\n\nHuman: {P}\n\nAssistant: "
 
@@ -383,6 +384,8 @@ UNREAD = [  # rows of which a column with content stays unread, though its name 
     ({"prompt": P, "input": "A table.", "response": GOOD}, "input"),
     ({"prompt": P, "context": [user("Before.")], "response": GOOD}, "context"),
     ({"prompt": P, "response": GOOD, "labels": [0, 1]}, "labels"),
+    ({"messages": [user(), said(FIRST)], "response": GOOD}, "response"),
+    ({"prompt": P, "response": BAD, "revision": GOOD}, "revision"),
     ({"question": P, "answer": "B", "options": ["a", "b"]}, "options"),
     ({"prompt": P, "response": GOOD, "reward": -3.0}, "reward"),
 ]
@@ -395,8 +398,26 @@ def test_a_column_in_whose_place_another_was_taken_is_said(row, column):
 
 
 def test_the_same_text_in_two_columns_is_not_said():
-    _, reading = read({"prompt": P, "question": P, "response": GOOD, "messages": []})
+    same = {"prompt": P, "question": P, "response": GOOD, "messages": []}
+    for row in (same, {"messages": [user(), said(GOOD)], "response": GOOD}, {"messages": [user()], "response": GOOD}):
+        _, reading = read(row)
+        assert [*reading.lines(1)] == []
+
+
+@pytest.mark.parametrize(
+    "mark", ["[INST] {} [/INST]", "### Instruction:\n{}\n\n### Response:\n", "USER: {} ASSISTANT:", "{}</s>"]
+)
+def test_marks_of_chat_templates_that_stay_in_texts_are_said(mark):
+    _, reading = read({"prompt": mark.format(P), "response": GOOD})
+    (line,) = reading.lines(1)
+    assert "WARNING: given: texts with marks of a chat template, " in line
+    _, reading = read({"text": mark.format(P)}, use=["documents"], splits=[])
     assert [*reading.lines(1)] == []
+
+
+def test_an_unknown_role_in_a_chat_template_is_named_by_its_place():
+    with pytest.raises(ValueError, match=r"a\.jsonl: line 1, column 'prompt': role 'narrator' is none of"):
+        read({"prompt": "<|im_start|>narrator\nOnce.<|im_end|>", "response": GOOD}, max_broken=0.0)
 
 
 def test_part_of_a_source_that_is_bare_prompts_is_said():

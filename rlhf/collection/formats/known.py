@@ -8,12 +8,14 @@ from itertools import chain, islice
 from typing import Any
 
 from rlhf.collection.columns import SCORES_OF_TWO, USUAL, columns_of, recognise
+from rlhf.collection.dialogues import ROLES
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats import demonstrations, joined, labelling_tools, preferences
 from rlhf.collection.formats.form import DESCRIBING, EVERY, Fields, Form
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed
 from rlhf.params.collect_prompts import AnySource, TableSource, Use
+from rlhf.records.json_values import is_list, is_object
 from rlhf.records.types import DialogueRecord, Document
 
 FORMS = (*preferences.FORMS, *demonstrations.FORMS, *joined.FORMS, *labelling_tools.FORMS)
@@ -29,8 +31,12 @@ MOST_NAMED = 8  # columns in a message
 CONTENT = re.compile(  # names of columns that hold what is learned
     "answer|response|completion|output|generation|history|system|winner|label|weight|chosen|rejected|prefer|rank|score|"
     "rating|reward|status|(^|_)ties?(_|$)|summar|repl(y|ies)|context|input|message|conversation|turn|instruction|question|"
-    "prompt|query|safe|better|worse|harm|toxic|correct|helpful|quality|feedback|vote|option|choice|candidate|dialog|utterance",
+    "prompt|query|safe|better|worse|harm|toxic|correct|helpful|quality|feedback|vote|option|choice|candidate|dialog|utterance|"
+    "critique|revision|thumb|^sys$|persona",
     re.IGNORECASE,
+)
+MARKS = re.compile(  # of chat templates whose turns are not told apart here
+    r"\[/?INST\]|### (Instruction|Response):|<\|(user|assistant|system|endoftext)\|>|\[\|(Human|AI)\|\]|</s>"
 )
 BESIDE = re.compile(r"(^|_)(id|ids|sha256|num|count|model|models|tokens|turns?|length|time|source)(_|$)", re.IGNORECASE)
 BEYOND_TEXT = {  # columns that a model which reads text alone never sees: why a row that fills one is dropped
@@ -132,6 +138,9 @@ class Reading:
         if self.kinds["prompt"] and {*self.source.use} & JUDGED:
             yield f"{name}: {self._what_was_read()}"
         yield from self._overruled()
+        mark = self._mark()
+        if mark and set(self.source.use) != {"documents"}:
+            yield f"WARNING: {name}: texts with marks of a chat template, which stay in them: {mark:.20}; take them out"
         for reason in ("no_prompt", "document"):
             count = self.drops[reason] if reason in self.drops else self.kinds[reason]
             if count and self._hint(reason) and not (reason == "document" and "documents" in self.source.use):
@@ -139,6 +148,16 @@ class Reading:
         unread = self._unread()
         if unread:
             yield f"WARNING: {name}: {unread}"
+
+    def _mark(self) -> str:
+        """Return a mark of a chat template that stands in a text of the first rows; "" where there is none."""
+        texts = (value for row in self._sample for value in row.fields.values() if isinstance(value, str))
+        for text in texts:
+            if found := MARKS.search(text):
+                return found[0]
+            if "USER: " in text and "ASSISTANT:" in text:
+                return "ASSISTANT:"
+        return ""
 
     def _overruled(self) -> Iterator[str]:
         """Yield a warning where a mapping leaves out what decides in the format that the columns look like."""
@@ -203,6 +222,10 @@ class Reading:
             values = [row.fields[name] for name in taken]
             usual = {"labels", "input", "context"} | {name for names in USUAL.values() for name in names}
             names = usual & row.fields.keys() - taken.keys()
+            by_meaning = {meaning: name for name, meaning in taken.items()}
+            said = _answer_of(row.fields.get(by_meaning.get("messages", "")))
+            if said is not None and "response" in by_meaning and row.fields[by_meaning["response"]] != said:
+                found.add(by_meaning["response"])
             found |= {name for name in names if row.fields[name] not in EMPTY and row.fields[name] not in values}
         return found
 
@@ -214,6 +237,14 @@ class Reading:
             return {*mapped, *(path.partition(".")[0].removesuffix("[]") for path in mapped)}
         beside = {"labels", "input", "context", *chain(*SCORES_OF_TWO)}
         return beside | {name for names in USUAL.values() for name in names}
+
+
+def _answer_of(turns: Any) -> str | None:
+    """Return what an assistant says last in a list of turns; None where it does not speak last."""
+    last = turns[-1] if is_list(turns) and turns else None
+    if not is_object(last) or ROLES.get(str(last.get("role") or last.get("from")).lower()) != "assistant":
+        return None
+    return last.get("content") or last.get("value")
 
 
 def _check_is_text(fields: Fields) -> None:
