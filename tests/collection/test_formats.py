@@ -559,8 +559,8 @@ def test_any_broken_row_of_a_format_is_read_dropped_or_named_by_its_place(name):
         except ValueError as error:
             assert "its rows may be" in str(error)
         else:
-            assert all(line.partition("left out: ")[2].startswith("a.jsonl: line ") for line in reading.lines(3)
-                       if "broken" in line)  # fmt: skip
+            places = [line.partition("left out: ")[2] for line in reading.lines(3) if "broken" in line]
+            assert all(place.startswith("a.jsonl: line ") and "column" in place for place in places)
 
 
 def test_every_format_has_a_name_of_its_own_and_says_what_decides():

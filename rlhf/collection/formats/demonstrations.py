@@ -10,7 +10,7 @@ from rlhf.collection.formats.form import (
     Form,
     Own,
     Read,
-    answer,
+    answer_in,
     good_or_bad,
     holds_objects,
     holds_texts,
@@ -70,7 +70,7 @@ def _has_answer(fields: Fields) -> bool:
 
 def renamed(prompt: str, response: str) -> Read:
     """Return a reader of a prompt and an answer under other names."""
-    return lambda fields: {"prompt": fields[prompt], "response": answer(fields[response])}
+    return lambda fields: {"prompt": fields[prompt], "response": answer_in(fields, response)}
 
 
 def prodigy(fields: Fields) -> Own:

@@ -11,7 +11,7 @@ from rlhf.collection.dialogues import content_of
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.formats.cells import in_cell
 from rlhf.collection.readers import Row
-from rlhf.params.base import shown
+from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning
 from rlhf.records.json_values import is_list, is_object
 
@@ -58,7 +58,8 @@ class Form(NamedTuple):
             self._check_columns(row.fields)
             found = self.read(row.fields)
         except ValueError as error:
-            raise ValueError(f"{row.where}: read as {self.name}: {error}") from None
+            columns = "" if "column" in str(error) else f"columns {listed(sorted(self.columns & row.fields.keys()))}: "
+            raise ValueError(f"{row.where}: read as {self.name}: {columns}{error}") from None
         described = {name: value for name, value in row.fields.items() if name in DESCRIBING and value is not None}
         return Row({**described, **found}, row.where)
 
@@ -209,6 +210,14 @@ def answer(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected an answer's text, got {shown(value)}")
     return value
+
+
+def answer_in(fields: Fields, column: str) -> str:
+    """Return the text of the answer at a column; ValueError names it."""
+    try:
+        return answer(fields.get(column))
+    except ValueError as error:
+        raise ValueError(f"column '{column}': {error}") from None
 
 
 def holds_objects(column: str, *keys: str) -> Callable[[Fields], bool]:

@@ -16,6 +16,7 @@ from rlhf.collection.formats.form import (
     Own,
     Read,
     answer,
+    answer_in,
     as_number,
     at,
     holds_objects,
@@ -167,12 +168,12 @@ def webgpt(fields: Fields) -> Own:
 
 
 def shp(fields: Fields) -> Own:
-    first, second = fields["human_ref_B"], fields["human_ref_A"]
+    first, second = answer_in(fields, "human_ref_B"), answer_in(fields, "human_ref_A")
     return {"prompt": text(fields, "history"), **pair(first, second, better(fields, "labels"))}
 
 
 def openai(fields: Fields) -> Own:
-    better, worse = fields["preferred_output"], fields["non_preferred_output"]
+    better, worse = (answer_in(fields, name) for name in ("preferred_output", "non_preferred_output"))
     if at(fields, "input", "tools"):
         raise Dropped("tools_are_used")
     return {"messages": at(fields, "input", "messages"), **pair(better, worse, 0)}
@@ -189,12 +190,17 @@ def ms_swift(fields: Fields) -> Own:
 
 def of_two(prompt: str, first: str, second: str) -> Read:
     """Return a reader of two columns of answers, of which the first is better."""
-    return lambda fields: {**_asked(fields, prompt), **pair(fields.get(first), fields.get(second), 0)}
+    return lambda fields: {**_asked(fields, prompt), **pair(answer_in(fields, first), answer_in(fields, second), 0)}
 
 
 def between(prompt: str, first: str, second: str, better: Callable[[Fields], int | None]) -> Read:
     """Return a reader of two columns of answers and what decides between them."""
-    return lambda fields: {**_asked(fields, prompt), **pair(fields.get(first), fields.get(second), better(fields))}
+
+    def read(fields: Fields) -> Own:
+        answers = answer_in(fields, first), answer_in(fields, second)
+        return {**_asked(fields, prompt), **pair(*answers, better(fields))}
+
+    return read
 
 
 def _asked(fields: Fields, column: str) -> Own:
@@ -219,7 +225,7 @@ def distilabel(fields: Fields) -> Own:
 
 def orca_pairs(fields: Fields) -> Own:
     better = None if str(fields.get("status")).lower() == "tie" else 0
-    return {"prompt": text(fields, "input"), **pair(fields["chosen"], fields["rejected"], better)}
+    return {"prompt": text(fields, "input"), **pair(answer_in(fields, "chosen"), answer_in(fields, "rejected"), better)}
 
 
 def rewardbench2(fields: Fields) -> Own:
@@ -237,7 +243,7 @@ def alpaca_farm(fields: Fields) -> Own:
     return {
         "instruction": text(fields, "instruction"),
         "input": fields.get("input"),
-        **pair(fields["output_1"], fields["output_2"], preferred),
+        **pair(answer_in(fields, "output_1"), answer_in(fields, "output_2"), preferred),
     }
 
 
