@@ -42,6 +42,7 @@ def written(table: list[dict[str, Any]], kind: str) -> tuple[bytes, str]:
         is_flat = all(isinstance(value, str) and value for row in table for value in row.values())
         is_table = is_flat and len({tuple(row) for row in table}) == 1
         kind = kind if is_table or not kind.endswith(("csv", "tsv", "columns.json")) else "jsonl"
+        kind = "csv" if kind == "semicolons.csv" and len(table[0]) == 1 else kind  # a header without a delimiter
         return FORMATS[kind](table), kind
     except (pyarrow.ArrowException, TypeError):  # no one type for a column, or an object without keys
         return FORMATS["jsonl"](table), "jsonl"
