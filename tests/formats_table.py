@@ -33,11 +33,23 @@ def verdicts(folder: Path) -> str:
         place.mkdir()
         files[name] = file_verdict(kind, place).read
     found = {
+        "known_formats": known(),
         "formats": {name: verdict(example).read for name, example in EXAMPLES.items()},
         "further_formats": {name: verdict(example).read for name, example in FURTHER.items()},
         "files": files,
     }
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def known() -> dict[str, str]:
+    """Return {known format: what the reader makes of the first example of it}."""
+    found: dict[str, str] = {}
+    for example in {**EXAMPLES, **FURTHER}.values():
+        how = verdict(example)
+        name = how.form or (example.said or {}).get("form")
+        if name:
+            found.setdefault(name, how.read)
+    return {form.name: found[form.name] for form in FORMS if form.name in found}
 
 
 def with_table(page: str) -> str:
