@@ -169,7 +169,7 @@ TAUGHT = {
          {"id": "2", "conversations": [human(), gpt(GOOD)], "tools": "[]"}], [demonstration()], {"tools_are_used": 1}),
     "xLAM function calling": Example(
         [{"id": 1, "query": P, "answers": json.dumps([{"name": "f"}]), "tools": json.dumps([{"name": "f"}])}],
-        use=["prompts"], error="dropped as tools_are_used 1. Turns of tools are not learned here."),
+        use=["prompts"], error="dropped as tools_are_used 1. Turns of tools are not learned here"),
     "Glaive function calling": Example([{"system": "SYSTEM: x", "chat": f"USER: {P}\n\nASSISTANT: {GOOD}"}],
                                        use=["demonstrations"], error="no usual columns among: system, chat"),
     "OpenAI evals": Example([{"input": [user()], "ideal": GOOD}], [demonstration()],

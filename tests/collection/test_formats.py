@@ -415,6 +415,14 @@ def test_marks_of_chat_templates_that_stay_in_texts_are_said(mark):
     assert [*reading.lines(1)] == []
 
 
+def test_a_mapping_takes_texts_without_the_pictures_or_tools_beside_them():
+    for beside in ({"image": "a.png"}, {"tools": [{"name": "f"}]}):
+        found, reading = read({"ask": P, "say": GOOD, **beside}, columns={"prompt": "ask", "response": "say"})
+        assert ([record["response"] for record in found], reading.drops) == ([GOOD], {})
+        found, reading = read({"prompt": P, "response": GOOD, **beside})
+        assert (found, reading.drops.total()) == ([], 1)
+
+
 def test_an_unknown_role_in_a_chat_template_is_named_by_its_place():
     with pytest.raises(ValueError, match=r"a\.jsonl: line 1, column 'prompt': role 'narrator' is none of"):
         read({"prompt": "<|im_start|>narrator\nOnce.<|im_end|>", "response": GOOD}, max_broken=0.0)

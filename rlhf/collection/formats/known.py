@@ -49,7 +49,9 @@ HINTS = {  # what a kind of row, or a reason for dropping it, asks for
     "no_prompt": "chosen and rejected without a prompt: name its column by columns; or, if both begin with the prompt, "
     "set form: TRL implicit prompt, which takes what they share",
     "document": "a row whose only content is text is a document: add documents to use",
-    "tools_are_used": "turns of tools are not learned here",
+    "tools_are_used": "turns of tools are not learned here; where only a column of tools is filled, columns that name "
+    "the texts' take them without it",
+    "not_only_text": "pictures, sound or video are not learned from; columns that name the texts' take them without",
     "dialogues_differ_before_the_last_answer": "two models led these dialogues apart, so their last answers have no "
     "prompt in common",
 }
@@ -66,6 +68,7 @@ class Reading:
         self._first_broken = ""  # what the first broken row says of itself
         self._num_broken = 0
         self._is_strict = isinstance(source, TableSource) and source.strict
+        self._is_mapped = isinstance(source, TableSource) and source.columns is not None
         self._sample = [*islice(rows, SAMPLE)]
         again = chain(self._sample, rows)
         if isinstance(source, TableSource) and source.columns is None and source.form != OWN:
@@ -78,7 +81,8 @@ class Reading:
         the source bears it.
         """
         try:
-            _check_is_text(row.fields)
+            if not self._is_mapped:
+                _check_is_text(row.fields)
             found = recognise(self.form.own(row) if self.form else row, self.source, index)
         except Dropped as dropped:
             self.drops[str(dropped)] += 1
