@@ -1,4 +1,5 @@
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -208,6 +209,18 @@ def test_an_empty_split_names_its_sources_and_the_fix(root):
         "loosen collect_prompts.cleaning; counts by reason: the table printed above"
     )
     assert not (root / "data/collect_prompts").exists()
+
+
+def test_prompts_of_ones_own_without_comparisons_leave_nothing_to_rank_and_that_is_said_before_any_training(root):
+    own = sources()
+    own[2] |= {"use": ["prompts"]}
+    with pytest.raises(ValueError) as error:
+        run(root, sources=own, shares={"sft": 0.4, "judge": 0.0})
+    said = re.sub(r"\d+", "N", str(error.value))
+    assert said.startswith(
+        "split 'reward_model': no comparisons, and N prompts that simulated labelers do not know, so there is nothing "
+        "to rank; sources that list it in their splits: demos, pairs. Give answers that people ranked"
+    )
 
 
 def test_a_source_without_rows_and_documents_that_are_too_few_are_errors(root):

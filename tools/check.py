@@ -266,8 +266,8 @@ def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
         )
         yield (
             f"collect_comparisons.{count}: {nobody}, nor does a source with comparisons in its use list {into}; "
-            f"{'the reward model' if into == 'reward_model' else 'the judge'} would learn from nothing. Add one of "
-            f"either kind (got {wanted})"
+            f"{'the reward model' if into == 'reward_model' else 'the judge'} would learn from nothing. Give "
+            f"answers that people ranked (docs/data.md), or a source of kind world (got {wanted})"
         )
 
 

@@ -185,8 +185,22 @@ def check_not_empty(files: dict[str, list[Any]], params: CollectPrompts) -> None
                     f"{feeding}. Raise collect_prompts.shares.{split} (now {share:g}), add records or uses to those "
                     f"sources, or loosen collect_prompts.cleaning; counts by reason: the table printed above"
                 )
+    if shares_of(params)["reward_model"] > 0:
+        _check_ranked(files, params)
     if shares_of(params)["judge"] > 0:
         _check_judge(files, params)
+
+
+def _check_ranked(files: dict[str, list[Any]], params: CollectPrompts) -> None:
+    """Raise ValueError where no comparisons are given and simulated labelers know no prompt whose answers they rank."""
+    known = any("task" in record for name in ("prompts.reward_model", "demonstrations.train") for record in files[name])
+    if not files["comparisons.train"] and not known:
+        feeding = names_of([source for source in params.sources if "reward_model" in source.splits])
+        raise ValueError(
+            f"split 'reward_model': no comparisons, and {len(files['prompts.reward_model'])} prompts that simulated "
+            f"labelers do not know, so there is nothing to rank; sources that list it in their splits: {feeding}. Give "
+            "answers that people ranked (a source with comparisons in its use; docs/data.md), or a source of kind world"
+        )
 
 
 def _check_judge(files: dict[str, list[Any]], params: CollectPrompts) -> None:

@@ -130,6 +130,7 @@ class TableSource(Source):
     scale: Scale | None = None  # of its scores; direct scores (reward_model.loss) cannot be learned without it
     limit: int | None = Field(ge=1)
     max_broken: float = Field(default=0.01, ge=0.0, le=1.0)  # share of rows that may be broken: they are left out, said
+    strict: bool = False  # one odd row ends the source: one that is broken, or dropped where it is read
     max_row_mb: float | None = Field(gt=0.0, le=1e6)  # of a row, unpacked; longer ones are refused; null: MAX_ROW_MB
     licence: str | None
 

@@ -2,19 +2,20 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.mlflow_store import Store
-from rlhf.runs.recording import attempts, endings, wholeness
+from rlhf.runs.recording import attempts, endings, pipeline_runs, reused, wholeness
 from rlhf.runs.recording.endings import Ending
 from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, stages_of
 from rlhf.runs.recording.wholeness import Lock
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers
+from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,11 +31,12 @@ WITHOUT_RUN = (
     "deleted. Its figures here are those of metrics/; its texts and pictures are not here."
 )
 FROZEN_LAST = f"**{LAST.title} is frozen (`dvc freeze`) and did not run:** its figures are not of this pipeline."
+UNSEEN = 600.0  # seconds without a stage after which a pipeline of another host is taken to have ended
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 
 
 def reap(store: Store, home: Path, lock: Lock | None = None) -> None:
-    """Give runs of this host whose process is gone their end: how, and when, as far as it is known.
+    """Give runs of this repository whose process is gone their end: how, and when, as far as it is known.
 
     `home` is the repository in which DVC keeps its experiments, and stages note their ends; `lock` what its dvc.lock
     held as those processes ended, if that is known: left out, it is what it holds now.
@@ -47,10 +49,8 @@ def reap(store: Store, home: Path, lock: Lock | None = None) -> None:
         if others:  # tracking.experiment was another
             found = [*found, *store.client.search_runs([*others], query, max_results=100)]
     own = [run for run in found if is_of(home, run.data.tags.get(HOME))]
-    gone = [run for run in own if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
-    if not gone:
-        return
     ends = endings.read(home)
+    gone = [run for run in own if _is_gone(home, run, own, ends)]
     for run in gone:
         if SESSION not in run.data.tags:
             _end_stage(store.client, run, home, ends)
@@ -59,6 +59,27 @@ def reap(store: Store, home: Path, lock: Lock | None = None) -> None:
             of_its_own = Store(store.client, run.info.experiment_id)
             pipeline = store.client.get_run(run.info.run_id)
             _end_pipeline(of_its_own, pipeline, _lock_of(pipeline, home, lock), ends)
+
+
+def _is_gone(home: Path, run: "Run", running: Sequence["Run"], ends: Sequence[Ending]) -> bool:
+    """Say whether the process of a running run has ended.
+
+    One of another host cannot be seen. But where it noted its beginning in this folder (each container has a name of
+    its own, say), its stage has ended once nobody holds that stage's lock, and its pipeline with a stage that was cut
+    off so, or a while after the last sign of any.
+    """
+    tags = run.data.tags
+    process = tags.get(mlflow_store.PROCESS, "")
+    if sessions.is_gone(process) or not sessions.is_elsewhere(process) or tags.get("dvc.exp"):
+        return sessions.is_gone(process)
+    if SESSION not in tags:
+        own = [ending for ending in ends if ending.process == process]
+        return any(ending.status or not sessions.is_held(home, ending.place) for ending in own)
+    stages = [one for one in running if one.data.tags.get("mlflow.parentRunId") == run.info.run_id]
+    if stages:
+        return any(_is_gone(home, stage, running, ends) for stage in stages)
+    moments = [ending.moment for ending in ends if ending.session == tags[SESSION]]
+    return bool(moments) and time.time() - max(moments) / 1000 > UNSEEN
 
 
 def _lock_of(pipeline: "Run", home: Path, now: Lock | None) -> Lock:
@@ -82,6 +103,7 @@ def _end_stage(client: "MlflowClient", run: "Run", home: Path, ends: Sequence[En
     noted = [ending for ending in ends if ending.process == process and ending.status]
     status, moment = (noted[-1].status, noted[-1].moment) if noted else ("killed", attempts.last_sign(run))
     attempts.end(client, run, status.upper(), moment)
+    mlflow_store.fail_unfinished_models(client, run)
     name, pipeline = tags.get("dvc.stage"), tags.get("mlflow.parentRunId")
     if not (name and pipeline):
         return
@@ -112,7 +134,10 @@ def _end_pipeline(store: Store, run: "Run", lock: Lock, ends: Sequence[Ending]) 
     noted = {ending.place: ending.status or "killed" for ending in own}
     broken = {place: status for place, status in noted.items() if status != "finished"}
     if not broken and wholeness.is_whole(store.client, run, lock):
-        _take_in_the_lock(store, run, lock)
+        if LAST.title in wholeness.asked_for(lock.stages, run):
+            _take_in_the_lock(store, run, lock)
+        stale = dict.fromkeys(masked(name) for name in _taken_in(store, run, lock))
+        pipeline_runs.name_stale(store.client, run.info.run_id, [*stale])
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif not broken and stages.get(LAST.place) == "finished":
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
@@ -178,3 +203,12 @@ def _take_in_the_lock(store: Store, run: "Run", lock: Lock) -> None:
         mlflow_store.put_first(store.client, run, WITHOUT_RUN)
     points = [(name, value, moment, 0) for name, value in numbers.items() if name not in run.data.metrics]
     mlflow_store.log_points(store.client, run_id, points)
+
+
+def _taken_in(store: Store, run: "Run", lock: Lock) -> Iterator[str]:
+    """Yield what `dvc commit` took in of those stages of dvc.lock that a pipeline reused."""
+    begun = stages_of(run.data.tags)
+    for title, stage in wholeness.asked_for(lock.stages, run).items():
+        out = f"data/{StageName.of(title).place}"
+        if StageName.of(title).place not in begun:
+            yield from reused.taken_in(store, stage, out, lineage.outs_of(stage).get(out))

@@ -296,6 +296,7 @@ class Recorder:
         line = f"**{self._stage.title}: MLflow did not take all of it.** Not here: {lost}."
         for run_id in (self.run_id, *([self._pipeline.run_id] if self._page else [])):
             mlflow_store.put_first(self._client, self._client.get_run(run_id), line)
+        mlflow_store.fail_unfinished_models(self._client, self._client.get_run(self.run_id))
 
     def _tag_output(self) -> None:
         """Tag the run with the md5 of what the stage has made, if it has."""
