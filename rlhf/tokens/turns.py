@@ -64,8 +64,8 @@ def settle(tokenizer: Any, day: date | None, system_turns: str | None) -> Iterat
         yield f"the chat template writes today's date: it is always {day} (pretrain.template_date)"
     if "strftime_now(" in str(tokenizer.chat_template):
         raise ValueError(
-            "chat_template (chat_template.jinja, or of tokenizer_config.json): it writes the date in a form that it computes; "
-            "write a date in its place"
+            "chat_template (chat_template.jinja, or of tokenizer_config.json): it writes the date in a form that it "
+            "computes; write a date in its place"
         )
     if system_turns is not None:
         try:
