@@ -33,6 +33,8 @@ def read_tokenizer(path: Path | str, revision: str | None = None) -> Any:
     with reading.folder(path, revision), reading.files("tokenizer.json, tokenizer_config.json or what belongs to them"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, config=config, trust_remote_code=False, **at)
     tokenizer.init_kwargs.pop("auto_map", None)  # names of that code, which would pass on into saved folders
+    if "local_files_only" in tokenizer.init_kwargs:  # HF_HUB_OFFLINE of the moment, which would be saved too
+        tokenizer.init_kwargs["local_files_only"] = False
     return tokenizer
 
 

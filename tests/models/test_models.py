@@ -1,5 +1,9 @@
 """Loading, saving and reading models: padding and heads."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from transformers import AutoConfig
@@ -196,3 +200,18 @@ def test_bfloat16_is_for_forward_passes_only(policy, tokenizer):
     assert 1e-4 < (states - exact).abs().max().item() < 0.3
     with placement.precision(toys.runtime()):
         assert torch.equal(forward.completion_states(policy, *batch, last(batch.mask, 2)), exact)
+
+
+def test_what_is_saved_does_not_say_whether_the_hub_was_reachable(policy, tokenizer, tmp_path):
+    folder = toys.save(tmp_path, policy, tokenizer)
+    made = []
+    for offline in ("0", "1"):
+        program = (
+            "import sys; from pathlib import Path; from rlhf.models import loading\n"
+            "loading.read_tokenizer(sys.argv[1]).save_pretrained(sys.argv[2])"
+        )
+        at = tmp_path / f"saved{offline}"
+        command = [sys.executable, "-c", program, str(folder), str(at)]
+        subprocess.run(command, cwd=toys.REPO, env=os.environ | {"HF_HUB_OFFLINE": offline}, check=True)
+        made.append({file.name: file.read_bytes() for file in at.iterdir()})
+    assert made[0] == made[1]
