@@ -377,7 +377,7 @@ def _the_adopted_model_fits(params: Any, root: Path) -> Iterator[str]:
         return
     if not isinstance(config, dict):
         return
-    of_text = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
+    of_text: Any = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
     for name in POSITIONS:
         context = of_text.get(name, config.get(name))
         if isinstance(context, int) and not isinstance(context, bool) and context > 0:

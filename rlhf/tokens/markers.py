@@ -171,8 +171,9 @@ def without_refused(tokenizer: Any, messages: Sequence[Message]) -> list[Message
             waiting += [message["content"]] if way == "merge" else []
             continue
         if message["role"] == "user" and waiting:
-            message = {**message, "content": "\n\n".join([*waiting, message["content"]])}
+            kept.append({"role": "user", "content": "\n\n".join([*waiting, message["content"]])})
             waiting = []
+            continue
         kept.append(message)
     return kept
 
