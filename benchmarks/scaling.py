@@ -46,7 +46,7 @@ def rollout(answer_tokens: int, batch: int) -> float:
     seconds = []
     for _ in range(2):
         began = time.perf_counter()
-        rollouts.complete(model, prompts, draws, 1.0, rollouts.Ends(work.EOS, work.PAD))
+        rollouts.complete(model, prompts, draws, 1.0, rollouts.Ends((work.EOS,), work.PAD))
         seconds.append(time.perf_counter() - began)
     return seconds[-1]
 

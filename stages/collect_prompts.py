@@ -68,6 +68,7 @@ def main(root: Path = Path(".")) -> None:
         fingerprints = fingerprint(settings.sources) | {"test_set": test_set}
         read, drops = _by_source(collected.gathered, settings)
         numbers = data_card.numbers(collected.contents, read, drops) | {"sha256": fingerprints}
+        numbers |= data_card.masks(collected.gathered.tally.masked)
         numbers |= {"categories": collected.categories} if any(collected.categories.values()) else {}
         outputs.write_metrics(root, STAGE, numbers)
         outputs.write_curve(root, f"{STAGE}/categories", data_card.categories(collected.contents))
@@ -113,6 +114,7 @@ def lines(collected: Collected, params: CollectPrompts) -> Iterator[str]:
         yield from reading.lines(read[reading.source.name])
     yield from data_card.screen_lines(read, drops)
     yield from loosening.explanations(read, drops, gathered.tally.causes, params)
+    yield from data_card.mask_lines(gathered.tally.masked)
     yield from categories.lines(collected.categories)
     yield from data_card.document_lines(collected.contents)
     if collected.cut:
@@ -142,7 +144,8 @@ def write(collected: Collected, params: CollectPrompts, root: Path, spill: Spill
             writer.write(folder / f"{name}.jsonl", name, rows)
         read_as = {name: one.form for name, one in gathered.readings.items() if one.form}
         read, drops = _by_source(gathered, params)
-        card = data_card.render(collected.contents, read, drops, params.sources, read_as, gathered.tally.samples)
+        tally = gathered.tally
+        card = data_card.render(collected.contents, read, drops, params.sources, read_as, tally.samples, tally.masked)
         files.write_text(folder / "data_card.md", card)
         probes = [probe for source in params.sources for probe in copy_probes(source)]
         records.write(folder / "copy_probes.jsonl", probes)

@@ -23,7 +23,9 @@ def main(root: Path = Path(".")) -> None:
     inputs = {"training": [train_file, policy], "validation": [validation_file]}
     with open_stage(root, STAGE, params, inputs, begins_from=policy) as context:
         tokenizer = loading.load_tokenizer(policy)
-        model = loading.load_causal(policy, params.runtime, dropout=params.feedme.dropout)
+        model = loading.load_causal(
+            policy, params.runtime, dropout=params.feedme.dropout, longest=params.feedme.max_tokens
+        )
         training = best_responses(records.read(train_file, Comparison))
         held_out = best_responses(records.read(validation_file, Comparison))
         supervised.fit(model, tokenizer, training, held_out, params.feedme, context)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlhf.engine import logprobs
-from rlhf.models import loading, reward_head
+from rlhf.models import classifiers, loading, reward_head
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import load
 from rlhf.params.ppo import Ppo, PpoInputs
@@ -104,19 +104,20 @@ def train(
 
 def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: int) -> Models:
     """Return policy, value model, frozen reference and reward model, each a model of its own (Stiennon 2020, G.1)."""
-    policy, tokenizer = loading.load_policy(policy_folder, params.runtime)
-    reference = loading.load_causal(policy_folder, params.runtime).requires_grad_(False)
+    longest = params.ppo.max_prompt_tokens + params.ppo.max_completion_tokens
+    policy, tokenizer = loading.load_policy(policy_folder, params.runtime, longest)
+    reference = loading.load_causal(policy_folder, params.runtime, longest=longest).requires_grad_(False)
     scorer = rewards.RewardScorer(reward_folder, params.runtime)
     if params.ppo.value_init == "reward_model":
-        if reward_head.is_encoder(scorer.model) or not rewards.same_tokens(tokenizer, scorer.tokenizer):
+        if classifiers.is_encoder(scorer.model) or not rewards.same_tokens(tokenizer, scorer.tokenizer):
             raise ValueError(
                 "params.yaml: ppo.value_init: 'reward_model' needs a reward model on the policy's backbone; "
                 "set it to 'policy', or reward_model.backbone to 'sft'"
             )
-        value_model = loading.load_classifier(reward_folder, params.runtime)
+        value_model = loading.load_classifier(reward_folder, params.runtime, longest=longest)
     else:
         generator = torch.Generator().manual_seed(seed)
-        value_model = reward_head.new_reward_model(policy_folder, params.runtime, generator)
+        value_model = reward_head.new_reward_model(policy_folder, params.runtime, generator, longest=longest)
         reward_head.scalar_head(value_model).weight.data.zero_()
         RewardMeaning(pooling="last", likelihood_coef=0.0).write_into(value_model.config)
     scorer.model.requires_grad_(False)

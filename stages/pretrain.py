@@ -9,16 +9,16 @@ import torch
 import transformers
 from torch import Tensor
 
-from rlhf.models import folders, initialisation, loading, placement, reading, shapes, weights
-from rlhf.params.base import load, place_of
-from rlhf.params.pretrain import AdoptedModel, HeldOut, HubModel, LocalModel, PretrainInputs, Scratch
+from rlhf.models import adoption, initialisation, loading, placement, shapes
+from rlhf.params.base import load
+from rlhf.params.pretrain import HeldOut, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
 from rlhf.records import records
 from rlhf.records.types import CopyProbe, Document
 from rlhf.runs import checkpoints, launch
 from rlhf.runtime import failures, outputs, seeds
 from rlhf.runtime.files import new_folder
-from rlhf.tokens import chat, markers, tokenizer
+from rlhf.tokens import markers, tokenizer
 from rlhf.training import language_modelling, muon, optimisation
 from rlhf.training.context import open_stage
 
@@ -71,7 +71,7 @@ def start(
 ) -> tuple["PreTrainedModel", Any]:
     """Return an untrained model of the named shape with a tokenizer made from `texts`, or the adopted pair."""
     if not isinstance(params.pretrain, Scratch):
-        return adopt(params.pretrain, root, params.runtime, say)
+        return adoption.adopt(params.pretrain, root, params.runtime, say)
     shape = shapes.SHAPES[params.pretrain.shape]
     made: Any = tokenizer.train(texts, params.pretrain.vocab_size, shape.context)
     config = shapes.config(params.pretrain.shape, len(made), made.pad_token_id, made.eos_token_id)
@@ -81,45 +81,6 @@ def start(
     if params.pretrain.previous_token_heads:
         initialisation.add_previous_token_heads(model, params.pretrain.previous_token_heads)
     return placement.placed(model, params.runtime), made
-
-
-def adopt(
-    params: AdoptedModel, root: Path, runtime: Runtime, say: Callable[[str], None]
-) -> tuple["PreTrainedModel", Any]:
-    """Return the model and tokenizer of a local folder or hub id, with a PAD token of its own and a chat template.
-
-    What it brings and is not taken is said. Raises ValueError for weights that are not safetensors (pickles run code),
-    or not the model that its config names, and for a tokenizer without EOS or with more tokens than the model.
-    """
-    place = place_of(params.path, root)
-    path = str(place) if isinstance(params, LocalModel) or place.is_dir() else params.path
-    revision = params.revision if isinstance(params, HubModel) else None
-    adopted = loading.read_tokenizer(path, revision)
-    config = loading.read_config(path, revision)
-    model, other_heads = loading.read_model(transformers.AutoModelForCausalLM, path, runtime, config, revision)
-    with reading.folder(path):
-        weights.check_vocabulary(model, adopted)
-    for line in folders.ignored(path, revision):
-        say(line)
-    if other_heads:
-        say(f"{path}: {len(other_heads)} weights of other heads are left out: {', '.join(sorted(other_heads)[:6])}")
-    if adopted.eos_token_id is None:
-        raise ValueError(f"{path}: the tokenizer has no EOS token; set eos_token in its tokenizer_config.json")
-    embeddings: Any = model.get_input_embeddings()
-    rows = embeddings.num_embeddings
-    if adopted.pad_token_id is None or adopted.pad_token_id == adopted.eos_token_id:
-        adopted.add_special_tokens({"pad_token": chat.PAD})
-    if adopted.chat_template is None:
-        adopted.add_special_tokens({"additional_special_tokens": [chat.SYSTEM, chat.USER, chat.ASSISTANT]})
-        adopted.chat_template = chat.adopted_template(adopted.eos_token)
-    with reading.folder(path):
-        chat.check(adopted)
-    if len(adopted) > rows:
-        torch.manual_seed(0)
-        model.resize_token_embeddings(len(adopted))
-    model.config.pad_token_id = adopted.pad_token_id
-    model.generation_config.pad_token_id = adopted.pad_token_id
-    return placement.placed(model, runtime), adopted
 
 
 def count_steps(params: Scratch) -> int:

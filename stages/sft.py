@@ -24,7 +24,7 @@ def main(root: Path = Path(".")) -> None:
         tokenizer = loading.load_tokenizer(base)
         if tokenizer.chat_template == chat.BASE_TEMPLATE:
             tokenizer.chat_template = chat.FINE_TUNED[params.sft.template]  # from here on the model answers in turns
-        model = loading.load_causal(base, params.runtime, dropout=params.sft.dropout)
+        model = loading.load_causal(base, params.runtime, params.sft.dropout, params.sft.max_tokens)
         training, held_out = records.read(train_file, Demonstration), records.read(validation_file, Demonstration)
         supervised.fit(model, tokenizer, training, held_out, params.sft, context)
 

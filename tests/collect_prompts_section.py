@@ -1,10 +1,10 @@
 """A section collect_prompts for tests: file sources with short names, every cleaning step on."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rlhf.params.base import parse
-from rlhf.params.collect_prompts import SPLITS, CollectPrompts, CollectPromptsInputs, FileSource
+from rlhf.params.collect_prompts import SPLITS, CollectPrompts, CollectPromptsInputs, FileSource, PersonalData
 
 ALL = ["sft", "reward_model", "judge", "ppo", "validation", "test"]
 
@@ -30,7 +30,9 @@ def section(sources: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
             "prompt_characters": {"min": 1, "max": 2000},
             "prompt_words": {"min": 1, "max": 400},
             "response_characters": {"min": 1, "max": 2000},
-            "personal_data": ["email", "phone", "card", "id_number", "ip_address"],
+            "personal_data": [*get_args(PersonalData)],
+            "on_personal_data": "drop",
+            "placeholders": True,
             "exact_duplicates": True,
             "common_prefix_characters": 120,
             "near_duplicates": {"threshold": 0.8, "shingle_words": 3},
@@ -39,6 +41,7 @@ def section(sources: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
         "documents": {
             "characters": {"min": 1, "max": 1000},
             "personal_data": [],
+            "on_personal_data": "drop",
             "separator": "<|endoftext|>",
             "validation_share": 0.1,
         },

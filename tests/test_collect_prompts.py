@@ -1,4 +1,5 @@
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -127,6 +128,32 @@ def test_every_row_is_kept_or_dropped_for_one_reason(root):
     assert numbers["languages"] == {"en": 460}
 
 
+def test_masked_rows_are_kept_and_counted_by_kind_on_the_screen_in_the_card_and_in_metrics(root, capsys):
+    with (root / "raw/pairs.jsonl").open("a") as pairs:
+        pair = {"prompt": "Who keeps the lamp?", "chosen": "Call (646) 382-9917.", "rejected": "Mail i@b.se, or no."}
+        pairs.write(json.dumps(pair) + "\n")
+    masking = {"on_personal_data": "mask"}
+    (root / "raw/books.txt").write_text((root / "raw/books.txt").read_text() + " Its key is +49 30 88734412.")
+    files = run(root, cleaning=masking, documents={**masking, "personal_data": ["phone"]})
+    text = b"".join(files.values()).decode()
+    assert "Mail [EMAIL]" in text
+    assert '["Call [PHONE].", "Mail [EMAIL], or no."]' in text
+    assert "Its key is [PHONE]." in text
+    numbers = json.loads((root / "metrics/collect_prompts.json").read_text())["collect_prompts"]
+    assert numbers["masked"] == {"phone": 2, "email": 2}
+    assert numbers["dropped"] == {"exact_duplicate": 1}
+    assert "## Masked personal data" in files["data_card.md"].decode()
+    assert "| pairs | email 1, phone 1 |" in files["data_card.md"].decode()
+    out = capsys.readouterr()
+    assert "pairs: rows with masked personal data: email 1, phone 1" in out.out + out.err
+
+
+def test_without_masks_nothing_is_said_of_them(root):
+    card = run(root)["data_card.md"].decode()
+    assert "Masked" not in card
+    assert "masked" not in (root / "metrics/collect_prompts.json").read_text()
+
+
 def test_too_few_pairs_for_a_judge_are_said_here_and_not_after_hours_of_training(root):
     with pytest.raises(ValueError, match=r"split 'judge': expected at least 10 comparisons for the judge, got [1-9]; "):
         run(root, shares={"judge": 0.05, "sft": 0.35})
@@ -183,6 +210,18 @@ def test_an_empty_split_names_its_sources_and_the_fix(root):
     assert not (root / "data/collect_prompts").exists()
 
 
+def test_prompts_of_ones_own_without_comparisons_leave_nothing_to_rank_and_that_is_said_before_any_training(root):
+    own = sources()
+    own[2] |= {"use": ["prompts"]}
+    with pytest.raises(ValueError) as error:
+        run(root, sources=own, shares={"sft": 0.4, "judge": 0.0})
+    said = re.sub(r"\d+", "N", str(error.value))
+    assert said.startswith(
+        "split 'reward_model': no comparisons, and N prompts that simulated labelers do not know, so there is nothing "
+        "to rank; sources that list it in their splits: demos, pairs. Give answers that people ranked"
+    )
+
+
 def test_a_source_without_rows_and_documents_that_are_too_few_are_errors(root):
     (root / "raw/tests.jsonl").write_text("\n")
     with pytest.raises(ValueError, match="source 'tests': holds no rows"):
@@ -237,7 +276,11 @@ def test_the_embedded_world_fills_every_file_but_the_comparisons(tmp_path):
         (lambda s: s["sources"][0].update(splits=["sft"]), "sources.0", "set splits: []"),
         (lambda s: s["sources"][3].update(splits=["sft"]), "sources.3", "split sft takes demonstrations"),
         (lambda s: s["sources"][3].update(name="demos"), "collect_prompts", "'demos' occurs twice"),
-        (lambda s: s["cleaning"].update(languages=["fr"]), "cleaning.languages.0", "'en', 'zh'"),
+        (lambda s: s["cleaning"].update(languages=["French"]), "cleaning.languages.0", "'en', 'zh', 'fr'"),
+        (lambda s: s["cleaning"].update(on_personal_data="hide"), "cleaning.on_personal_data", "'drop' or 'mask'"),
+        (lambda s: s["documents"].update(on_personal_data=True), "documents.on_personal_data", "'drop' or 'mask'"),
+        (lambda s: s["cleaning"].update(personal_data=["name"]), "cleaning.personal_data.0", "'email', 'phone'"),
+        (lambda s: s["cleaning"].pop("placeholders"), "cleaning.placeholders", "missing"),
         (lambda s: s["cleaning"].update(normalise="yes"), "cleaning.normalise", "valid boolean"),
         (lambda s: s["cleaning"]["prompt_words"].update(min=500), "cleaning.prompt_words", "min 500 is above max 400"),
         (lambda s: s["cleaning"].update(near_duplicates={"threshold": 2}), "near_duplicates.threshold", "less than"),

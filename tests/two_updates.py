@@ -76,7 +76,7 @@ def sft(tokenizer) -> dict[str, Any]:
 def rewarding(tokenizer) -> dict[str, Any]:
     """Two updates on 4 comparisons and on a single one, which leaves a process without a part."""
     chosen = toys.section(RewardModel, "reward_model")
-    groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen)
+    groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen).groups
     model = toys.reward_model(tokenizer)
     return ended(model, preference_training.train(model, groups, chosen, RUNTIME, seed=1))
 

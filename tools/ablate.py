@@ -194,15 +194,16 @@ def table(root: Path, ablations: list[Ablation]) -> Iterator[str]:
     yield f"{'':<24}" + "".join(f"{name.replace('_', ' '):>36}" for name in SHOWN)
     if baseline:
         yield f"{'params.yaml':<24}" + f"{'':>26}".join(f"{_mean(baseline[name]):>10.3f}" for name in SHOWN)
+    else:
+        yield f"{'params.yaml':<24}has no answers here ({SAMPLES}): dvc checkout evaluate, or dvc repro"
     for ablation in ablations:
         ran = experiment(root, ablation.name)
         found = scores(_of_experiment(root, ran.commit)) if ran else None
         if not ran or not found:
             yield f"{ablation.name:<24}has not run: dvc exp show"
             continue
-        cells = [
-            f"{_mean(found[name]):>10.3f}{difference(found[name], (baseline or found)[name]):>26}" for name in SHOWN
-        ]
+        other = baseline or {name: {} for name in SHOWN}
+        cells = [f"{_mean(found[name]):>10.3f}{difference(found[name], other[name]):>26}" for name in SHOWN]
         own = tuple(differences(read_yaml(root / "params.yaml"), ran.params))
         changed = ", ".join(f"{key}={value}" for _, key, value in own[:4]) or "nothing"
         is_same = {one.key: one for one in own} == {one.key: one for one in ablation.changes}
@@ -259,7 +260,9 @@ def scores(samples: str | None) -> dict[str, dict[str, float]] | None:
 
 
 def difference(found: Mapping[str, float], baseline: Mapping[str, float]) -> str:
-    """Return the mean difference over prompts that both answered, and its interval."""
+    """Return the mean difference over prompts that both answered, and its interval; nothing without a baseline."""
+    if not baseline:
+        return ""
     both = sorted(found.keys() & baseline.keys())
     if not both:
         return "no prompt in common"

@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -42,6 +43,9 @@ READERS = (  # each names the sections that one reader of params.yaml takes; tog
     reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, reward_model.JudgeInputs, EvaluateInputs, TrackingInputs,
     CheckpointsInputs,
 )  # fmt: skip
+
+
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")  # in a config.json: the model's context
 
 
 @cache
@@ -84,7 +88,7 @@ def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
     mistakes += _variables(params.model_dump(), "")
     for name, named in inputs.of_stages(params, root).items():
         mistakes += inputs.mistakes(named, root) if stage in (None, name) else []
-    mistakes += _likelihoods_need_tied_embeddings(params, root)
+    mistakes += _the_adopted_model_fits(params, root)
     return [f"params.yaml: {mistake}" for mistake in mistakes]
 
 
@@ -111,11 +115,29 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     _show(unlisted.remove(left, root), sys.stdout)
     if running:
         return 0
+    if chosen.stage is None and params is not None and params.pretrain.source == "local":
+        try:
+            _try_the_model(params, root)
+        except ValueError as error:
+            _show([f"params.yaml: pretrain.path: {error}"], sys.stderr)
+            return 2
     if chosen.stage is None:
         _show(inputs.bring_up_to_date(params, root), sys.stdout)
         _show(inputs.untracked(params, root), sys.stderr)
     _show([in_a_line(params, root)], sys.stdout)
     return 0
+
+
+def _try_the_model(params: Any, root: Path) -> None:
+    """Adopt the folder that params name, as `pretrain` will, and say how long that took. Raises ValueError as it does.
+
+    torch and transformers are read for it, which takes some seconds.
+    """
+    began = time.monotonic()
+    from rlhf.models import adoption
+
+    adoption.adopt(params.pretrain, root, params.runtime, guard.say)
+    _show([f"{params.pretrain.path}: the model was read and tried in {time.monotonic() - began:.0f} s"], sys.stdout)
 
 
 def _show(lines: Iterable[str], where: TextIO) -> None:
@@ -244,8 +266,8 @@ def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
         )
         yield (
             f"collect_comparisons.{count}: {nobody}, nor does a source with comparisons in its use list {into}; "
-            f"{'the reward model' if into == 'reward_model' else 'the judge'} would learn from nothing. Add one of "
-            f"either kind (got {wanted})"
+            f"{'the reward model' if into == 'reward_model' else 'the judge'} would learn from nothing. Give "
+            f"answers that people ranked (docs/data.md), or a source of kind world (got {wanted})"
         )
 
 
@@ -292,7 +314,11 @@ def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
     if params.pretrain.shape not in SHAPES:
         yield f"pretrain.shape: expected one of {', '.join(SHAPES)} (got {shown(params.pretrain.shape)})"
         return
-    context = SHAPES[params.pretrain.shape].context
+    yield from _longer_than(SHAPES[params.pretrain.shape].context, f"the shape '{params.pretrain.shape}'", params)
+
+
+def _longer_than(context: int, model: str, params: Any) -> Iterator[str]:
+    """Yield what asks for more tokens than a model's context holds."""
     wanted = {
         "pretrain.sequence_tokens": params.pretrain.sequence_tokens,
         "sft.max_tokens": params.sft.max_tokens,
@@ -309,7 +335,7 @@ def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
         )
     for place, num_tokens in wanted.items():
         if num_tokens > context:
-            yield f"{place}: the shape '{params.pretrain.shape}' has a context of {context} tokens (got {num_tokens})"
+            yield f"{place}: {model} has a context of {context} tokens (got {num_tokens})"
 
 
 def _workers_share_the_threads(params: Any) -> Iterator[str]:
@@ -338,17 +364,28 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
 )
 
 
-def _likelihoods_need_tied_embeddings(params: Any, root: Path) -> Iterator[str]:
-    """A classifier has no output layer of its own; of a model on a hub the stage itself says so."""
+def _the_adopted_model_fits(params: Any, root: Path) -> Iterator[str]:
+    """A folder's model has positions for every stage's rows; a classifier on it has no output layer of its own.
+
+    Of a model on a hub the stages themselves say so.
+    """
     if params.pretrain.source != "local":
         return
     try:
         config: Any = json.loads((place_of(params.pretrain.path, root) / "config.json").read_text("utf-8"))
     except (OSError, ValueError, RecursionError):  # `pretrain` says what is wrong with a folder that cannot be read
         return
+    if not isinstance(config, dict):
+        return
+    of_text: Any = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
+    for name in POSITIONS:
+        context = of_text.get(name, config.get(name))
+        if isinstance(context, int) and not isinstance(context, bool) and context > 0:
+            yield from _longer_than(context, f"the model of pretrain.path ({name})", params)
+            break
     for name in ("reward_model", "judge"):
         section = getattr(params, name)
-        if section.likelihood_coef and isinstance(config, dict) and config.get("tie_word_embeddings") is False:
+        if section.likelihood_coef and config.get("tie_word_embeddings") is False:
             yield (
                 f"{name}.likelihood_coef: the model of pretrain.path does not tie its output layer to its word "
                 "embeddings, so a reward model on it knows no likelihoods; "

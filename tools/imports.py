@@ -1,8 +1,8 @@
 """Which files a module imports, directly or through others, and the deps in dvc.yaml that stand for them.
 
 DVC follows no imports, so `deps` must name all code whose change could change an output: the stage's own file, the
-folders of rlhf/ that it imports from, directly or through others, and of params/ and runs/ the files: their sections
-and their byte-neutral modules are nothing to other stages.
+folders of rlhf/ that it imports from, directly or through others, and of params/, runs/ and secrets/ the files: their
+sections and their byte-neutral modules are nothing to other stages.
 """
 
 import ast
@@ -17,7 +17,7 @@ BYTE_NEUTRAL = {
     "stages/__init__.py", "study/__init__.py", "tools/__init__.py", "tools/looking/__init__.py",
     "tools/looking/piped.py", "tools/unlisted.py",
 }  # fmt: skip
-BY_FILE = ("rlhf/params", "rlhf/runs")  # folders of which a stage lists files, not the whole
+BY_FILE = ("rlhf/params", "rlhf/runs", "rlhf/secrets")  # folders of which a stage lists files, not the whole
 
 
 def closure(starts: Iterable[str], root: Path) -> set[str]:

@@ -17,7 +17,7 @@ from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
 from rlhf.records.json_values import is_object, parsed
 from rlhf.runs import changes, lineage, mlflow_store
-from rlhf.runs.recording import reaping
+from rlhf.runs.recording import pipeline_runs, reaping
 from rlhf.runtime.flat import flat_numbers, flatten
 from rlhf.runtime.outputs import DECIMALS
 from rlhf.secrets import guard
@@ -173,6 +173,8 @@ def run_of(root: Path, makers: Makers, md5: str | None, figures: Sequence[str]) 
             yield f"         {file}: the run linked has none of these figures, so whether they are its own is not known"
         elif _differ(numbers, logged):
             yield f"         {file}: these figures are not those of the run linked"
+    if pipeline and (stale := pipeline.data.tags.get(pipeline_runs.STALE)):
+        yield f"         the run linked built on stages that ran before this changed: {stale}"
     others = _other_params(root, pipeline) if pipeline else []
     if others:
         more = f" and {len(others) - changes.SHOWN} more" if len(others) > changes.SHOWN else ""

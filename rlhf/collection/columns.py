@@ -4,8 +4,6 @@ Usual columns: prompt/response, messages or conversations, instruction/input/out
 (with a prompt, as message lists, or as hh-rlhf transcripts), prompt/responses with scores, ranking or labels, text.
 """
 
-import math
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,13 +11,14 @@ from typing import Any, NamedTuple
 from rlhf.collection import dialogues
 from rlhf.collection.dialogues import Messages
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.formats import labels
 from rlhf.collection.formats.cells import in_cell
-from rlhf.collection.formats.form import DESCRIPTIONS, good_or_bad, index, pair, side, sign
+from rlhf.collection.formats.form import DESCRIPTIONS, as_number, good_or_bad, index, pair, side, sign
+from rlhf.collection.languages.names import code_of
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
 from rlhf.records.json_values import is_list, is_object, parsed
-from rlhf.records.records import ranks_of
 from rlhf.records.types import DialogueRecord, Document, Label
 
 USUAL: dict[Meaning, list[str]] = {
@@ -38,17 +37,6 @@ USUAL: dict[Meaning, list[str]] = {
 }
 LISTS: set[Meaning] = {"messages", "responses", "scores", "ranking", "ranks", "labels"}
 TURNS: set[Meaning] = {"prompt", "chosen", "rejected", "response", "history"}  # text, or a list of turns as text
-LANGUAGES = {  # names and codes by which data sets call them
-    "en": "en eng english",
-    "zh": "zh zho chi cmn yue chinese mandarin cantonese 中文 汉语 漢語 简体中文 繁體中文 普通话",
-}
-OTHER_LANGUAGES = (
-    "ar bg bn ca cs da de el es et fa fi fr he hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sr sv sw ta te "
-    "th tl tr uk ur vi arabic bengali bulgarian catalan croatian czech danish dutch estonian finnish french german "
-    "greek hebrew hindi hungarian indonesian italian japanese korean latvian lithuanian malay norwegian persian "
-    "polish portuguese romanian russian serbian slovak slovenian spanish swahili swedish tagalog tamil telugu thai "
-    "turkish ukrainian urdu vietnamese other"
-).split()
 
 
 class Cell(NamedTuple):
@@ -110,7 +98,11 @@ def _cells(row: Row, source: Source) -> Cells:
     for meaning, column in mapping.items():
         value = _value(row, column, f"{row.where}: source '{source.name}': columns.{meaning}")
         if _says_something(meaning, value):
-            cells[meaning] = _cell(row, meaning, column, value)
+            cell = _cell(row, meaning, column, value)
+            is_of_texts = (
+                meaning == "messages" and is_list(cell.value) and all(isinstance(one, str) for one in cell.value)
+            )
+            cells[meaning] = cell._replace(value=dialogues.from_texts(cell.value)) if is_of_texts else cell
     return cells
 
 
@@ -143,11 +135,10 @@ def _says_something(meaning: Meaning, value: Any) -> bool:
 def _usual_cells(row: Row) -> Cells:
     cells: dict[Meaning, Cell] = {}
     for meaning, names in _usual_names(tuple(row.fields)):
-        for column in names:
-            value = row.fields[column]
-            if value != [] and _says_something(meaning, value):
-                cells[meaning] = _cell(row, meaning, column, value)
-                break
+        given = [name for name in names if row.fields[name] != [] and _says_something(meaning, row.fields[name])]
+        if given:
+            column = given[0] if len(given) == 1 else next((name for name in given if row.fields[name] != ""), given[0])
+            cells[meaning] = _cell(row, meaning, column, row.fields[column])
     labels = row.fields.get("labels")
     if is_list(labels) and labels and is_object(labels[0]):
         cells["labels"] = _cell(row, "labels", "labels", labels)
@@ -175,7 +166,7 @@ def _cell(row: Row, meaning: Meaning, column: str, value: Any) -> Cell:
     if meaning in LISTS and isinstance(value, str) and value.lstrip().startswith("["):  # a list in a table's cell
         value = parsed(value, Cell(value, row.where, column).place, unit="character")
     if meaning in TURNS and isinstance(value, str) and value.lstrip()[:1] == "[":
-        found = in_cell(value)
+        found = in_cell(value, Cell(value, row.where, column).place)
         value = found if is_list(found) and found and all(is_turn(one) for one in found) else value
     return Cell(value, row.where, column)
 
@@ -196,7 +187,7 @@ def _text(cell: Cell) -> str:
 def _turns(cell: Cell) -> Messages:
     if is_list(cell.value):
         return dialogues.from_list(cell.value, cell.place)
-    return dialogues.from_text(_text(cell))
+    return dialogues.from_text(_text(cell), cell.place)
 
 
 def _prompt(cells: Cells) -> Messages:
@@ -207,7 +198,8 @@ def _prompt(cells: Cells) -> Messages:
     elif "prompt" in cells:
         messages = _turns(cells["prompt"])
         if messages and "input" in cells and _text(cells["input"]).strip():
-            joined = f"{messages[-1]['content']}\n\n{_text(cells['input'])}"
+            asked = messages[-1]["content"]
+            joined = f"{asked}\n\n{_text(cells['input'])}" if asked.strip() else _text(cells["input"])
             messages = [*messages[:-1], {"role": "user", "content": joined}]
     else:
         return []
@@ -227,7 +219,9 @@ def _history(cells: Cells) -> Messages:
 
 def _with_system(cells: Cells, messages: Messages) -> Messages:
     if "system" in cells and messages and messages[0]["role"] != "system":
-        return [{"role": "system", "content": _text(cells["system"])}, *messages]
+        system = cells["system"]
+        content = dialogues.content_of(system.value, system.place) if is_list(system.value) else _text(system)
+        return [{"role": "system", "content": content}, *messages]
     return messages
 
 
@@ -251,10 +245,25 @@ def _pair(cells: Cells, source: Source, row: Row) -> dict[str, Any]:
         raise Dropped("chosen_and_rejected_answer_different_prompts")
     if begun is not None and not before_chosen:
         chosen, rejected = _continued(begun, chosen), _continued(begun, rejected)
-    labels = [Label(labeler=_labeler(cells, source), ranks=[1, 2], scores=None, scale=None)]
+    is_tie = not (isinstance(source, TableSource) and source.columns) and _scores_are_equal(row.fields)
+    label = Label(labeler=_labeler(cells, source), ranks=[1, 1 if is_tie else 2], scores=None, scale=None)
     is_part = given[len(given) - len(before_chosen) :] == before_chosen  # all of the prompt, its end, or nothing
     messages = given if is_part else _with_system(cells, before_chosen)
-    return {"kind": "comparison", "messages": messages, "responses": [chosen, rejected], "labels": labels}
+    return {"kind": "comparison", "messages": messages, "responses": [chosen, rejected], "labels": [label]}
+
+
+SCORES_OF_TWO = (
+    ("score_chosen", "score_rejected"), ("chosen_score", "rejected_score"), ("rating_chosen", "rating_rejected"),
+    ("chosen_rating", "rejected_rating"),
+)  # fmt: skip
+
+
+def _scores_are_equal(fields: Mapping[str, Any]) -> bool:
+    """Say whether a row gives chosen and rejected the same score, as UltraFeedback binarized does for ties."""
+    for chosen, rejected in SCORES_OF_TWO:
+        if chosen in fields and rejected in fields:
+            return as_number(fields[chosen]) is not None and as_number(fields[chosen]) == as_number(fields[rejected])
+    return False
 
 
 DECIDES: dict[Meaning, Callable[[Any], int | None]] = {"winner": side, "better": index, "strength": sign}
@@ -290,17 +299,11 @@ def _whole_answer(cell: Cell) -> str:
     """Return the answer of a cell: a text, an assistant's turn, or a list of one."""
     value = [cell.value] if is_object(cell.value) else cell.value
     if not is_list(value):
-        return _text(cell)
-    before, answer = dialogues.split_answer(_assistants(value, cell.place))
+        return dialogues.without_end(_text(cell))
+    before, answer = dialogues.split_answer(dialogues.from_list(value, cell.place, is_answer=True))
     if answer is None or before:
         raise ValueError(f"{cell.place}: expected one assistant turn, got {shown(cell.value)}")
     return answer
-
-
-def _assistants(turns: list[Any], place: str) -> Messages:
-    """Return turns of which an assistant's may be the first, as it is in an answer without its prompt."""
-    asked: list[Any] = [{"role": "user", "content": ""}]
-    return dialogues.from_list([*asked, *turns], place)[1:]
 
 
 def _answer(cell: Cell, given: Messages) -> tuple[Messages, str]:
@@ -309,11 +312,11 @@ def _answer(cell: Cell, given: Messages) -> tuple[Messages, str]:
     A text that begins with the turns of the prompt repeats it; where there is no prompt, a transcript brings its own.
     """
     if isinstance(cell.value, str):
-        turns = dialogues.from_text(cell.value)
+        turns = dialogues.from_text(cell.value, cell.place)
         users = [turn["content"] for turn in given if turn["role"] != "system"]
         repeats = [turn["content"] for turn in turns if turn["role"] != "system"][: len(users)] == users
         if len(turns) < 2 or (given and not repeats):
-            return [], cell.value
+            return [], dialogues.without_end(cell.value)
         before, answer = dialogues.split_answer(turns)
         if answer is None:
             raise Dropped("no_answer")
@@ -321,7 +324,7 @@ def _answer(cell: Cell, given: Messages) -> tuple[Messages, str]:
     value = [cell.value] if is_object(cell.value) else cell.value
     if not is_list(value):
         _text(cell)
-    before, answer = dialogues.split_answer(_assistants(value, cell.place))
+    before, answer = dialogues.split_answer(dialogues.from_list(value, cell.place, is_answer=True))
     if answer is None:
         raise Dropped("no_answer")
     return before, answer
@@ -332,95 +335,24 @@ def _ranked(cells: Cells, source: Source) -> dict[str, Any]:
     place, responses = cells["responses"].place, cells["responses"].value
     if not is_list(responses) or not all(isinstance(response, str) for response in responses):
         raise ValueError(f"{place}: expected a list of texts, got {shown(responses)}")
+    judged = _judgements(cells, source, len(responses), place)
+    return {"kind": "comparison", "messages": messages, "responses": responses, "labels": judged}
+
+
+def _judgements(cells: Cells, source: Source, count: int, place: str) -> list[Label]:
+    """Return the labels in a column of them, or the one that stands in the row's own columns."""
+    bounds = labels.bounds_of(source)
     if "labels" in cells:
-        place, given = cells["labels"].place, cells["labels"].value
-        if not is_list(given):
-            raise ValueError(f"{place}: expected a list of objects, one a labeler, got {shown(given)}")
-        labels = [_label(label, len(responses), place, source) for label in given]
-    else:
-        labels = [_own_label(cells, source, len(responses), place)]
-    return {"kind": "comparison", "messages": messages, "responses": responses, "labels": labels}
-
-
-def _own_label(cells: Cells, source: Source, count: int, place: str) -> Label:
-    """Return the judgement that stands in the row's own columns."""
-    labeler = _labeler(cells, source)
+        return labels.several(cells["labels"].value, cells["labels"].place, count, bounds)
+    by = _labeler(cells, source)
     if "scores" in cells:
-        scores = _numbers(cells["scores"], count)
-        scale = _scale(scores, _scale_of(source), cells["scores"].place)
-        return Label(labeler=labeler, ranks=ranks_of(scores), scores=scores, scale=scale)
+        return [labels.of_scores(by, cells["scores"].value, cells["scores"].place, count, bounds)]
     if "ranks" in cells:
-        ranks = ranks_of([-rank for rank in _numbers(cells["ranks"], count)])
-        return Label(labeler=labeler, ranks=ranks, scores=None, scale=None)
-    if "ranking" not in cells:
-        raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
-    ranking, where = cells["ranking"].value, cells["ranking"].place
-    if not is_list(ranking) or not all(isinstance(index, int | float) for index in ranking):
-        ranking = []
-    if isinstance(source, TableSource) and source.columns is None:
-        _ask_what_it_is(ranking, where)
-    rank = {index: number for number, index in enumerate(ranking, start=1)}
-    if len(ranking) != count or rank.keys() != set(range(count)):
-        given = shown(cells["ranking"].value)
-        raise ValueError(f"{where}: expected the indices 0..{count - 1} from best to worst, got {given}")
-    return Label(labeler=labeler, ranks=[rank[response] for response in range(count)], scores=None, scale=None)
-
-
-def _ask_what_it_is(ranking: list[Any], where: str) -> None:
-    """Raise ValueError for a ranking of three or more that says one thing as an order, and another as ranks from 0."""
-    as_ranks = sorted(range(len(ranking)), key=lambda response: ranking[response])
-    if sorted(ranking) == [*range(len(ranking))] and as_ranks != ranking:
-        raise ValueError(
-            f"{where}: {ranking} may be the responses' indices from best to worst, or each response's rank from 0; say "
-            "which by the source's columns: {prompt: prompt, responses: responses, ranking: ranking} for an order, "
-            "ranks: ranking in its place for ranks"
-        )
-
-
-def _label(label: Any, count: int, place: str, source: Source) -> Label:
-    """Return one judgement of a column of them; its own scale goes before the source's."""
-    if not is_object(label) or not isinstance(label.get("labeler"), str) or "ranks" not in label:
-        raise ValueError(f"{place}: expected objects with labeler, ranks and scores, got {shown(label)}")
-    ranks = ranks_of([-rank for rank in _numbers(Cell(label["ranks"], f"{place}, ranks"), count)])
-    if label.get("scores") is None:
-        return Label(labeler=label["labeler"], ranks=ranks, scores=None, scale=None)
-    scores, bounds = _numbers(Cell(label["scores"], f"{place}, scores"), count), _scale_of(source)
-    if label.get("scale") is not None:
-        low, high = _numbers(Cell(label["scale"], f"{place}, scale"), 2)
-        bounds = [low, high]
-    return Label(labeler=label["labeler"], ranks=ranks, scores=scores, scale=_scale(scores, bounds, place))
-
-
-def _scale_of(source: Source) -> list[float] | None:
-    scale = source.scale if isinstance(source, TableSource) else None
-    return None if scale is None else [scale.low, scale.high]
-
-
-def _scale(scores: list[float], bounds: list[float] | None, place: str) -> list[float] | None:
-    """Return the scale that scores were given on. Raises ValueError for a score outside it."""
-    if bounds is not None and not all(bounds[0] <= score <= bounds[1] for score in scores):
-        raise ValueError(
-            f"{place}: expected scores within the scale {bounds[0]:g}..{bounds[1]:g}, got {shown(scores)}; mend the "
-            "source's scale or the record"
-        )
-    return bounds
-
-
-def _numbers(cell: Cell, count: int) -> list[float]:
-    numbers = cell.value
-    if not is_list(numbers) or len(numbers) != count:
-        raise ValueError(f"{cell.place}: expected {count} numbers, one a response, got {shown(numbers)}")
-    for number in numbers:
-        if not isinstance(number, int | float) or isinstance(number, bool) or not _is_finite(number):
-            raise ValueError(f"{cell.place}: expected finite numbers, got {shown(number)}; drop the record or mend it")
-    return numbers
-
-
-def _is_finite(number: float) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:  # an integer beyond all floats
-        return False
+        return [labels.of_ranks(by, cells["ranks"].value, cells["ranks"].place, count)]
+    if "ranking" in cells:
+        is_asked = isinstance(source, TableSource) and source.columns is None
+        return [labels.of_order(by, cells["ranking"].value, cells["ranking"].place, count, is_asked)]
+    raise ValueError(f"{place}: responses without scores, ranking, ranks or labels; set the source's columns")
 
 
 def _labeler(cells: Cells, source: Source) -> str:
@@ -440,17 +372,6 @@ def _description(cells: Cells, source: Source) -> dict[str, Any]:
     language = source.language if isinstance(source, TableSource) else None
     return {
         "category": category or (_name(cells["category"]) if "category" in cells else "unknown"),
-        "language": language or (_language(cells["language"]) if "language" in cells else None),
+        "language": language or (code_of(_text(cells["language"])) if "language" in cells else None),
         "user": _name(cells["user"]) if "user" in cells else None,
     }
-
-
-def _language(cell: Cell) -> str | None:
-    """Return the language that a cell names; None where it names none, so that the script decides ("python")."""
-    name = _text(cell).strip().lower()
-    words = [name, re.split(r"[-_ (]", name)[0], name.split()[-1] if name else ""]  # zh-CN, en_US, Simplified Chinese
-    for word in words:
-        for code, names in LANGUAGES.items():
-            if word in names.split():
-                return code
-    return "other" if words[0] in OTHER_LANGUAGES or words[1] in OTHER_LANGUAGES else None

@@ -64,6 +64,7 @@ def render(
     sources: Sequence[Source],
     read_as: Mapping[str, Form] | None = None,
     samples: Mapping[str, Sequence[Sample]] | None = None,
+    masked: Drops | None = None,
 ) -> str:
     """Return the data card as Markdown."""
     found = numbers(contents, read, drops)
@@ -82,6 +83,7 @@ def render(
         *_formats(read_as or {}),
         "## Kept and dropped",
         markdown_table(("source", "read", "kept", "dropped by reason"), rows),
+        *_masks(masked or {}),
         "## Files",
         markdown_table(("file", "records", "users"), sizes),
         "## Use cases (% of prompts) beside InstructGPT's Table 1",
@@ -113,6 +115,27 @@ def _formats(read_as: Mapping[str, Form]) -> list[str]:
     """Return the part on formats, where a source is read as one of those that are known by their columns."""
     rows = [(name, form.name, form.says) for name, form in read_as.items()]
     return ["## Read as", markdown_table(("source", "format", "what decides"), rows)] if rows else []
+
+
+def _masks(masked: Drops) -> list[str]:
+    """Return the part on masks, where there are any."""
+    rows = [(name, _reasons(kinds)) for name, kinds in masked.items() if kinds]
+    table = markdown_table(("source", "rows with such masks"), rows)
+    return ["## Masked personal data", table] if rows else []
+
+
+def masks(masked: Drops) -> dict[str, dict[str, int]]:
+    """Return {masked: {kind: rows in which it was masked}} for metrics; nothing where nothing was."""
+    none: Counter[str] = Counter()
+    kinds = sum(masked.values(), none)
+    return {"masked": dict(kinds)} if kinds else {}
+
+
+def mask_lines(masked: Drops) -> Iterator[str]:
+    """Yield a line for each source in whose rows personal data were masked."""
+    for name, kinds in masked.items():
+        if kinds:
+            yield f"{name}: rows with masked personal data: {_reasons(kinds)}"
 
 
 def screen_lines(read: Mapping[str, int], drops: Drops) -> Iterator[str]:

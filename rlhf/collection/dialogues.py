@@ -19,6 +19,7 @@ ROLES: dict[str, Role] = {
     "gpt": "assistant",
     "chatgpt": "assistant",
     "bot": "assistant",
+    "chatbot": "assistant",
     "model": "assistant",
     "system": "system",
     "developer": "system",
@@ -26,10 +27,21 @@ ROLES: dict[str, Role] = {
 TOOLS = {"tool", "function", "function_call", "observation", "tool_call", "tool_response", "ipython"}
 NAMES = ("role", "from"), ("content", "value", "text", "parts")  # of a turn's speaker and words
 PAIRS = ("human", "assistant"), ("input", "output"), ("user", "assistant")  # two turns in one object
+TEXT_PARTS = (None, "text", "input_text", "output_text")  # types of a turn's parts; Gemini and Bedrock write none
 NOT_LEARNED = {"weight": (0, 0.0), "loss": (False, 0, 0.0), "train": (False,)}  # what trainers write at a bad answer
 TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 LINE_TURN = re.compile(r"(?:\A\s*|\n\s*)(Human|Assistant):")  # BELLE's
-CHATML = re.compile(r"<\|im_start\|>(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL)
+TEMPLATES = {  # what a text in a chat template begins with: its turns (ChatML's, Llama 3's, Gemma's)
+    "<|im_start|>": re.compile(r"<\|im_start\|>(\w+)\n(.*?)(?:<\|im_end\|>|\Z)", re.DOTALL),
+    "<|start_header_id|>": re.compile(
+        r"<\|start_header_id\|>(\w+)<\|end_header_id\|>(.*?)(?:<\|eot_id\|>|\Z)", re.DOTALL
+    ),
+    "<start_of_turn>": re.compile(r"<start_of_turn>(\w+)\n(.*?)(?:<end_of_turn>|\Z)", re.DOTALL),
+}
+BEGINNING = re.compile(
+    r"\s*(?:<\|begin_of_text\|>|<bos>)?\s*(?=(<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>))"
+)
+TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>")
 NEMO = re.compile(r"\n?<extra_id_[01]>(\w+)\n")  # HelpSteer2's, behind the first turn
 
 
@@ -53,35 +65,48 @@ def _without_cue(messages: Messages) -> Messages:
     return messages[:-1] if messages and messages[-1] == {"role": "assistant", "content": ""} else messages
 
 
-def from_text(text: str) -> Messages:
-    """Return the turns of a text that marks them as hh-rlhf, BELLE, ChatML or HelpSteer2 do, or else one user turn."""
+def without_end(answer: str) -> str:
+    """Return an answer without the mark by which a chat template ends a turn."""
+    said = answer.rstrip()
+    if not said.endswith(TURN_ENDS):
+        return answer
+    return next(said.removesuffix(end).rstrip() for end in TURN_ENDS if said.endswith(end))
+
+
+def from_text(text: str, place: str = "a text") -> Messages:
+    """Return the turns of a text that marks them as hh-rlhf, BELLE, HelpSteer2 or a chat template do, or else one user
+    turn. Errors name `place`.
+    """
     if is_transcript(text):
         return from_transcript(text)
     if text.lstrip().startswith("Human:") and re.search(r"\n\s*Assistant:", text):
         return from_transcript(text, LINE_TURN)
-    if text.lstrip().startswith("<|im_start|>"):
-        return _without_cue([_turn(role, content.strip()) for role, content in CHATML.findall(text)])
+    if "<" in text and (begins := BEGINNING.match(text)):
+        return _without_cue(
+            [_turn(role, content.strip(), place) for role, content in TEMPLATES[begins[1]].findall(text)]
+        )
     if "<extra_id_1>" in text:
         first, *others = NEMO.split(text)
         said = [("User", first), *zip(others[::2], others[1::2], strict=True)]
-        return _without_cue([_turn(role, content.strip()) for role, content in said])
+        return _without_cue([_turn(role, content.strip(), place) for role, content in said])
     return [{"role": "user", "content": text}]
 
 
-def _turn(role: str, content: str) -> Message:
+def _turn(role: str, content: str, place: str) -> Message:
     if role.lower() in TOOLS:
         raise Dropped("tools_are_used")
     if role.lower() not in ROLES:
-        raise ValueError(f"role {shown(role)} is none of {', '.join(ROLES)}")
+        raise ValueError(f"{place}: role {shown(role)} is none of {', '.join(ROLES)}")
     return {"role": ROLES[role.lower()], "content": content}
 
 
-def from_list(turns: list[Any], place: str) -> Messages:
+def from_list(turns: list[Any], place: str, is_answer: bool = False) -> Messages:
     """Return {role, content} or ShareGPT's {from, value} turns as messages; ValueError names `place` and turn.
 
     Text parts of a turn are joined, and so are several system turns; empty ones and an assistant's before the first
     user's are no turns. An answer that is marked as not to be learned is none: the turns end with the last one that is
-    to be. Raises Dropped for turns of tools and for pictures.
+    to be. `is_answer`: an assistant may begin, as in an answer without its prompt. Raises Dropped for turns of tools
+    and for pictures.
     """
     messages: Messages = []
     system: list[str] = []
@@ -92,7 +117,7 @@ def from_list(turns: list[Any], place: str) -> Messages:
         for message in _messages(turn, f"{place}: turn {number}"):
             if message["role"] == "system":
                 system += [message["content"]] if message["content"].strip() else []
-            elif message["role"] == "user" or messages:
+            elif message["role"] == "user" or messages or is_answer:
                 messages.append(message)
             if message["role"] == "assistant" and not _is_not_learned(turn):
                 learned = len(messages)
@@ -108,30 +133,42 @@ def _messages(turn: Mapping[str, Any], place: str) -> Messages:
     for first, second in PAIRS:
         if {first, second} <= turn.keys():
             return [
-                {"role": "user", "content": _content(turn[first], place)},
-                {"role": "assistant", "content": _content(turn[second], place)},
+                {"role": "user", "content": content_of(turn[first], place)},
+                {"role": "assistant", "content": content_of(turn[second], place)},
             ]
     role, content = (next((turn[name] for name in names if turn.get(name) is not None), None) for names in NAMES)
     if isinstance(role, str) and (role.lower() in TOOLS or turn.get("tool_calls") or turn.get("function_call")):
         raise Dropped("tools_are_used")
     if not isinstance(role, str) or role.lower() not in ROLES:
         raise ValueError(f"{place}: role {shown(role)} is none of {', '.join(ROLES)}")
-    return [{"role": ROLES[role.lower()], "content": _content(content, place)}]
+    return [{"role": ROLES[role.lower()], "content": content_of(content, place)}]
 
 
-def _content(content: Any, place: str) -> str:
+def content_of(content: Any, place: str) -> str:
     """Return a turn's text, of parts that are all text too."""
     if is_list(content) and content and all(is_object(part) for part in content):
-        if any(part.get("type", "text") not in ("text", "input_text", "output_text") for part in content):
+        if any(_is_of_tools(part) for part in content):
+            raise Dropped("tools_are_used")
+        if any(part.get("type") not in TEXT_PARTS or part.get("text") is None for part in content):
             raise Dropped("not_only_text")
-        content = "\n".join(_content(part.get("text"), place) for part in content)
+        content = "\n".join(content_of(part.get("text"), place) for part in content)
     if not isinstance(content, str):
         raise ValueError(f"{place}: expected text as content, got {type(content).__name__}")
     return content
 
 
+def _is_of_tools(part: Mapping[str, Any]) -> bool:
+    calls = ("functionCall", "functionResponse", "toolUse", "toolResult")  # Gemini's and Bedrock's keys
+    return str(part.get("type")).startswith("tool_") or any(part.get(name) is not None for name in calls)
+
+
 def _is_not_learned(turn: Mapping[str, Any]) -> bool:
     return any(name in turn and turn[name] is not None and turn[name] in values for name, values in NOT_LEARNED.items())
+
+
+def from_texts(said: list[str]) -> Messages:
+    """Return texts as turns of a user and an assistant by turns."""
+    return [{"role": "assistant" if number % 2 else "user", "content": text} for number, text in enumerate(said)]
 
 
 def split_answer(messages: Messages) -> tuple[Messages, str | None]:

@@ -23,8 +23,11 @@ KEYS = {  # reason: the key below collect_prompts that asks for it, and how to k
 }
 FAMILIES = {  # the same for reasons that end with a value of the key
     "language_": ("add {} to", "cleaning.languages"),
-    "personal_data_": ("take {} out of", "cleaning.personal_data"),
-    "personal_data_ of documents": ("take {} out of", "documents.personal_data"),
+    "personal_data_": ("set cleaning.on_personal_data: mask, or take {} out of", "cleaning.personal_data"),
+    "personal_data_ of documents": (
+        "set documents.on_personal_data: mask, or take {} out of",
+        "documents.personal_data",
+    ),
 }
 ANSWERS = {  # why answers of a comparison are left out
     "response_too_long": "an answer is longer than {key} {value}",

@@ -15,10 +15,12 @@ MOST_LOGITS = 2**22  # numbers that exist at once
 
 
 class Head(NamedTuple):
-    """What makes logits of hidden states; an nn.Linear will do as well."""
+    """What makes logits of hidden states: cap * tanh(x / cap) of x = scale * (weight h + bias); without a cap, x."""
 
     weight: Tensor  # [V, D]
     bias: Tensor | None  # [V]
+    scale: float = 1.0
+    cap: float | None = None
 
 
 class Measured(NamedTuple):
@@ -28,20 +30,27 @@ class Measured(NamedTuple):
     kls: Tensor  # [M] exact KL(policy || reference)
 
 
-def of_hidden(hidden: Tensor, head: nn.Linear | Head, ids: Tensor, temperature: float = 1.0) -> Tensor:
+def of_hidden(hidden: Tensor, head: Head, ids: Tensor, temperature: float = 1.0) -> Tensor:
     """Return log softmax(head(hidden) / temperature)[ids]: [M, D], [M] -> [M].
 
     Where the logits do not fit into MOST_LOGITS, the gradient makes them again.
     """
-    return _TokenLogprobs.apply(hidden, head.weight, head.bias, ids, temperature)
+    return _TokenLogprobs.apply(hidden, head.weight, head.bias, ids, head.scale, head.cap, temperature)
+
+
+def logits(hidden: Tensor, head: Head) -> Tensor:
+    """Return the logits of hidden states: [M, D] -> [M, V] in float32."""
+    found = nn.functional.linear(hidden.to(head.weight.dtype), head.weight, head.bias).float()
+    found = found * head.scale if head.scale != 1 else found
+    return found if head.cap is None else head.cap * torch.tanh(found / head.cap)
 
 
 @torch.no_grad()
 def measured(
     hidden: Tensor,
-    head: nn.Linear,
+    head: Head,
     reference_hidden: Tensor,
-    reference_head: nn.Linear,
+    reference_head: Head,
     ids: Tensor,
     temperature: float,
 ) -> Measured:
@@ -84,32 +93,47 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 class _TokenLogprobs(Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, temperature: float
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        ids: Tensor,
+        scale: float,
+        cap: float | None,
+        temperature: float,
     ) -> Tensor:
         parts, chunks, probabilities = [], _chunks(len(ids), weight.shape[0]), None
-        logits = _Logits(Head(weight, bias), len(ids), products.dtype(hidden))
+        logits = _Logits(Head(weight, bias, scale, cap), len(ids), products.dtype(hidden))
         for rows in chunks:
             scaled = logits.scaled(hidden[rows], temperature)
             normaliser, probabilities = logits.normalised(scaled)
             parts.append(of_tokens(scaled, ids[rows]) - normaliser)
-        ctx.save_for_backward(hidden, weight, bias, ids, probabilities if len(chunks) == 1 else None)
-        ctx.temperature, ctx.dtype = temperature, logits.dtype
+        keeps = len(chunks) == 1 and cap is None
+        ctx.save_for_backward(hidden, weight, bias, ids, probabilities if keeps else None)
+        ctx.scale, ctx.cap, ctx.temperature, ctx.dtype = scale, cap, temperature, logits.dtype
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]  # one output, one gradient
         hidden, weight, bias, ids, kept = ctx.saved_tensors
-        logits = _Logits(Head(weight, bias), len(ids), ctx.dtype)
+        logits = _Logits(Head(weight, bias, ctx.scale, ctx.cap), len(ids), ctx.dtype)
         to_hidden, to_weight = [], torch.zeros_like(weight)
         to_bias = torch.zeros_like(bias) if bias is not None else None
         for rows in _chunks(len(ids), weight.shape[0]):
             share = gradient[rows].unsqueeze(1) / ctx.temperature  # d log p / d logits = (1[token] - softmax) / T
+            slope: Tensor | None = None
             if kept is None:
-                _, probabilities = logits.normalised(logits.scaled(hidden[rows], ctx.temperature))
+                scaled = logits.scaled(hidden[rows], ctx.temperature)
+                slope = None if ctx.cap is None else 1 - (scaled * (ctx.temperature / ctx.cap)).square_()
+                _, probabilities = logits.normalised(scaled)
                 to_logits = probabilities.mul_(-share)
             else:
                 to_logits = kept * -share
             to_logits.scatter_add_(1, ids[rows].unsqueeze(1), share)
+            if slope is not None:
+                to_logits.mul_(slope)
+            if ctx.scale != 1:
+                to_logits.mul_(ctx.scale)
             if to_bias is not None:
                 to_bias += to_logits.sum(0)
             low, states = logits.lowered(to_logits), _filled(hidden[rows], ctx.dtype)
@@ -119,7 +143,7 @@ class _TokenLogprobs(Function):
             else:  # some of the vocabulary at a time, for a sum of two dtypes makes a copy of the lower one
                 for words in _chunks(*weight.shape):
                     to_weight[words].add_(low[:, words].t() @ states)
-        return torch.cat(to_hidden).to(hidden.dtype), to_weight, to_bias, None, None
+        return torch.cat(to_hidden).to(hidden.dtype), to_weight, to_bias, None, None, None, None
 
 
 class _Logits:
@@ -127,8 +151,8 @@ class _Logits:
     seldom takes a freed large block for the next one of its size, and would grow with tokens times vocabulary.
     """
 
-    def __init__(self, head: nn.Linear | Head, num_rows: int, dtype: torch.dtype):
-        self.bias, self.dtype = head.bias, dtype
+    def __init__(self, head: Head, num_rows: int, dtype: torch.dtype):
+        self.bias, self.scale, self.cap, self.dtype = head.bias, head.scale, head.cap, dtype
         self.weight = head.weight.detach().to(dtype)
         most = min(num_rows, _chunk_rows(head.weight.shape[0]))
         shape = products.num_rows(most, dtype), head.weight.shape[0]
@@ -145,6 +169,10 @@ class _Logits:
             logits.copy_(self.low[: len(hidden)])
         if self.bias is not None:
             logits.add_(self.bias)
+        if self.scale != 1:
+            logits.mul_(self.scale)
+        if self.cap is not None:
+            logits.div_(self.cap).tanh_().mul_(self.cap)
         return logits if temperature == 1 else logits.div_(temperature)
 
     def normalised(self, scaled: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,7 +46,7 @@ those in the data card (`data/collect_prompts/data_card.md`), whose licences bin
 
 def markdown(findings: Findings, history: History, policy: Mapping[str, Any]) -> str:
     """Return README.md for a folder of the policy; `policy` holds its folder and its number of parameters."""
-    languages = sorted({str(prompt["language"]) for prompt in findings.prompts} & {"en", "zh"})
+    languages = sorted({str(prompt["language"]) for prompt in findings.prompts} - {"other", "und"})
     head = HEAD.format(
         languages=f"[{', '.join(languages)}]",
         round=findings.rounds[-1],

@@ -1,15 +1,18 @@
-"""What a model says of rows of tokens: hidden states where they are asked for, and the layer that makes logits of them.
+"""What a model says of rows of tokens: hidden states where they are asked for, and what makes logits of them.
 
-Our own forward pass (`engine.lean`) computes them where it can, else transformers' own.
+Our own forward pass (`engine.lean`) computes them where it can, else transformers' own; only ways that are exact for
+the model are used (`ways`).
 """
 
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlhf.engine import lean, logprobs
-from rlhf.tokens.batching import position_ids, segment_attention
+from rlhf.models import ways
+from rlhf.models.ways import Rows
+from rlhf.tokens.batching import position_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -18,16 +21,16 @@ if TYPE_CHECKING:
 def hidden_states(
     model: "PreTrainedModel", ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, kind: str = "plain"
 ) -> Tensor:
-    """Return the backbone's last hidden states of the M wanted tokens, row after row: four [B, T] -> [M, D].
+    """Return the last hidden states of the M wanted tokens, row after row: four [B, T] -> [M, D].
 
     segments: 0 on padding. `kind` of rows: "plain" (one sequence a row, segment 1), "packed" (several, blind to one
     another) or "forked" (segment 1 begins all others of its row).
     """
-    if lean.supports(model):
+    rows = Rows(ids, positions, segments, kind)
+    exact = ways.of_rows(model, rows)
+    if ways.LEAN in exact and lean.supports(model):
         return lean.hidden_states(model, ids, positions, segments, wanted, kind == "forked")
-    readable = segments if kind == "plain" else segment_attention(segments, torch.float32, kind == "forked")
-    hidden = model.base_model(input_ids=ids, attention_mask=readable, position_ids=positions, use_cache=False)
-    return hidden.last_hidden_state[wanted]
+    return ways.read(model, rows, wanted, next((way for way in exact if way != ways.LEAN), ways.ALONE))
 
 
 def completion_states(model: "PreTrainedModel", ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:
@@ -43,29 +46,25 @@ def spread(values: Tensor, mask: Tensor) -> Tensor:
     return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
-def output_head(model: "PreTrainedModel") -> nn.Linear:
-    """Return the layer that makes logits of hidden states. Raises ValueError for models that change logits after it."""
-    _check_plain_logits(model)
-    head: Any = model.get_output_embeddings()  # declared as any module, or none
-    return head
+def output_head(model: "PreTrainedModel") -> logprobs.Head:
+    """Return what makes logits of hidden states."""
+    layer: Any = model.get_output_embeddings()  # declared as any module, or none
+    proven = ways.proven(model)
+    return logprobs.Head(layer.weight, layer.bias, proven.scale, proven.cap)
 
 
 def tied_head(model: "PreTrainedModel") -> logprobs.Head:
     """Return the same of a classifier, whose embeddings are tied. Raises ValueError where they are not."""
-    _check_plain_logits(model)
-    if not model.config.tie_word_embeddings:
+    if not getattr(model.config.get_text_config(), "tie_word_embeddings", False):
         raise ValueError(
             f"{type(model).__name__} does not tie its output layer to its word embeddings, so a reward model on it "
             "knows no likelihoods; set likelihood_coef to 0, or adopt a base model with tied embeddings (pretrain.path)"
         )
+    if getattr(model.config, "proven_logits", ()) is None:
+        raise ValueError(
+            f"{type(model).__name__} has more layers between its backbone and its logits, which a reward model on that "
+            "backbone lacks, so it knows no likelihoods; set likelihood_coef to 0, or adopt another base model"
+        )
     embeddings: Any = model.get_input_embeddings()  # declared as any module
-    return logprobs.Head(embeddings.weight, None)
-
-
-def _check_plain_logits(model: "PreTrainedModel") -> None:
-    for name in ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier"):
-        if getattr(model.config, name, None) not in (None, 1, 1.0):
-            raise ValueError(
-                f"{type(model).__name__} changes its logits by {name}, which is not supported; adopt another base "
-                "model (pretrain.path), such as one of the GPT-2, Llama, Qwen or Mistral families"
-            )
+    proven = ways.proven(model)
+    return logprobs.Head(embeddings.weight, None, proven.scale, proven.cap)

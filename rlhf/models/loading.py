@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import transformers
 
-from rlhf.models import folder_files, folders, reading, weights
+from rlhf.models import classifiers, folder_files, folders, proof, reading, weights
 from rlhf.models.placement import placed
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import distributed
+from rlhf.secrets import guard
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -32,6 +33,8 @@ def read_tokenizer(path: Path | str, revision: str | None = None) -> Any:
     with reading.folder(path, revision), reading.files("tokenizer.json, tokenizer_config.json or what belongs to them"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, config=config, trust_remote_code=False, **at)
     tokenizer.init_kwargs.pop("auto_map", None)  # names of that code, which would pass on into saved folders
+    if "local_files_only" in tokenizer.init_kwargs:  # HF_HUB_OFFLINE of the moment, which would be saved too
+        tokenizer.init_kwargs["local_files_only"] = False
     return tokenizer
 
 
@@ -106,29 +109,57 @@ def _refuse_larger(kind: Any, config: Any, attention: str, held: int | None) -> 
         raise ValueError(f"config.json: it names a model of {wanted:,} weights, and its files hold {held:,}")
 
 
-def load_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> "PreTrainedModel":
-    """Return a causal LM in float32 in eval mode on the device; `dropout` replaces the folder's residual dropout."""
+def load_causal(
+    path: Path | str, runtime: Runtime, dropout: float = 0.0, longest: int | None = None
+) -> "PreTrainedModel":
+    """Return a causal LM in float32 in eval mode on the device; `dropout` replaces the folder's residual dropout.
+
+    longest: tokens of the longest sequence that it will read, up to which `proof` tries what is exact for it.
+    """
     config = read_config(path)
     set_dropout(config, dropout)
-    return placed(read_model(transformers.AutoModelForCausalLM, path, runtime, config).model, runtime).eval()
+    model = placed(read_model(transformers.AutoModelForCausalLM, path, runtime, config).model, runtime).eval()
+    return proved(model, path, longest)
 
 
-def load_policy(path: Path | str, runtime: Runtime) -> tuple["PreTrainedModel", Any]:
-    """Return (model, tokenizer) of a policy's folder, dropout off."""
-    return load_causal(path, runtime), load_tokenizer(path)
+def proved(model: "PreTrainedModel", path: Path | str, longest: int | None = None) -> "PreTrainedModel":
+    """Return a model whose exact ways of computing are known; say which usual ones are not used, and why.
+
+    Raises ValueError for a model of which none is exact.
+    """
+    with reading.folder(path):
+        found = proof.prove(model, longest)
+    for line in found.lines():
+        guard.say(f"{path}: {line}")
+    return model
+
+
+def load_policy(path: Path | str, runtime: Runtime, longest: int | None = None) -> tuple["PreTrainedModel", Any]:
+    """Return (model, tokenizer) of a policy's folder, dropout off; `longest` as in load_causal."""
+    return load_causal(path, runtime, longest=longest), load_tokenizer(path)
 
 
 def load_classifier(
-    path: Path | str, runtime: Runtime, revision: str | None = None, new_head: bool = False
+    path: Path | str,
+    runtime: Runtime,
+    revision: str | None = None,
+    new_head: bool = False,
+    longest: int | None = None,
 ) -> "PreTrainedModel":
     """Return a one-label sequence classifier (reward or value model), dropout off, in eval mode on the device.
 
-    `new_head`: the folder may hold another model on the same backbone, and the head is drawn anew.
+    `new_head`: the folder may hold another model on the same backbone, and the head is drawn anew. `longest` as in
+    load_causal.
     """
     config = read_config(path, revision, num_labels=1)
     set_dropout(config, 0.0)
-    kind = transformers.AutoModelForSequenceClassification
-    return placed(read_model(kind, path, runtime, config, revision, new_head).model, runtime).eval()
+    with reading.folder(path, revision):
+        kinds = classifiers.kinds_of(config)
+    model = read_model(kinds[0], path, runtime, config, revision, new_head).model
+    if classifiers.is_encoder(model) and len(kinds) > 1 and classifiers.reads_forward(model):
+        model = read_model(kinds[1], path, runtime, config, revision, new_head).model
+    model = placed(model, runtime).eval()
+    return model if classifiers.is_encoder(model) else proved(model, path, longest)
 
 
 def set_dropout(config: Any, dropout: float) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf.engine import logprobs
+from rlhf.models import classifiers
 from rlhf.models.forward import completion_states, hidden_states, spread, tied_head
 from rlhf.models.loading import load_classifier
 from rlhf.params.runtime import Runtime
@@ -46,13 +47,17 @@ class RewardMeaning(NamedTuple):
 
 
 def new_reward_model(
-    path: Path | str, runtime: Runtime, generator: torch.Generator, revision: str | None = None
+    path: Path | str,
+    runtime: Runtime,
+    generator: torch.Generator,
+    revision: str | None = None,
+    longest: int | None = None,
 ) -> "PreTrainedModel":
     """Return a classifier on the backbone in `path`, its scalar head drawn from N(0, 1 / (d + 1)) (Stiennon 2020).
 
-    `revision`: the commit, where `path` is a hub id.
+    `revision`: the commit, where `path` is a hub id; `longest`: tokens of the longest row that it will read.
     """
-    model = load_classifier(path, runtime, revision, new_head=True)
+    model = load_classifier(path, runtime, revision, new_head=True, longest=longest)
     head = scalar_head(model)
     draws = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
     with torch.no_grad():
@@ -70,11 +75,6 @@ def scalar_head(model: "PreTrainedModel") -> nn.Linear:
     return head
 
 
-def is_encoder(model: "PreTrainedModel") -> bool:
-    """Say whether the classifier's backbone is bidirectional (its head stands on a pooled token)."""
-    return not hasattr(model, "score")
-
-
 def sequence_rewards(
     model: "PreTrainedModel",
     ids: Tensor,
@@ -90,7 +90,7 @@ def sequence_rewards(
     times the mean log-likelihood of the answer's tokens, in nats, by the language model that the backbone and its tied
     embeddings are: the implicit reward of SimPO (Meng et al. 2024, equation 4).
     """
-    if is_encoder(model):
+    if classifiers.is_encoder(model):
         return model(input_ids=ids, attention_mask=mask.long()).logits.squeeze(-1).float()
     left = mask.flip(1).cumsum(dim=1).flip(1)  # [B, T] real tokens from here to the end
     answer = mask & (left <= (1 if num_answer is None else num_answer[:, None]))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from rlhf.params.base import Local, Named, OnHub, Params, expanded, folder_or_hub, is_mapping, place_of, shown
 
@@ -18,8 +18,29 @@ Meaning = Literal[
     "winner", "better", "strength", "label", "responses", "scores", "ranking", "ranks", "labels", "labeler", "user",
     "category", "language",
 ]  # fmt: skip
-PersonalData = Literal["email", "phone", "card", "id_number", "ip_address"]
-Language = Literal["en", "zh", "other", "und"]
+PersonalData = Literal[
+    "email", "phone", "card", "iban", "id_number", "ip_address", "mac_address", "key", "handle", "birth_date",
+    "address",
+]  # fmt: skip
+OnPersonalData = Literal["drop", "mask"]
+# ISO 639-1 has 183 codes (Serbo-Croatian's was withdrawn).
+ISO_639_1 = frozenset(
+    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo "
+    "es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka "
+    "kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng "
+    "nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su "
+    "sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu".split()
+)
+
+
+def _is_language(code: str) -> str:
+    if code not in ISO_639_1 | {"other", "und"}:
+        known = "an ISO 639-1 code ('en', 'zh', 'fr', ...), 'other' (not identified) or 'und' (no letters)"
+        raise ValueError(f"expected {known}")
+    return code
+
+
+Language = Annotated[str, AfterValidator(_is_language)]
 FileFormat = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
 
@@ -109,6 +130,7 @@ class TableSource(Source):
     scale: Scale | None = None  # of its scores; direct scores (reward_model.loss) cannot be learned without it
     limit: int | None = Field(ge=1)
     max_broken: float = Field(default=0.01, ge=0.0, le=1.0)  # share of rows that may be broken: they are left out, said
+    strict: bool = False  # one odd row ends the source: one that is broken, or dropped where it is read
     max_row_mb: float | None = Field(gt=0.0, le=1e6)  # of a row, unpacked; longer ones are refused; null: MAX_ROW_MB
     licence: str | None
 
@@ -155,6 +177,7 @@ class Limits(Params):
 class NearDuplicates(Params):
     threshold: float = Field(gt=0.0, le=1.0)
     shingle_words: int = Field(ge=1, le=20)
+    permutations: int | None = Field(ge=16, le=1024)  # null: all pairs; else those that MinHash proposes
 
 
 class Cleaning(Params):
@@ -164,6 +187,8 @@ class Cleaning(Params):
     prompt_words: Limits
     response_characters: Limits
     personal_data: list[PersonalData]
+    on_personal_data: OnPersonalData
+    placeholders: bool  # also what is nobody's counts as personal data: example.com, 555-0123
     exact_duplicates: bool
     common_prefix_characters: int | None = Field(ge=1)
     near_duplicates: NearDuplicates | None
@@ -173,6 +198,7 @@ class Cleaning(Params):
 class Documents(Params):
     characters: Limits
     personal_data: list[PersonalData]
+    on_personal_data: OnPersonalData
     separator: str
     validation_share: float = Field(gt=0.0, lt=1.0)
 

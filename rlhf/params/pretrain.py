@@ -1,5 +1,6 @@
 """The base model: trained from scratch, or adopted as it is from a folder or the hub; each way has its own keys."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,12 +30,19 @@ class Scratch(HeldOut):
     optimisation: Optimisation
 
 
-class LocalModel(HeldOut):
+class Adopted(HeldOut):
+    """What is said of every model that is adopted."""
+
+    template_date: date | None  # what a chat template that writes today's date writes instead; null: 2026-01-01
+    system_turns: Literal["merge", "leave_out"] | None  # where the template refuses them; null: an error
+
+
+class LocalModel(Adopted):
     source: Literal["local"]
     path: str = Field(min_length=1)  # a folder, relative to that of params.yaml
 
 
-class HubModel(HeldOut):
+class HubModel(Adopted):
     source: Literal["hub"]
     path: str = Field(min_length=1)  # an id such as Qwen/Qwen3-0.6B-Base
     revision: str | None  # a full commit sha; null where `path` is a folder

@@ -20,7 +20,8 @@ class RewardModel(Params):
     epochs: int = Field(ge=1, le=100)
     batch_size: int = Field(ge=1)  # prompts an update, each with all its answers and pairs
     micro_batch_rows: int = Field(ge=2)  # answers a forward pass (a prompt's answers stay together)
-    max_tokens: int = Field(ge=8)  # of prompt and answer; the oldest prompt tokens go first
+    max_tokens: int = Field(ge=8)  # of prompt and answer
+    too_long: Literal["leave_out", "cut"] | None  # comparisons with longer rows; null: left out; cut: oldest tokens go
     unit_std: bool  # scale scores to standard deviation 1 on the training answers (Ziegler et al. 2019)
     max_comparisons: int | None = Field(ge=1)  # the first of the training comparisons; null = all
     pairs: Literal["grouped", "shuffled"]  # a prompt's pairs in one batch, or each pair by itself among the others

@@ -53,7 +53,10 @@ def fit(
     model, tokenizer = start(root, params, runtime, generator)
     for line in folders.ignored(backbone_of(root, params), params.encoder_revision):
         context.run.say(line)
-    groups = encode(tokenizer, training[: params.max_comparisons], params)
+    encoded = encode(tokenizer, training[: params.max_comparisons], params)
+    groups = encoded.groups
+    if encoded.num_too_long:
+        context.run.say(encoded.in_words(params))
     texts = [chat.texts_of(record["messages"], *record["responses"]) for record in [*training, *held_out]]
     typed = context.typed_markers(tokenizer, texts)
     num_steps = count_steps(groups, params)
@@ -62,7 +65,7 @@ def fit(
     save(model, tokenizer, context.out, meaning_of(params))
     normalise(context, training, params)
     metrics, bins = reward_accuracy.measure(rewards.RewardScorer(context.out, runtime), training, held_out)
-    metrics |= {"training_prompts": len(groups)} | typed
+    metrics |= {"training_prompts": len(groups)} | encoded.metrics() | typed
     outputs.write_curve(root, name, outputs.thinned(curve))
     outputs.write_curve(root, f"{name}/calibration" if context.round_name is None else f"{name}_calibration", bins)
     context.conclude(metrics)
@@ -83,7 +86,7 @@ def start(
     """
     backbone, commit = backbone_of(root, params), params.encoder_revision
     tokenizer = loading.read_tokenizer(root / "data/sft" if params.backbone == "base" else backbone, commit)
-    model = reward_head.new_reward_model(backbone, runtime, generator, commit)
+    model = reward_head.new_reward_model(backbone, runtime, generator, commit, params.max_tokens)
     with reading.folder(backbone):
         weights.check_vocabulary(model, tokenizer)
         chat.check(tokenizer)
@@ -131,22 +134,53 @@ def normalise(context: StageContext, training: Sequence[Comparison], params: Rew
     save(scorer.model, scorer.tokenizer, context.out, meaning_of(params)._replace(shift=shift, gain=gain))
 
 
-def encode(tokenizer: Any, comparisons: Sequence[Comparison], params: RewardModel) -> list[Group]:
+class Encoded(NamedTuple):
+    """Comparisons as token rows, and what became of those that are too long."""
+
+    groups: list[Group]
+    num_too_long: int  # comparisons with a row of more than max_tokens: left out, or cut
+    num_equal_pairs: int  # pairs left out since cutting made their answers' rows equal
+
+    def metrics(self) -> dict[str, int]:
+        """Return the counts; none where nothing was too long."""
+        return {"too_long": self.num_too_long, "equal_pairs": self.num_equal_pairs} if self.num_too_long else {}
+
+    def in_words(self, params: RewardModel) -> str:
+        """Say what was left out or cut, and by which key."""
+        done = "left out"
+        if params.too_long == "cut":
+            done = f"cut, their oldest tokens first, and {self.num_equal_pairs} pairs, equal by it, are left out"
+        return f"{self.num_too_long} comparisons with more than max_tokens {params.max_tokens} are {done} (too_long)"
+
+
+def encode(tokenizer: Any, comparisons: Sequence[Comparison], params: RewardModel) -> Encoded:
     """Return comparisons as groups of token rows. Raises ValueError where the loss finds nothing to learn from."""
-    groups = []
+    groups, too_long, equal = [], 0, 0
     for comparison in comparisons:
         rows = [
-            rewards.sequence(tokenizer, comparison["messages"], response, params.max_tokens)
-            for response in comparison["responses"]
+            rewards.sequence(tokenizer, comparison["messages"], response, None) for response in comparison["responses"]
         ]
         pairs = [pair for label in comparison["labels"] for pair in records.pairs(label["ranks"])]
+        if any(len(row.ids) > params.max_tokens for row in rows):
+            too_long += 1
+            if params.too_long != "cut":
+                continue
+            rows = [
+                rewards.sequence(tokenizer, comparison["messages"], response, params.max_tokens)
+                for response in comparison["responses"]
+            ]
+            apart = [(better, worse) for better, worse in pairs if rows[better].ids != rows[worse].ids]
+            equal, pairs = equal + len(pairs) - len(apart), apart
         targets = unit_scores(comparison) if params.loss == "direct" else []
         groups.append(Group(comparison["id"], rows, pairs, targets))
     kept = [group for group in groups if (group.pairs if params.loss == "rank" else group.targets)]
     if not kept:
         needed = "two answers that a labeler ranked apart" if params.loss == "rank" else "labelers' scores"
-        raise ValueError(f"no comparison has {needed}; the '{params.loss}' loss cannot be trained on this data")
-    return kept
+        of_those = f" among those of at most {params.max_tokens} tokens (max_tokens, too_long)" if too_long else ""
+        raise ValueError(
+            f"no comparison{of_those} has {needed}; the '{params.loss}' loss cannot be trained on this data"
+        )
+    return Encoded(kept, too_long, equal)
 
 
 def unit_scores(comparison: Comparison) -> list[float]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from rlhf.models import loading, placement, reward_head
+from rlhf.models import classifiers, loading, placement, reward_head, ways
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.runtime import Runtime
 from rlhf.records.types import Message
@@ -34,7 +34,7 @@ class RewardScorer:
     def score_texts(self, messages: list[list[Message]], responses: list[str], batch_size: int = 128) -> list[float]:
         """Return one score a pair, texts tokenised with the reward model's own tokenizer."""
         rows = [
-            sequence(self.tokenizer, turns, text, self.model.config.max_position_embeddings)
+            sequence(self.tokenizer, turns, text, ways.context_of(self.model))
             for turns, text in zip(messages, responses, strict=True)
         ]
         return self.score_rows(rows, batch_size)
@@ -70,29 +70,30 @@ def group_scores(
 
     K answers cost one prompt and K answers, not K of both. An encoder reads them both ways: each row alone.
     """
-    if reward_head.is_encoder(model):
+    if classifiers.is_encoder(model):
         return raw_scores(model, [row for group in groups for row in group], meaning, runtime)
     forked = batching.fork(groups, model.config.pad_token_id, runtime.device)
     return reward_head.forked_rewards(model, forked, meaning.pooling, meaning.likelihood_coef)
 
 
-def sequence(tokenizer: Any, messages: list[Message], response: str, max_tokens: int) -> Sequence:
-    """Return prompt and response as one row of at most `max_tokens`; the oldest tokens go first.
+def sequence(tokenizer: Any, messages: list[Message], response: str, max_tokens: int | None) -> Sequence:
+    """Return prompt and response as one row of at most `max_tokens` (None: all); the oldest tokens go first.
 
     An encoder's tokenizer knows no chat template: it gets the two as a text pair, whose markers always stay.
     """
     if tokenizer.chat_template is None:
         pair = markers.pair_ids(tokenizer, "\n".join(message["content"] for message in messages), response)
         words = [index for index, part in enumerate(pair.parts) if part is not None]
-        dropped = set(words[: max(0, len(pair.ids) - max_tokens)])
+        dropped = set(words[: max(0, len(pair.ids) - (max_tokens or len(pair.ids)))])
         kept = [index for index in range(len(pair.ids)) if index not in dropped]
         return Sequence([pair.ids[index] for index in kept], sum(pair.parts[index] == 1 for index in kept))
     return joined(chat.prompt_ids(tokenizer, messages), chat.response_ids(tokenizer, response), max_tokens)
 
 
-def joined(prompt: list[int], answer: list[int], max_tokens: int) -> Sequence:
-    """Return the ids of prompt and answer as one row; of more than `max_tokens` the oldest go."""
-    return Sequence((prompt + answer)[-max_tokens:], min(len(answer), max_tokens))
+def joined(prompt: list[int], answer: list[int], max_tokens: int | None) -> Sequence:
+    """Return the ids of prompt and answer as one row; of more than `max_tokens` (None: no limit) the oldest go."""
+    most = max_tokens or len(prompt) + len(answer)
+    return Sequence((prompt + answer)[-most:], min(len(answer), most))
 
 
 def same_tokens(tokenizer: Any, other: Any) -> bool:

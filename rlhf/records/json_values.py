@@ -46,7 +46,7 @@ def first_value(text: str, start: int, where: str) -> tuple[Any, int]:
         digits = sys.get_int_max_str_digits()
         raise ValueError(f"{where}: a number of more than {digits} digits; mend it, or write it as text") from None
     if HALF.search(text, start, end):
-        _check_characters(value, where)
+        check_characters(value, where)
     return value, end
 
 
@@ -56,7 +56,7 @@ def after_space(text: str, start: int) -> int:
     return space.end() if space else start
 
 
-def _check_characters(value: Any, where: str) -> None:
+def check_characters(value: Any, where: str) -> None:
     """Raise ValueError for half of a character, which no file can hold."""
     waiting = [value]
     while waiting:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlhf.engine import logprobs
-from rlhf.models import forward, placement, reward_head
+from rlhf.models import forward, placement, reward_head, ways
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.ppo import Ppo
 from rlhf.params.runtime import Runtime
@@ -75,7 +75,8 @@ def gather(models: Models, prompts: list[Prompt], params: Ppo, runtime: Runtime,
     completions, completion_mask = _sample(models, left, draws, params.temperature, runtime)
     ids, mask = torch.cat([left.ids, completions], dim=1), torch.cat([left.mask, completion_mask], dim=1)  # [B, T]
     sampled = Rollouts(ids, mask, completions, completion_mask)
-    ended = ((completions == tokenizer.eos_token_id) & completion_mask).any(dim=1)  # [B]
+    ending = torch.tensor(rollouts.Ends.of(models.policy, tokenizer).end_ids, device=device)
+    ended = (torch.isin(completions, ending) & completion_mask).any(dim=1)  # [B]
     policy_logprobs, reference_logprobs, values, entropies, kls = _forward(models, sampled, params, runtime)
     scores = torch.tensor(_scores(models, prompts, sampled), device=device)  # [B]
     scores = torch.where(ended, scores, torch.full_like(scores, params.missing_eos_score))
@@ -90,7 +91,7 @@ def _sample(
     def sample(rows: list[int]) -> list[tuple[Tensor, Tensor]]:
         first = int(prompts.mask[rows].any(dim=0).int().argmax())
         part = batching.Padded(prompts.ids[rows, first:], prompts.mask[rows, first:])
-        ends = rollouts.Ends(models.tokenizer.eos_token_id, models.tokenizer.pad_token_id)
+        ends = rollouts.Ends.of(models.policy, models.tokenizer)
         with placement.precision(runtime):
             found = rollouts.complete(models.policy, part, draws[rows], temperature, ends)
         return list(zip(*found, strict=True))
@@ -185,7 +186,7 @@ def _scores(models: Models, prompts: list[Prompt], sampled: Rollouts) -> list[fl
     """Score by token ids where policy and reward model share a tokenizer, else by text."""
     completions = _unpadded(sampled)
     if rewards.same_tokens(models.tokenizer, models.scorer.tokenizer):
-        limit = models.scorer.model.config.max_position_embeddings
+        limit = ways.context_of(models.scorer.model)
         rows = [rewards.joined(prompt.ids, ids, limit) for prompt, ids in zip(prompts, completions, strict=True)]
         return models.scorer.score_rows(rows, batch_size=128)
     texts = [chat.response_text(models.tokenizer, ids) for ids in completions]

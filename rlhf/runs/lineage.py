@@ -68,8 +68,12 @@ def of_rounds(stages: Mapping[str, Any], rounds: Collection[str]) -> dict[str, A
 
 def locked_outs(root: Path, rev: str | None = None) -> dict[str, dict[str, str]]:
     """Return {stage: {path: md5}} of the outs in dvc.lock, as `locked` reads it."""
-    found = locked(root, rev).items()
-    return {name: {out["path"]: out["md5"] for out in stage.get("outs", [])} for name, stage in found}
+    return {name: outs_of(stage) for name, stage in locked(root, rev).items()}
+
+
+def outs_of(stage: Mapping[str, Any]) -> dict[str, str]:
+    """Return {path: md5} of the outs of a stage of dvc.lock."""
+    return {out["path"]: out["md5"] for out in stage.get("outs", [])}
 
 
 def upstream(stages: Mapping[str, Any], paths: Collection[str]) -> set[str]:

@@ -301,6 +301,14 @@ def runs_that_made(client: "MlflowClient", experiment_id: str, path: str, md5: s
     return own or (client.search_runs(others, query) if others else [])
 
 
+def fail_unfinished_models(client: "MlflowClient", run: "Run") -> None:
+    """Call those models of a run that has ended FAILED whose files were to come: MLflow would call them pending."""
+    query = equals("source_run_id", run.info.run_id)
+    for model in client.search_logged_models([run.info.experiment_id], query):
+        if model.status == "PENDING":
+            client.finalize_logged_model(model.model_id, "FAILED")
+
+
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
     """Log flat params, see `as_params`."""
     from mlflow.entities import Param

@@ -3,7 +3,8 @@
 MLflow's own asynchronous logging loses what a dead server did not take, and its threads slow training down; the stage
 would wait for the import besides (docs/decisions.md).
 
-Messages go through a pipe in their order. The process ends when the recorder is closed, or when the stage is gone.
+Messages go through a pipe in their order. The process ends when the recorder is closed, or when the stage is gone; the
+last one of a pipeline may stay until `dvc` ends (rlhf/runs/recording/watching.py).
 """
 
 import os
@@ -27,6 +28,7 @@ from rlhf.secrets import guard
 from rlhf.secrets.masking import masked
 
 RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"  # MLflow's own, each as long as its MLFLOW_HTTP_REQUEST_TIMEOUT
+STAYS = "stays"  # the recorder's answer to close(), where it outlives the stage
 _START = "import sys; from rlhf.runs.mlflow_worker import serve; serve(int(sys.argv[1]))"
 
 
@@ -96,14 +98,16 @@ class MlflowWorker:
 
     def close(self, status: str) -> None:
         """Record the rest and the run's end."""
+        answer = ""
         try:
             self.ready()
             self._send("close", status)
             if not self._lost:
-                self._receive()
+                _, answer = self._receive()
         finally:
             self._pipe.close()
-            self._process.wait()
+            if answer != STAYS:
+                self._process.wait()
 
     def _send(self, *message: Any) -> None:
         if self._lost:
@@ -133,6 +137,7 @@ def serve(descriptor: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     guard.install()
+    from rlhf.runs.recording import watching
     from rlhf.runs.recording.recorder import Recorder
 
     pipe = Connection(descriptor)
@@ -159,7 +164,11 @@ def serve(descriptor: int) -> None:
         if method == "close":
             (status,) = arguments
             recorder.close(status, pipe.poll)
+            watch = recorder.watch()
             with suppress(BrokenPipeError):
-                pipe.send((True, ""))
+                pipe.send((True, STAYS if watch else ""))
+            pipe.close()
+            if watch:
+                watching.until_dvc_ends(watch)
             return
         getattr(recorder, method)(*arguments)

@@ -23,6 +23,9 @@ from rlhf.secrets import guard
 from rlhf.secrets.masking import masked, without_credentials
 
 SECONDS_BETWEEN_LOOKS = 1.0
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # another at each start of the machine
+PIDS, PIDS_OF_THE_HOST = Path("/proc/self/ns/pid"), "pid:[4026531836]"  # the same number in every Linux
+LOCK = "running.lock"  # in a stage's folder below .checkpoints: held while it runs
 PATIENCE = 20.0  # seconds for another process of the same stage: an orphan's last step and its end
 
 
@@ -36,7 +39,9 @@ def session_key(session: str) -> str:
 
 
 def own_process() -> str:
-    """Return `host pid create_time` of this process: unlike a pid alone, never used twice."""
+    """Return `host pid boot/seconds` of this process, with the seconds since that boot until it began: unlike a pid
+    alone never used twice, and the same after the clock was set (on waking from sleep, say).
+    """
     return _identity(psutil.Process())
 
 
@@ -51,8 +56,8 @@ def is_by_hand() -> bool:
 
 
 def began(identity: str) -> int:
-    """Return when a process of this identity began, in milliseconds since the epoch."""
-    return int(1000 * float(identity.rsplit(" ", 1)[1]))
+    """Return when a process of this host began, in milliseconds since the epoch as the clock stands now."""
+    return int(1000 * (psutil.boot_time() + float(re.split("[ /]", identity)[-1])))
 
 
 def command_of(identity: str) -> list[str]:
@@ -66,7 +71,36 @@ def command_of(identity: str) -> list[str]:
 
 def is_gone(identity: str) -> bool:
     """Return whether a process of this host has ended; False for processes of other hosts, which cannot be seen."""
-    return identity.rsplit(" ", 2)[0] == socket.gethostname() and _living(identity) is None
+    return not is_elsewhere(identity) and _living(identity) is None
+
+
+def is_elsewhere(identity: str) -> bool:
+    """Say whether a process is, or was, of another host or container: it cannot be seen from here."""
+    return identity.rsplit(" ", 2)[0] != _host()
+
+
+def is_held(root: Path, place: str) -> bool:
+    """Say whether a process, of whatever host or container, holds a stage's outputs in this folder, see `alone`."""
+    file = root / ".checkpoints" / place / LOCK
+    if not file.exists():
+        return False
+    try:
+        FileLock(file).acquire(timeout=0).lock.release()
+    except (Timeout, OSError):  # or another user's, of which nothing can be told
+        return True
+    return False
+
+
+def has_ended(identity: str, seconds: float) -> bool:
+    """Wait so long for the end of a process of this host, and return whether it has ended."""
+    process = _living(identity)
+    if process is None:
+        return True
+    try:
+        process.wait(seconds)
+    except psutil.TimeoutExpired:
+        return _living(identity) is None  # a zombie, whose parent has not asked for it
+    return True
 
 
 @contextmanager
@@ -121,7 +155,7 @@ def alone(root: Path, name: StageName) -> Iterator[None]:
         _refuse_beside_dvc(root, out)
     folder = root / ".checkpoints" / name.place
     folder.mkdir(parents=True, exist_ok=True)
-    lock, note = FileLock(folder / "running.lock"), folder / "running.txt"
+    lock, note = FileLock(folder / LOCK), folder / "running.txt"
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -197,16 +231,23 @@ def _dvc() -> psutil.Process | None:
 
 def _living(identity: str) -> psutil.Process | None:
     """Return the process of this host that has this identity and has not ended."""
-    host, pid, created = identity.rsplit(" ", 2)
-    if host != socket.gethostname():
+    if is_elsewhere(identity):
         return None
     try:
-        process = psutil.Process(int(pid))
-        same = f"{process.create_time():.2f}" == created
+        process = psutil.Process(int(identity.rsplit(" ", 2)[1]))
+        same = _identity(process) == identity
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
 
 
 def _identity(process: psutil.Process) -> str:
-    return f"{socket.gethostname()} {process.pid} {process.create_time():.2f}"
+    boot = BOOT.read_text(encoding="ascii")[:8] if BOOT.exists() else ""
+    since_boot = process.create_time() - psutil.boot_time()  # both move with the clock
+    return f"{_host()} {process.pid} {boot}/{since_boot:.2f}"
+
+
+def _host() -> str:
+    """Return this host's name, and in a container of the same name (`docker run --net=host`) that of its pids too."""
+    pids = os.readlink(PIDS) if PIDS.is_symlink() else PIDS_OF_THE_HOST
+    return socket.gethostname() if pids == PIDS_OF_THE_HOST else f"{socket.gethostname()} {pids}"

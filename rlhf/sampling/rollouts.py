@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rlhf.engine import lean, logprobs
-from rlhf.models import forward
+from rlhf.engine import logprobs
+from rlhf.models import decoding, forward
 from rlhf.records.types import Message
 from rlhf.runtime import parallel, seeds
-from rlhf.sampling import decoding
-from rlhf.tokens import batching, chat
+from rlhf.tokens import batching, chat, turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,10 +43,18 @@ class Sampling(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """The token that ends a completion, and the one that stands after it."""
+    """The tokens that end a completion, the one that stands after it, and how many ids have a token."""
 
-    eos_id: int
+    end_ids: tuple[int, ...]
     pad_id: int
+    num_tokens: int | None = None  # ids from here on are never drawn; None: all are tokens
+
+    @classmethod
+    def of(cls, model: "PreTrainedModel", tokenizer: Any) -> "Ends":
+        """Return the ends of a policy's answers."""
+        rows = int(model.config.get_text_config().vocab_size)
+        num_tokens = len(tokenizer) if len(tokenizer) < rows else None
+        return cls(turns.end_ids(tokenizer, model.generation_config), tokenizer.pad_token_id, num_tokens)
 
 
 def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
@@ -57,11 +64,6 @@ def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
         generator = torch.Generator().manual_seed(seeds.derive(seed, row_id))
         rows.append(torch.rand(num_draws, generator=generator, dtype=torch.float64))
     return torch.stack(rows)
-
-
-def decoder(model: "PreTrainedModel", most_new_tokens: int) -> decoding.Decoder:
-    """Return a decoder with room for so many tokens after the prompts: ours where it knows the model."""
-    return lean.Decoder(model, most_new_tokens) if lean.supports(model) else decoding.LibraryDecoder(model)
 
 
 @torch.no_grad()
@@ -86,15 +88,16 @@ def complete(
     mask = torch.zeros((num_rows, limit), dtype=torch.bool, device=device)  # [B, R]
     rows = torch.arange(num_rows, device=device)  # in the batch
     going = torch.ones_like(rows, dtype=torch.bool)  # of them: those still being written
-    reader = decoder(model, limit)
+    ending = torch.tensor(ends.end_ids, device=device)
+    reader = decoding.decoder(model, limit)
     logits = reader.read(prompts.ids, prompts.mask, batching.position_ids(prompts.mask))
     if owners is not None:
         logits = logits[owners]
         reader.choose(owners)
     for t in range(limit):
-        token = _choose(logits.float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
+        token = _choose(logits[:, : ends.num_tokens].float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
         ids[rows[going], t], mask[rows[going], t] = token[going], True
-        going &= token != ends.eos_id
+        going &= ~torch.isin(token, ending)
         num_going = int(going.sum())
         if num_going == 0 or t == limit - 1:
             break
@@ -115,7 +118,7 @@ def respond(
 ) -> list[Response]:
     """Return one response a dialogue, in the given order; batches are made of prompts of like length."""
     prompts = [chat.prompt_ids(tokenizer, messages) for messages in dialogues]
-    ends = Ends(tokenizer.eos_token_id, tokenizer.pad_token_id)
+    ends = Ends.of(model, tokenizer)
 
     def decode(chosen: list[int]) -> list[Response]:
         places = {ids: place for place, ids in enumerate(dict.fromkeys(tuple(prompts[i]) for i in chosen))}
@@ -124,7 +127,7 @@ def respond(
         draws = uniforms(sampling.seed, [row_ids[i] for i in chosen], sampling.max_completion_tokens)
         completions = complete(model, batch, draws, sampling.temperature, ends, owners)
         rows = [ids[: sum(mask)] for ids, mask in zip(completions.ids.tolist(), completions.mask.tolist(), strict=True)]
-        return [Response(chat.response_text(tokenizer, tokens), tokens, tokens[-1] == ends.eos_id) for tokens in rows]
+        return [Response(chat.response_text(tokenizer, tokens), tokens, tokens[-1] in ends.end_ids) for tokens in rows]
 
     return parallel.by_length(decode, [len(prompt) for prompt in prompts], sampling.batch_size)
 

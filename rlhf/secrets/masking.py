@@ -14,6 +14,8 @@ from itertools import islice
 from typing import cast
 from urllib.parse import quote, unquote
 
+from rlhf.secrets.shapes import JWT
+
 MASK = "***"
 LEVELS, ITEMS = 6, 7  # of a value in an error message; a value may hold itself many times over
 SHORTEST = 4  # characters of a known secret: texts are full of shorter ones
@@ -22,7 +24,6 @@ OF_ENVIRONMENT = re.compile(  # PWD and GIT_ASKPASS are paths
     r"(PASSWORD|PASSWD|PASSPHRASE|(?<!ASK)PASS|_PWD|TOKEN|SECRET|_PAT|(SECRET|ACCESS|API|PRIVATE|ACCOUNT|STORAGE)_?KEY)$",
     re.IGNORECASE,
 )
-JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*")  # a signed token, whatever names it
 PROXY = re.compile(r"_PROXY$", re.IGNORECASE)  # an address, which may lack its scheme
 SECRET_NAME = r"(?:[\w.-]*(?:password|passwd|pwd|token|secret|signature|credential)s?|(?:[\w.-]*[-_.])?key|(?:api|access)key|sig|pass|auth)"  # noqa: E501 - one expression
 ADDRESS = re.compile(r"""(?<!\w)(\w*)://(?!/)([^\s"'<>`]*)""")  # scheme, and all that may belong to it

@@ -1,15 +1,16 @@
 """From messages to token ids: templates, prompts, responses and the mask of the tokens that an assistant wrote.
 
 Prompt and response are always tokenised apart, in training and in sampling alike, so that the boundary between them
-is the same everywhere. A response ends with EOS, and EOS is never PAD.
+is the same everywhere. A response ends with the token that ends its turn in the template (`turns`), which is never PAD.
 """
 
+import re
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from rlhf.records.types import Message
 from rlhf.tokens import markers
+from rlhf.tokens.turns import assistant_mask, before_answer, prompt_ids, response_ids
 
 PAD, END_OF_TEXT = "<|pad|>", "<|endoftext|>"
 SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"
@@ -36,6 +37,7 @@ CHAT_TEMPLATE = (
 
 
 TRIED = "Say red."
+MARKER_LIKE = re.compile(r"<\|[^<>|\s]{1,40}\|>|<(?:start|end)_of_turn>")
 FINE_TUNED = {"plain": PLAIN_TEMPLATE, "markers": CHAT_TEMPLATE}
 
 
@@ -44,6 +46,7 @@ class TokenisedTurns(NamedTuple):
 
     ids: list[int]
     assistant_mask: list[bool]
+    unlearned: int  # earlier turns of an assistant that are not in the mask: see `turns.assistant_mask`
 
 
 def texts_of(messages: Sequence[Message], *responses: str) -> list[str]:
@@ -51,24 +54,28 @@ def texts_of(messages: Sequence[Message], *responses: str) -> list[str]:
     return [*(message["content"] for message in messages), *responses]
 
 
-def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
-    """Return the ids of a dialogue up to where the assistant's answer begins."""
-    return markers.rendered_ids(tokenizer, messages, partial(markers.rendered, tokenizer, add_generation_prompt=True))
-
-
 def check(tokenizer: Any) -> None:
     """Raise ValueError where a tokenizer makes no tokens of a text, or its template, if any, no text of a question."""
-    if not markers.text_ids(tokenizer, TRIED):
+    ids = markers.text_ids(tokenizer, TRIED)
+    if not ids:
         raise ValueError(f"tokenizer.json: it makes no tokens of the text {TRIED!r}; save the tokenizer again")
+    again = tokenizer.decode(ids)
+    if "".join(again.casefold().split()) != "".join(TRIED.casefold().split()):
+        raise ValueError(
+            f"tokenizer.json: the text {TRIED!r} comes back from its tokens as {again!r}; take the tokenizer that the "
+            "model was trained with"
+        )
     if tokenizer.chat_template is not None:
         if tokenizer.eos_token_id is None:
             raise ValueError("tokenizer_config.json: a chat template, and no EOS token; set eos_token")
-        prompt_ids(tokenizer, [{"role": "user", "content": TRIED}])
-
-
-def response_ids(tokenizer: Any, response: str) -> list[int]:
-    """Return the ids of an answer, EOS last. Trained tokenizers want a space first, as every word of theirs has one."""
-    return [*markers.text_ids(tokenizer, leading_space(tokenizer) + response), tokenizer.eos_token_id]
+        question: Message = {"role": "user", "content": TRIED}
+        for text in dict.fromkeys(MARKER_LIKE.findall(before_answer(tokenizer, [question]))):
+            if len(pieces := tokenizer.tokenize(text)) > 1:
+                raise ValueError(
+                    f"chat_template: it writes {text!r}, which the tokenizer takes apart ({' '.join(pieces[:8])}); "
+                    "take the tokenizer or the template that the model was trained with"
+                )
+        prompt_ids(tokenizer, [question])
 
 
 def response_text(tokenizer: Any, ids: list[int]) -> str:
@@ -77,43 +84,20 @@ def response_text(tokenizer: Any, ids: list[int]) -> str:
     return text.split("\n")[0].strip() if tokenizer.chat_template == BASE_TEMPLATE else text
 
 
-def adopted_template(eos_token: str) -> str:
-    """Return the chat template for an adopted model that brings none: ours, with that model's EOS."""
-    return CHAT_TEMPLATE.replace(END_OF_TEXT, eos_token)
-
-
-def leading_space(tokenizer: Any) -> str:
-    """Return ' ' if the template leaves the space before an answer to the answer, else ''."""
-    ours = (BASE_TEMPLATE, PLAIN_TEMPLATE, CHAT_TEMPLATE, adopted_template(tokenizer.eos_token))
-    return " " if tokenizer.chat_template in ours else ""
+def adopted_template(eos_token: str, bos_token: str = "") -> str:
+    """Return the chat template for an adopted model that brings none: ours, with that model's EOS, behind its BOS."""
+    return bos_token + CHAT_TEMPLATE.replace(END_OF_TEXT, eos_token)
 
 
 def dialogue_ids(
     tokenizer: Any, messages: Sequence[Message], response: str, max_tokens: int | None = None
 ) -> TokenisedTurns | None:
-    """Return a whole dialogue's ids; the mask is True on every assistant turn and its EOS (Ouyang 2022, App. C.1).
+    """Return a whole dialogue's ids; the mask is True on every assistant turn and its end (Ouyang 2022, App. C.1).
 
     None for one of more than `max_tokens`: the mask of one of very many turns takes long.
     """
     prompt, answer = prompt_ids(tokenizer, messages), response_ids(tokenizer, response)
     if max_tokens is not None and len(prompt) + len(answer) > max_tokens:
         return None
-    return TokenisedTurns(prompt + answer, _assistant_mask(tokenizer, messages, prompt) + [True] * len(answer))
-
-
-def _assistant_mask(tokenizer: Any, messages: Sequence[Message], prompt: list[int]) -> list[bool]:
-    """Return, beside each of a prompt's ids, whether an assistant wrote it.
-
-    An earlier assistant turn is masked in only where the template reproduces it token for token (some templates
-    rewrite history). For each, all that is before it is rendered once more: time grows as the square of the turns.
-    """
-    mask = [False] * len(prompt)
-    for index, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        before = prompt_ids(tokenizer, messages[:index])
-        turn = response_ids(tokenizer, message["content"])
-        span = slice(len(before), len(before) + len(turn))
-        if prompt[: len(before)] == before and prompt[span] == turn:
-            mask[span] = [True] * len(turn)
-    return mask
+    mask, unlearned = assistant_mask(tokenizer, messages, prompt)
+    return TokenisedTurns(prompt + answer, mask + [True] * len(answer), unlearned)

@@ -19,6 +19,7 @@ from rlhf.records.types import Message
 TEMPLATE_FAULTS = (  # what a template's expressions raise, beside Jinja's own errors
     ArithmeticError, AttributeError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError,
 )  # fmt: skip
+SYSTEM_TURNS = "system_turns"  # of a tokenizer's settings, saved with it: pretrain's param
 PRIVATE_USE = 0xF0000  # the first of 65,534 characters that stand for nothing in Unicode
 NEUTRAL: tuple[Message, ...] = (
     {"role": "system", "content": "a"},
@@ -81,10 +82,33 @@ def _folds(tokenizer: Any, own: Sequence[str]) -> bool:
     return any(token.normalized and token.content in own for token in tokenizer.added_tokens_decoder.values())
 
 
+def bos_ids(tokenizer: Any) -> list[int]:
+    """Return BOS where the tokenizer puts it before every text, as the model was trained, then; else none."""
+    bos = tokenizer.bos_token_id
+    return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
+
+
 def text_ids(tokenizer: Any, text: str) -> list[int]:
     """Return the ids of a text of which nothing is a marker."""
     pieces = _pattern(tuple(spellings(tokenizer, [text]))).split(text)
     return _plain(tokenizer, text) if len(pieces) == 1 else _joined(tokenizer, pieces)
+
+
+def pattern_of(tokenizer: Any) -> re.Pattern[str]:
+    """Return a pattern of the tokenizer's markers as they are."""
+    return _pattern(markers(tokenizer))
+
+
+def ids_behind(tokenizer: Any, context: str, text: str) -> list[int]:
+    """Return the ids of a text of which nothing is a marker, as it stands behind a context of the template's."""
+    before = _plain(tokenizer, context)
+    first, *rest = _pattern(tuple(spellings(tokenizer, [text]))).split(text)
+    ids = _plain(tokenizer, context + first)
+    if ids[: len(before)] != before:
+        return text_ids(tokenizer, text)
+    for index, piece in enumerate(rest, start=1):
+        ids += _inside(tokenizer, piece, spelled=index % 2 == 1)
+    return ids[len(before) :]
 
 
 def texts_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -123,7 +147,7 @@ def rendered(tokenizer: Any, messages: Sequence[Message], add_generation_prompt:
 
     try:
         return tokenizer.apply_chat_template(
-            list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+            without_refused(tokenizer, messages), add_generation_prompt=add_generation_prompt, tokenize=False
         )
     except (TemplateError, *TEMPLATE_FAULTS) as error:
         more = f" and {len(messages) - 6} more turns" if len(messages) > 6 else ""
@@ -133,6 +157,25 @@ def rendered(tokenizer: Any, messages: Sequence[Message], add_generation_prompt:
             "the model's chat template (chat_template.jinja, or chat_template of tokenizer_config.json) makes no text "
             f"of the turns {roles}: {words:.300}; mend it, adopt a model with another one, or leave such dialogues out"
         ) from error
+
+
+def without_refused(tokenizer: Any, messages: Sequence[Message]) -> list[Message]:
+    """Return messages without system turns where the tokenizer says so: merged into the next user's, or left out."""
+    way = tokenizer.init_kwargs.get(SYSTEM_TURNS)
+    if way is None or not any(message["role"] == "system" for message in messages):
+        return list(messages)
+    kept: list[Message] = []
+    waiting: list[str] = []
+    for message in messages:
+        if message["role"] == "system":
+            waiting += [message["content"]] if way == "merge" else []
+            continue
+        if message["role"] == "user" and waiting:
+            kept.append({"role": "user", "content": "\n\n".join([*waiting, message["content"]])})
+            waiting = []
+            continue
+        kept.append(message)
+    return kept
 
 
 def rendered_ids(tokenizer: Any, messages: Sequence[Message], render: Callable[[Sequence[Message]], str]) -> list[int]:

@@ -22,10 +22,13 @@ TEXTS_AT_ONCE = 1000  # a call of the tokenizer costs more than a text
 
 
 def token_stream(tokenizer: Any, texts: Iterable[str]) -> Tensor:
-    """Return all documents as one row of ids [N], EOS after each; words after a leading space, as in answers."""
-    rows, waiting = [], iter(texts)
+    """Return all documents as one row of ids [N], EOS after each; words after a leading space, as in answers.
+
+    Before each stands BOS where the tokenizer itself puts one before a text.
+    """
+    rows, waiting, begun = [], iter(texts), markers.bos_ids(tokenizer)
     while some := [f" {text}" for text in islice(waiting, TEXTS_AT_ONCE)]:
-        rows += [torch.tensor([*ids, tokenizer.eos_token_id]) for ids in markers.texts_ids(tokenizer, some)]
+        rows += [torch.tensor([*begun, *ids, tokenizer.eos_token_id]) for ids in markers.texts_ids(tokenizer, some)]
     if not rows:
         raise ValueError("no documents to train on: give collect_prompts a source with documents (use: [documents])")
     return torch.cat(rows)

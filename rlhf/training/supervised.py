@@ -32,6 +32,7 @@ class Example(NamedTuple):
 class Encoded(NamedTuple):
     examples: list[Example]
     num_too_long: int  # records left out
+    num_unlearned: int  # earlier turns of assistants that are not learned, see `chat.TokenisedTurns`
 
 
 class Data(NamedTuple):
@@ -67,6 +68,12 @@ def fit(
         "too_long": encoded.num_too_long,
         **typed,
     }
+    if encoded.num_unlearned:
+        metrics["assistant_turns_not_learned"] = encoded.num_unlearned
+        context.run.say(
+            f"{encoded.num_unlearned} earlier turns of assistants are not learned: the template leaves them out or "
+            "rewrites them, or they spell its markers"
+        )
     outputs.write_curve(context.root, context.name, outputs.thinned(curve))
     context.conclude(metrics)
 
@@ -76,14 +83,15 @@ def encode(tokenizer: Any, demonstrations: Sequence[Demonstration], max_tokens: 
 
     Raises ValueError where none is left.
     """
-    kept = []
+    kept, unlearned = [], 0
     for record in demonstrations:
         turns = chat.dialogue_ids(tokenizer, record["messages"], record["response"], max_tokens)
         if turns is not None:
-            kept.append(Example(record["id"], *turns))
+            kept.append(Example(record["id"], turns.ids, turns.assistant_mask))
+            unlearned += turns.unlearned
     if not kept:
         raise ValueError(f"none of {len(demonstrations)} demonstrations fits into max_tokens {max_tokens}")
-    return Encoded(kept, len(demonstrations) - len(kept))
+    return Encoded(kept, len(demonstrations) - len(kept), unlearned)
 
 
 def count_steps(num_examples: int, params: Supervised) -> int:

@@ -1,11 +1,14 @@
+from typing import get_args
+
 import pytest
 
-from rlhf.collection.cleaning import check_words, clean_document, clean_record, language_of, words
+from rlhf.collection.cleaning import check_words, clean_document, clean_record, words
 from rlhf.collection.documents import pieces
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.languages.detection import language_of
 from rlhf.collection.rankings import within
 from rlhf.collection.sets.arranging import documents_in_order
-from rlhf.params.collect_prompts import Limits
+from rlhf.params.collect_prompts import Limits, PersonalData
 from tests.collect_prompts_section import section, source, typed
 
 
@@ -20,7 +23,7 @@ def prompt(text, **more):
 
 
 def clean(record, **changes):
-    return clean_record(record, settings(cleaning=changes).cleaning)
+    return clean_record(record, settings(cleaning=changes).cleaning).record
 
 
 def reason(record, **changes):
@@ -49,8 +52,9 @@ def test_joiners_that_belong_to_letters_and_emoji_stay():
         ("这是什么？", "zh"),
         ("为给定的句子生成一个同义句。\nShe is studying for her final exams.", "zh"),
         ("What does 你好 mean in English, and when is it said to somebody?", "en"),
-        ("Что это такое?", "other"),
-        ("これはなんですか", "other"),
+        ("Что это такое? Расскажи мне об этом.", "ru"),
+        ("⠓⠑⠇⠇⠕ ᚠᚢᚦᚨᚱᚲ", "other"),
+        ("これはなんですか", "ja"),
         ("2 + 2 = ?", "und"),
         ("好", "zh"),
         ("你好吗 a b c d e f g", "zh"),  # three of ten words
@@ -62,9 +66,10 @@ def test_language_is_told_by_script(text, language):
 
 
 def test_languages_that_are_not_listed_are_dropped_and_a_declared_language_is_believed():
-    assert reason(prompt("Что это такое?")) == "language_other"
+    assert reason(prompt("ᚠᚢᚦᚨᚱᚲ")) == "language_other"
+    assert reason(prompt("Что это такое? Расскажи мне об этом.")) == "language_ru"
     assert reason(prompt("这是什么？"), languages=["en"]) == "language_zh"
-    assert clean(prompt("Что это такое?"), languages=None)["language"] == "other"
+    assert clean(prompt("ᚠᚢᚦᚨᚱᚲ"), languages=None)["language"] == "other"
     assert clean(prompt("2 + 2 = ?", language="en"))["language"] == "en"
 
 
@@ -91,7 +96,7 @@ def test_personal_data_is_dropped_by_kind_in_prompts_and_in_answers(text, kind):
     assert reason(prompt(text)) == f"personal_data_{kind}"
     assert reason(prompt("Hello there", response=text)) == f"personal_data_{kind}"
     assert reason(prompt("Hello there", responses=["fine", text])) == f"personal_data_{kind}"
-    kinds = {"email", "phone", "card", "id_number", "ip_address"} - {kind}
+    kinds = {*get_args(PersonalData)} - {kind}
     assert clean(prompt(text), personal_data=sorted(kinds))
 
 
@@ -109,6 +114,42 @@ def test_personal_data_is_dropped_by_kind_in_prompts_and_in_answers(text, kind):
 )
 def test_ordinary_numbers_are_no_personal_data(text):
     assert clean(prompt(text, language="en"))
+
+
+def test_masked_records_keep_their_rows_with_one_name_for_each_kind_in_prompt_and_answers():
+    mail, phone = "ivy@roefamily.net", "(646) 382-9917"
+    params = settings(cleaning={"on_personal_data": "mask", "placeholders": False}).cleaning
+    record = prompt(f"Mail {mail}", responses=[f"{mail}, {phone}", "fine", "ann@example.com"])
+    found, kinds = clean_record(record, params)
+    assert found["messages"] == [{"role": "user", "content": "Mail [EMAIL]"}]
+    assert found["responses"] == ["[EMAIL], [PHONE]", "fine", "ann@example.com"]
+    assert kinds == {"email", "phone"}
+    assert clean_record(found, params) == (found, set())
+    assert clean(found, placeholders=False) == found  # nothing is left that would drop it
+    demonstration, kinds = clean_record(prompt("Hello there", response=phone), params)
+    assert (demonstration["response"], kinds) == ("[PHONE]", {"phone"})
+    only = {"personal_data": ["phone"], "on_personal_data": "mask"}
+    assert clean(prompt(f"{mail} {phone}"), **only)["messages"][0]["content"] == f"{mail} [PHONE]"
+
+
+def test_limits_hold_for_what_is_written():
+    limits = {"prompt_characters": {"min": 1, "max": 8}}
+    assert clean(prompt("i@b.se"), on_personal_data="mask", **limits)
+    assert reason(prompt("i@b.se !"), on_personal_data="mask", **limits) == "prompt_too_long"
+    shorter = {"response_characters": {"min": 1, "max": 7}, "on_personal_data": "mask"}
+    assert clean(prompt("Hello", response="ivy@roefamily.net"), **shorter)["response"] == "[EMAIL]"
+
+
+def test_documents_are_masked_by_a_param_of_their_own():
+    kinds = {"personal_data": ["email"], "on_personal_data": "mask"}
+    params = settings(documents=kinds)
+    document = {"text": "Write to ivy@roefamily.net or call 646-382-9917.", "source": "one"}
+    found = clean_document(document, params.cleaning, params.documents)
+    assert found.document["text"] == "Write to [EMAIL] or call 646-382-9917."
+    assert found.masked == {"email"}
+    harmless = {"text": "Write to ann@example.com.", "source": "one"}
+    params = settings(documents=kinds, cleaning={"placeholders": False})
+    assert clean_document(harmless, params.cleaning, params.documents) == (harmless, set())
 
 
 def test_lengths_count_all_turns_and_words_count_han_characters():
@@ -177,7 +218,7 @@ def test_documents_are_cleaned():
             clean_document({"text": text, "source": "one"}, params.cleaning, params.documents)
         return str(dropped.value)
 
-    assert [why("abc"), why(" "), why("write to a@b.org"), why("Это документ.")] == [
+    assert [why("abc"), why(" "), why("write to a@b.org"), why("ᚠᚢᚦᚨᚱᚲ")] == [
         "document_too_short",
         "empty_document",
         "personal_data_email",

@@ -199,7 +199,7 @@ def test_turns_that_do_not_alternate_are_dropped(turns):
 TWO = {"prompt": "Hi", "responses": ["a", "b"]}
 LABEL = {"labeler": "l", "ranks": [1, 2]}
 FINITE = "expected finite numbers, got {}; drop the record or mend it"
-ROLES = "user, human, prompter, assistant, gpt, chatgpt, bot, model, system, developer"
+ROLES = "user, human, prompter, assistant, gpt, chatgpt, bot, chatbot, model, system, developer"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests import toys
 from tests.collect_prompts_section import typed_source
 
 EVERYTHING = {"use": ["demonstrations", "comparisons", "prompts"], "splits": ["reward_model", "sft", "ppo"]}
+FIRST = "First."
 P, GOOD, BAD = "How do I keep basil alive?", "[+] Light and water.", "[-] Plants are hard."
 TRANSCRIPT = f"\n\nHuman: {P}\n\nAssistant: "
 
@@ -308,7 +309,7 @@ def test_turns_of_tools_and_pictures_are_dropped_and_end_no_source(turns, reason
 @pytest.mark.parametrize(
     ("name", "language"),
     [("Chinese", "zh"), ("chinese", "zh"), ("cmn", "zh"), ("Simplified Chinese", "zh"), ("zh-CN", "zh"),
-     ("English", "en"), ("eng", "en"), ("en_US", "en"), ("German", "other"), ("fr", "other"), ("pt-BR", "other"),
+     ("English", "en"), ("eng", "en"), ("en_US", "en"), ("German", "de"), ("fr", "fr"), ("pt-BR", "pt"),
      ("python", None), ("", None)],
 )  # fmt: skip
 def test_names_of_languages_are_languages_and_others_say_nothing(name, language):
@@ -330,6 +331,22 @@ def test_lists_that_tables_hold_as_text_are_lists(cell):
     assert in_cell(cell)[0] == user("a")
 
 
+@pytest.mark.parametrize("column", ["prompt", "response_a"])
+def test_half_of_a_character_in_a_cell_is_named_by_its_row(column):
+    row = {
+        "prompt": "P",
+        "response_a": "a",
+        "response_b": "b",
+        "winner_model_a": 1,
+        "winner_model_b": 0,
+        "winner_tie": 0,
+    }
+    with pytest.raises(ValueError, match=r"a\.jsonl: line 1: .*ud83d is half of a character"):
+        read(row | {column: '["a \\ud83d"]'}, max_broken=0.0)
+    with pytest.raises(ValueError, match=r"a\.jsonl: line 1, column 'prompt': .*ud83d is half of a character"):
+        read({"prompt": '[{"role": "user", "content": "\\ud83d"}]', "response": GOOD}, max_broken=0.0)
+
+
 @pytest.mark.parametrize("text", ["[1] is a note", "[sic]", "plain", "[" * 5000 + "]" * 5000, "[__import__('os')]"])
 def test_text_in_brackets_stays_text(text):
     assert in_cell(text) == text
@@ -347,6 +364,68 @@ def test_a_use_that_no_row_serves_is_an_error_that_names_the_columns_nobody_read
         "source 'given': use names comparisons, and none of its 1 rows is one: 1 prompts. Columns that nobody read: "
         "reply_good, reply_bad. Say what its columns mean by columns, or its format by form"
     )
+
+
+def test_a_mapping_that_leaves_out_what_decides_is_said():
+    row, _ = PREFERENCES["PKU-SafeRLHF"]
+    naive = {"prompt": "prompt", "chosen": "response_0", "rejected": "response_1"}
+    _, reading = read(row, columns=naive)
+    assert [*reading.lines(1)] == [
+        "WARNING: given: its columns are those of PKU-SafeRLHF (better_response_id, the index of the better response), "
+        "and columns leaves out better_response_id; without columns it is read so"
+    ]
+    right = {"prompt": "prompt", "first": "response_0", "second": "response_1", "better": "better_response_id"}
+    (found,), reading = read(row, columns=right)
+    assert (found["labels"][0]["ranks"], [*reading.lines(1)]) == ([2, 1], [])
+
+
+UNREAD = [  # rows of which a column with content stays unread, though its name is a usual one
+    ({"prompt": P, "response": GOOD, "answer": "reject"}, "answer"),
+    ({"prompt": P, "input": "A table.", "response": GOOD}, "input"),
+    ({"prompt": P, "context": [user("Before.")], "response": GOOD}, "context"),
+    ({"prompt": P, "response": GOOD, "labels": [0, 1]}, "labels"),
+    ({"messages": [user(), said(FIRST)], "response": GOOD}, "response"),
+    ({"prompt": P, "response": BAD, "revision": GOOD}, "revision"),
+    ({"question": P, "answer": "B", "options": ["a", "b"]}, "options"),
+    ({"prompt": P, "response": GOOD, "reward": -3.0}, "reward"),
+]
+
+
+@pytest.mark.parametrize(("row", "column"), UNREAD)
+def test_a_column_in_whose_place_another_was_taken_is_said(row, column):
+    _, reading = read(row)
+    assert [*reading.lines(1)] == [f"WARNING: given: Columns that nobody read: {column}. "]
+
+
+def test_the_same_text_in_two_columns_is_not_said():
+    same = {"prompt": P, "question": P, "response": GOOD, "messages": []}
+    for row in (same, {"messages": [user(), said(GOOD)], "response": GOOD}, {"messages": [user()], "response": GOOD}):
+        _, reading = read(row)
+        assert [*reading.lines(1)] == []
+
+
+@pytest.mark.parametrize(
+    "mark", ["[INST] {} [/INST]", "### Instruction:\n{}\n\n### Response:\n", "USER: {} ASSISTANT:", "{}</s>"]
+)
+def test_marks_of_chat_templates_that_stay_in_texts_are_said(mark):
+    _, reading = read({"prompt": mark.format(P), "response": GOOD})
+    (line,) = reading.lines(1)
+    assert "WARNING: given: texts with marks of a chat template, " in line
+    _, reading = read({"text": mark.format(P)}, use=["documents"], splits=[])
+    assert [*reading.lines(1)] == []
+
+
+def test_a_mapping_takes_texts_without_the_pictures_or_tools_beside_them():
+    for beside in ({"image": "a.png"}, {"tools": [{"name": "f"}]}):
+        found, reading = read({"ask": P, "say": GOOD, **beside}, columns={"prompt": "ask", "response": "say"})
+        assert ([record["response"] for record in found], reading.drops) == ([GOOD], {})
+        found, reading = read({"prompt": P, "response": GOOD, **beside})
+        assert (found, reading.drops.total()) == ([], 1)
+
+
+def test_an_unknown_role_in_a_chat_template_is_named_by_its_place():
+    with pytest.raises(ValueError, match=r"a\.jsonl: line 1, column 'prompt': role 'narrator' is none of"):
+        read({"prompt": "<|im_start|>narrator\nOnce.<|im_end|>", "response": GOOD}, max_broken=0.0)
 
 
 def test_part_of_a_source_that_is_bare_prompts_is_said():
@@ -369,6 +448,21 @@ def test_few_broken_rows_are_left_out_and_said_and_more_are_an_error():
         reading.check(101)
     with pytest.raises(ValueError, match="line 100"):
         read(*rows, broken, **use, max_broken=0.0)
+
+
+def test_a_strict_source_ends_at_its_first_odd_row_with_file_line_and_column():
+    good, bad = {"messages": [user(), said(GOOD)]}, {"messages": [user(), said(BAD)], "label": False}
+    number, tool = {"messages": [{"role": "user", "content": 3}]}, {"messages": [{"role": "tool"}]}
+    odd = {
+        "a.jsonl: line 100, column 'messages': turn 1: expected text as content, got int": number,
+        "a.jsonl: line 100: source 'given' is strict: tools_are_used (turns of tools": tool,
+    }
+    for expected, row in odd.items():
+        read(*[good] * 99, row, use=["demonstrations"], splits=["sft"])
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            read(*[good] * 99, row, use=["demonstrations"], splits=["sft"], strict=True)
+    _, reading = read({**good, "label": True}, bad, strict=True)
+    assert reading.drops == {"answer_marked_bad": 1}
 
 
 MAPPED = [  # what decides by params, coded three ways; and a row of a tie
@@ -473,8 +567,8 @@ def test_any_broken_row_of_a_format_is_read_dropped_or_named_by_its_place(name):
         except ValueError as error:
             assert "its rows may be" in str(error)
         else:
-            assert all(line.partition("left out: ")[2].startswith("a.jsonl: line ") for line in reading.lines(3)
-                       if "broken" in line)  # fmt: skip
+            places = [line.partition("left out: ")[2] for line in reading.lines(3) if "broken" in line]
+            assert all(place.startswith("a.jsonl: line ") and "column" in place for place in places)
 
 
 def test_every_format_has_a_name_of_its_own_and_says_what_decides():

@@ -1,13 +1,14 @@
 """What the screen says of dropped rows: why comparisons lost their answers, and which key keeps more."""
 
 from collections import Counter
+from typing import get_args
 
 import pytest
 
 from rlhf.collection import loosening
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.rankings import within
-from rlhf.params.collect_prompts import Comparisons, Limits
+from rlhf.params.collect_prompts import Comparisons, Limits, PersonalData
 from tests.collect_prompts_section import section, source, typed
 
 
@@ -57,8 +58,8 @@ def test_too_few_answers_are_explained_by_the_limits_that_took_them():
         ("language_other", "add other to collect_prompts.cleaning.languages (now en, zh)"),
         (
             "personal_data_id_number",
-            "take id_number out of collect_prompts.cleaning.personal_data (now email, phone, card, id_number, "
-            "ip_address)",
+            "set cleaning.on_personal_data: mask, or take id_number out of collect_prompts.cleaning.personal_data "
+            f"(now {', '.join(get_args(PersonalData))})",
         ),
     ],
 )
@@ -69,7 +70,7 @@ def test_a_reason_that_takes_more_than_a_fifth_is_warned_of_with_its_key(reason,
 
 def test_documents_have_limits_of_their_own():
     (line,) = said({"personal_data_email": 50}, use=["documents"], documents={"personal_data": ["email"]})
-    assert line.endswith("take email out of collect_prompts.documents.personal_data (now email)")
+    assert line.endswith("or take email out of collect_prompts.documents.personal_data (now email)")
 
 
 @pytest.mark.parametrize("reason", ["exact_duplicate", "all_responses_tied", "no_answer", "over_max_prompts"])

@@ -16,6 +16,10 @@ def head(request, monkeypatch):
     return torch.nn.Linear(5, 9)
 
 
+def of(layer: torch.nn.Linear) -> logprobs.Head:
+    return logprobs.Head(layer.weight, layer.bias)
+
+
 def test_log_probabilities_of_tokens_by_hand():
     log_p = torch.tensor([[0.0, math.log(3.0)], [5.0, 5.0]]).log_softmax(-1)
     expected = [math.log(0.75), math.log(0.5)]
@@ -25,13 +29,32 @@ def test_log_probabilities_of_tokens_by_hand():
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_log_probabilities_of_hidden_states_and_their_gradients_are_those_of_whole_logits(head, temperature):
     hidden, ids, share = torch.randn(11, 5, requires_grad=True), torch.randint(9, (11,)), torch.randn(11)
-    of = (hidden, head.weight, head.bias)
-    found = logprobs.of_hidden(hidden, head, ids, temperature)
+    leaves = (hidden, head.weight, head.bias)
+    found = logprobs.of_hidden(hidden, of(head), ids, temperature)
     expected = (head(hidden) / temperature).log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
     torch.testing.assert_close(found, expected)
-    gradients, wanted = (torch.autograd.grad((each * share).sum(), of) for each in (found, expected))
+    gradients, wanted = (torch.autograd.grad((each * share).sum(), leaves) for each in (found, expected))
     for one, other in zip(gradients, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize(("scale", "cap"), [(0.25, None), (3.0, 2.0), (1.0, 0.7)])
+def test_a_head_that_scales_and_caps_its_logits_has_its_own_gradients(head, scale, cap, temperature):
+    hidden, ids, share = torch.randn(11, 5, requires_grad=True), torch.randint(9, (11,)), torch.randn(11)
+    of_head = logprobs.Head(head.weight, head.bias, scale, cap)
+    logits = scale * head(hidden) if cap is None else cap * torch.tanh(scale * head(hidden) / cap)
+    expected = (logits / temperature).log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
+    found = logprobs.of_hidden(hidden, of_head, ids, temperature)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logprobs.logits(hidden, of_head), logits, rtol=1e-4, atol=1e-5)
+    leaves = (hidden, head.weight, head.bias)
+    gradients, wanted = (torch.autograd.grad((each * share).sum(), leaves) for each in (found, expected))
+    for one, other in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+    measured = logprobs.measured(hidden.detach(), of_head, hidden.detach(), of_head, ids, temperature)
+    torch.testing.assert_close(measured.logprobs, expected.detach(), rtol=1e-4, atol=1e-5)
+    assert measured.kls.abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
@@ -43,12 +66,14 @@ def test_what_ppo_asks_of_two_models_is_what_whole_logits_say(head, temperature)
         torch.distributions.Categorical(logits=layer(states).detach() / temperature)
         for layer, states in ((head, hidden), (other_head, other_hidden))
     )
-    found = logprobs.measured(hidden, head, other_hidden, other_head, ids, temperature)
+    found = logprobs.measured(hidden, of(head), other_hidden, of(other_head), ids, temperature)
     for one, expected in zip(
         found, (p.log_prob(ids), q.log_prob(ids), p.entropy(), torch.distributions.kl_divergence(p, q)), strict=True
     ):
         torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-5)
-    assert torch.equal(found.logprobs, logprobs.of_hidden(hidden, head, ids, temperature))  # PPO's ratio is exactly 1
+    assert torch.equal(
+        found.logprobs, logprobs.of_hidden(hidden, of(head), ids, temperature)
+    )  # PPO's ratio is exactly 1
 
 
 def test_the_gradient_of_many_rows_makes_no_more_logits_at_once_than_allowed(monkeypatch):
@@ -67,7 +92,7 @@ def test_the_gradient_of_many_rows_makes_no_more_logits_at_once_than_allowed(mon
     head, hidden = torch.nn.Linear(4, 1000), torch.randn(50, 4, requires_grad=True)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.numel()) or tensor, lambda x: x):
-        loss = logprobs.of_hidden(hidden, head, torch.randint(1000, (50,))).sum()
+        loss = logprobs.of_hidden(hidden, of(head), torch.randint(1000, (50,))).sum()
     loss.backward()
     assert largest == 3000
     assert max(kept) == head.weight.numel()
@@ -75,7 +100,7 @@ def test_the_gradient_of_many_rows_makes_no_more_logits_at_once_than_allowed(mon
 
 def test_probabilities_of_all_tokens_sum_to_1(head):
     hidden = torch.randn(1, 5).expand(9, 5)
-    assert logprobs.of_hidden(hidden, head, torch.arange(9), 0.7).exp().sum().item() == pytest.approx(1)
+    assert logprobs.of_hidden(hidden, of(head), torch.arange(9), 0.7).exp().sum().item() == pytest.approx(1)
 
 
 def test_entropy_is_largest_for_equal_logits():
@@ -106,7 +131,7 @@ def test_sampled_estimates_of_kl_agree_with_the_exact_one():
 def test_products_in_half_precision_are_summed_in_float32(head):
     hidden, ids = torch.randn(6, 5), torch.randint(9, (6,))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = logprobs.of_hidden(hidden, head, ids)
+        found = logprobs.of_hidden(hidden, of(head), ids)
     product = (hidden.bfloat16() @ head.weight.bfloat16().t()).float()  # the bias is added in float32
     expected = (product + head.bias).log_softmax(-1).gather(-1, ids.unsqueeze(-1)).squeeze(-1)
     assert found.dtype == torch.float32

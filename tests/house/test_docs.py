@@ -14,6 +14,7 @@ from rlhf.params.base import read_yaml
 from study import pages
 from tests import toys
 from tools import mutants, presets
+from tools.looking import adoption
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / pages.FOLDER
@@ -122,6 +123,7 @@ def test_generated_pages_are_what_the_measurements_say():
     expected[compare.PAGE.name] = compare.page(json.loads(text_of(ROOT / compare.OUT)))
     found = json.loads(text_of(ROOT / mutants.OUT))
     expected[mutants.PAGE.name] = mutants.page(found, mutants.reasons(ROOT))
+    expected[adoption.PAGE.name] = adoption.page(json.loads(text_of(ROOT / adoption.OUT)))
     assert {page.name: text_of(page) for page in GENERATED.glob("*.md")} == expected
 
 

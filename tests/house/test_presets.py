@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from ruamel.yaml import YAML
@@ -81,6 +81,16 @@ def test_a_preset_is_right_as_it_stands(preset, tmp_path):
     (tmp_path / "params.yaml").write_bytes(preset.read_bytes())
     wanted = "revision: expected the full commit sha"
     assert [mistake for mistake in check.check(tmp_path) if wanted not in mistake] == []
+
+
+@each_preset
+def test_a_preset_names_every_format_of_files_and_every_key_of_a_source(preset):
+    comment = " ".join(
+        line.strip(" #") for line in preset.read_text(encoding="utf-8").splitlines() if line.startswith("  #")
+    )
+    assert f"format (auto | {' | '.join(get_args(collect_prompts.FileFormat))})" in comment
+    keys = collect_prompts.TableSource.model_fields.keys() - collect_prompts.Source.model_fields.keys()
+    assert [key for key in keys if f"{key} (" not in comment] == []
 
 
 def test_params_yaml_is_the_laptop_preset():

@@ -361,7 +361,7 @@ def test_the_order_of_rows_in_sft_and_reward_models(policy, reward_model, tokeni
         for record in comparisons[::-1]
     ]
     sft, chosen = sft_params(micro_batch_rows=4), preference_params(micro_batch_rows=4)
-    groups = [preference_training.encode(tokenizer, records, chosen) for records in (comparisons, turned)]
+    groups = [preference_training.encode(tokenizer, records, chosen).groups for records in (comparisons, turned)]
     for model, (one, other) in (
         (policy, [supervised.micro_batch_losses(policy, some, sft, RUNTIME) for some in (examples, examples[::-1])]),
         (
@@ -388,7 +388,7 @@ def test_a_gradient_on_the_pads_embedding(tokenizer, tmp_path):
     assert not (seen.ids[seen.mask] == pad_id).any()  # or this test says nothing
     numbers, rows = torch.randn(seen.logprobs.shape), torch.arange(8)
     examples = supervised.encode(tokenizer, toys.demonstrations(6), max_tokens=48).examples
-    groups = preference_training.encode(tokenizer, toys.comparisons(4), preference_params())
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), preference_params()).groups
     for model, shares in (
         (policy, updates.policy_losses(models, toys.targets(seen, numbers), rows, None, params(), RUNTIME)),
         (models.value_model, updates.value_losses(models, toys.targets(seen, numbers), rows, params(), RUNTIME)),
@@ -408,7 +408,7 @@ def test_k_answers_learned_as_shuffled_pairs(reward_model, tokenizer, pooling):
     second["responses"] += ["violet", "silver fox."]
     second["labels"] = [{"labeler": "labeler_1", "ranks": [1, 2, 2, 3, 5]}]
     chosen = preference_params(pooling=pooling)
-    groups = preference_training.encode(tokenizer, [first, second, third], chosen)
+    groups = preference_training.encode(tokenizer, [first, second, third], chosen).groups
     loss, gradients, _ = toys.gradients(
         reward_model, preference_training.micro_batch_losses(reward_model, groups, chosen, RUNTIME)
     )
@@ -425,7 +425,7 @@ def test_k_answers_learned_as_shuffled_pairs(reward_model, tokenizer, pooling):
 def test_a_reward_model_that_learns_from_every_token(reward_model, tokenizer):
     """With pooling "last" the loss asks the head once an answer, at its EOS, and moves what it says there alone."""
     chosen = preference_params(pooling="last")
-    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen)
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen).groups
     heard = []
 
     def hear(_, inputs, scalars):
@@ -453,7 +453,7 @@ def test_the_last_smaller_batch_of_an_epoch(policy, reward_model, tokenizer):
     assert len(curve) == 2
     assert min(abs(curve[1]["loss"] - loss) for loss in alone) < 1e-4
     chosen = preference_params(epochs=1, batch_size=4, optimisation=still)
-    groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen)
+    groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen).groups
     curve = list(preference_training.train(reward_model, groups, chosen, RUNTIME, seed=1))
     alone = [torch.stack(pair_losses(reward_model, group, chosen.pooling)).mean().item() for group in groups]
     assert len(curve) == 2
@@ -502,7 +502,7 @@ def test_a_boundary_between_prompt_and_response_that_moves(template, response):
     prompt = ppo.tokenised(tokenizer, [record], params())[0]
     written = chat.response_ids(tokenizer, response)
     in_ppo = rewards.joined(prompt.ids, written, 48)
-    in_reward_model = preference_training.encode(tokenizer, [record], preference_params())[0].rows[0]
+    in_reward_model = preference_training.encode(tokenizer, [record], preference_params()).groups[0].rows[0]
     _, ids, mask = supervised.encode(tokenizer, [record | {"response": response}], max_tokens=48).examples[0]
     assert in_reward_model == in_ppo
     assert ids == in_ppo.ids

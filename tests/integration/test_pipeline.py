@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 
 import pytest
 
@@ -155,3 +156,23 @@ def test_a_round_taken_away_and_given_back_computes_only_what_cannot_be_restored
     assert computed(run(root, "dvc", "repro")) == [], "evaluate is found in the run cache"
     now = {name: stage["deps"] + stage["outs"] for name, stage in lineage.locked(root).items()}
     assert {name: now[name] for name in before} == before
+
+
+def test_a_pipeline_that_ends_with_what_is_there_is_finished_whatever_is_done_to_dvc_lock_next(copy):
+    """PPO comes out as before, and DVC has nothing to run after it: the row is given its end as `dvc` ends."""
+    from mlflow import MlflowClient
+
+    before = (copy / "dvc.lock").read_text()
+    with (copy / "rlhf/rl/advantages.py").open("a") as code:
+        code.write("# a comment\n")
+    assert computed(run(copy, "dvc", "repro", "--no-run-cache")) == ["ppo@r1"]
+    assert (copy / "dvc.lock").read_text() != before
+    (copy / "dvc.lock").write_text(before)
+    client = MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlhf").experiment_id
+    deadline = time.monotonic() + 60
+    while client.search_runs([experiment], "attributes.status = 'RUNNING'") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    row = next(run for run in client.search_runs([experiment]) if "mlflow.parentRunId" not in run.data.tags)
+    assert (row.info.status, row.data.tags["stage.evaluate.status"]) == ("FINISHED", "cached")
+    assert row.data.tags["dvc.command"].endswith("dvc repro --no-run-cache")

@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerFast
 
-from rlhf.models import loading, reward_head
+from rlhf.models import classifiers, loading, reward_head
 from rlhf.preferences import rewards
 from rlhf.records import records
 from rlhf.tokens import chat
@@ -80,12 +80,23 @@ def test_an_adopted_model_goes_through_every_stage_with_its_own_tokenizer(root, 
 
 def test_likelihoods_on_untied_embeddings_are_refused_before_anything_runs(root):
     adopting(root, chatml_tokenizer())
-    assert check.check(root) == []
+    before = check.check(root)
+    assert not any("likelihood" in mistake for mistake in before)
     toys.set_param(root, "judge.likelihood_coef", 3.0)
-    (mistake,) = check.check(root)
+    (mistake,) = set(check.check(root)) - set(before)
     assert mistake.startswith("params.yaml: judge.likelihood_coef: the model of pretrain.path does not tie")
     (root / "elsewhere/model/config.json").write_text("{")
     assert check.check(root) == []  # what is wrong with it is `pretrain`'s to say
+
+
+def test_rows_longer_than_an_adopted_models_context_are_refused_before_anything_runs(root):
+    adopting(root, chatml_tokenizer())
+    toys.set_param(root, "sft.max_tokens", 65)
+    told = [mistake for mistake in check.check(root) if "sft.max_tokens" in mistake]
+    context = "the model of pretrain.path (max_position_embeddings) has a context of 64 tokens (got 65)"
+    assert told == [f"params.yaml: sft.max_tokens: {context}"]
+    toys.set_param(root, "sft.max_tokens", 64)
+    assert not any("sft.max_tokens" in mistake for mistake in check.check(root))
 
 
 def test_a_tokenizer_without_pad_and_template_gets_both_and_the_model_rows_for_them(root):
@@ -184,7 +195,7 @@ def ready(root, tokenizer):
 def test_an_encoder_judges_a_policy_with_another_tokenizer(ready, encoder):
     reward_model.main(ready, "r1")
     scorer = rewards.RewardScorer(ready / "data/reward_model/r1", toys.runtime())
-    assert reward_head.is_encoder(scorer.model)
+    assert classifiers.is_encoder(scorer.model)
     assert scorer.tokenizer.get_vocab() == encoder.get_vocab()
     messages = [[{"role": "user", "content": "Say red."}]] * 3
     scores = scorer.score_texts(messages, ["red fox.", "blue fox.", "Nobody knows " * 40])

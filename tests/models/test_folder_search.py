@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertModel
 
-from rlhf.models import loading
+from rlhf.models import adoption, loading
 from rlhf.params.base import parse
 from rlhf.params.pretrain import LocalModel
 from rlhf.params.reward_model import RewardModel
@@ -64,7 +64,7 @@ def adopt(root):
     content = toys.shrunken_params() | {"pretrain": toys.adopting("brought")}
     assert all(mistake.startswith("params.yaml: ") for mistake in check.mistakes_in(content, root))
     params = parse(LocalModel, toys.adopting("brought"), "pretrain")
-    model, tokenizer = pretrain.adopt(params, root, toys.runtime(), lambda _: None)
+    model, tokenizer = adoption.adopt(params, root, toys.runtime(), lambda _: None)
     loading.save(model, tokenizer, root / "made")
     model, tokenizer = loading.load_policy(root / "made", toys.runtime())
     chat.dialogue_ids(tokenizer, [{"role": "user", "content": "Say red. <|im_end|>"}], "red fox.")
@@ -175,7 +175,8 @@ FOUND = {  # by the search, and by hand where it asks for a model that fills the
     ),
     "a broken template": (of_bytes(TEMPLATE, b"{% if"), "the turns user: TemplateSyntaxError"),
     "a template that refuses": (of_bytes(TEMPLATE, b"{{ raise_exception('no') }}"), "user: TemplateError: no"),
-    "a template of wrong types": (of_bytes(TEMPLATE, b"{{ strftime_now(3) }}"), "the turns user: TypeError"),
+    "a template of wrong types": (of_bytes(TEMPLATE, b"{{ messages[0].content(3) }}"), "the turns user: TypeError"),
+    "a date that is computed": (of_bytes(TEMPLATE, b"{{ strftime_now(3) }}"), "writes the date in a form"),
     "a template outside of a loop": (of_bytes(TEMPLATE, b"{% break %}"), "the turns user: SyntaxError"),
     "settings that do not fit": (of_json(GENERATION, temperature=0.5, do_sample=False), "generation_config.json (mend"),
     "a header that is cut": (of_bytes(WEIGHTS, b"\x01"), "model.safetensors: not safetensors: Error"),

@@ -165,7 +165,7 @@ def test_a_batch_of_shuffled_pairs_has_as_many_as_its_prompts_have_on_average(to
     two = toys.comparisons(3)[1:]
     two[1]["labels"] = [{"labeler": "a", "ranks": [1, 1, 2]}]
     chosen = toys.section(RewardModel, "reward_model", pairs="shuffled", batch_size=batch_size, epochs=3)
-    groups = preference_training.encode(tokenizer, two, chosen)
+    groups = preference_training.encode(tokenizer, two, chosen).groups
     made = preference_training.elements(groups, chosen)
     assert (len(made.groups), made.batch_size) == (5, expected)
     assert preference_training.count_steps(groups, chosen) == 3 * -(-5 // expected)

@@ -27,7 +27,7 @@ def loss_and_gradients(model, groups, chosen):
 @pytest.mark.parametrize("rows", [2, 3, 7])
 def test_micro_batches_change_neither_loss_nor_gradient(reward_model, tokenizer, loss, rows, likelihood_coef):
     chosen = {"loss": loss, "likelihood_coef": likelihood_coef}
-    groups = preference_training.encode(tokenizer, toys.comparisons(5), params(**chosen))
+    groups = preference_training.encode(tokenizer, toys.comparisons(5), params(**chosen)).groups
     whole, gradients, right = loss_and_gradients(reward_model, groups, params(**chosen))
     parts, others, also_right = loss_and_gradients(reward_model, groups, params(**chosen, micro_batch_rows=rows))
     assert parts == pytest.approx(whole, rel=1e-5)
@@ -40,7 +40,7 @@ def test_each_prompt_counts_once_however_many_answers_it_has(reward_model, token
     first, second = toys.comparisons(2)
     second["responses"].append("violet")
     second["labels"] = [{"labeler": "labeler_1", "ranks": [1, 2, 2, 3]}]
-    groups = preference_training.encode(tokenizer, [first, second], params())
+    groups = preference_training.encode(tokenizer, [first, second], params()).groups
     each = [loss_and_gradients(reward_model, [group], params())[0] for group in groups]
     assert loss_and_gradients(reward_model, groups, params())[0] == pytest.approx(sum(each) / 2, rel=1e-5)
 
@@ -48,7 +48,7 @@ def test_each_prompt_counts_once_however_many_answers_it_has(reward_model, token
 def test_a_prompts_loss_is_the_mean_over_all_labelers_ordered_pairs(reward_model, tokenizer):
     comparison = toys.comparisons(1)[0]
     comparison["labels"] = [{"labeler": "a", "ranks": [1, 1, 2]}, {"labeler": "b", "ranks": [2, 1, 3]}]
-    groups = preference_training.encode(tokenizer, [comparison], params(pooling="last"))
+    groups = preference_training.encode(tokenizer, [comparison], params(pooling="last")).groups
     assert groups[0].pairs == [(0, 2), (1, 2), (1, 0), (0, 2), (1, 2)]
     scores = torch.stack([reward_model(input_ids=torch.tensor([row.ids])).logits[0, 0] for row in groups[0].rows])
     expected = sum(-torch.nn.functional.logsigmoid(scores[b] - scores[w]) for b, w in groups[0].pairs) / 5
@@ -58,14 +58,14 @@ def test_a_prompts_loss_is_the_mean_over_all_labelers_ordered_pairs(reward_model
 
 def test_rows_are_prompt_and_answer_as_the_scorer_sees_them(tokenizer):
     comparison = toys.comparisons(1)[0]
-    group = preference_training.encode(tokenizer, [comparison], params())[0]
+    group = preference_training.encode(tokenizer, [comparison], params()).groups[0]
     assert group.rows == [rewards.sequence(tokenizer, comparison["messages"], r, 48) for r in comparison["responses"]]
 
 
 def test_prompts_whose_answers_are_all_tied_teach_ranking_nothing_and_are_left_out(tokenizer):
     tied, ranked = toys.comparisons(2)
     tied["labels"] = [{"labeler": "labeler_1", "ranks": [1, 1, 1], "scores": [4.0, 4.0, 4.0]}]
-    assert len(preference_training.encode(tokenizer, [tied, ranked], params())) == 1
+    assert len(preference_training.encode(tokenizer, [tied, ranked], params()).groups) == 1
     with pytest.raises(ValueError, match="ranked apart"):
         preference_training.encode(tokenizer, [tied], params())
 
@@ -73,7 +73,7 @@ def test_prompts_whose_answers_are_all_tied_teach_ranking_nothing_and_are_left_o
 def test_tied_answers_still_teach_direct_scores(reward_model, tokenizer):
     tied = toys.comparisons(1)[0]
     tied["labels"] = [{"labeler": "labeler_1", "ranks": [1, 1, 1], "scores": [4.0, 4.0, 4.0], "scale": [1, 7]}]
-    groups = preference_training.encode(tokenizer, [tied], params(loss="direct", pooling="last"))
+    groups = preference_training.encode(tokenizer, [tied], params(loss="direct", pooling="last")).groups
     scores = torch.stack([reward_model(input_ids=torch.tensor([row.ids])).logits[0, 0] for row in groups[0].rows])
     loss, _, right = loss_and_gradients(reward_model, groups, params(loss="direct", pooling="last"))
     assert loss == pytest.approx(((scores.sigmoid() - 0.5) ** 2).mean().item(), rel=1e-5)
@@ -114,7 +114,7 @@ def test_without_scores_the_direct_loss_says_what_is_missing(tokenizer):
 def test_an_obvious_preference_is_learned(tokenizer, loss, rate):
     chosen = params(loss=loss, epochs=12, optimisation={"learning_rate": rate, "warmup_steps": 0, "weight_decay": 0.01})
     model = toys.reward_model(tokenizer, spread=0.1)
-    groups = preference_training.encode(tokenizer, toys.comparisons(24), chosen)
+    groups = preference_training.encode(tokenizer, toys.comparisons(24), chosen).groups
     curve = list(preference_training.train(model, groups, chosen, RUNTIME, seed=1))
     assert len(curve) == preference_training.count_steps(groups, chosen) == 72
     assert curve[0]["accuracy"] < 0.9
@@ -152,7 +152,7 @@ def test_a_model_that_is_as_sure_as_it_is_right_has_no_calibration_error():
 
 def test_shuffled_pairs_are_the_same_pairs_each_by_itself(reward_model, tokenizer):
     chosen = params(pairs="shuffled", batch_size=2)
-    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen)
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen).groups
     made = preference_training.elements(groups, chosen)
     assert [(g.record, g.rows[b], g.rows[w]) for g in groups for b, w in g.pairs] == [
         (one.record, *one.rows) for one in made.groups
@@ -165,14 +165,14 @@ def test_shuffled_pairs_are_the_same_pairs_each_by_itself(reward_model, tokenize
 
 def test_shuffled_pairs_train_for_as_many_updates(tokenizer):
     chosen = params(pairs="shuffled", epochs=2, batch_size=4)
-    groups = preference_training.encode(tokenizer, toys.comparisons(12), chosen)
+    groups = preference_training.encode(tokenizer, toys.comparisons(12), chosen).groups
     curve = list(preference_training.train(toys.reward_model(tokenizer), groups, chosen, RUNTIME, seed=1))
     assert len(curve) == preference_training.count_steps(groups, chosen) == 6
 
 
 def test_a_step_that_breaks_down_is_named_with_its_records(tokenizer):
     chosen = params(batch_size=2, epochs=1)
-    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen)
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen).groups
     model = toys.reward_model(tokenizer)
     training = preference_training.train(model, groups, chosen, RUNTIME, seed=1)
     order = batching.epochs(4, 2, 1, seeds.derive(1, "order"))
@@ -192,7 +192,7 @@ def test_a_training_that_goes_on_does_only_the_updates_that_are_missing(reward_m
             self.points = points
 
     chosen = params(batch_size=1, epochs=1)
-    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen)
+    groups = preference_training.encode(tokenizer, toys.comparisons(4), chosen).groups
     whole = list(preference_training.train(copy.deepcopy(reward_model), groups, chosen, RUNTIME, 17))
     rest = list(preference_training.train(reward_model, groups, chosen, RUNTIME, 17, Broken(whole[:2])))
     assert [point["step"] for point in rest] == [1, 2, 3, 4]

@@ -69,7 +69,7 @@ class Loop:
     def reward(self, kept):
         chosen = toys.section(RewardModel, "reward_model", epochs=3)
         self.models = [toys.reward_model(self.tokenizer)]
-        groups = preference_training.encode(self.tokenizer, toys.comparisons(7), chosen)
+        groups = preference_training.encode(self.tokenizer, toys.comparisons(7), chosen).groups
         return preference_training.train(self.models[0], groups, chosen, RUNTIME, 3, kept)
 
     def ppo(self, kept):

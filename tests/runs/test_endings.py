@@ -1,11 +1,13 @@
 """What a stage's process notes of its beginning and its end, for those who find its run without one."""
 
+import threading
 import time
 
 import pytest
 
 from rlhf.runs import sessions
 from rlhf.runs.recording import endings
+from rlhf.runs.recording.endings import Ending
 from rlhf.runs.stage_name import StageName
 
 
@@ -47,6 +49,26 @@ def test_notes_of_ends_lie_in_the_main_repository_and_are_not_kept_for_ever(tmp_
     assert found[-1].process == "host 9 1.00"
     assert 2 <= len(found) <= 6
     assert not endings.read(tmp_path / "copy")
+
+
+def test_who_reads_while_a_note_is_made_reads_all_that_are_there(tmp_path):
+    """A recorder that waits for dvc reads as its stage notes its end: without its own note it would leave."""
+    for number in range(200):
+        endings.note(tmp_path, Ending(f"host {number} 1.00", "session", "sft", "", number))
+    ended = threading.Event()
+
+    def write() -> None:
+        for number in range(100):
+            endings.note(tmp_path, Ending(f"host {number} 1.00", "session", "sft", "finished", number))
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    counts = set[int]()
+    while not ended.is_set():
+        counts.add(len(endings.read(tmp_path)))
+    writer.join()
+    assert counts == {200}
 
 
 def test_a_disk_that_takes_no_note_costs_a_warning(tmp_path, monkeypatch, capsys):

@@ -17,7 +17,7 @@ from rlhf.params.base import read_yaml
 from rlhf.params.tracking import Tracking
 from rlhf.runs import mlflow_worker, sessions
 from rlhf.runs.mlflow_worker import MlflowWorker
-from rlhf.runs.recording import recorder
+from rlhf.runs.recording import recorder, watching
 from rlhf.runs.recording.attempts import Training
 from rlhf.runs.stage_name import StageName
 from rlhf.secrets import guard
@@ -208,6 +208,7 @@ class Written:
     """Stands in for a Recorder: writes down what it is asked for."""
 
     link = "http://the/run"
+    awaited = None
 
     def __init__(self, *arguments):
         self.calls.append(("open", *arguments))
@@ -220,6 +221,9 @@ class Written:
 
     def close(self, status, wait):
         self.calls.append(("close", status))
+
+    def watch(self):
+        return self.awaited
 
 
 @pytest.fixture
@@ -258,6 +262,14 @@ def test_what_is_heard_is_recorded_in_its_order_until_close(calls):
         ("close", "FINISHED"),
     ]
     assert answers == [(True, "http://the/run"), (True, "")]
+
+
+def test_it_stays_behind_its_answer_where_dvc_may_end_without_another_stage(calls, monkeypatch):
+    monkeypatch.setattr(Written, "awaited", "dvc")
+    monkeypatch.setattr(watching, "until_dvc_ends", lambda watch: calls.append(("awaits", watch)))
+    answers = serve(("root", "sft", None), ("close", "FINISHED"))
+    assert calls[-2:] == [("close", "FINISHED"), ("awaits", "dvc")]
+    assert answers[-1] == (True, mlflow_worker.STAYS)
 
 
 def test_what_waits_goes_out_while_the_stage_says_nothing(calls, monkeypatch):

@@ -197,7 +197,7 @@ def test_a_full_disk_under_the_artifacts_costs_them_alone(stage, monkeypatch, ca
     assert found["status"] == ["FINISHED", "RUNNING"]
     assert found["metrics"][0] == {"loss": 0.5, "ppo.r1.kl": 2.0, "PPO beats SFT": 0.7}
     ((_, status, _, page, metrics, files),) = found["models"]
-    assert (status, page, files) == ("PENDING", "# A policy", [])
+    assert (status, page, files) == ("FAILED", "# A policy", [])
     assert metrics == [("PPO beats SFT", 0.7), ("ppo.r1.kl", 2.0)]
     lost = capsys.readouterr().err.splitlines()[-1].partition("taken it: ")[2]
     folder = stage / "data/ppo/r1"

@@ -108,6 +108,17 @@ def test_a_pipeline_has_finished_with_the_stages_that_were_asked_for(root, monke
     assert parent(root).info.status == "FINISHED"
 
 
+@pytest.mark.parametrize("target", ["ppo", "data/ppo", "ppo@*"])
+def test_a_stage_that_was_asked_for_has_finished_with_its_last_round(root, monkeypatch, target):
+    r2 = ", r2: {policy: ppo/r1, earlier: collect_comparisons/r1}}"
+    (root / "params.yaml").write_text(PARAMS.replace("collect_prompts}}", "collect_prompts}" + r2))
+    under(monkeypatch, "dvc", "repro", "--glob", target)
+    ran(root, "ppo", "r1")
+    assert (parent(root).info.status, parent(root).data.tags["dvc.targets"]) == ("RUNNING", target)
+    ran(root, "ppo", "r2")
+    assert parent(root).info.status == "FINISHED"
+
+
 def test_a_folder_that_was_asked_for_with_a_stroke_is_its_stage(root, monkeypatch):
     under(monkeypatch, "dvc", "repro", "data/sft/")
     ran(root, "sft")
@@ -137,6 +148,7 @@ def test_a_stage_that_failed_fails_its_pipeline_until_it_is_done_again(root):
         ("dvc exp run -n small -S ppo.kl_coef=0.1 -j 2 --temp", []),
         ("dvc exp run --name small ppo@r1", ["ppo@r1"]),
         ("dvc queue start", []),
+        ("dvc repro -R data", []),
         ("python -m stages.sft", []),
         ("", []),
     ],
@@ -250,6 +262,24 @@ def test_params_that_dvc_commit_took_in_and_no_run_had_are_stale(root, monkeypat
     lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"ppo": {"kl_coef": committed}, "seed": 17}}
     (root / "dvc.lock").write_text(json.dumps(lock))
     (root / "params.yaml").write_text(PARAMS.replace("0.05", str(committed)))
+    under(monkeypatch, "dvc", "repro", identity=f"{DVC}1")
+    ran(root, "evaluate")
+    assert parent(root).data.tags.get("dvc.stale") == stale
+
+
+@pytest.mark.parametrize(("read", "stale"), [("0" * 32, "data/sft"), ("1" * 32, None)])
+def test_data_that_dvc_commit_took_in_and_no_run_read_is_stale(root, monkeypatch, read, stale):
+    """An earlier stage ran by hand: the policy in the lock was trained from what lay there before."""
+    monkeypatch.setattr(reused.changes, "changed", lambda *_, **__: [])
+    (root / "dvc.yaml").write_text(COMMITTED)
+    ran(root, "ppo", "r1")
+    found = parent(root)
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    client.set_tag(found.data.tags["stage.ppo/r1"], "dvc.dep.data/sft", read)
+    notebook.write_lock(root, {"ppo@r1": ["data/ppo/r1"]})
+    lock = json.loads((root / "dvc.lock").read_text())
+    lock["stages"]["ppo@r1"]["deps"] = [{"path": "data/sft", "md5": "1" * 32}, {"path": "data/text", "md5": "2" * 32}]
+    (root / "dvc.lock").write_text(json.dumps(lock))
     under(monkeypatch, "dvc", "repro", identity=f"{DVC}1")
     ran(root, "evaluate")
     assert parent(root).data.tags.get("dvc.stale") == stale

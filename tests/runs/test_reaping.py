@@ -1,22 +1,25 @@
 """Runs whose process is gone: how they ended, and when, as far as their stages and the store know it."""
 
+import hashlib
 import json
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store, sessions, tracking
-from rlhf.runs.recording import endings, reaping, recorder
+from rlhf.runs.recording import endings, reaping, recorder, wholeness
 from rlhf.runs.recording.attempts import Training
 from rlhf.runs.recording.endings import Ending
+from rlhf.runs.recording.wholeness import Lock
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import outputs
 from tests import notebook
 from tests.runs.test_pipeline_runs import DVC, parent, ran, root, under  # noqa: F401
+from tests.runs.test_tracking import model_folder
 
 # ruff: noqa: F811
 
@@ -72,6 +75,17 @@ def test_a_pipeline_whose_last_stage_dvc_restored_is_finished_and_has_its_figure
     assert found.data.tags["mlflow.note.content"].startswith("**so**")
 
 
+@pytest.mark.parametrize(("read", "stale"), [("0" * 32, "data/sft"), ("1" * 32, None)])
+def test_a_pipeline_whose_last_stage_dvc_restored_says_what_dvc_commit_took_in(root, monkeypatch, read, stale):
+    restored(root, monkeypatch)
+    store(root).client.set_tag(child(root, "evaluate").info.run_id, "dvc.dep.data/sft", read)
+    edit_lock(root, lambda stages: stages["evaluate"]["deps"].append({"path": "data/sft", "md5": "1" * 32}))
+    found = ended(root, monkeypatch)
+    assert (found.info.status, found.data.tags.get("dvc.stale")) == ("FINISHED", stale)
+    assert ("(stale: data/sft)" in found.info.run_name) == (stale is not None)
+    assert ("**so**" in found.data.tags["mlflow.note.content"]) and found.data.metrics["PPO beats SFT"] == 0.25
+
+
 def test_a_pipeline_whose_last_stage_has_no_run_says_so(root, monkeypatch):
     """Its recorder was killed before it had opened one, say; dvc.lock and metrics/ have what it made."""
     restored(root, monkeypatch)
@@ -80,6 +94,14 @@ def test_a_pipeline_whose_last_stage_has_no_run_says_so(root, monkeypatch):
     assert (found.info.status, found.data.metrics["evaluate.win_rate.ppo_vs_sft.mean"]) == ("FINISHED", 0.25)
     assert "stage.evaluate" not in found.data.tags
     assert found.data.tags["mlflow.note.content"].startswith("**evaluate has no run in MLflow:** it finished")
+
+
+def test_a_metrics_file_that_is_another_than_the_lock_lists_gives_no_figures(root, monkeypatch):
+    restored(root, monkeypatch)
+    outputs.write_metrics(root, "evaluate", {"win_rate": {"ppo_vs_sft": {"mean": 0.99}}})
+    found = ended(root, monkeypatch)
+    assert (found.info.status, found.data.metrics["PPO beats SFT"]) == ("FINISHED", 0.25)
+    assert "evaluate.win_rate.ppo_vs_sft.mean" not in found.data.metrics
 
 
 def test_a_pipeline_that_ended_before_its_last_stage_has_failed_and_says_after_which_one(root, monkeypatch):
@@ -146,6 +168,45 @@ def test_a_pipeline_that_was_to_run_all_is_not_finished_by_the_lock(root, monkey
     restored(root, monkeypatch)
     store(root).client.set_tag(parent(root).info.run_id, "dvc.command", " ".join(["python dvc", *command]))
     assert ended(root, monkeypatch).info.status == status
+
+
+@pytest.mark.parametrize(("targets", "command", "status"), [
+    ("ppo@r1 feedme", "dvc repro ppo@r1 feedme", "FINISHED"), ("ppo data/feedme", "dvc repro ppo ...", "FINISHED"),
+    ("ppo@r1 feedme", "dvc repro -f ppo@r1 feedme", "FAILED"), ("ppo@r1 judge", "dvc repro ppo@r1 judge", "FAILED"),
+    ("evaluate", "dvc repro evaluate", "FAILED"), ("ppo@r1 feedme", "dvc repro -s ppo@r1 feedme", "FINISHED"),
+    ("", "dvc repro", "FAILED")])  # fmt: skip
+def test_what_a_command_named_is_there_though_the_stages_after_it_are_of_other_data(
+    root, monkeypatch, targets, command, status
+):
+    """DVC had nothing to run for `feedme`; `judge` is not in the lock; the lock's `evaluate` read another policy."""
+    restored(root, monkeypatch)
+    made = {"cmd": "x", "params": {"params.yaml": {"seed": 17}}, "outs": [{"path": "data/feedme", "md5": "1" * 32}]}
+    edit_lock(root, lambda stages: stages.update(feedme=made))
+    edit_lock(root, lambda stages: stages["evaluate"].update(deps=[{"path": "data/ppo/r1", "md5": "0" * 32}]))
+    if " -s " in command:
+        stale = {"cmd": "x", "params": {"params.yaml": {"seed": 18}}, "outs": [{"path": "data/sft", "md5": "2" * 32}]}
+        edit_lock(root, lambda stages: stages.update(sft=stale))
+        edit_lock(root, lambda stages: stages["feedme"].update(deps=[{"path": "data/sft", "md5": "2" * 32}]))
+    for name, value in {"dvc.command": command, "dvc.targets": targets}.items():
+        store(root).client.set_tag(parent(root).info.run_id, name, value)
+    found = ended(root, monkeypatch)
+    assert (found.info.status, "PPO beats SFT" in found.data.metrics) == (status, False)
+    assert "**`dvc` ended after" in found.data.tags.get("mlflow.note.content", "") or status == "FINISHED"
+
+
+@pytest.mark.parametrize(("listed", "is_whole"), [("bytes", True), ("others", False), (None, False)])
+def test_a_commits_lock_is_held_against_dvcs_cache_as_far_as_a_stage_read_a_folder_around_outputs(
+    root, monkeypatch, listed, is_whole
+):
+    """The policy of an experiment, and an evaluation of before: what lies on the disk says nothing of a commit."""
+    restored(root, monkeypatch)
+    lock = Lock.read(root)._replace(revision="0" * 40)
+    if listed:
+        md5 = lineage.outs_of(lock.stages["ppo@r1"])["data/ppo/r1"]
+        listing = root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        listing.parent.mkdir(parents=True)
+        listing.write_text(json.dumps([{"md5": hashlib.md5(listed.encode()).hexdigest(), "relpath": "made"}]))
+    assert wholeness.is_whole(store(root).client, parent(root), lock) == is_whole
 
 
 @pytest.mark.parametrize("edited", [True, False])
@@ -294,6 +355,57 @@ def test_a_killed_stage_and_its_pipeline_end_with_the_last_sign_of_life(root, mo
     assert killed.info.end_time == start + (7_000 if moments else 0)  # that of the last step
     assert found.info.end_time == killed.info.end_time >= parent_before
     assert found.data.tags["stage.sft.status"] == "killed"
+
+
+@pytest.mark.parametrize(("noted", "held", "status"), [
+    ("", False, "KILLED"), ("", True, "RUNNING"), (None, False, "RUNNING"), ("failed", True, "FAILED")])  # fmt: skip
+def test_a_stage_of_another_host_is_gone_where_it_noted_its_beginning_here_and_holds_its_lock_no_longer(
+    root, monkeypatch, noted, held, status
+):
+    """Each container has a name of its own. Another machine's folder of the same path has other notes."""
+    process = open_stage(root, "sft")._process
+    (root / ".checkpoints/sft").mkdir(parents=True)
+    for line in () if noted is None else {"": None, noted: None}:
+        endings.note(root, Ending(process, DVC, "sft", line, 2))
+    monkeypatch.setattr(sessions.socket, "gethostname", lambda: "another")
+    monkeypatch.setattr(sessions, "PATIENCE", 0.1)
+    with sessions.alone(root, StageName("sft")) if held else nullcontext():
+        reaping.reap(store(root), root)
+    assert (child(root, "sft").info.status, parent(root).info.status) == (status, status)
+
+
+@pytest.mark.parametrize("experiment", ["", "gentle"])
+def test_a_pipeline_of_another_host_has_ended_a_while_after_its_last_sign(root, monkeypatch, experiment):
+    monkeypatch.setenv("DVC_EXP_NAME", experiment)
+    with stage(root, "sft"):
+        ran(root, "sft")
+    monkeypatch.setattr(sessions.socket, "gethostname", lambda: "another")
+    reaping.reap(store(root), root)
+    assert parent(root).info.status == "RUNNING"
+    monkeypatch.setattr(reaping, "UNSEEN", -1.0)
+    reaping.reap(store(root), root)
+    assert parent(root).info.status == ("RUNNING" if experiment else "FAILED"), "an experiment's copy has its own locks"
+
+
+def test_a_model_whose_files_a_killed_stage_was_sending_has_failed_until_an_attempt_after_it_sends_them(
+    root, monkeypatch
+):
+    def model(run):
+        (found,) = run._client.search_logged_models([run._experiment_id], f"source_run_id = '{run.run_id}'")
+        return found.status
+
+    model_folder(root / "data/sft", 10)
+    run = open_stage(root, "sft", key="0123")
+    with monkeypatch.context() as patch:
+        patch.setattr(type(run._client), "finalize_logged_model", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            run.model(root / "data/sft")
+    assert model(run) == "PENDING"
+    ended(root, monkeypatch)
+    assert model(run) == "FAILED"
+    again = open_stage(root, "sft", key="0123")
+    again.model(root / "data/sft")
+    assert (again.run_id, model(again)) == (run.run_id, "READY")
 
 
 def test_a_pipeline_that_finished_by_the_cache_ended_with_its_own_last_stage(root, monkeypatch):

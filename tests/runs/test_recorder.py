@@ -414,6 +414,7 @@ def test_runs_of_an_experiment_that_params_named_before_are_ended_too(root, monk
 def test_runs_of_processes_that_are_gone_are_ended_when_a_run_is_opened(root, monkeypatch):
     gone = opened(root)
     monkeypatch.setattr(sessions, "is_gone", lambda process: process == "the stage")
+    monkeypatch.setattr(sessions, "is_elsewhere", lambda _: False)
     opened(root, "sft", None, session="a later dvc")
     found, parent = held(gone)
     assert (found.info.status, parent.info.status) == ("KILLED", "RUNNING")

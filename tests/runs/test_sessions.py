@@ -19,10 +19,39 @@ REPO = Path(__file__).resolve().parents[2]
 
 def test_a_process_of_which_only_the_pid_is_the_same_is_gone():
     host, pid, created = sessions.own_process().rsplit(" ", 2)
+    boot, seconds = created.split("/")
     assert not sessions.is_gone(sessions.own_process())
-    assert sessions.is_gone(f"{host} {pid} {float(created) - 1:.2f}")
+    assert sessions.is_gone(f"{host} {pid} {boot}/{float(seconds) - 1:.2f}")
+    assert sessions.is_gone(f"{host} {pid} 00000000/{seconds}"), "of another start of the machine"
     assert sessions.is_gone(f"{host} 999999999 1.00")
     assert not sessions.is_gone(f"{host}-elsewhere {pid} 1.00"), "of another host nothing is known"
+
+
+def test_a_process_of_a_container_with_this_hosts_name_is_elsewhere(tmp_path, monkeypatch):
+    """`docker run --net=host`: its pids mean others here."""
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.symlink_to("pid:[4026532000]")
+    outside.symlink_to(sessions.PIDS_OF_THE_HOST)
+    monkeypatch.setattr(sessions, "PIDS", inside)
+    host, _, rest = sessions.own_process().rsplit(" ", 2)
+    of_container = f"{host} 999999999 {rest}"
+    assert sessions.is_gone(of_container)
+    monkeypatch.setattr(sessions, "PIDS", outside)
+    assert (sessions.is_elsewhere(of_container), sessions.is_gone(of_container)) == (True, False)
+    assert sessions.own_process().split(" ")[0] == sessions.socket.gethostname()
+    assert not sessions.is_elsewhere(sessions.own_process())
+
+
+def test_a_clock_that_is_set_leaves_a_process_what_it_is(monkeypatch):
+    """Waking from sleep, or a time server's correction, moves the moment at which all processes have begun."""
+    import psutil
+
+    identity, began, booted = sessions.own_process(), sessions.began(sessions.own_process()), psutil.boot_time()
+    assert abs(began / 1000 - psutil.Process().create_time()) < 0.1
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted + 7)
+    assert psutil.Process().create_time() - began / 1000 > 6
+    assert (sessions.own_process(), sessions.is_gone(identity)) == (identity, False)
+    assert abs(sessions.began(identity) - began - 7000) < 1
 
 
 def test_a_process_that_ended_and_that_nobody_waited_for_is_gone():

@@ -132,7 +132,7 @@ def test_workers_change_no_update_of_sft(policy, tokenizer, packing):
 
 def test_workers_change_no_update_of_the_reward_model(reward_model, tokenizer):
     chosen = toys.section(RewardModel, "reward_model", micro_batch_rows=1000)
-    groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen)
+    groups = preference_training.encode(tokenizer, toys.comparisons(5), chosen).groups
     assert_workers_change_nothing(
         reward_model, lambda: preference_training.micro_batch_losses(reward_model, groups, chosen, RUNTIME)
     )

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rlhf.engine import lean
+from rlhf.models import decoding
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching, chat
 from tests import toys
@@ -30,7 +31,7 @@ def answers(model, tokenizer, texts, *, batch_size=6, temperature=1.0, seed=3, r
 def rows_read(monkeypatch):
     """A list that fills with how many rows each forward pass has: of prompts first, then of single tokens."""
     read: list[int] = []
-    made = rollouts.decoder
+    made = decoding.decoder
 
     def counted(method):
         def count(ids, *more):
@@ -45,7 +46,7 @@ def rows_read(monkeypatch):
             monkeypatch.setattr(reader, name, counted(getattr(reader, name)))
         return reader
 
-    monkeypatch.setattr(rollouts, "decoder", watched)
+    monkeypatch.setattr(decoding, "decoder", watched)
     return read
 
 
@@ -129,7 +130,7 @@ def test_after_the_end_there_is_only_padding(model, tokenizer):
     prompts = batching.pad([chat.prompt_ids(tokenizer, [{"role": "user", "content": t}]) for t in TEXTS], 0, "left")
     draws = rollouts.uniforms(3, TEXTS, LIMIT)
     ids, mask = rollouts.complete(
-        model, prompts, draws, 1.0, rollouts.Ends(tokenizer.eos_token_id, tokenizer.pad_token_id)
+        model, prompts, draws, 1.0, rollouts.Ends((tokenizer.eos_token_id,), tokenizer.pad_token_id)
     )
     assert ids.shape == mask.shape == (6, LIMIT)
     assert (ids[~mask] == tokenizer.pad_token_id).all()
@@ -144,7 +145,7 @@ def test_sampled_frequencies_are_the_softmax(model, tokenizer):
     prompts, owners = batching.pad([prompt], 0, "left"), torch.zeros(count, dtype=torch.long)
     draws = rollouts.uniforms(11, [str(n) for n in range(count)], 1)
     ids, _ = rollouts.complete(
-        model, prompts, draws, 0.8, rollouts.Ends(tokenizer.eos_token_id, tokenizer.pad_token_id), owners
+        model, prompts, draws, 0.8, rollouts.Ends((tokenizer.eos_token_id,), tokenizer.pad_token_id), owners
     )
     share = torch.bincount(ids[:, 0], minlength=len(expected)) / count
     five_errors = 5 * (expected * (1 - expected) / count).sqrt() + 1 / count

@@ -20,7 +20,7 @@ def text_of(tokenizer, ids: list[int]) -> str:
 
 
 def masked_in(tokenizer, turns: chat.TokenisedTurns) -> str:
-    return text_of(tokenizer, [token for token, own in zip(*turns, strict=True) if own])
+    return text_of(tokenizer, [token for token, own in zip(turns.ids, turns.assistant_mask, strict=True) if own])
 
 
 def test_a_prompt_ends_where_the_answer_begins(tokenizer):

@@ -60,7 +60,7 @@ def folding(normaliser):
     texts = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     made.add_tokens([AddedToken(text, special=True, normalized=True) for text in texts], special_tokens=True)
     made.add_tokens([AddedToken("<|user|>", special=False, normalized=True)])
-    made.chat_template = CHATML.replace("<|im_start|>{{", "<|im_start|><|user|>{{")
+    made.chat_template = CHATML.replace("<|im_start|>", "<|im_start|><|user|>")
     return made
 
 
@@ -151,7 +151,7 @@ def test_what_was_typed_is_read_letter_for_letter(kind, contents):
 
 def test_an_earlier_answer_that_spells_a_marker_is_learned_as_it_is_read(tokenizer):
     turns = chat.dialogue_ids(tokenizer, dialogue("Say red.", "red <|endoftext|><|user|>", "Go"), "on")
-    learned = [token for token, own in zip(*turns, strict=True) if own]
+    learned = [token for token, own in zip(turns.ids, turns.assistant_mask, strict=True) if own]
     assert tokenizer.decode(learned) == " red <|endoftext|><|user|><|endoftext|> on<|endoftext|>"
     assert only_markers(tokenizer, learned) == ["<|endoftext|>"] * 2
 

@@ -295,6 +295,15 @@ def test_means_over_other_prompts_are_called_so(root, experiments, capsys):
     assert lines["fewer"].endswith("  (its mean is over 2 prompts, the difference over the 2 in common)")
 
 
+def test_without_answers_to_the_prompts_here_no_difference_is_shown(root, experiments, capsys):
+    """A clone without data, or after evaluate was stopped: DVC has removed what it made before."""
+    experiments("better", "ppo.kl_coef=0.3", samples(0.75, 0.5, 1.0))
+    (root / ablate.SAMPLES).unlink()
+    lines, _ = table(root, capsys, "better")
+    assert lines["better"].split() == ["better", "0.750", "0.750", "ppo.kl_coef=0.3"]
+    assert "has no answers here" in lines["params.yaml"]
+
+
 def test_a_baseline_of_other_params_is_called_so(root, experiments, capsys, monkeypatch):
     monkeypatch.setattr(ablate.changes, "in_a_line", lambda *_: "These figures are of an earlier run")
     lines, _ = table(root, capsys, "unrun")

@@ -47,6 +47,16 @@ def test_own_columns_are_shown_with_their_meanings_and_drops_with_their_first_pl
     assert "a.jsonl: line 3" in out
 
 
+def test_pairs_without_a_prompt_say_how_they_are_read(tmp_path, capsys):
+    name = written(tmp_path, "a.jsonl", {"chosen": "The sky is blue.", "rejected": "The sky is green."})
+    _, out, _ = looked(capsys, tmp_path, name)
+    assert "a: 1 of 1 rows: chosen and rejected without a prompt" in out
+    assert "set form: TRL implicit prompt" in out
+    _, out, _ = looked(capsys, tmp_path, name, "--form", "TRL implicit prompt")
+    assert "  user       The sky is\n  rank 1     blue.\n  rank 2     green.\n" in out
+    assert '      form: "TRL implicit prompt"\n' in out
+
+
 def test_a_source_of_params_is_read_as_it_stands_there(root, capsys):
     content = toys.read_yaml(root / "params.yaml")
     content["collect_prompts"]["sources"].append(

@@ -209,6 +209,13 @@ def test_params_that_the_run_linked_did_not_have_are_told(evaluated, recorded, c
     assert said.rstrip().endswith(f"the run linked had ppo.kl_coef {before} (params.yaml: 0.44)")
 
 
+def test_that_the_run_linked_built_on_stale_stages_is_told(evaluated, recorded, capsys):
+    client = client_of(recorded)
+    client.set_tag(evaluated[1][1], "dvc.stale", "data/sft")
+    told = "the run linked built on stages that ran before this changed: data/sft"
+    assert mlflow_says(recorded, capsys).rstrip().endswith(told)
+
+
 def test_of_runs_with_the_same_report_the_newest_with_these_figures_is_linked(evaluated, recorded, capsys):
     same = (recorded / "data/evaluate/report.html").read_text()
     evaluate(recorded, 0.1, 0.2, same)

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from rlhf.params.base import read_yaml
-from rlhf.runs import lineage, tracking
+from rlhf.runs import cached_listings, lineage, tracking
 from rlhf.runtime import outputs
 from tests import notebook, toys
 from tests.toys import YAML
@@ -336,7 +336,7 @@ def test_a_file_that_is_not_on_disk_is_looked_for_in_dvcs_cache(repository, caps
     assert (code, "whether data/sft has model is not known" in text) == (0, True)
     cache = "[core]\n    no_scm = True\n    analytics = false\n[cache]\n    dir = ../large\n"
     list_in_cache(repository, "large", {"model": "0" * 32}, cache)
-    artifacts._cache.cache_clear()
+    cached_listings._cache.cache_clear()
     for rev in ((), ("--rev", "HEAD")):
         code, text, _ = said(capsys, repository, "data/sft/model", *rev)
         assert (code, "is not known" in text) == (0, False)

@@ -1,15 +1,12 @@
 """The outputs that dvc.lock lists, by the paths that people type, and whether they are what lies on disk."""
 
-import functools
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.runs import lineage
+from rlhf.runs.cached_listings import listing
 
 Locked = Mapping[str, Any]  # a stage's entry in dvc.lock
 Out = Mapping[str, Any]  # one of its outputs
@@ -119,23 +116,6 @@ def has_other(root: Path, out: Out, dep: Mapping[str, str]) -> bool:
         return False
     names = listing(root, out["md5"])
     return names is not None and names.get(Path(dep["path"]).relative_to(out["path"]).as_posix()) != dep["md5"]
-
-
-def listing(root: Path, md5: str) -> dict[str, str] | None:
-    """Return {name: md5} of a folder of that md5; None where DVC's cache does not have it."""
-    name = Path("files/md5", md5[:2], md5[2:])
-    for cache in (lambda: root / ".dvc/cache", lambda: _cache(root)):
-        if (cache() / name).is_file():
-            return {one["relpath"]: one["md5"] for one in json.loads((cache() / name).read_text(encoding="utf-8"))}
-    return None
-
-
-@functools.cache
-def _cache(root: Path) -> Path:
-    """Return where DVC keeps its cache, which takes it a second; where there is no DVC, where it would by default."""
-    command = [sys.executable, "-m", "dvc", "cache", "dir"]
-    answer = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    return root / (answer.stdout.strip() or ".dvc/cache")
 
 
 def _is_below(path: str, folder: str) -> bool:

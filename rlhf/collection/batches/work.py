@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlhf.collection.batches.parts import Part
-from rlhf.collection.cleaning import check_personal_data, clean_document, clean_record
+from rlhf.collection.cleaning import clean_document, clean_record
 from rlhf.collection.documents import pieces
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.duplicates.folding import folded
 from rlhf.collection.duplicates.shingles import Shingles, shingles
 from rlhf.collection.formats.known import FORMS, Noticed, Reading
+from rlhf.collection.personal_data.finding import check_personal_data
 from rlhf.collection.rankings import within
 from rlhf.collection.readers import Row
 from rlhf.collection.table import categories
@@ -53,6 +54,7 @@ class Batch(NamedTuple):
     size: int  # bytes, where they are known
     drops: Counter[str]
     causes: Counter[str]
+    masked: Counter[str]  # rows in which a kind of personal data was masked
     samples: dict[str, list[Sample]]  # by reason
     noticed: Noticed
     facts: Table
@@ -84,7 +86,7 @@ class _Part:
         self._reading = Reading.again(source, None if task.form is None else FORMS[task.form])
         self._facts = Facts(params, seed)
         self._read = 0
-        self._drops, self._causes = Counter[str](), Counter[str]()
+        self._drops, self._causes, self._masked = Counter[str](), Counter[str](), Counter[str]()
         self._dropped: dict[str, list[tuple[int, str, Any]]] = {}
         self._documents: list[tuple[int, ...]] = []
         self._lines: list[bytes] = []
@@ -116,18 +118,20 @@ class _Part:
             self._dropped.setdefault(str(dropped), []).append((derive(self._seed, name), name, record))
 
     def _add(self, record: DialogueRecord) -> None:
-        found = clean_record(record, self._params.cleaning)
+        found, kinds = clean_record(record, self._params.cleaning)
         if found["kind"] == "comparison":
             limits = self._params.cleaning.response_characters
             found = within(found, self._params.comparisons, limits, self._seed)
         no_name = categories.is_no_name(found["category"])
         found["category"] = categories.named(found["category"])
         self._facts.add(found, self._task.source, no_name)
+        self._masked.update(kinds)
 
     def _add_document(self, record: Document) -> None:
         if "documents" not in self._source.use:
             raise Dropped("document_not_used")
-        document = clean_document(record, self._params.cleaning, self._params.documents)
+        document, kinds = clean_document(record, self._params.cleaning, self._params.documents)
+        self._masked.update(kinds)
         identity = hashed(folded(document["text"]))
         for number, piece in enumerate(pieces(document, self._params.documents)):
             line = encode(piece) + b"\n"
@@ -150,7 +154,7 @@ class _Part:
             for reason, found in self._dropped.items()
         }
         return Batch(
-            self._task.source, self._read, self._task.part.size(), self._drops, self._causes, samples,
+            self._task.source, self._read, self._task.part.size(), self._drops, self._causes, self._masked, samples,
             self._reading.noticed(), facts, self._facts.names(), self._facts.responses(),
             b"".join(self._facts.spilled), runs, np.array(self._documents, DOCUMENTS), b"".join(self._lines), error,
         )  # fmt: skip
@@ -173,7 +177,7 @@ def shortened(text: str, start: int = 0) -> str:
     any kind, only that it does.
     """
     try:
-        check_personal_data(text, [*get_args(PersonalData)])
+        check_personal_data(text, [*get_args(PersonalData)], placeholders=True)
     except Dropped:
         return "(holds personal data)"
     line = " ".join(text[start : start + 4 * LONGEST_SAMPLE].split())

@@ -57,6 +57,7 @@ def _of_parquet(place: Path, path: Path, bound: Bound) -> Iterator[tuple[Any, An
     tables: Any = parquet
     with tables.ParquetFile(place) as plain, tables.ParquetFile(place, read_dictionary=_texts(plain)) as file:
         check_names(plain.schema_arrow.names, str(path))
+        schema = _without_views(plain.schema_arrow)
         for group in range(file.num_row_groups):
             about = file.metadata.row_group(group)  # what it says of itself, before any is read
             columns = [about.column(index) for index in range(about.num_columns)]
@@ -64,7 +65,16 @@ def _of_parquet(place: Path, path: Path, bound: Bound) -> Iterator[tuple[Any, An
             bound.check(size // max(about.num_rows, 1), f"{path}: a row of row group {group + 1}")
             few = _rows_at_a_time(size, about.num_rows, bound)
             for batch in file.iter_batches(few, row_groups=[group]):
-                yield batch, plain.schema_arrow
+                yield batch, schema
+
+
+def _without_views(schema: Any) -> Any:
+    """Return a schema with usual texts and bytes for views of such: to these no dictionary can be spelled out."""
+    import pyarrow  # pyright: ignore[reportMissingTypeStubs]
+
+    arrow: Any = pyarrow
+    views = {arrow.string_view(): arrow.string(), arrow.binary_view(): arrow.binary()}
+    return arrow.schema([field.with_type(views.get(field.type, field.type)) for field in schema])
 
 
 def _texts(file: Any) -> list[str]:

@@ -7,9 +7,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rlhf.collection.dialogues import content_of
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.formats.cells import in_cell
 from rlhf.collection.readers import Row
-from rlhf.params.base import shown
+from rlhf.params.base import listed, shown
 from rlhf.params.collect_prompts import Meaning
 from rlhf.records.json_values import is_list, is_object
 
@@ -26,6 +28,7 @@ DESCRIPTIONS: dict[Meaning, list[str]] = {  # by which names rows describe thems
 }
 DESCRIBING = {name for names in DESCRIPTIONS.values() for name in names}
 EVERY = "*"
+NOT_READ = "schema not read from a card"
 
 
 def always(_: Fields) -> bool:
@@ -37,11 +40,17 @@ class Form(NamedTuple):
 
     name: str
     says: str  # what decides, and how it is coded, for the data card
+    source: str  # where its schema and its coding were read
     columns: frozenset[str]  # it is known by them
     read: Read
     is_it: Callable[[Fields], bool] = always  # where columns of these names may hold something else
     also: frozenset[str] = frozenset()  # further columns that it reads; EVERY: whichever hold what it looks for
     join: Callable[[Iterable[Row]], Iterator[Row]] | None = None  # where several rows make one
+    beside: str = ""  # what else it is known by, where columns of these names may hold something else
+
+    def known(self) -> str:
+        """Return what it is known by, for the documentation."""
+        return "; ".join(filter(None, [", ".join(f"`{name}`" for name in sorted(self.columns)), self.beside]))
 
     def own(self, row: Row) -> Row:
         """Return a row in our own columns, with its descriptions. Errors name place and format."""
@@ -49,7 +58,8 @@ class Form(NamedTuple):
             self._check_columns(row.fields)
             found = self.read(row.fields)
         except ValueError as error:
-            raise ValueError(f"{row.where}: read as {self.name}: {error}") from None
+            columns = "" if "column" in str(error) else f"columns {listed(sorted(self.columns & row.fields.keys()))}: "
+            raise ValueError(f"{row.where}: read as {self.name}: {columns}{error}") from None
         described = {name: value for name, value in row.fields.items() if name in DESCRIBING and value is not None}
         return Row({**described, **found}, row.where)
 
@@ -96,19 +106,24 @@ def at(fields: Fields, *path: str) -> Any:
 
 
 def objects(fields: Fields, *path: str) -> list[Mapping[str, Any]]:
-    """Return the list of objects at a column, or deeper; ValueError names it."""
-    value = at(fields, *path)
+    """Return the list of objects at a column, or deeper, also where it stands as text; ValueError names it."""
+    value = _listed(at(fields, *path))
     if not is_list(value) or not all(is_object(one) for one in value):
         raise ValueError(f"column '{'.'.join(path)}': expected a list of objects, got {shown(value)}")
     return value
 
 
 def items(fields: Fields, column: str) -> list[Any]:
-    """Return the list at a column; ValueError names it."""
-    value = fields.get(column)
+    """Return the list at a column, also where it stands as text; ValueError names it."""
+    value = _listed(fields.get(column))
     if not is_list(value):
         raise ValueError(f"column '{column}': expected a list, got {shown(value)}")
     return value
+
+
+def _listed(value: Any) -> Any:
+    """Return the list that a table's cell spells; another value as it is."""
+    return in_cell(value) if isinstance(value, str) else value
 
 
 def pair(first: Any, second: Any, better: int | None) -> Own:
@@ -138,16 +153,16 @@ def _judged(answers: Sequence[Any], numbers: Sequence[Any], column: str) -> Own:
 
 
 SIDES = {  # what names of winners mean: the first answer, the second, neither
-    **dict.fromkeys(["model_a", "a", "response_a", "left", "first", "model_1", "response1", "1"], 0),
-    **dict.fromkeys(["model_b", "b", "response_b", "right", "second", "model_2", "response2", "2"], 1),
-    **dict.fromkeys(["tie", "tie (bothbad)", "both_bad", "bothbad", "both bad", "equal", "neither", "draw"], None),
+    **dict.fromkeys(["model_a", "a", "response_a", "left", "first", "model_1", "response1", "response_1", "1"], 0),
+    **dict.fromkeys(["model_b", "b", "response_b", "right", "second", "model_2", "response2", "response_2", "2"], 1),
+    **dict.fromkeys(["tie", "tie_(bothbad)", "both_bad", "bothbad", "equal", "neither", "draw"], None),
 }
 TRUE, FALSE = {"true", "1", "1.0", "yes", "good", "chosen", "+1"}, {"false", "0", "0.0", "no", "bad", "rejected", "-1"}
 
 
 def side(value: Any) -> int | None:
     """Return which of two answers a name says that won; None for a tie."""
-    name = str(value).strip().lower()
+    name = "_".join(str(value).lower().split())
     if name not in SIDES:
         raise ValueError(f"expected model_a, model_b or tie, got {shown(value)}")
     return SIDES[name]
@@ -185,9 +200,11 @@ def answer(value: Any) -> str:
     if is_list(value) and value:
         value = value[-1]
     if is_object(value):
-        value = next((value[name] for name in ("content", "value", "text") if value.get(name) is not None), None)
-    if is_list(value) and all(is_object(part) and isinstance(part.get("text"), str) for part in value):
-        value = "\n".join(part["text"] for part in value)
+        value = next(
+            (value[name] for name in ("content", "value", "text", "parts") if value.get(name) is not None), None
+        )
+    if is_list(value) and value and all(is_object(part) for part in value):
+        return content_of(value, "an answer")
     if value is None:
         raise Dropped("no_answer")
     if not isinstance(value, str):
@@ -195,11 +212,19 @@ def answer(value: Any) -> str:
     return value
 
 
+def answer_in(fields: Fields, column: str) -> str:
+    """Return the text of the answer at a column; ValueError names it."""
+    try:
+        return answer(fields.get(column))
+    except ValueError as error:
+        raise ValueError(f"column '{column}': {error}") from None
+
+
 def holds_objects(column: str, *keys: str) -> Callable[[Fields], bool]:
     """Return whether a column holds a list of objects, the first of them with these keys."""
 
     def is_it(fields: Fields) -> bool:
-        value = fields.get(column)
+        value = _listed(fields.get(column))
         return is_list(value) and bool(value) and is_object(value[0]) and {*keys} <= value[0].keys()
 
     return is_it

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rlhf.collection.dropped import Dropped
-from rlhf.collection.formats.form import Fields, Form, Own, as_number, known_by, number, ranked, scored, text
+from rlhf.collection.formats.form import Fields, Form, Own, as_number, at, known_by, number, ranked, scored, text
+from rlhf.collection.formats.preferences import post
 from rlhf.collection.readers import Row
 from rlhf.params.base import shown
 from rlhf.records.json_values import is_list, is_object
@@ -36,6 +37,40 @@ def helpsteer2(fields: Fields) -> Own:
         "prompt": text(fields, "prompt"),
         **scored([one.get("response") for one in done], [number(one, "helpfulness") for one in done]),
     }
+
+
+def by_worker(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rated summaries of a post by one worker as one row, wherever they stand; and what is none, as it is."""
+    together: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        info = row.fields.get("info")
+        post = info.get("id") if is_object(info) else None
+        if isinstance(post, str):
+            together[post, str(row.fields.get("worker"))].append(row)
+        else:
+            yield row
+    yield from map(_together, together.values())
+
+
+def axis_evals(fields: Fields) -> Own:
+    """Return a post's summaries with one worker's overall scores."""
+    done = fields.get(ANSWERS, [fields])
+    labeler = {"labeler": str(fields["worker"])} if fields.get("worker") is not None else {}
+    summaries = [at(one, "summary", "text") for one in done]
+    return {
+        **labeler,
+        "prompt": post(fields),
+        **scored(summaries, [at(one, "summary", "axes", "overall") for one in done]),
+    }
+
+
+def _is_of_axes(fields: Fields) -> bool:
+    summary = fields.get("summary")
+    return is_object(summary) and is_object(summary.get("axes"))
+
+
+def _is_helpful(fields: Fields) -> bool:
+    return as_number(fields.get("helpfulness")) is not None
 
 
 def threads(rows: Iterable[Row]) -> Iterator[Row]:
@@ -105,11 +140,15 @@ def _is_tree(fields: Fields) -> bool:
 
 FORMS = (
     Form("HelpSteer2", "helpfulness 0..4, higher is better; the rows of one prompt are one comparison",
-         known_by("prompt", "response", "helpfulness", "correctness", "coherence"), helpsteer2, join=by_prompt,
-         also=known_by("complexity", "verbosity")),
+         "nvidia/HelpSteer2 card", known_by("prompt", "response", "helpfulness"), helpsteer2, _is_helpful,
+         known_by("correctness", "coherence", "complexity", "verbosity"), by_prompt),
+    Form("summarize_from_feedback axis evals", "axes.overall, higher is better; the summaries of one post that one "
+         "worker rated are one comparison", "openai/summarize-from-feedback README, 065ea4e",
+         known_by("info", "summary"), axis_evals, _is_of_axes, known_by("worker"), by_worker,
+         beside="axes within summary"),
     Form("OpenAssistant messages", "rank, 0 is best among the replies to one message; rows are joined by parent_id",
-         known_by("message_id", "parent_id", "text", "role"), thread, join=threads,
+         "OpenAssistant/oasst1 card", known_by("message_id", "parent_id", "text", "role"), thread, join=threads,
          also=known_by("rank", "deleted", "user_id", "lang")),
-    Form("OpenAssistant trees", "rank, 0 is best among the replies to one message",
+    Form("OpenAssistant trees", "rank, 0 is best among the replies to one message", "OpenAssistant/oasst1 card",
          known_by("message_tree_id", "prompt"), thread, _is_tree, join=trees),
 )  # fmt: skip

@@ -125,8 +125,22 @@ def check_not_empty(contents: Contents, params: CollectPrompts) -> None:
                     f"{feeding}. Raise collect_prompts.shares.{split} (now {share:g}), add records or uses to those "
                     f"sources, or loosen collect_prompts.cleaning; counts by reason: the table printed above"
                 )
+    if shares_of(params)["reward_model"] > 0:
+        _check_ranked(contents, params)
     if shares_of(params)["judge"] > 0:
         _check_judge(contents, params)
+
+
+def _check_ranked(contents: Contents, params: CollectPrompts) -> None:
+    """Raise ValueError where no comparisons are given and simulated labelers know no prompt whose answers they rank."""
+    if not contents.records["comparisons.train"] and not contents.ranked_has_tasks:
+        feeding = names_of([source for source in params.sources if "reward_model" in source.splits])
+        raise ValueError(
+            f"split 'reward_model': no comparisons, and {contents.records['prompts.reward_model']} prompts that "
+            f"simulated labelers do not know, so there is nothing to rank; sources that list it in their splits: "
+            f"{feeding}. Give answers that people ranked (a source with comparisons in its use; docs/data.md), or a "
+            "source of kind world"
+        )
 
 
 def _check_judge(contents: Contents, params: CollectPrompts) -> None:

@@ -1,17 +1,19 @@
 """Duplicates out, and of one user's prompts those beyond a limit; what came earlier wins."""
 
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
-from rlhf.collection.duplicates.folding import folded
+from rlhf.collection.duplicates import sketched
+from rlhf.collection.duplicates.folding import folded, prompt_text
 from rlhf.collection.duplicates.near import near_runs
 from rlhf.collection.sets.grouping import different, firsts, paired, ranks
 from rlhf.collection.table.facts import KINDS, Rows, Table, Written, parsed_part, written
 from rlhf.collection.table.spill import Spill, SpilledRuns
 from rlhf.collection.table.tally import Tally
-from rlhf.params.collect_prompts import Cleaning
-from rlhf.records.types import Comparison, Label
+from rlhf.params.collect_prompts import Cleaning, NearDuplicates
+from rlhf.records.types import Comparison, DialogueRecord, Label
 
 OTHER_ANSWER = "other_answer_to_the_same_prompt"
 COMPARISON = KINDS.index("comparison")
@@ -35,7 +37,7 @@ class Dropping:
         if params.common_prefix_characters is not None:
             self._drop_prefixes()
         if params.near_duplicates is not None:
-            self._drop_near(params.near_duplicates.threshold)
+            self._drop_near(params.near_duplicates)
         if params.max_prompts_per_user is not None:
             self._drop_beyond(params.max_prompts_per_user)
 
@@ -103,18 +105,30 @@ class Dropping:
         repeated = once[firsts(self._of("prefix")[once]) != np.arange(once.size)]
         self._drop_prompts(np.isin(prompts, prompts[repeated]), "common_prefix")
 
-    def _drop_near(self, threshold: float) -> None:
+    def _drop_near(self, params: NearDuplicates) -> None:
         """Drop prompts that are near to an earlier one that stays."""
         prompts = self._of("prompt")
         once = different(prompts)
+        if params.permutations is not None:
+            texts = [prompt_text(self._head(row)) for row in self.rows[once]]
+            near_texts = sketched.near(texts, params, params.permutations)
+            near_prompts = prompts[once[[text in near_texts for text in texts]]]
+            self._drop_prompts(np.isin(prompts, near_prompts), "near_duplicate")
+            return
         sizes = self._facts["runs"].astype(np.int64)
         starts = (np.cumsum(sizes) - sizes)[self.rows[once]]
-        near = near_runs(SpilledRuns(self._spill.runs, starts, sizes[self.rows[once]]), threshold)
+        near = near_runs(SpilledRuns(self._spill.runs, starts, sizes[self.rows[once]]), params.threshold)
         self.cut = near.cut
         rivals = np.full(prompts.size, -1)
         rivals[once] = np.where(near.rivals >= 0, self.rows[once[near.rivals]], -1)
         rivals = rivals[firsts(prompts)]
         self._drop_prompts(rivals >= 0, "near_duplicate", rivals)
+
+    def _head(self, row: int) -> DialogueRecord:
+        """Return what stands of a row's record before its answers."""
+        fact = self._facts[row]
+        head: Any = parsed_part(self._spill.records.read(int(fact["offset"]), int(fact["head"])))
+        return head
 
     def _drop_prompts(self, dropped: np.ndarray, reason: str, rivals: Rows | None = None) -> None:
         places = np.flatnonzero(dropped)

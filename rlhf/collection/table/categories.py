@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import get_args
 
-from rlhf.collection.cleaning import check_personal_data
 from rlhf.collection.dropped import Dropped
+from rlhf.collection.personal_data.finding import check_personal_data
 from rlhf.params.collect_prompts import PersonalData
 
 LONGEST_CATEGORY = 40  # characters of a name
@@ -38,7 +38,7 @@ def kept(counts: Mapping[str, int]) -> set[str]:
 @lru_cache(4096)
 def _is_name(text: str) -> bool:
     try:
-        check_personal_data(text, [*get_args(PersonalData)])
+        check_personal_data(text, [*get_args(PersonalData)], placeholders=True)
     except Dropped:
         return False
     acts = text.startswith(FORMULA) or MARKUP.search(text)

@@ -24,6 +24,7 @@ class Contents(NamedTuple):
     categories: dict[str, int]
     characters: dict[str, dict[str, int]]  # of a kind of text: quantiles
     judge_has_tasks: bool = False  # simulated labelers know a prompt of the split judge
+    ranked_has_tasks: bool = False  # they know one whose answers may be ranked for the reward model
 
 
 def contents(gathered: Gathered, files: Mapping[str, Rows], documents: Mapping[str, Rows], kept: set[str]) -> Contents:
@@ -31,6 +32,7 @@ def contents(gathered: Gathered, files: Mapping[str, Rows], documents: Mapping[s
     facts = gathered.facts
     rows = np.unique(np.concatenate([*files.values(), np.empty(0, np.int64)]))
     judged = files.get("prompts.judge", rows[:0])
+    ranked = [files.get(name, rows[:0]) for name in ("prompts.reward_model", "demonstrations.train")]
     return Contents(
         {name: int(found.size) for name, found in [*documents.items(), *files.items()]},
         {name: np.unique(users[users != 0]).size for name, found in files.items() for users in [facts["user"][found]]},
@@ -39,6 +41,7 @@ def contents(gathered: Gathered, files: Mapping[str, Rows], documents: Mapping[s
         _counts(facts["category"][rows], [name if name in kept else OTHER for name in gathered.categories]),
         _characters(gathered, rows, files, documents),
         bool(facts["has_task"][judged].any()),
+        bool(facts["has_task"][np.concatenate(ranked)].any()),
     )
 
 

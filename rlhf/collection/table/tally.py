@@ -19,6 +19,7 @@ class Tally:
     def __init__(self, sources: Sequence[str], spill: Spill) -> None:
         self.drops: Drops = {name: Counter[str]() for name in sources}
         self.causes: Drops = {name: Counter[str]() for name in sources}  # of comparisons without answers
+        self.masked: Drops = {name: Counter[str]() for name in sources}  # rows by kind of personal data
         self.samples: dict[str, list[Sample]] = {}
         self._sources, self._spill = sources, spill
 
@@ -27,6 +28,7 @@ class Tally:
         name = self._sources[batch.source]
         self.drops[name].update(batch.drops)
         self.causes[name].update(batch.causes)
+        self.masked[name].update(batch.masked)
         for reason, found in batch.samples.items():
             self._show(reason, found)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
+from rlhf.runtime.files import write_text
 from rlhf.secrets import guard
 
 FILE = ".checkpoints/endings.jsonl"  # below the main repository
@@ -57,7 +58,7 @@ def note(home: Path, ending: Ending) -> None:
         with FileLock(f"{file}.lock"):
             lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
             kept = lines[-MOST // 2 :] if len(lines) >= MOST else lines
-            file.write_text("\n".join([*kept, json.dumps(ending)]) + "\n", encoding="utf-8")
+            write_text(file, "\n".join([*kept, json.dumps(ending)]) + "\n")  # as a whole: others read at any time
     except OSError as error:
         guard.say(f"WARNING: {ending.place}: its end could not be noted ({error})")
 

@@ -1,8 +1,9 @@
 """The parent runs in MLflow: one a session, with every parameter and every final metric of its pipeline.
 
 A session is one `dvc` command (or one process by hand): all its stages share one parent run, so that a table of parent
-runs compares whole pipelines. It stays RUNNING until what the command asked for is there. Of one whose dvc is gone by
-then the next stage to start, or `make ui`, says what became of it (see reaping).
+runs compares whole pipelines. It stays RUNNING until what the command asked for is there. Where dvc ends before that,
+the recorder that waits for it (see watching), the next stage to start, or `make ui` says what became of it (see
+reaping).
 """
 
 import fnmatch
@@ -22,9 +23,11 @@ from rlhf.runtime.flat import flat_numbers, flatten
 from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
+ASKED = "dvc.targets"  # tag: the stages and outputs that the command names; none where it asks for the whole pipeline
 CODE = "dvc.code"  # tag: path:md5, shortened, of the code of all stages of dvc.yaml when the pipeline began
 FROZEN = "dvc.frozen"  # tag: the stages that DVC was told not to run
 STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
@@ -33,6 +36,7 @@ PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are
 NOT_FRESH = " (stale: "  # in a run's name
 STALE = "dvc.stale"  # tag: what has changed since earlier stages ran that the pipeline reused
 LAST = StageName("evaluate")  # the pipeline ends with it
+MORE_THAN_NAMED = {"--downstream", "--pipeline", "-p", "--all-pipelines", "-P", "--recursive", "-R"}
 OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-param", "--jobs", "--rev", "--copy-paths"}
 
 
@@ -57,7 +61,8 @@ class PipelineRun:
         self._client, self._experiment_id = store
         self._root, self._params = root, params
         experiment = os.environ.get("DVC_EXP_NAME", "")
-        self._asked = targets(sessions.command_of(session)) or [LAST.title]
+        named = targets(sessions.command_of(session))
+        self._asked = named or [LAST.title]
         key = sessions.session_key(session)
         found = self._client.search_runs(
             [self._experiment_id], mlflow_store.equals(f"tags.{SESSION}", key), max_results=1
@@ -73,6 +78,7 @@ class PipelineRun:
         graph = dependencies.graph(root, params)
         code = " ".join(f"{path}:{md5[:8]}" for path, md5 in graph.code.items())
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
+        own |= {ASKED: masked(" ".join(named))} if named else {}
         own |= {CODE: code[: mlflow_store.LONGEST_TAG]} if code else {}
         own |= {FROZEN: " ".join(graph.frozen)} if graph.frozen else {}
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
@@ -142,7 +148,7 @@ class PipelineRun:
         self._client.set_tag(self.run_id, f"{STAGE}{name.place}.status", status.lower())
         tags = self._client.get_run(self.run_id).data.tags
         places = [place for place, ended in stages_of(tags).items() if ended == "finished"]
-        done = all(any(_is_of(place, target) for place in places) for target in self._asked)
+        done = all(_is_done(target, places, self._params.get("rounds", {})) for target in self._asked)
         if status == "FINISHED" and (over or done):
             self._name_what_is_stale(name, places)
         if status != "FINISHED" or over or done:
@@ -157,14 +163,7 @@ class PipelineRun:
             stale = reused.Stale([f"what, is not known ({error})"], {})
         found = [masked(one) for one in stale.changes]
         self._name_replaced_stages(stale.replaced)
-        run = self._client.get_run(self.run_id)
-        if not found or STALE in run.data.tags:
-            return
-        few = found if len(found) <= reused.SHOWN else [f"{len(found)} changes"]
-        name_before = str(run.info.run_name).partition(NOT_FRESH)[0]  # an attempt before this one may have got so far
-        self._client.update_run(self.run_id, name=f"{name_before}{NOT_FRESH}{', '.join(few)})")
-        mlflow_store.put_first(self._client, run, reused.in_words(found))
-        self._client.set_tag(self.run_id, STALE, ", ".join(found)[: mlflow_store.LONGEST_TAG])
+        name_stale(self._client, self.run_id, found)
 
     def _name_replaced_stages(self, replaced: "Mapping[str, Run | None]") -> None:
         """Point to the runs of what this pipeline read, where that is not what dvc.lock lists: a stage ran by hand."""
@@ -207,6 +206,18 @@ class PipelineRun:
                 self._client.set_tag(self.run_id, f"{STAGE}{place}.status", "cached")
 
 
+def name_stale(client: "MlflowClient", run_id: str, found: Sequence[str]) -> None:
+    """Say in a pipeline's name, on its page and in a tag what has changed since stages ran that it reused; once."""
+    run = client.get_run(run_id)
+    if not found or STALE in run.data.tags:
+        return
+    few = found if len(found) <= reused.SHOWN else [f"{len(found)} changes"]
+    name_before = str(run.info.run_name).partition(NOT_FRESH)[0]  # an attempt before this one may have got so far
+    client.update_run(run_id, name=f"{name_before}{NOT_FRESH}{', '.join(few)})")
+    mlflow_store.put_first(client, run, reused.in_words(found))
+    client.set_tag(run_id, STALE, ", ".join(found)[: mlflow_store.LONGEST_TAG])
+
+
 def metrics_files(root: Path, name: StageName, rounds: Collection[str]) -> Iterator[Path]:
     """Yield the metrics that belong to the pipeline's run once a stage has ended: its own, and after the last one those
     that dvc.lock lists of the stages before it, where the file is the one that is listed.
@@ -231,7 +242,9 @@ def metrics_files(root: Path, name: StageName, rounds: Collection[str]) -> Itera
 def targets(command: Sequence[str]) -> list[str]:
     """Return the stages and outputs that a dvc command names; none where it asks for the whole pipeline."""
     found, skip = [], True
-    if {"--downstream", "--pipeline", "-p", "--all-pipelines", "-P"} & {*command}:  # more than what they name
+    if {"--downstream", "--pipeline", "-p", "--all-pipelines", "-P", "--recursive", "-R"} & {
+        *command
+    }:  # more than what they name
         return []
     for before, word in zip(["", *command], command, strict=False):
         if word in ("repro", "run"):
@@ -241,7 +254,14 @@ def targets(command: Sequence[str]) -> list[str]:
     return [word for word in found if word != "dvc.yaml"]
 
 
-def _is_of(place: str, target: str) -> bool:
+def _is_done(target: str, finished: Collection[str], rounds: Collection[str]) -> bool:
+    """Say whether the stages of a target have finished: of one that runs once a round, in all rounds that it names."""
+    own = {place for place in finished if is_of(place, target)}
+    others = {StageName(place.split("/")[0], each).place for place in own if "/" in place for each in rounds}
+    return bool(own) and {place for place in others if is_of(place, target)} <= own
+
+
+def is_of(place: str, target: str) -> bool:
     """Say whether a target names the stage of a place: by its name, as one of several rounds, or by its output."""
     named = StageName.of(target).place.removeprefix("data/").rstrip("/")
     return lineage.is_below(place, named) or fnmatch.fnmatch(place, named)  # dvc repro --glob

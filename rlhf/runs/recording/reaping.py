@@ -2,18 +2,20 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.mlflow_store import Store
-from rlhf.runs.recording import attempts, endings, wholeness
+from rlhf.runs.recording import attempts, endings, pipeline_runs, reused, wholeness
 from rlhf.runs.recording.endings import Ending
 from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, stages_of
+from rlhf.runs.recording.wholeness import Lock
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers
+from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,13 +31,15 @@ WITHOUT_RUN = (
     "deleted. Its figures here are those of metrics/; its texts and pictures are not here."
 )
 FROZEN_LAST = f"**{LAST.title} is frozen (`dvc freeze`) and did not run:** its figures are not of this pipeline."
+UNSEEN = 600.0  # seconds without a stage after which a pipeline of another host is taken to have ended
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 
 
-def reap(store: Store, home: Path) -> None:
-    """Give runs of this host whose process is gone their end: how, and when, as far as it is known.
+def reap(store: Store, home: Path, lock: Lock | None = None) -> None:
+    """Give runs of this repository whose process is gone their end: how, and when, as far as it is known.
 
-    `home` is the repository in which DVC keeps its experiments, and stages note their ends.
+    `home` is the repository in which DVC keeps its experiments, and stages note their ends; `lock` what its dvc.lock
+    held as those processes ended, if that is known: left out, it is what it holds now.
     """
     running = "attributes.status = 'RUNNING'"
     found = store.client.search_runs([store.experiment_id], running, max_results=100)
@@ -45,17 +49,44 @@ def reap(store: Store, home: Path) -> None:
         if others:  # tracking.experiment was another
             found = [*found, *store.client.search_runs([*others], query, max_results=100)]
     own = [run for run in found if is_of(home, run.data.tags.get(HOME))]
-    gone = [run for run in own if sessions.is_gone(run.data.tags.get(mlflow_store.PROCESS, ""))]
-    if not gone:
-        return
     ends = endings.read(home)
+    gone = [run for run in own if _is_gone(home, run, own, ends)]
     for run in gone:
         if SESSION not in run.data.tags:
             _end_stage(store.client, run, home, ends)
     for run in gone:
         if SESSION in run.data.tags:
             of_its_own = Store(store.client, run.info.experiment_id)
-            _end_pipeline(of_its_own, store.client.get_run(run.info.run_id), home, ends)
+            pipeline = store.client.get_run(run.info.run_id)
+            _end_pipeline(of_its_own, pipeline, _lock_of(pipeline, home, lock), ends)
+
+
+def _is_gone(home: Path, run: "Run", running: Sequence["Run"], ends: Sequence[Ending]) -> bool:
+    """Say whether the process of a running run has ended.
+
+    One of another host cannot be seen. But where it noted its beginning in this folder (each container has a name of
+    its own, say), its stage has ended once nobody holds that stage's lock, and its pipeline with a stage that was cut
+    off so, or a while after the last sign of any.
+    """
+    tags = run.data.tags
+    process = tags.get(mlflow_store.PROCESS, "")
+    if sessions.is_gone(process) or not sessions.is_elsewhere(process) or tags.get("dvc.exp"):
+        return sessions.is_gone(process)
+    if SESSION not in tags:
+        own = [ending for ending in ends if ending.process == process]
+        return any(ending.status or not sessions.is_held(home, ending.place) for ending in own)
+    stages = [one for one in running if one.data.tags.get("mlflow.parentRunId") == run.info.run_id]
+    if stages:
+        return any(_is_gone(home, stage, running, ends) for stage in stages)
+    moments = [ending.moment for ending in ends if ending.session == tags[SESSION]]
+    return bool(moments) and time.time() - max(moments) / 1000 > UNSEEN
+
+
+def _lock_of(pipeline: "Run", home: Path, now: Lock | None) -> Lock:
+    """Return the dvc.lock that a pipeline's stages stand in: its experiment's, once DVC has kept that, or this one."""
+    experiment = pipeline.data.tags.get("dvc.exp")
+    revision = lineage.experiment(home, experiment) if experiment else None
+    return Lock.read(home, revision) if revision or now is None else now
 
 
 def is_of(home: Path, named: str | None) -> bool:
@@ -72,6 +103,7 @@ def _end_stage(client: "MlflowClient", run: "Run", home: Path, ends: Sequence[En
     noted = [ending for ending in ends if ending.process == process and ending.status]
     status, moment = (noted[-1].status, noted[-1].moment) if noted else ("killed", attempts.last_sign(run))
     attempts.end(client, run, status.upper(), moment)
+    mlflow_store.fail_unfinished_models(client, run)
     name, pipeline = tags.get("dvc.stage"), tags.get("mlflow.parentRunId")
     if not (name and pipeline):
         return
@@ -88,7 +120,7 @@ def _end_stage(client: "MlflowClient", run: "Run", home: Path, ends: Sequence[En
         mlflow_store.put_first(client, run, UNRECORDED)
 
 
-def _end_pipeline(store: Store, run: "Run", home: Path, ends: Sequence[Ending]) -> None:
+def _end_pipeline(store: Store, run: "Run", lock: Lock, ends: Sequence[Ending]) -> None:
     """End a pipeline's run at the end of its last stage.
 
     Where a stage came out as before, or DVC restored the last one from its run cache, no process of ours ran last: such
@@ -97,22 +129,23 @@ def _end_pipeline(store: Store, run: "Run", home: Path, ends: Sequence[Ending]) 
     """
     own = [ending for ending in ends if ending.session == run.data.tags[SESSION]]
     moment = max([run.info.start_time, *_ends(store.client, run), *(ending.moment for ending in own)])
-    experiment = run.data.tags.get("dvc.exp")
-    revision = lineage.experiment(home, experiment) if experiment else None
+    is_unkept = run.data.tags.get("dvc.exp") and lock.revision is None
     stages = stages_of(run.data.tags)
     noted = {ending.place: ending.status or "killed" for ending in own}
     broken = {place: status for place, status in noted.items() if status != "finished"}
-    if not broken and wholeness.is_whole(store.client, run, home, revision):
-        _take_in_the_lock(store, run, home, revision)
+    if not broken and wholeness.is_whole(store.client, run, lock):
+        if LAST.title in wholeness.asked_for(lock.stages, run):
+            _take_in_the_lock(store, run, lock)
+        stale = dict.fromkeys(masked(name) for name in _taken_in(store, run, lock))
+        pipeline_runs.name_stale(store.client, run.info.run_id, [*stale])
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif not broken and stages.get(LAST.place) == "finished":
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
-    elif not broken and wholeness.is_whole_before_what_is_frozen(store.client, run, home, revision):
+    elif not broken and wholeness.is_whole_before_what_is_frozen(store.client, run, lock):
         mlflow_store.put_first(store.client, run, FROZEN_LAST)
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
-    elif broken or not (experiment and revision is None and stages and time.time() - moment / 1000 < GRACE):
-        is_recorded = wholeness.is_recorded(store.client, run, home, revision)
-        status = _broken_off(store.client, run, broken, is_recorded)
+    elif broken or not (is_unkept and stages and time.time() - moment / 1000 < GRACE):
+        status = _broken_off(store.client, run, broken, wholeness.is_recorded(store.client, run, lock))
         store.client.set_terminated(run.info.run_id, status, end_time=moment)
 
 
@@ -135,6 +168,14 @@ def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str], i
     return "FAILED" if "failed" in statuses or statuses == {"finished"} else "KILLED"
 
 
+def _listed_text(lock: Lock, path: str, listed: Mapping[str, str]) -> str | None:
+    """Return what a file held that a stage made; None where it lists none, or that is another by now."""
+    if path not in listed or lock.revision is not None:
+        return lineage.text_of(lock.home, path, lock.revision) if path in listed else None
+    file = lock.home / path
+    return file.read_text(encoding="utf-8") if file.exists() and lineage.dvc_md5(file) == listed[path] else None
+
+
 def _ends(client: "MlflowClient", run: "Run") -> list[int]:
     """Return when a pipeline's own stages ended: not those of earlier pipelines, nor one that went on in a later."""
     found = [mlflow_store.run_of(client, run.data.tags[f"{STAGE}{place}"]) for place in stages_of(run.data.tags)]
@@ -142,13 +183,14 @@ def _ends(client: "MlflowClient", run: "Run") -> list[int]:
     return [one.info.end_time for one in own if one.info.end_time]
 
 
-def _take_in_the_lock(store: Store, run: "Run", home: Path, revision: str | None) -> None:
+def _take_in_the_lock(store: Store, run: "Run", lock: Lock) -> None:
     """Give a pipeline the metrics of dvc.lock's stages, and figures and page of the run that made the last one."""
     moment, run_id = time.time_ns() // 1_000_000, run.info.run_id
-    outs, numbers = wholeness.listed(lineage.locked_outs(home, revision), run), dict[str, float]()
+    outs = {title: lineage.outs_of(stage) for title, stage in wholeness.listed(lock.stages, run).items()}
+    numbers: dict[str, float] = {}
     for title, paths in outs.items():
         place = StageName.of(title).place
-        text = lineage.text_of(home, f"metrics/{place}.json", revision) if f"metrics/{place}.json" in paths else None
+        text = _listed_text(lock, f"metrics/{place}.json", paths)
         numbers |= mlflow_store.named(flat_numbers(json.loads(text))) if text else {}
     made = mlflow_store.runs_that_made(*store, f"data/{LAST.place}", outs[LAST.title].get(f"data/{LAST.place}"))
     if made:
@@ -161,3 +203,12 @@ def _take_in_the_lock(store: Store, run: "Run", home: Path, revision: str | None
         mlflow_store.put_first(store.client, run, WITHOUT_RUN)
     points = [(name, value, moment, 0) for name, value in numbers.items() if name not in run.data.metrics]
     mlflow_store.log_points(store.client, run_id, points)
+
+
+def _taken_in(store: Store, run: "Run", lock: Lock) -> Iterator[str]:
+    """Yield what `dvc commit` took in of those stages of dvc.lock that a pipeline reused."""
+    begun = stages_of(run.data.tags)
+    for title, stage in wholeness.asked_for(lock.stages, run).items():
+        out = f"data/{StageName.of(title).place}"
+        if StageName.of(title).place not in begun:
+            yield from reused.taken_in(store, stage, out, lineage.outs_of(stage).get(out))

@@ -15,6 +15,7 @@ from rlhf.runs.recording import attempts, pipeline_runs, reaping
 from rlhf.runs.recording.attempts import Attempt, Training
 from rlhf.runs.recording.outbox import Outbox
 from rlhf.runs.recording.pipeline_runs import PipelineRun
+from rlhf.runs.recording.watching import Watch
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flatten
 from rlhf.secrets import guard
@@ -49,6 +50,7 @@ class Recorder:
         """
         self._root, self._settings, self._stage = root, settings, name
         process, session = processes
+        self._process, self._session = process, session
         self._is_by_hand = process == session
         self._home = mlflow_store.anchor(root)
         self._store = mlflow_store.open_store(settings, self._home)
@@ -274,11 +276,27 @@ class Recorder:
         if lost:
             put("what is lost", lambda: self._say_what_is_lost(lost))
 
+    def watch(self) -> Watch | None:
+        """Return what to stay for after close(): dvc, if it lives and may end this pipeline without another stage.
+
+        Of an experiment there is nothing to see at that moment: its commit says later what it made.
+        """
+        if self._is_by_hand or os.environ.get("DVC_EXP_NAME") or not sessions.command_of(self._session):
+            return None
+        try:
+            pipeline = mlflow_store.run_of(self._client, self._pipeline.run_id)
+        except Exception:  # noqa: BLE001 - the store is away: the next stage, or `make ui`, looks
+            return None
+        if pipeline is None or pipeline.info.status != "RUNNING":
+            return None
+        return Watch(self._store, self._home, self._session, sessions.session_key(self._session), self._process)
+
     def _say_what_is_lost(self, lost: str) -> None:
         """Name on the run's page, and on the pipeline's if that shows the same, what MLflow has not taken."""
         line = f"**{self._stage.title}: MLflow did not take all of it.** Not here: {lost}."
         for run_id in (self.run_id, *([self._pipeline.run_id] if self._page else [])):
             mlflow_store.put_first(self._client, self._client.get_run(run_id), line)
+        mlflow_store.fail_unfinished_models(self._client, self._client.get_run(self.run_id))
 
     def _tag_output(self) -> None:
         """Tag the run with the md5 of what the stage has made, if it has."""

@@ -12,6 +12,7 @@ from rlhf.runtime.flat import below, differing, flatten
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+READ = "dvc.dep."  # tag of a stage's run: the md5 of what it read there
 SHOWN = 3  # changes that a run's name says
 
 
@@ -49,7 +50,7 @@ def stale(store: Store, root: Path, reused: Mapping[str, Any], params: Mapping[s
         out, listed = f"data/{place}", _listed(stage, f"data/{place}")
         here = lineage.dvc_md5(root / out) if out in others and (root / out).exists() else listed
         if here == listed:
-            keys += [*_other_params(stage, params), *_taken_in(store, stage, out, listed)]
+            keys += [*_other_params(stage, params), *taken_in(store, stage, out, listed)]
             continue
         runs = mlflow_store.runs_that_made(*store, out, here)
         replaced[place] = runs[-1] if runs else None
@@ -63,19 +64,23 @@ def _listed(stage: Mapping[str, Any], out: str) -> str | None:
     return {one["path"]: one["md5"] for one in stage.get("outs", [])}.get(out)
 
 
-def _taken_in(store: Store, stage: Mapping[str, Any], out: str, md5: str | None) -> list[str]:
-    """Return the dotted names of params that dvc.lock has for a reused stage and that no run had which made its bytes:
-    `dvc commit` takes in whatever params.yaml says.
+def taken_in(store: Store, stage: Mapping[str, Any], out: str, md5: str | None) -> list[str]:
+    """Return which params (dotted) and data dvc.lock has for a reused stage, and no run had that made its bytes: `dvc
+    commit` takes in whatever params.yaml says and lies on the disk.
 
     A stage whose runs are not known says nothing.
     """
     locked = mlflow_store.as_params(flatten(stage.get("params", {}).get("params.yaml", {})))
+    for dep in stage.get("deps", []):
+        if not dep["path"].startswith(lineage.CODE_FOLDERS):
+            locked[mlflow_store.allowed(f"{READ}{dep['path']}")] = dep["md5"]
     return _differing_of_all(locked, mlflow_store.runs_that_made(*store, out, md5))
 
 
-def _differing_of_all(params: Mapping[str, str], runs: "Sequence[Run]") -> list[str]:
-    """Return the names of the params that the newest run had other values of; none where a run had them all."""
-    others = [[key for key, value in params.items() if run.data.params.get(key, value) != value] for run in runs]
+def _differing_of_all(locked: Mapping[str, str], runs: "Sequence[Run]") -> list[str]:
+    """Return which params, and tags of what was read, the newest run had other values of; none where a run had all."""
+    had = [run.data.params | run.data.tags for run in runs]
+    others = [[key.removeprefix(READ) for key, value in locked.items() if of.get(key, value) != value] for of in had]
     return others[0] if others and all(others) else []
 
 

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rlhf.runs import lineage, mlflow_store
-from rlhf.runs.recording.pipeline_runs import CODE, COMMAND, FROZEN, LAST, STAGE, stages_of
+from rlhf.runs import cached_listings, lineage, mlflow_store
+from rlhf.runs.recording.pipeline_runs import ASKED, CODE, COMMAND, FROZEN, LAST, STAGE, is_of, stages_of
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flatten
 
@@ -16,7 +16,22 @@ if TYPE_CHECKING:
 
 Locked = Mapping[str, Any]  # stages of dvc.lock by title
 
+
+class Lock(NamedTuple):
+    """What a repository's dvc.lock held: now, or at a commit."""
+
+    stages: Locked
+    home: Path
+    revision: str | None = None
+
+    @classmethod
+    def read(cls, home: Path, revision: str | None = None) -> "Lock":
+        """Read it. Raises ValueError where git knows none at `revision`."""
+        return cls(lineage.locked(home, revision), home, revision)
+
+
 FORCED = re.compile(r"(^|\s)(-[a-zA-Z]*f|--force)")  # in a command: an option that runs what has not changed
+SINGLE = re.compile(r"(^|\s)(-[a-zA-Z]*s|--single-item)(\s|$)")  # one that leaves the stages before as they are
 
 
 def listed(stages: Locked, run: "Run") -> dict[str, Any]:
@@ -24,41 +39,63 @@ def listed(stages: Locked, run: "Run") -> dict[str, Any]:
     return lineage.of_rounds(stages, {name.split(".")[1] for name in run.data.params if name.startswith("rounds.")})
 
 
-def is_whole(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
-    """Say whether dvc.lock is that of this pipeline, to its last stage: all of its stages that began have finished and
-    the lock has what they made; every stage in the lock ran with this pipeline's params and code, on what the lock
-    says that the stages before it made.
+def asked_for(stages: Locked, run: "Run") -> dict[str, Any]:
+    """Return those of dvc.lock's stages that a pipeline's command asked for, by their names or for what those read;
+    none where the lock lacks one of them.
+    """
+    known = listed(stages, run)
+    named = _named(known, run)
+    if not named or ASKED not in run.data.tags:
+        return known if named else {}
+    read = [dep["path"] for title in named for dep in known[title].get("deps", [])]
+    before = set[str]() if SINGLE.search(run.data.tags.get(COMMAND, "")) else lineage.upstream(known, read)
+    return {title: stage for title, stage in known.items() if title in named | before}
+
+
+def _named(stages: Locked, run: "Run") -> set[str]:
+    """Return those of dvc.lock's stages that a pipeline's command names, by default the last one; none where the lock
+    lacks one of them.
+    """
+    targets = run.data.tags.get(ASKED, LAST.title).split()
+    found = [{title for title in stages if is_of(StageName.of(title).place, target)} for target in targets]
+    return {title for titles in found for title in titles} if all(found) else set()
+
+
+def is_whole(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
+    """Say whether a dvc.lock is that of this pipeline, to the last stage that it was asked for: all of its stages that
+    began have finished and the lock has what they made; every stage that was asked for is in the lock, and ran with
+    this pipeline's params and code, on what the lock says that the stages before it made.
     """
     begun, tags = stages_of(run.data.tags), run.data.tags
-    stages = listed(lineage.locked(home, revision), run)
-    if {*begun.values()} != {"finished"} or LAST.title not in stages:
+    stages = asked_for(lock.stages, run)
+    if {*begun.values()} != {"finished"} or not stages:
         return False
-    locked = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+    outs = [lineage.outs_of(stage) for stage in listed(lock.stages, run).values()]
+    locked = {path: md5 for made in outs for path, md5 in made.items()}
     if not _has_what_they_made(client, run, locked):
         return False
     forced = FORCED.search(tags.get(COMMAND, "")) is not None
-    if forced and not {StageName.of(title).place for title in _after(stages, begun)} <= begun.keys():
+    if forced and not {StageName.of(title).place for title in _after(stages, begun) | _named(stages, run)} <= {*begun}:
         return False
     return all(
-        _has_params(run, stage) and _ran(stage, _code(run)) and _fits(stage, locked, home, revision)
-        for stage in stages.values()
+        _has_params(run, stage) and _ran(stage, _code(run)) and _fits(stage, locked, lock) for stage in stages.values()
     )
 
 
-def is_recorded(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
-    """Say whether dvc.lock has the stages that began in this pipeline as they ran in it, whatever else it has."""
+def is_recorded(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
+    """Say whether a dvc.lock has the stages that began in this pipeline as they ran in it, whatever else it has."""
     begun = stages_of(run.data.tags)
-    stages = [stage for title, stage in lineage.locked(home, revision).items() if StageName.of(title).place in begun]
-    locked = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+    stages = [stage for title, stage in lock.stages.items() if StageName.of(title).place in begun]
+    locked = {path: md5 for stage in stages for path, md5 in lineage.outs_of(stage).items()}
     is_same = all(_has_params(run, stage) and _ran(stage, _code(run)) for stage in stages)
     return is_same and _has_what_they_made(client, run, locked)
 
 
-def is_whole_before_what_is_frozen(client: "MlflowClient", run: "Run", home: Path, revision: str | None) -> bool:
+def is_whole_before_what_is_frozen(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
     """Say whether the stages that began have finished, dvc.lock has what they made, and the last stage is frozen."""
     is_frozen = LAST.stage in run.data.tags.get(FROZEN, "").split(" ")
     finished = {*stages_of(run.data.tags).values()} == {"finished"}
-    return is_frozen and finished and is_recorded(client, run, home, revision)
+    return is_frozen and finished and is_recorded(client, run, lock)
 
 
 def _has_what_they_made(client: "MlflowClient", run: "Run", locked: Mapping[str, str]) -> bool:
@@ -82,7 +119,7 @@ def proven_output(run: "Run", pipeline: "Run", name: StageName, home: Path) -> s
     """
     out = f"data/{name.place}"
     stage = lineage.locked(home).get(name.title)
-    md5 = {one["path"]: one["md5"] for one in stage.get("outs", [])}.get(out) if stage else None
+    md5 = lineage.outs_of(stage).get(out) if stage else None
     is_own = stage is not None and not run.data.tags.get("dvc.exp") and _has_params(pipeline, stage)
     return md5 if md5 and is_own and (home / out).exists() and lineage.dvc_md5(home / out) == md5 else None
 
@@ -108,20 +145,22 @@ def _ran(stage: Mapping[str, Any], code: Mapping[str, str]) -> bool:
     return all(dep["md5"].startswith(code.get(dep["path"], "")) for dep in stage.get("deps", []))
 
 
-def _fits(stage: Mapping[str, Any], locked: Mapping[str, str], home: Path, revision: str | None) -> bool:
+def _fits(stage: Mapping[str, Any], locked: Mapping[str, str], lock: Lock) -> bool:
     """Say whether a stage read what the lock says that the others made.
 
-    Of a part of other stages' outputs, or of a folder around them, the lock does not say so: that is held against the
-    disk, where they are there.
+    Of a part of other stages' outputs, or of a folder around them, DVC's cache says so; where it lacks them the disk
+    does, which says nothing of a commit.
     """
     for dep in stage.get("deps", []):
         path, md5 = dep["path"], dep["md5"]
-        if path in locked:
-            if locked[path] != md5:
-                return False
+        outs = {out: made for out, made in locked.items() if lineage.overlap(path, out)}
+        if not outs:
             continue
-        outs = [out for out in locked if lineage.overlap(path, out)]
-        is_there = revision is None and all((home / one).exists() for one in (path, *outs))
-        if outs and is_there and lineage.dvc_md5(home / path) != md5:
+        has = locked.get(path) or cached_listings.md5_of(lock.home, path, outs)
+        if has is None and lock.revision is not None:
+            return False
+        if has is None and all((lock.home / one).exists() for one in (path, *outs)):
+            has = lineage.dvc_md5(lock.home / path)
+        if has not in (None, md5):
             return False
     return True
