@@ -3,7 +3,7 @@
 For a tiny configuration of every causal model type that the installed transformers knows, with random weights: what the
 stages compute (losses of left-padded and packed rows and their gradients, answers behind one prompt, values, sampling)
 beside what transformers' own model says of each sequence alone. Writes metrics/adoption.json and its page in
-docs/generated. --configs FILE.py: those of a dictionary `A` there, of functions that return a config; it writes nothing.
+docs/generated. --configs FILE.py: those of a dictionary `A` there, of functions that return a config, and writes none.
 """
 
 import argparse
@@ -238,8 +238,8 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         "",
         f"Transformers {transformers.__version__}: a tiny model of each causal type with random weights, sequences of "
         f"12 to {LONGEST} tokens, float32 on a CPU. *worst*: the largest difference of what the stages compute (losses "
-        "of left-padded and packed rows, gradients relative to their norm, greedy answers, rewards of four answers behind "
-        "one prompt, values) from transformers' own model on each sequence alone, in nats.",
+        "of left-padded and packed rows, gradients relative to their norm, greedy answers, rewards of four answers "
+        "behind one prompt, values) from transformers' own model on each sequence alone, in nats.",
         "",
         "| configuration | verdict | worst | how |",
         "| --- | --- | --- | --- |",
