@@ -48,6 +48,8 @@ def usual(tmp_path_factory, tokenizer):
     """A root on which `reward_model` has run with the usual knobs, and what its model says of one answer."""
     root = prepared(toys.root(tmp_path_factory.mktemp("reward_model") / "repository"), tokenizer)
     toys.set_param(root, "reward_model.likelihood_coef", 0.0)
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text.replace("\nreward_model:\n", "\nreward_model:\n  too_long: cut\n"))
     return root, score(root)
 
 
