@@ -202,17 +202,18 @@ def test_a_training_that_goes_on_does_only_the_updates_that_are_missing(reward_m
 def test_comparisons_with_a_row_beyond_max_tokens_are_left_out_or_cut_and_what_became_equal_is_counted(tokenizer):
     """Answers that differ in their first words alone are equal where only the last tokens are kept."""
     long = toys.comparisons(1)[0]
-    end = " ".join(["fox"] * 12)
+    end = " ".join(["fox"] * 60)
     long |= {"id": "long", "responses": [f"red {end}", f"blue {end}"]}
     long["labels"] = [{"labeler": "a", "ranks": [1, 2], "scores": None, "scale": None}]
     all_of_them = [*toys.comparisons(4), long]
     most = max(len(row.ids) for group in preference_training.encode(tokenizer, all_of_them[:4], params()).groups
                for row in group.rows)  # fmt: skip
-    chosen = params(max_tokens=min(most, 10))
     left_out = preference_training.encode(tokenizer, all_of_them, params(max_tokens=most))
     assert "long" not in [group.record for group in left_out.groups]
     assert left_out.metrics() == {"too_long": 1, "equal_pairs": 0}
-    assert left_out.in_words(chosen).startswith("1 comparisons with more than max_tokens")
+    assert left_out.in_words(params(max_tokens=most)).startswith(
+        f"1 comparisons with more than max_tokens {most} are left"
+    )
     cut = preference_training.encode(tokenizer, [long, *all_of_them[:4]], params(max_tokens=8, too_long="cut"))
     assert "long" not in [group.record for group in cut.groups], "no pair of it is left"
     assert cut.num_equal_pairs >= 1
