@@ -214,7 +214,9 @@ def test_comparisons_with_a_row_beyond_max_tokens_are_left_out_or_cut_and_what_b
     assert left_out.in_words(params(max_tokens=most)).startswith(
         f"1 comparisons with more than max_tokens {most} are left"
     )
-    cut = preference_training.encode(tokenizer, [long, *all_of_them[:4]], params(max_tokens=8, too_long="cut"))
+    cut = preference_training.encode(
+        tokenizer, [long, *all_of_them[:4]], params(max_tokens=8).model_copy(update={"too_long": "cut"})
+    )
     assert "long" not in [group.record for group in cut.groups], "no pair of it is left"
     assert cut.num_equal_pairs >= 1
     assert all(len(row.ids) <= 8 for group in cut.groups for row in group.rows)
