@@ -6,11 +6,19 @@ import shutil
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizerFast, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    BertTokenizerFast,
+    PreTrainedTokenizerFast,
+)
 
 from rlhf.models import classifiers, loading, reward_head
 from rlhf.preferences import rewards
 from rlhf.records import records
+from rlhf.sampling import rollouts
 from rlhf.tokens import chat
 from stages import ppo, pretrain, reward_model, sft
 from tests import toys
@@ -76,6 +84,27 @@ def test_an_adopted_model_goes_through_every_stage_with_its_own_tokenizer(root, 
         assert json.loads((root / "data" / folder / "config.json").read_text())["model_type"] == family
     scorer = rewards.RewardScorer(root / "data/reward_model/r1", toys.runtime())
     assert scorer.score_texts([[{"role": "user", "content": "Say red."}]], ["red"])[0] != 0
+
+
+def test_a_saved_folder_generates_what_the_pipeline_samples_where_turns_end_by_another_token_than_texts(root):
+    tokenizer = chatml_tokenizer(eos_token="<|endoftext|>", pad_token=None)
+    adopting(root, tokenizer)
+    toys.set_param(root, "sft.epochs", 12)
+    toys.set_param(root, "sft.optimisation.learning_rate", 0.02)
+    pretrain.main(root)
+    sft.main(root)
+    folder = root / "data/sft"
+    policy, made = loading.load_policy(folder, toys.runtime())
+    end = made.convert_tokens_to_ids("<|im_end|>")
+    assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == [end, made.eos_token_id]
+    dialogues = [[{"role": "user", "content": text}] for text in ("Say red.", "Say blue.", "Who?", "Say a fox.")]
+    ours = rollouts.respond(policy, made, dialogues, list("abcd"), rollouts.Sampling(0.0, 24, 0, 4))
+    plain = AutoModelForCausalLM.from_pretrained(folder)
+    for dialogue, answer in zip(dialogues, ours, strict=True):
+        ids = torch.tensor([chat.prompt_ids(made, dialogue)])
+        theirs = plain.generate(input_ids=ids, max_new_tokens=24, do_sample=False)[0, ids.shape[1] :].tolist()
+        assert theirs == answer.token_ids
+    assert any(answer.ended for answer in ours), "the toy has learned to end its turns"
 
 
 def test_likelihoods_on_untied_embeddings_are_refused_before_anything_runs(root):

@@ -137,6 +137,21 @@ def test_after_the_end_there_is_only_padding(model, tokenizer):
     assert (mask.long().diff(dim=1) <= 0).all()  # once False, False for ever
 
 
+def test_ids_without_a_token_are_never_sampled(model, tokenizer):
+    """An adopted model's embeddings have more rows than its tokenizer has tokens."""
+    prompt = chat.prompt_ids(tokenizer, [{"role": "user", "content": "Say red."}])
+    prompts, owners = batching.pad([prompt], 0, "left"), torch.zeros(400, dtype=torch.long)
+    draws = rollouts.uniforms(5, [str(n) for n in range(400)], 3)
+    known = len(tokenizer) - 100
+    ends = rollouts.Ends((tokenizer.eos_token_id,), tokenizer.pad_token_id, known)
+    beyond, within = (
+        rollouts.complete(model, prompts, draws, 2.0, chosen, owners)
+        for chosen in (ends._replace(num_tokens=None), ends)
+    )
+    assert int(beyond.ids.max()) >= known
+    assert int(within.ids.max()) < known
+
+
 def test_sampled_frequencies_are_the_softmax(model, tokenizer):
     count = 4000
     prompt = chat.prompt_ids(tokenizer, [{"role": "user", "content": "Say red."}])
