@@ -1,6 +1,7 @@
 """A file of demonstrations as large as one asks for, the same for every call: texts of about 1 kB in two languages.
 
-Words come by Zipf's law, so that few runs of words stand in many prompts and most in one. Some prompts stand below one
+Words come by Zipf's law, so that few runs of words stand in many prompts and most in one; the most frequent ones are
+those of English, the others are invented. Some prompts stand below one
 of a few long instructions, some are an earlier prompt again, word for word or with a word changed, and some hold
 personal data.
 """
@@ -19,6 +20,12 @@ WORDS, HAN = 30_000, 3_000  # of each vocabulary
 TEMPLATES, TEMPLATE_WORDS = 40, 60
 CHINESE, TEMPLATED, EXACT, NEAR, ANSWERED_AGAIN, PERSONAL, WITH_USER = 0.2, 0.15, 0.02, 0.03, 0.01, 0.01, 0.3  # shares
 MARKS = (". ", ", ", "? ", " - ", ": ", "; ", "\n")
+FREQUENT = (  # words of English, by how often they come
+    "the of and to a in is it you that he was for on are with as his they be at one have this from or had by hot but "
+    "some what there we can out other were all your when up use word how said an each she which do their time if will "
+    "way about many then them would write like so these her long make thing see him two has look more day could go "
+    "come did my sound no most number who over know water than call first people may down side been now find"
+).split()
 PERSONAL_DATA = ("ann.lee{}@mail.com", "+1 415 555 {:04d}", "4111 1111 1111 1111", "138 0013 {:04d}")
 
 
@@ -93,6 +100,7 @@ def _vocabularies() -> tuple[Vocabulary, Vocabulary]:
         "".join(draw.choice(consonants) + draw.choice(vowels) for _ in range(draw.randint(1, 4))) for _ in range(WORDS)
     ]
     han = [chr(0x4E00 + number) for number in draw.sample(range(20_000), HAN)]
+    words[: len(FREQUENT)] = FREQUENT
     return Vocabulary(words, _zipf(WORDS), " "), Vocabulary(han, _zipf(HAN), "")
 
 
