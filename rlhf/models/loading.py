@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+_SAID: set[str] = set()  # of this process: a stage reads a folder several times
 SPARE = 100_000_000  # weights that a model may lack in a folder, such as its head, and are named one by one
 
 
@@ -129,8 +130,10 @@ def proved(model: "PreTrainedModel", path: Path | str, longest: int | None = Non
     """
     with reading.folder(path):
         found = proof.prove(model, longest)
-    for line in found.lines():
-        guard.say(f"{path}: {line}")
+    for line in (f"{path}: {line}" for line in found.lines()):
+        if line not in _SAID:
+            guard.say(line)
+            _SAID.add(line)
     return model
 
 

@@ -48,7 +48,7 @@ class Ways(NamedTuple):
     """What was proven of a model on this device, for sequences up to `longest` tokens; `prove` tries longer ones."""
 
     longest: int
-    reading: Mapping[str, Sequence[str]]  # exact ways by kind of rows, the first that can be used is
+    reading: Mapping[str, Sequence[str]]  # exact ways by kind of rows, the first that can be used is; else alone
     decoding: Sequence[str]
     scale: float = 1.0  # of what the output layer gives
     cap: float | None = None  # logits are cap * tanh(x / cap)
@@ -79,7 +79,7 @@ def of_rows(model: nn.Module, rows: Rows) -> Sequence[str]:
     """
     ways = proven(model)
     if ways.prove is None:
-        return ways.reading[rows.kind]
+        return ways.reading.get(rows.kind, (ALONE,))
     longest = int(rows.positions.max()) + 1
     if longest > ways.longest:
         with _PROVING:
@@ -87,7 +87,7 @@ def of_rows(model: nn.Module, rows: Rows) -> Sequence[str]:
             if ways.prove is not None and longest > ways.longest:
                 ways.prove(max(longest, 2 * ways.longest))
         ways = proven(model)
-    return ways.reading[rows.kind]
+    return ways.reading.get(rows.kind, (ALONE,))
 
 
 def read(model: "PreTrainedModel", rows: Rows, wanted: Tensor, way: str) -> Tensor:

@@ -47,7 +47,8 @@ def test_whatever_a_model_is_like_it_computes_what_it_says_of_each_sequence_alon
     make, packed, forked, decoded = FAMILIES[about]
     found = adoption.verdict_of(make)
     assert found.verdict == "exact", found
-    assert found.used.endswith(f"packed {packed}, forked {forked}, decoding {decoded}")
+    used = dict(one.split(" ") for one in found.used.split(", "))
+    assert (used["packed"], used["forked"], used["decoding"]) == (packed, forked, decoded)
 
 
 def drawn(made) -> nn.Module:
@@ -117,7 +118,9 @@ def test_trying_changes_neither_the_model_nor_what_is_drawn():
 
 def test_what_is_not_used_is_named_once_with_why(tmp_path, capsys):
     drawn(config("mistral", sliding_window=8)).save_pretrained(tmp_path)
-    loading.load_causal(tmp_path, toys.runtime(), longest=30)
+    for _ in range(2):
+        loading.load_causal(tmp_path, toys.runtime(), longest=30)
+        loading.load_classifier(tmp_path, toys.runtime(), new_head=True, longest=30)
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith(str(tmp_path))]
     assert [line.partition(" is off by ")[0] for line in told] == [
         f"{tmp_path}: packed: the model's own masks, cut by positions, for a mask of who reads whom",

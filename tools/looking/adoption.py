@@ -90,13 +90,14 @@ def verdict_of(make: Callable[[], Any], most_weights: int | None = None) -> Verd
             worst = max(difference(policy, classifier, alone) for difference in DIFFERENCES)
         except Exception as error:  # noqa: BLE001 - it would end a stage at work
             return Verdict("wrong", None, f"{type(error).__name__} at work: {_in_a_line(error)}")
-    used = ", ".join(f"{name} {exact[0]}" for name, exact in _used(policy))
+    used = ", ".join(f"{name} {exact[0]}" for name, exact in _used(policy, classifier))
     return Verdict("exact" if worst <= LIMIT else "wrong", worst, used)
 
 
-def _used(model: Any) -> Iterator[tuple[str, Any]]:
-    found = ways.proven(model)
-    yield from found.reading.items()
+def _used(policy: Any, classifier: Any) -> Iterator[tuple[str, Any]]:
+    found = ways.proven(policy)
+    exact = {**ways.proven(classifier).reading, **found.reading}
+    yield from ((kind, exact[kind]) for kind in ways.KINDS)
     yield "decoding", found.decoding
 
 
