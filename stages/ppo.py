@@ -47,6 +47,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         models = assemble(policy, reward_model, params, context.seed)
         data = load_data(models.tokenizer, source, params.ppo)
         typed = context.typed_markers(models.tokenizer, (chat.texts_of(prompt.messages) for prompt in data.prompts))
+        typed |= context.changed_turns(models.tokenizer, (prompt.messages for prompt in data.prompts))
         curve, peak = [], None
         points = train(models, data, params.ppo, params.runtime, context.seed, context.states)
         for point in context.followed(points, params.ppo.iterations, SHOWN):

@@ -59,6 +59,7 @@ def fit(
         context.run.say(encoded.in_words(params))
     texts = [chat.texts_of(record["messages"], *record["responses"]) for record in [*training, *held_out]]
     typed = context.typed_markers(tokenizer, texts)
+    typed |= context.changed_turns(tokenizer, (record["messages"] for record in [*training, *held_out]))
     num_steps = count_steps(groups, params)
     points = train(model, groups, params, runtime, context.seed, context.states)
     curve = list(context.followed(points, num_steps, ["loss", "accuracy"]))

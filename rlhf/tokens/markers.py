@@ -159,9 +159,16 @@ def rendered(tokenizer: Any, messages: Sequence[Message], add_generation_prompt:
         ) from error
 
 
+def way_of_system_turns(tokenizer: Any) -> str | None:
+    """Return what is done with system turns that the template refuses: "merge", "leave_out"; None: they are an error,
+    or taken.
+    """
+    return tokenizer.init_kwargs.get(SYSTEM_TURNS)
+
+
 def without_refused(tokenizer: Any, messages: Sequence[Message]) -> list[Message]:
     """Return messages without system turns where the tokenizer says so: merged into the next user's, or left out."""
-    way = tokenizer.init_kwargs.get(SYSTEM_TURNS)
+    way = way_of_system_turns(tokenizer)
     if way is None or not any(message["role"] == "system" for message in messages):
         return list(messages)
     kept: list[Message] = []

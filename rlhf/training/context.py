@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from rlhf.models import placement
 from rlhf.params.runtime import Runtime
+from rlhf.records.types import Message
 from rlhf.runs import checkpoints, dependencies, tracking
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import failures, outputs, seeds
@@ -62,6 +63,18 @@ class StageContext(NamedTuple):
         shown = ", ".join(f"{marker} in {count}" for marker, count in by_marker.items())
         self.run.say(f"{num_records} records spell markers of the tokenizer, which are read as text: {shown}")
         return {"records_with_typed_markers": num_records}
+
+    def changed_turns(self, tokenizer: Any, dialogues: Iterable[Sequence[Message]]) -> dict[str, int]:
+        """Say how many dialogues have a system turn that the template refuses, and what became of it (pretrain's
+        `system_turns`); return their number as a metric, none where there are none.
+        """
+        way = markers.way_of_system_turns(tokenizer)
+        count = sum(message["role"] == "system" for messages in dialogues for message in messages[:1]) if way else 0
+        if not count:
+            return {}
+        done = {"merge": "merged into the next user's turn", "leave_out": "left out"}[str(way)]
+        self.run.say(f"{count} dialogues have a system turn, which the template refuses: {done}")
+        return {"dialogues_with_refused_system_turns": count}
 
     def conclude(self, metrics: Mapping[str, Any]) -> None:
         """Write the stage's metrics, and record them and the model that lies in its folder."""

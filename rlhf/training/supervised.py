@@ -53,6 +53,7 @@ def fit(
     data = Data(encoded.examples, encode(tokenizer, held_out, params.max_tokens).examples)
     texts = [chat.texts_of(record["messages"], record["response"]) for record in [*training, *held_out]]
     typed = context.typed_markers(tokenizer, texts)
+    typed |= context.changed_turns(tokenizer, (record["messages"] for record in [*training, *held_out]))
     num_steps = count_steps(len(data.training), params)
     points = train(model, data, params, context.runtime, context.seed, context.states)
     curve = list(context.followed(points, num_steps, ["loss"]))

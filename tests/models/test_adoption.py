@@ -18,6 +18,7 @@ from transformers import (
 from rlhf.models import classifiers, loading, reward_head
 from rlhf.preferences import rewards
 from rlhf.records import records
+from rlhf.records.types import Demonstration
 from rlhf.sampling import rollouts
 from rlhf.tokens import chat
 from stages import ppo, pretrain, reward_model, sft
@@ -105,6 +106,24 @@ def test_a_saved_folder_generates_what_the_pipeline_samples_where_turns_end_by_a
         theirs = plain.generate(input_ids=ids, max_new_tokens=24, do_sample=False)[0, ids.shape[1] :].tolist()
         assert theirs == answer.token_ids
     assert any(answer.ended for answer in ours), "the toy has learned to end its turns"
+
+
+def test_system_turns_that_the_template_refuses_are_merged_and_counted_where_a_param_says_so(root, capsys):
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system turns') }}{% endif %}" + CHATML
+    adopting(root, chatml_tokenizer(chat_template=refuses))
+    file = root / "data/collect_prompts/demonstrations.train.jsonl"
+    demonstrations = records.read(file, Demonstration)
+    demonstrations[0]["messages"] = [{"role": "system", "content": "Be brief."}, *demonstrations[0]["messages"]]
+    records.write(file, demonstrations)
+    pretrain.main(root)
+    with pytest.raises(ValueError, match="no system turns"):
+        sft.main(root)
+    toys.set_param(root, "pretrain", toys.adopting("elsewhere/model") | {"system_turns": "merge"})
+    pretrain.main(root)
+    sft.main(root)
+    told = "1 dialogues have a system turn, which the template refuses: merged into the next user's turn"
+    assert told in capsys.readouterr().out
+    assert json.loads((root / "metrics/sft.json").read_text())["sft"]["dialogues_with_refused_system_turns"] == 1
 
 
 def test_likelihoods_on_untied_embeddings_are_refused_before_anything_runs(root):
