@@ -115,15 +115,17 @@ def test_system_turns_that_the_template_refuses_are_merged_and_counted_where_a_p
     demonstrations = records.read(file, Demonstration)
     demonstrations[0]["messages"] = [{"role": "system", "content": "Be brief."}, *demonstrations[0]["messages"]]
     records.write(file, demonstrations)
+    held_out = records.read(file.with_name("demonstrations.validation.jsonl"), Demonstration)
+    count = sum(record["messages"][0]["role"] == "system" for record in [*demonstrations, *held_out])
     pretrain.main(root)
     with pytest.raises(ValueError, match="no system turns"):
         sft.main(root)
     toys.set_param(root, "pretrain", toys.adopting("elsewhere/model") | {"system_turns": "merge"})
     pretrain.main(root)
     sft.main(root)
-    told = "1 dialogues have a system turn, which the template refuses: merged into the next user's turn"
+    told = f"{count} dialogues have a system turn, which the template refuses: merged into the next user's turn"
     assert told in capsys.readouterr().out
-    assert json.loads((root / "metrics/sft.json").read_text())["sft"]["dialogues_with_refused_system_turns"] == 1
+    assert json.loads((root / "metrics/sft.json").read_text())["sft"]["dialogues_with_refused_system_turns"] == count
 
 
 def test_likelihoods_on_untied_embeddings_are_refused_before_anything_runs(root):
