@@ -285,6 +285,26 @@ def test_data_that_dvc_commit_took_in_and_no_run_read_is_stale(root, monkeypatch
     assert parent(root).data.tags.get("dvc.stale") == stale
 
 
+@pytest.mark.parametrize(("committed", "again", "stale"), [
+    ("edited", False, "rlhf/rl"), ("edited", True, None), ("as it ran", False, None)])  # fmt: skip
+def test_code_that_dvc_commit_took_in_and_no_run_had_is_stale(root, monkeypatch, committed, again, stale):
+    """Edited between two stages of one command too: it is the stage's own code that counts."""
+    monkeypatch.setattr(reused.changes, "changed", lambda *_, **__: [])
+    (root / "rlhf/rl").mkdir(parents=True)
+    (root / "rlhf/rl/ppo.py").write_text("before the pipeline's first stage")
+    (root / "dvc.yaml").write_text(COMMITTED.replace("{cmd: x, ", "{cmd: x, deps: [rlhf/rl, data/sft], "))
+    ran(root, "sft")
+    (root / "rlhf/rl/ppo.py").write_text("as it ran")
+    ran(root, "ppo", "r1")
+    (root / "rlhf/rl/ppo.py").write_text(committed)
+    if again:
+        ran(root, "ppo", "r1")
+    notebook.write_lock(root, {"ppo@r1": ["data/ppo/r1"]}, {"ppo@r1": ["rlhf/rl"]})
+    under(monkeypatch, "dvc", "repro", identity=f"{DVC}1")
+    ran(root, "evaluate")
+    assert parent(root).data.tags.get("dvc.stale") == stale
+
+
 @pytest.mark.parametrize(("kl_coef", "stale"), [(0.3, ""), (0.4, "ppo.kl_coef, ")])
 def test_a_pipeline_that_read_what_a_stage_made_by_hand_names_that_run_and_its_params(
     root, monkeypatch, kl_coef, stale

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
 ASKED = "dvc.targets"  # tag: the stages and outputs that the command names; none where it asks for the whole pipeline
-CODE = "dvc.code"  # tag: path:md5, shortened, of the code of all stages of dvc.yaml when the pipeline began
 FROZEN = "dvc.frozen"  # tag: the stages that DVC was told not to run
 STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
 DIRTY, CHANGED_FILES, COMMIT = "git.dirty", "git.changed", "mlflow.source.git.commit"
@@ -76,10 +75,9 @@ class PipelineRun:
         command = [masked(word) for word in sessions.command_of(session)]  # whole: a path's end may hold a password
         words = masked(" ".join(Path(word).name if "/" in word else word for word in command))
         graph = dependencies.graph(root, params)
-        code = " ".join(f"{path}:{md5[:8]}" for path, md5 in graph.code.items())
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
         own |= {ASKED: masked(" ".join(named))} if named else {}
-        own |= {CODE: code[: mlflow_store.LONGEST_TAG]} if code else {}
+        own |= dependencies.code_tag(graph.code)
         own |= {FROZEN: " ".join(graph.frozen)} if graph.frozen else {}
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import lineage, machine, mlflow_store, sessions
+from rlhf.runs import dependencies, lineage, machine, mlflow_store, sessions
 from rlhf.runs.recording import attempts, pipeline_runs, reaping
 from rlhf.runs.recording.attempts import Attempt, Training
 from rlhf.runs.recording.outbox import Outbox
@@ -61,7 +61,7 @@ class Recorder:
         tags = self._tags()
         self._pipeline = PipelineRun(self._store, root, content, self._commit, tags, processes)
         tags |= {"mlflow.parentRunId": self._pipeline.run_id, "dvc.stage": name.title}
-        tags |= {mlflow_store.PROCESS: process}
+        tags |= {mlflow_store.PROCESS: process} | dependencies.code_tag(dependencies.code(root, name, content))
         self._recorded: set[tuple[str, int]] = set()  # points that are there from before: name, step
         self._attempt, self._taken_over = Attempt(1, 0, 0.0), ""
         self.run_id = self._open(tags, training)

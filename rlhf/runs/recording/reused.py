@@ -65,23 +65,28 @@ def _listed(stage: Mapping[str, Any], out: str) -> str | None:
 
 
 def taken_in(store: Store, stage: Mapping[str, Any], out: str, md5: str | None) -> list[str]:
-    """Return which params (dotted) and data dvc.lock has for a reused stage, and no run had that made its bytes: `dvc
-    commit` takes in whatever params.yaml says and lies on the disk.
+    """Return which params (dotted), data and code dvc.lock has for a reused stage, and no run had that made its bytes:
+    `dvc commit` takes in whatever params.yaml says and lies on the disk.
 
     A stage whose runs are not known says nothing.
     """
     locked = mlflow_store.as_params(flatten(stage.get("params", {}).get("params.yaml", {})))
     for dep in stage.get("deps", []):
-        if not dep["path"].startswith(lineage.CODE_FOLDERS):
-            locked[mlflow_store.allowed(f"{READ}{dep['path']}")] = dep["md5"]
+        is_code = dep["path"].startswith(lineage.CODE_FOLDERS)
+        locked[mlflow_store.allowed(f"{READ}{dep['path']}")] = dep["md5"][: dependencies.SHORT if is_code else None]
     return _differing_of_all(locked, mlflow_store.runs_that_made(*store, out, md5))
 
 
 def _differing_of_all(locked: Mapping[str, str], runs: "Sequence[Run]") -> list[str]:
-    """Return which params, and tags of what was read, the newest run had other values of; none where a run had all."""
-    had = [run.data.params | run.data.tags for run in runs]
+    """Return which params, data and code the newest run had others of; none where a run had all."""
+    had = [run.data.params | run.data.tags | _code_read(run) for run in runs]
     others = [[key.removeprefix(READ) for key, value in locked.items() if of.get(key, value) != value] for of in had]
     return others[0] if others and all(others) else []
+
+
+def _code_read(run: "Run") -> dict[str, str]:
+    code = dependencies.code_of(run.data.tags)
+    return {mlflow_store.allowed(f"{READ}{path}"): md5 for path, md5 in code.items()}
 
 
 def _other_params(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[str]:

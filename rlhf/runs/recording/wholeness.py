@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rlhf.runs import cached_listings, lineage, mlflow_store
-from rlhf.runs.recording.pipeline_runs import ASKED, CODE, COMMAND, FROZEN, LAST, STAGE, is_of, stages_of
+from rlhf.runs import cached_listings, dependencies, lineage, mlflow_store
+from rlhf.runs.recording.pipeline_runs import ASKED, COMMAND, FROZEN, LAST, STAGE, is_of, stages_of
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flatten
 
@@ -77,8 +77,9 @@ def is_whole(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
     forced = FORCED.search(tags.get(COMMAND, "")) is not None
     if forced and not {StageName.of(title).place for title in _after(stages, begun) | _named(stages, run)} <= {*begun}:
         return False
+    code = dependencies.code_of(tags)
     return all(
-        _has_params(run, stage) and _ran(stage, _code(run)) and _fits(stage, locked, lock) for stage in stages.values()
+        _has_params(run, stage) and _ran(stage, code) and _fits(stage, locked, lock) for stage in stages.values()
     )
 
 
@@ -87,7 +88,8 @@ def is_recorded(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
     begun = stages_of(run.data.tags)
     stages = [stage for title, stage in lock.stages.items() if StageName.of(title).place in begun]
     locked = {path: md5 for stage in stages for path, md5 in lineage.outs_of(stage).items()}
-    is_same = all(_has_params(run, stage) and _ran(stage, _code(run)) for stage in stages)
+    code = dependencies.code_of(run.data.tags)
+    is_same = all(_has_params(run, stage) and _ran(stage, code) for stage in stages)
     return is_same and _has_what_they_made(client, run, locked)
 
 
@@ -106,11 +108,6 @@ def _has_what_they_made(client: "MlflowClient", run: "Run", locked: Mapping[str,
         if made is None or locked.get(f"data/{place}") != made:
             return False
     return True
-
-
-def _code(run: "Run") -> dict[str, str]:
-    """Return {path: the beginning of its md5} of the code that a pipeline began with."""
-    return dict(one.rsplit(":", 1) for one in run.data.tags.get(CODE, "").split(" ") if ":" in one)
 
 
 def proven_output(run: "Run", pipeline: "Run", name: StageName, home: Path) -> str | None:
