@@ -31,6 +31,10 @@ WITHOUT_RUN = (
     "deleted. Its figures here are those of metrics/; its texts and pictures are not here."
 )
 FROZEN_LAST = f"**{LAST.title} is frozen (`dvc freeze`) and did not run:** its figures are not of this pipeline."
+NOT_SAVED = (
+    "**`dvc` ended without recording {}:** dvc.lock does not have it (a full disk, say, or Ctrl-C while it saved). The "
+    "stages ended well, and the figures here are theirs; `dvc repro` runs again what is not recorded."
+)
 UNSEEN = 600.0  # seconds without a stage after which a pipeline of another host is taken to have ended
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 
@@ -147,6 +151,13 @@ def _end_pipeline(store: Store, run: "Run", lock: Lock, ends: Sequence[Ending]) 
     elif broken or not (is_unkept and stages and time.time() - moment / 1000 < GRACE):
         status = _broken_off(store.client, run, broken, wholeness.is_recorded(store.client, run, lock))
         store.client.set_terminated(run.info.run_id, status, end_time=moment)
+
+
+def fail_unrecorded(client: "MlflowClient", pipeline: str, paths: Sequence[str]) -> None:
+    """Call a pipeline FAILED that has FINISHED, since dvc.lock lacks some of what it made, at these paths."""
+    run = client.get_run(pipeline)
+    mlflow_store.put_first(client, run, NOT_SAVED.format(", ".join(paths)))
+    client.set_terminated(pipeline, "FAILED", end_time=run.info.end_time)
 
 
 def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str], is_recorded: bool) -> str:

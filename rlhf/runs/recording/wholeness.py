@@ -83,6 +83,16 @@ def is_whole(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
     )
 
 
+def made(client: "MlflowClient", run: "Run") -> dict[str, str]:
+    """Return {path: md5} of what the stages that ended well in a pipeline made, as far as it is known."""
+    found = dict[str, str]()
+    for place in [place for place, status in stages_of(run.data.tags).items() if status == "finished"]:
+        stage, out = mlflow_store.run_of(client, run.data.tags[f"{STAGE}{place}"]), f"data/{place}"
+        md5 = stage.data.tags.get(mlflow_store.allowed(f"dvc.out.{out}")) if stage else None
+        found |= {out: md5} if md5 else {}
+    return found
+
+
 def is_recorded(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
     """Say whether a dvc.lock has the stages that began in this pipeline as they ran in it, whatever else it has."""
     begun = stages_of(run.data.tags)
