@@ -194,6 +194,31 @@ def test_what_a_command_named_is_there_though_the_stages_after_it_are_of_other_d
     assert "**`dvc` ended after" in found.data.tags.get("mlflow.note.content", "") or status == "FINISHED"
 
 
+@pytest.mark.parametrize(("changed", "stale"), [
+    ("ppo.kl_coef",) * 2, ("rlhf/sft",) * 2, ("data/prompts",) * 2, ("", None)])  # fmt: skip
+def test_stages_that_single_item_left_as_they_were_are_named_though_what_came_last_was_up_to_date(
+    root, monkeypatch, changed, stale
+):
+    """`dvc repro --single-item ppo@r1 feedme`: PPO runs, FeedME is as it was, and both build on SFT."""
+    (root / "rlhf").mkdir()
+    (root / "rlhf/sft").write_text("code")
+    (root / "dvc.yaml").write_text("stages: {sft: {cmd: x, deps: [rlhf/sft]}, evaluate: {cmd: x}}")
+    restored(root, monkeypatch)
+    here = {"rlhf/sft": lineage.dvc_md5(root / "rlhf/sft"), "data/prompts": "1" * 32}
+    read = [{"path": path, "md5": "0" * 32 if path == changed else md5} for path, md5 in here.items()]
+    own = {"ppo": {"kl_coef": 0.3 if changed == "ppo.kl_coef" else 0.05}, "seed": 17}
+    sft = {"cmd": "x", "params": {"params.yaml": own}, "deps": read, "outs": [{"path": "data/sft", "md5": "2" * 32}]}
+    others = {"prompts": ([], "1" * 32), "feedme": ([{"path": "data/sft", "md5": "2" * 32}], "3" * 32)}
+    for title, (deps, md5) in others.items():
+        made = {"cmd": "x", "deps": deps, "outs": [{"path": f"data/{title}", "md5": md5}]}
+        edit_lock(root, lambda stages, title=title, made=made: stages.update({title: made}))
+    edit_lock(root, lambda stages: stages.update(sft=sft))
+    for name, value in {"dvc.command": "dvc repro --single-item ppo@r1 feedme", "dvc.targets": "ppo@r1 feedme"}.items():
+        store(root).client.set_tag(parent(root).info.run_id, name, value)
+    found = ended(root, monkeypatch)
+    assert (found.info.status, found.data.tags.get("dvc.stale")) == ("FINISHED", stale)
+
+
 @pytest.mark.parametrize(("listed", "is_whole"), [("bytes", True), ("others", False), (None, False)])
 def test_a_commits_lock_is_held_against_dvcs_cache_as_far_as_a_stage_read_a_folder_around_outputs(
     root, monkeypatch, listed, is_whole
@@ -207,6 +232,8 @@ def test_a_commits_lock_is_held_against_dvcs_cache_as_far_as_a_stage_read_a_fold
         listing.parent.mkdir(parents=True)
         listing.write_text(json.dumps([{"md5": hashlib.md5(listed.encode()).hexdigest(), "relpath": "made"}]))
     assert wholeness.is_whole(store(root).client, parent(root), lock) == is_whole
+    named = [*wholeness.differing(parent(root), lock.stages["evaluate"], lock)]
+    assert named == (["data/ppo"] if listed == "others" else []), "what is not known is not stale"
 
 
 @pytest.mark.parametrize("edited", [True, False])

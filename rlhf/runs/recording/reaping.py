@@ -140,7 +140,7 @@ def _end_pipeline(store: Store, run: "Run", lock: Lock, ends: Sequence[Ending]) 
     if not broken and wholeness.is_whole(store.client, run, lock):
         if LAST.title in wholeness.asked_for(lock.stages, run):
             _take_in_the_lock(store, run, lock)
-        stale = dict.fromkeys(masked(name) for name in _taken_in(store, run, lock))
+        stale = dict.fromkeys(masked(name) for name in _stale(store, run, lock))
         pipeline_runs.name_stale(store.client, run.info.run_id, [*stale])
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif not broken and stages.get(LAST.place) == "finished":
@@ -216,10 +216,15 @@ def _take_in_the_lock(store: Store, run: "Run", lock: Lock) -> None:
     mlflow_store.log_points(store.client, run_id, points)
 
 
-def _taken_in(store: Store, run: "Run", lock: Lock) -> Iterator[str]:
-    """Yield what `dvc commit` took in of those stages of dvc.lock that a pipeline reused."""
-    begun = stages_of(run.data.tags)
-    for title, stage in wholeness.asked_for(lock.stages, run).items():
-        out = f"data/{StageName.of(title).place}"
-        if StageName.of(title).place not in begun:
-            yield from reused.taken_in(store, stage, out, lineage.outs_of(stage).get(out))
+def _stale(store: Store, run: "Run", lock: Lock) -> Iterator[str]:
+    """Yield what has changed of the stages of dvc.lock that a pipeline reused: what `dvc commit` took in, and of those
+    before what `--single-item` named, whatever they ran with.
+    """
+    begun, asked = stages_of(run.data.tags), wholeness.asked_for(lock.stages, run)
+    for title, stage in wholeness.built_on(lock.stages, run).items():
+        place = StageName.of(title).place
+        if place in begun:
+            continue
+        if title not in asked:
+            yield from wholeness.differing(run, stage, lock)
+        yield from reused.taken_in(store, stage, f"data/{place}", lineage.outs_of(stage).get(f"data/{place}"))

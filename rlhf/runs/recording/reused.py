@@ -17,13 +17,19 @@ SHOWN = 3  # changes that a run's name says
 
 
 def stages(root: Path, name: StageName, params: Mapping[str, Any], ran: Collection[str]) -> dict[str, Any]:
-    """Return dvc.lock's stages before `name`, but for those that `ran` in this pipeline (their places)."""
+    """Return dvc.lock's stages before `name`, and before those that `ran` in this pipeline (places), but for these.
+
+    `name` need not build on the others: `dvc repro --single-item` runs what it is told, one by one.
+    """
     if not (root / dependencies.PIPELINE).exists():
         return {}
     _, paths = dependencies.listed(root, name, params)
     locked = lineage.of_rounds(lineage.locked(root), params.get("rounds", {}))
-    before = lineage.upstream(locked, [path.relative_to(root).as_posix() for path in paths])
-    return {title: locked[title] for title in sorted(before) if StageName.of(title).place not in ran}
+    read = {path.relative_to(root).as_posix() for path in paths}
+    own = {title for title in locked if StageName.of(title).place in ran}
+    read |= {dep["path"] for title in own for dep in locked[title].get("deps", [])}
+    before = lineage.upstream(locked, read) - own
+    return {title: locked[title] for title in sorted(before)}
 
 
 class Stale(NamedTuple):
