@@ -75,13 +75,19 @@ def test_a_pipeline_whose_last_stage_dvc_restored_is_finished_and_has_its_figure
     assert found.data.tags["mlflow.note.content"].startswith("**so**")
 
 
-@pytest.mark.parametrize(("read", "stale"), [("0" * 32, "data/sft"), ("1" * 32, None)])
-def test_a_pipeline_whose_last_stage_dvc_restored_says_what_dvc_commit_took_in(root, monkeypatch, read, stale):
+@pytest.mark.parametrize(("read", "unrecorded", "stale"), [
+    ("0" * 32, False, "data/sft"), ("1" * 32, False, None), ("0" * 32, True, None)])  # fmt: skip
+def test_a_pipeline_whose_last_stage_dvc_restored_says_what_dvc_commit_took_in(
+    root, monkeypatch, read, unrecorded, stale
+):
     restored(root, monkeypatch)
+    if unrecorded:  # it may have read what the lock says
+        endings.note(root, Ending(f"{DVC}7", "another session", "evaluate", "finished", 1))
     store(root).client.set_tag(child(root, "evaluate").info.run_id, "dvc.dep.data/sft", read)
     edit_lock(root, lambda stages: stages["evaluate"]["deps"].append({"path": "data/sft", "md5": "1" * 32}))
     found = ended(root, monkeypatch)
     assert (found.info.status, found.data.tags.get("dvc.stale")) == ("FINISHED", stale)
+    assert found.data.tags.get("dvc.stale.unknown") == ("data/sft" if unrecorded else None)
     assert ("(stale: data/sft)" in found.info.run_name) == (stale is not None)
     assert ("**so**" in found.data.tags["mlflow.note.content"]) and found.data.metrics["PPO beats SFT"] == 0.25
 

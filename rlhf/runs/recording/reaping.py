@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, stages_of
 from rlhf.runs.recording.wholeness import Lock
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers
-from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -140,8 +139,7 @@ def _end_pipeline(store: Store, run: "Run", lock: Lock, ends: Sequence[Ending]) 
     if not broken and wholeness.is_whole(store.client, run, lock):
         if LAST.title in wholeness.asked_for(lock.stages, run):
             _take_in_the_lock(store, run, lock)
-        stale = dict.fromkeys(masked(name) for name in _stale(store, run, lock))
-        pipeline_runs.name_stale(store.client, run.info.run_id, [*stale])
+        pipeline_runs.name_stale(store.client, run.info.run_id, _stale(store, run, lock))
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif not broken and stages.get(LAST.place) == "finished":
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
@@ -216,15 +214,18 @@ def _take_in_the_lock(store: Store, run: "Run", lock: Lock) -> None:
     mlflow_store.log_points(store.client, run_id, points)
 
 
-def _stale(store: Store, run: "Run", lock: Lock) -> Iterator[str]:
-    """Yield what has changed of the stages of dvc.lock that a pipeline reused: what `dvc commit` took in, and of those
+def _stale(store: Store, run: "Run", lock: Lock) -> reused.Stale:
+    """Return what has changed of the stages of dvc.lock that a pipeline reused: what `dvc commit` took in, and of those
     before what `--single-item` named, whatever they ran with.
     """
+    changes, unknown = list[str](), list[str]()
     begun, asked = stages_of(run.data.tags), wholeness.asked_for(lock.stages, run)
     for title, stage in wholeness.built_on(lock.stages, run).items():
         place = StageName.of(title).place
         if place in begun:
             continue
         if title not in asked:
-            yield from wholeness.differing(run, stage, lock)
-        yield from reused.taken_in(store, stage, f"data/{place}", lineage.outs_of(stage).get(f"data/{place}"))
+            changes += wholeness.differing(run, stage, lock)
+        found = reused.taken_in(store, stage, f"data/{place}", lineage.outs_of(stage).get(f"data/{place}"))
+        (unknown if found and reused.lacks_a_run(store, lock.home, title) else changes).extend(found)
+    return reused.Stale([*dict.fromkeys(changes)], {}, [*dict.fromkeys(unknown)])

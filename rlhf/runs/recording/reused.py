@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.runs import changes, dependencies, lineage, mlflow_store
 from rlhf.runs.mlflow_store import Store
+from rlhf.runs.recording import endings
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import below, differing, flatten
 
@@ -37,6 +38,7 @@ class Stale(NamedTuple):
 
     changes: list[str]
     replaced: "dict[str, Run | None]"  # {place: the run that made what lies there, if it is known}
+    unknown: list[str]  # what may have changed: a run that MLflow does not have may have had it as it is
 
 
 def stale(store: Store, root: Path, reused: Mapping[str, Any], params: Mapping[str, Any]) -> Stale:
@@ -48,21 +50,39 @@ def stale(store: Store, root: Path, reused: Mapping[str, Any], params: Mapping[s
     Raises ValueError where DVC cannot tell.
     """
     if not reused:
-        return Stale([], {})
-    others, keys = changes.changed(root, [*reused], with_params=False), list[str]()
+        return Stale([], {}, [])
+    others, keys, unknown = changes.changed(root, [*reused], with_params=False), list[str](), list[str]()
+    home = mlflow_store.anchor(root)
     replaced = dict[str, "Run | None"]()
     for title, stage in reused.items():
         place = StageName.of(title).place
         out, listed = f"data/{place}", _listed(stage, f"data/{place}")
         here = lineage.dvc_md5(root / out) if out in others and (root / out).exists() else listed
         if here == listed:
-            keys += [*_other_params(stage, params), *taken_in(store, stage, out, listed)]
+            keys += _other_params(stage, params)
+            found = taken_in(store, stage, out, listed)
+            (unknown if found and lacks_a_run(store, home, title) else keys).extend(found)
             continue
         runs = mlflow_store.runs_that_made(*store, out, here)
         replaced[place] = runs[-1] if runs else None
         own = mlflow_store.as_params(below(flatten(params), stage.get("params", {}).get("params.yaml", {})))
-        keys += _differing_of_all(own, runs)
-    return Stale([*dict.fromkeys([*keys, *others])], replaced)
+        found = _differing_of_all(own, runs)
+        (unknown if found and lacks_a_run(store, home, title) else keys).extend(found)
+    return Stale([*dict.fromkeys([*keys, *others])], replaced, [*dict.fromkeys(unknown)])
+
+
+def lacks_a_run(store: Store, home: Path, title: str) -> bool:
+    """Say whether MLflow does not have what a process of this stage made that noted a good end in `home`: tracking was
+    off, or its run was deleted, or is in another store. It may have made the bytes of a recorded run with other params.
+    """
+    place = StageName.of(title).place
+    finished = {one.process for one in endings.read(home) if (one.place, one.status) == (place, "finished")}
+    if not finished:
+        return False
+    experiments = [one.experiment_id for one in store.client.search_experiments()]
+    runs = store.client.search_runs(experiments, mlflow_store.equals("tags.dvc.stage", title))  # the newest come first
+    out = mlflow_store.allowed(f"dvc.out.data/{place}")
+    return not finished <= {run.data.tags.get(mlflow_store.PROCESS) for run in runs if out in run.data.tags}
 
 
 def _listed(stage: Mapping[str, Any], out: str) -> str | None:
@@ -102,6 +122,15 @@ def _other_params(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[s
     """
     locked = stage.get("params", {}).get("params.yaml", {})
     return [*differing(flatten(locked), below(flatten(params), locked))]
+
+
+def unknown_in_words(unknown: Collection[str]) -> str:
+    """Return a line for the page of a pipeline of which this may have changed."""
+    return (
+        "**Whether all of it was made with these params and this code is not known:** the runs of stages that it builds "
+        f"on had this otherwise than dvc.lock: {', '.join(unknown)}. But not all that finished here is in MLflow: "
+        "tracking was off, or runs were deleted."
+    )
 
 
 def in_words(found: Collection[str]) -> str:
