@@ -127,9 +127,9 @@ def _other_params(stage: Mapping[str, Any], params: Mapping[str, Any]) -> list[s
 def unknown_in_words(unknown: Collection[str]) -> str:
     """Return a line for the page of a pipeline of which this may have changed."""
     return (
-        "**Whether all of it was made with these params and this code is not known:** the runs of stages that it builds "
-        f"on had this otherwise than dvc.lock: {', '.join(unknown)}. But not all that finished here is in MLflow: "
-        "tracking was off, or runs were deleted."
+        "**Whether all of it was made with these params and this code is not known:** the runs of stages that it "
+        f"builds on had this otherwise than dvc.lock: {', '.join(unknown)}. But not all that finished here is in "
+        "MLflow: tracking was off, or runs were deleted."
     )
 
 
