@@ -68,6 +68,7 @@ def third_look(watch, monkeypatch):
         lived.append(psutil.pid_exists(int(identity.split()[1])))
         if len(lived) == 3:
             happens[0]()
+        assert len(lived) < 100, "it stays though nothing is to come"
         return real(identity, seconds)
 
     monkeypatch.setattr(sessions, "has_ended", has_ended)

@@ -42,7 +42,7 @@ class Watch(NamedTuple):
     def missing(self) -> list[str]:
         """Return the paths of what was made and dvc.lock does not have."""
         lock = self.home / "dvc.lock"
-        text = lock.read_text(encoding="utf-8") if lock.exists() else ""  # a full disk may have cut it
+        text = lock.read_text("utf-8", "replace") if lock.exists() else ""  # it may be cut, or half written
         return [path for path, md5 in self.made.items() if md5 not in text]
 
     def is_last(self) -> bool:
