@@ -175,6 +175,8 @@ def run_of(root: Path, makers: Makers, md5: str | None, figures: Sequence[str]) 
             yield f"         {file}: these figures are not those of the run linked"
     if pipeline and (stale := pipeline.data.tags.get(pipeline_runs.STALE)):
         yield f"         the run linked built on stages that ran before this changed: {stale}"
+    if pipeline and (unknown := pipeline.data.tags.get(pipeline_runs.UNKNOWN)):
+        yield f"         whether the run linked built on stages that ran before this changed is not known: {unknown}"
     others = _other_params(root, pipeline) if pipeline else []
     if others:
         more = f" and {len(others) - changes.SHOWN} more" if len(others) > changes.SHOWN else ""

@@ -7,18 +7,20 @@ beside outputs that were made without it, and `dvc status` would call them up to
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlhf.params.base import ParamsError, read_yaml
-from rlhf.runs import lineage
+from rlhf.runs import lineage, mlflow_store
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import below, differing, flatten
 from rlhf.secrets import guard
 
 PARAMS, PIPELINE = "params.yaml", "dvc.yaml"
+CODE = "dvc.code"  # tag of a run: path:md5, shortened, of the code that a stage, or all of a pipeline's, began with
+SHORT = 8  # characters of such an md5
 LARGE = 1 << 24  # bytes; of files from here on size and time are compared, not the content
 SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -129,9 +131,29 @@ def graph(root: Path, params: Mapping[str, Any]) -> Graph:
     for stage, entry in stages.items():
         for round_name in params.get("rounds", {}) if "do" in entry else [None]:
             paths.update(_listed(entry, root, StageName(stage, round_name), params)[1])
+    return Graph(_code_among(root, paths), frozen)
+
+
+def code(root: Path, name: StageName, params: Mapping[str, Any]) -> dict[str, str]:
+    """Return {path: md5} of the code that dvc.yaml lists for a stage; nothing where it does not list the stage."""
+    stages = read_yaml(root / PIPELINE)["stages"] if (root / PIPELINE).exists() else {}
+    return _code_among(root, _listed(stages[name.stage], root, name, params)[1]) if name.stage in stages else {}
+
+
+def code_tag(code: Mapping[str, str]) -> dict[str, str]:
+    """Return the tag that says of a run which code, {path: md5}, it began with; none where there is none."""
+    words = " ".join(f"{path}:{md5[:SHORT]}" for path, md5 in code.items())
+    return {CODE: words[: mlflow_store.LONGEST_TAG]} if words else {}
+
+
+def code_of(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return {path: the beginning of its md5} of the code that a run's tags say it began with."""
+    return dict(one.rsplit(":", 1) for one in tags.get(CODE, "").split(" ") if ":" in one)
+
+
+def _code_among(root: Path, paths: Iterable[Path]) -> dict[str, str]:
     names = {path.relative_to(root).as_posix(): path for path in paths if path.exists()}
-    code = {name: lineage.dvc_md5(names[name]) for name in sorted(names) if name.startswith(lineage.CODE_FOLDERS)}
-    return Graph(code, frozen)
+    return {name: lineage.dvc_md5(names[name]) for name in sorted(names) if name.startswith(lineage.CODE_FOLDERS)}
 
 
 def _listed(

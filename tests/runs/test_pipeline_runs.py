@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store, sessions, tracking
-from rlhf.runs.recording import pipeline_runs, reused
+from rlhf.runs.recording import endings, pipeline_runs, reused
+from rlhf.runs.recording.endings import Ending
 from rlhf.runtime import outputs
 from rlhf.runtime.flat import flat_numbers
 from tests import notebook
@@ -223,7 +224,7 @@ def test_a_pipeline_that_reused_stale_stages_says_so_in_its_name_and_on_its_page
         return {}
 
     monkeypatch.setattr(reused, "stages", before)
-    monkeypatch.setattr(reused, "stale", lambda *_: reused.Stale(["ppo.kl_coef", "rlhf/rl"], {}))
+    monkeypatch.setattr(reused, "stale", lambda *_: reused.Stale(["ppo.kl_coef", "rlhf/rl"], {}, []))
     ran(root, "sft")
     assert asked == []
     ran(root, "evaluate")
@@ -285,6 +286,59 @@ def test_data_that_dvc_commit_took_in_and_no_run_read_is_stale(root, monkeypatch
     assert parent(root).data.tags.get("dvc.stale") == stale
 
 
+@pytest.mark.parametrize(("committed", "again", "stale"), [
+    ("edited", False, "rlhf/rl"), ("edited", True, None), ("as it ran", False, None)])  # fmt: skip
+def test_code_that_dvc_commit_took_in_and_no_run_had_is_stale(root, monkeypatch, committed, again, stale):
+    """Edited between two stages of one command too: it is the stage's own code that counts."""
+    monkeypatch.setattr(reused.changes, "changed", lambda *_, **__: [])
+    (root / "rlhf/rl").mkdir(parents=True)
+    (root / "rlhf/rl/ppo.py").write_text("before the pipeline's first stage")
+    (root / "dvc.yaml").write_text(COMMITTED.replace("{cmd: x, ", "{cmd: x, deps: [rlhf/rl, data/sft], "))
+    ran(root, "sft")
+    (root / "rlhf/rl/ppo.py").write_text("as it ran")
+    ran(root, "ppo", "r1")
+    (root / "rlhf/rl/ppo.py").write_text(committed)
+    if again:
+        ran(root, "ppo", "r1")
+    notebook.write_lock(root, {"ppo@r1": ["data/ppo/r1"]}, {"ppo@r1": ["rlhf/rl"]})
+    under(monkeypatch, "dvc", "repro", identity=f"{DVC}1")
+    ran(root, "evaluate")
+    assert parent(root).data.tags.get("dvc.stale") == stale
+
+
+@pytest.mark.parametrize(("run", "said"), [
+    ("has its run", "stale"), ("of evaluate", "stale"), ("failed", "stale"), ("without tracking", "unknown"),
+    ("deleted", "unknown")])  # fmt: skip
+def test_what_a_run_may_have_had_that_mlflow_lacks_is_not_known_to_be_stale(root, monkeypatch, run, said):
+    """PPO ran with 0.05; what made the same bytes with the lock's 0.3, if anything did, is not known."""
+    monkeypatch.setattr(reused.changes, "changed", lambda *_, **__: [])
+    (root / "dvc.yaml").write_text(COMMITTED)
+    ran(root, "ppo", "r1")
+    endings.note(root, Ending(sessions.own_process(), DVC, "ppo/r1", "finished", 1))
+    if run == "deleted":
+        (root / "params.yaml").write_text(PARAMS.replace("0.05", "0.3"))
+        monkeypatch.setattr(sessions, "own_process", lambda: f"{DVC}7")
+        ran(root, "ppo", "r1")
+        client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+        client.delete_run(parent(root).data.tags["stage.ppo/r1"])
+    if run != "has its run":
+        place, status = "evaluate" if run == "of evaluate" else "ppo/r1", "failed" if run == "failed" else "finished"
+        endings.note(root, Ending(f"{DVC}7", DVC, place, status, 2))
+    notebook.write_lock(root, {"ppo@r1": ["data/ppo/r1"]})
+    lock = json.loads((root / "dvc.lock").read_text())
+    lock["stages"]["ppo@r1"]["params"] = {"params.yaml": {"ppo": {"kl_coef": 0.3}, "seed": 17}}
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    (root / "params.yaml").write_text(PARAMS.replace("0.05", "0.3"))
+    under(monkeypatch, "dvc", "repro", identity=f"{DVC}1")
+    ran(root, "evaluate")
+    found = parent(root)
+    expected = {"stale": ("ppo.kl_coef", None), "unknown": (None, "ppo.kl_coef")}[said]
+    assert (found.data.tags.get("dvc.stale"), found.data.tags.get("dvc.stale.unknown")) == expected
+    assert found.info.run_name.endswith(" (stale: ppo.kl_coef)" if said == "stale" else " (stale: not known)")
+    is_sure = found.data.tags[mlflow_store.PAGE].startswith("**Not all of it was made with these params")
+    assert is_sure == (said == "stale")
+
+
 @pytest.mark.parametrize(("kl_coef", "stale"), [(0.3, ""), (0.4, "ppo.kl_coef, ")])
 def test_a_pipeline_that_read_what_a_stage_made_by_hand_names_that_run_and_its_params(
     root, monkeypatch, kl_coef, stale
@@ -318,7 +372,7 @@ def test_a_pipeline_that_read_what_a_stage_made_by_hand_names_that_run_and_its_p
 
 def test_a_stale_pipeline_that_is_ended_once_more_says_so_once(root, monkeypatch):
     """An outage may stop the end behind any of its steps; it is then done again."""
-    monkeypatch.setattr(reused, "stale", lambda *_: reused.Stale(["ppo.kl_coef"], {}))
+    monkeypatch.setattr(reused, "stale", lambda *_: reused.Stale(["ppo.kl_coef"], {}, []))
     ran(root, "evaluate")
     first = parent(root)
     MlflowClient(f"sqlite:///{root / 'mlflow.db'}").delete_tag(first.info.run_id, "dvc.stale")

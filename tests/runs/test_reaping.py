@@ -75,13 +75,19 @@ def test_a_pipeline_whose_last_stage_dvc_restored_is_finished_and_has_its_figure
     assert found.data.tags["mlflow.note.content"].startswith("**so**")
 
 
-@pytest.mark.parametrize(("read", "stale"), [("0" * 32, "data/sft"), ("1" * 32, None)])
-def test_a_pipeline_whose_last_stage_dvc_restored_says_what_dvc_commit_took_in(root, monkeypatch, read, stale):
+@pytest.mark.parametrize(("read", "unrecorded", "stale"), [
+    ("0" * 32, False, "data/sft"), ("1" * 32, False, None), ("0" * 32, True, None)])  # fmt: skip
+def test_a_pipeline_whose_last_stage_dvc_restored_says_what_dvc_commit_took_in(
+    root, monkeypatch, read, unrecorded, stale
+):
     restored(root, monkeypatch)
+    if unrecorded:  # it may have read what the lock says
+        endings.note(root, Ending(f"{DVC}7", "another session", "evaluate", "finished", 1))
     store(root).client.set_tag(child(root, "evaluate").info.run_id, "dvc.dep.data/sft", read)
     edit_lock(root, lambda stages: stages["evaluate"]["deps"].append({"path": "data/sft", "md5": "1" * 32}))
     found = ended(root, monkeypatch)
     assert (found.info.status, found.data.tags.get("dvc.stale")) == ("FINISHED", stale)
+    assert found.data.tags.get("dvc.stale.unknown") == ("data/sft" if unrecorded else None)
     assert ("(stale: data/sft)" in found.info.run_name) == (stale is not None)
     assert ("**so**" in found.data.tags["mlflow.note.content"]) and found.data.metrics["PPO beats SFT"] == 0.25
 
@@ -194,6 +200,31 @@ def test_what_a_command_named_is_there_though_the_stages_after_it_are_of_other_d
     assert "**`dvc` ended after" in found.data.tags.get("mlflow.note.content", "") or status == "FINISHED"
 
 
+@pytest.mark.parametrize(("changed", "stale"), [
+    ("ppo.kl_coef",) * 2, ("rlhf/sft",) * 2, ("data/prompts",) * 2, ("", None)])  # fmt: skip
+def test_stages_that_single_item_left_as_they_were_are_named_though_what_came_last_was_up_to_date(
+    root, monkeypatch, changed, stale
+):
+    """`dvc repro --single-item ppo@r1 feedme`: PPO runs, FeedME is as it was, and both build on SFT."""
+    (root / "rlhf").mkdir()
+    (root / "rlhf/sft").write_text("code")
+    (root / "dvc.yaml").write_text("stages: {sft: {cmd: x, deps: [rlhf/sft]}, evaluate: {cmd: x}}")
+    restored(root, monkeypatch)
+    here = {"rlhf/sft": lineage.dvc_md5(root / "rlhf/sft"), "data/prompts": "1" * 32}
+    read = [{"path": path, "md5": "0" * 32 if path == changed else md5} for path, md5 in here.items()]
+    own = {"ppo": {"kl_coef": 0.3 if changed == "ppo.kl_coef" else 0.05}, "seed": 17}
+    sft = {"cmd": "x", "params": {"params.yaml": own}, "deps": read, "outs": [{"path": "data/sft", "md5": "2" * 32}]}
+    others = {"prompts": ([], "1" * 32), "feedme": ([{"path": "data/sft", "md5": "2" * 32}], "3" * 32)}
+    for title, (deps, md5) in others.items():
+        made = {"cmd": "x", "deps": deps, "outs": [{"path": f"data/{title}", "md5": md5}]}
+        edit_lock(root, lambda stages, title=title, made=made: stages.update({title: made}))
+    edit_lock(root, lambda stages: stages.update(sft=sft))
+    for name, value in {"dvc.command": "dvc repro --single-item ppo@r1 feedme", "dvc.targets": "ppo@r1 feedme"}.items():
+        store(root).client.set_tag(parent(root).info.run_id, name, value)
+    found = ended(root, monkeypatch)
+    assert (found.info.status, found.data.tags.get("dvc.stale")) == ("FINISHED", stale)
+
+
 @pytest.mark.parametrize(("listed", "is_whole"), [("bytes", True), ("others", False), (None, False)])
 def test_a_commits_lock_is_held_against_dvcs_cache_as_far_as_a_stage_read_a_folder_around_outputs(
     root, monkeypatch, listed, is_whole
@@ -207,6 +238,8 @@ def test_a_commits_lock_is_held_against_dvcs_cache_as_far_as_a_stage_read_a_fold
         listing.parent.mkdir(parents=True)
         listing.write_text(json.dumps([{"md5": hashlib.md5(listed.encode()).hexdigest(), "relpath": "made"}]))
     assert wholeness.is_whole(store(root).client, parent(root), lock) == is_whole
+    named = [*wholeness.differing(parent(root), lock.stages["evaluate"], lock)]
+    assert named == (["data/ppo"] if listed == "others" else []), "what is not known is not stale"
 
 
 @pytest.mark.parametrize("edited", [True, False])

@@ -54,6 +54,12 @@ def test_stages_before_it_that_did_not_run_are_asked_about(asked, tmp_path):
     assert asked == [["ppo@r1", "sft"]]
 
 
+def test_stages_before_another_that_ran_are_asked_about_too(asked, tmp_path):
+    """`dvc repro --single-item ppo@r1 judge`: nothing stands before `judge`, which ran last."""
+    assert stale(tmp_path, StageName("judge"), PARAMS, {"ppo/r1", "judge"}) == ["rlhf/rl"]
+    assert asked == [["sft"]]
+
+
 def test_where_all_ran_dvc_is_not_asked(asked, tmp_path):
     assert stale(tmp_path, StageName("ppo", "r1"), PARAMS, {"sft", "ppo/r1"}) == []
     assert stale(tmp_path, StageName("sft"), PARAMS, {"sft"}) == []

@@ -8,13 +8,14 @@ import psutil
 import pytest
 from mlflow.exceptions import MlflowException
 
-from rlhf.runs import mlflow_store, sessions
+from rlhf.runs import lineage, mlflow_store, sessions
 from rlhf.runs.mlflow_store import Store
 from rlhf.runs.recording import endings, watching
 from rlhf.runs.recording.endings import Ending
 from rlhf.runs.recording.watching import Watch
-from tests.runs.test_pipeline_runs import parent, root  # noqa: F401
-from tests.runs.test_reaping import edit_lock, restored, store
+from tests import notebook
+from tests.runs.test_pipeline_runs import parent, root, under  # noqa: F401
+from tests.runs.test_reaping import edit_lock, open_stage, restored, store
 
 # ruff: noqa: F811
 
@@ -55,7 +56,7 @@ def watch(tmp_path, dvc, recorded, monkeypatch):
     monkeypatch.setattr(watching, "SECONDS_BETWEEN_LOOKS", 0.05)
     identity = sessions._identity(psutil.Process(dvc.pid))
     client: Any = recorded
-    return Watch(Store(client, "1"), tmp_path, identity, KEY, OWN)
+    return Watch(Store(client, "1"), tmp_path, identity, KEY, OWN, "the pipeline's run", {})
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def third_look(watch, monkeypatch):
         lived.append(psutil.pid_exists(int(identity.split()[1])))
         if len(lived) == 3:
             happens[0]()
+        assert len(lived) < 100, "it stays though nothing is to come"
         return real(identity, seconds)
 
     monkeypatch.setattr(sessions, "has_ended", has_ended)
@@ -151,3 +153,74 @@ def test_a_pipeline_ends_by_the_lock_at_dvcs_end_though_that_is_changed_right_af
     monkeypatch.setattr(watching.reaping, "reap", reap)
     watching.until_dvc_ends(watch._replace(store=found))
     assert (parent(root).info.status, parent(root).data.metrics["PPO beats SFT"]) == ("FINISHED", 0.25)
+
+
+@pytest.mark.parametrize("says", ["nothing", "another md5"])
+def test_a_finished_pipeline_whose_last_stage_dvc_ended_without_recording_has_failed(
+    root, dvc, watch, monkeypatch, says
+):
+    own = finished(root, dvc, watch, monkeypatch)
+    if says == "another md5":
+        notebook.write_lock(root, {"evaluate": ["data/evaluate"]})
+        edit_lock(root, lambda stages: stages["evaluate"]["outs"][0].update(md5="0" * 32))
+    dvc.communicate()
+    watching.until_dvc_ends(own)
+    found = parent(root)
+    assert (found.info.status, found.data.tags["stage.evaluate.status"]) == ("FAILED", "finished")
+    page = found.data.tags["mlflow.note.content"]
+    assert page.startswith("**`dvc` ended without recording data/evaluate:** dvc.lock does not have it")
+
+
+def test_a_finished_pipeline_is_not_waited_for_once_dvc_has_recorded_it(root, dvc, watch, third_look, monkeypatch):
+    """Nor does a later command's change of the lock count."""
+    happens, lived = third_look
+    happens.append(lambda: notebook.write_lock(root, {"evaluate": ["data/evaluate"]}))
+    watching.until_dvc_ends(finished(root, dvc, watch, monkeypatch))
+    assert (lived, dvc.poll(), parent(root).info.status) == ([True] * 3, None, "FINISHED")
+
+
+def test_what_dvc_records_as_it_ends_is_seen(root, dvc, watch, monkeypatch):
+    own = finished(root, dvc, watch, monkeypatch)
+
+    def has_ended(*_):
+        notebook.write_lock(root, {"evaluate": ["data/evaluate"]})
+        return True
+
+    monkeypatch.setattr(sessions, "has_ended", has_ended)
+    watching.until_dvc_ends(own)
+    assert parent(root).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(("where", "stays"), [
+    ("here", True), ("an experiment here", True), ("a copy", False), ("by hand", False),
+    ("without dvc", False)])  # fmt: skip
+def test_a_recorder_stays_for_dvc_to_record_a_finished_pipeline(root, monkeypatch, tmp_path_factory, where, stays):
+    if where == "a copy":
+        monkeypatch.setenv("DVC_ROOT", str(tmp_path_factory.mktemp("main")))
+    if where in ("a copy", "an experiment here"):
+        monkeypatch.setenv("DVC_EXP_NAME", "gentle")
+    if where == "by hand":
+        under(monkeypatch, "python", "-m", "stages.evaluate", identity=sessions.own_process())
+    if where == "without dvc":
+        under(monkeypatch)
+    run = open_stage(root, "evaluate")
+    (root / "data/evaluate").mkdir(parents=True)
+    run.close("FINISHED")
+    found = run.watch()
+    assert (found is not None) == stays
+    assert not found or found.made == {"data/evaluate": lineage.dvc_md5(root / "data/evaluate")}
+    assert run._client.get_run(run._pipeline.run_id).info.status == "FINISHED"
+
+
+def finished(root, dvc, watch, monkeypatch) -> Watch:
+    """Let `evaluate` end under a living dvc; returns what its recorder stays for."""
+    under(monkeypatch, "dvc", "repro", identity=watch.session)
+    run = open_stage(root, "evaluate")
+    (root / "data/evaluate").mkdir(parents=True)
+    run.close("FINISHED")
+    for status in ("", "finished"):
+        endings.note(root, Ending(run._process, sessions.session_key(watch.session), "evaluate", status, 1))
+    found = run.watch()
+    assert found
+    assert parent(root).info.status == "FINISHED"
+    return found

@@ -214,6 +214,9 @@ def test_that_the_run_linked_built_on_stale_stages_is_told(evaluated, recorded, 
     client.set_tag(evaluated[1][1], "dvc.stale", "data/sft")
     told = "the run linked built on stages that ran before this changed: data/sft"
     assert mlflow_says(recorded, capsys).rstrip().endswith(told)
+    client.set_tag(evaluated[1][1], "dvc.stale.unknown", "ppo.kl_coef")
+    told = "whether the run linked built on stages that ran before this changed is not known: ppo.kl_coef"
+    assert mlflow_says(recorded, capsys).rstrip().endswith(told)
 
 
 def test_of_runs_with_the_same_report_the_newest_with_these_figures_is_linked(evaluated, recorded, capsys):

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 SESSION, COMMAND = "dvc.session", "dvc.command"
 ASKED = "dvc.targets"  # tag: the stages and outputs that the command names; none where it asks for the whole pipeline
-CODE = "dvc.code"  # tag: path:md5, shortened, of the code of all stages of dvc.yaml when the pipeline began
 FROZEN = "dvc.frozen"  # tag: the stages that DVC was told not to run
 STAGE, WENT_ON = "stage.", "went_on."  # tags: a place's run and its status; the pipeline in which it went on
 DIRTY, CHANGED_FILES, COMMIT = "git.dirty", "git.changed", "mlflow.source.git.commit"
 PRESET, CHANGED = "params.preset", "params.changed"  # what the run's params are like, and what they change of it
 NOT_FRESH = " (stale: "  # in a run's name
 STALE = "dvc.stale"  # tag: what has changed since earlier stages ran that the pipeline reused
+UNKNOWN = "dvc.stale.unknown"  # tag: what may have changed since; a run is missing that would tell
 LAST = StageName("evaluate")  # the pipeline ends with it
 MORE_THAN_NAMED = {"--downstream", "--pipeline", "-p", "--all-pipelines", "-P", "--recursive", "-R"}
 OPTIONS_WITH_VALUES = {"-n", "-S", "-j", "-r", "-C", "-m", "--name", "--set-param", "--jobs", "--rev", "--copy-paths"}
@@ -76,10 +76,9 @@ class PipelineRun:
         command = [masked(word) for word in sessions.command_of(session)]  # whole: a path's end may hold a password
         words = masked(" ".join(Path(word).name if "/" in word else word for word in command))
         graph = dependencies.graph(root, params)
-        code = " ".join(f"{path}:{md5[:8]}" for path, md5 in graph.code.items())
         own = {SESSION: key, mlflow_store.PROCESS: session, COMMAND: words}
         own |= {ASKED: masked(" ".join(named))} if named else {}
-        own |= {CODE: code[: mlflow_store.LONGEST_TAG]} if code else {}
+        own |= dependencies.code_tag(graph.code)
         own |= {FROZEN: " ".join(graph.frozen)} if graph.frozen else {}
         own |= {PRESET: like.preset, CHANGED: masked(like.words)[: mlflow_store.LONGEST_TAG]}
         run = self._client.create_run(
@@ -160,10 +159,9 @@ class PipelineRun:
             built_on = reused.stages(self._root, name, self._params, ran)
             stale = reused.stale(self._store, self._root, built_on, self._params)
         except ValueError as error:
-            stale = reused.Stale([f"what, is not known ({error})"], {})
-        found = [masked(one) for one in stale.changes]
+            stale = reused.Stale([f"what, is not known ({error})"], {}, [])
         self._name_replaced_stages(stale.replaced)
-        name_stale(self._client, self.run_id, found)
+        name_stale(self._client, self.run_id, stale)
 
     def _name_replaced_stages(self, replaced: "Mapping[str, Run | None]") -> None:
         """Point to the runs of what this pipeline read, where that is not what dvc.lock lists: a stage ran by hand."""
@@ -206,16 +204,25 @@ class PipelineRun:
                 self._client.set_tag(self.run_id, f"{STAGE}{place}.status", "cached")
 
 
-def name_stale(client: "MlflowClient", run_id: str, found: Sequence[str]) -> None:
-    """Say in a pipeline's name, on its page and in a tag what has changed since stages ran that it reused; once."""
+def name_stale(client: "MlflowClient", run_id: str, stale: reused.Stale) -> None:
+    """Say in a pipeline's name, on its page and in tags what has changed since stages ran that it reused, and what may
+    have; once.
+    """
     run = client.get_run(run_id)
-    if not found or STALE in run.data.tags:
+    found = [masked(one) for one in stale.changes]
+    unknown = [masked(one) for one in stale.unknown if one not in stale.changes]
+    if not (found or unknown) or {STALE, UNKNOWN} & {*run.data.tags}:
         return
     few = found if len(found) <= reused.SHOWN else [f"{len(found)} changes"]
+    few = few or ["not known"]
     name_before = str(run.info.run_name).partition(NOT_FRESH)[0]  # an attempt before this one may have got so far
     client.update_run(run_id, name=f"{name_before}{NOT_FRESH}{', '.join(few)})")
-    mlflow_store.put_first(client, run, reused.in_words(found))
-    client.set_tag(run_id, STALE, ", ".join(found)[: mlflow_store.LONGEST_TAG])
+    lines = [reused.in_words(found)] if found else []
+    lines += [reused.unknown_in_words(unknown)] if unknown else []
+    mlflow_store.put_first(client, run, *lines)
+    for tag, names in {STALE: found, UNKNOWN: unknown}.items():
+        if names:
+            client.set_tag(run_id, tag, ", ".join(names)[: mlflow_store.LONGEST_TAG])
 
 
 def metrics_files(root: Path, name: StageName, rounds: Collection[str]) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from rlhf.runs.recording.pipeline_runs import LAST, SESSION, STAGE, stages_of
 from rlhf.runs.recording.wholeness import Lock
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime.flat import flat_numbers
-from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,6 +30,10 @@ WITHOUT_RUN = (
     "deleted. Its figures here are those of metrics/; its texts and pictures are not here."
 )
 FROZEN_LAST = f"**{LAST.title} is frozen (`dvc freeze`) and did not run:** its figures are not of this pipeline."
+NOT_SAVED = (
+    "**`dvc` ended without recording {}:** dvc.lock does not have it (a full disk, say, or Ctrl-C while it saved). The "
+    "stages ended well, and the figures here are theirs; `dvc repro` runs again what is not recorded."
+)
 UNSEEN = 600.0  # seconds without a stage after which a pipeline of another host is taken to have ended
 GRACE = 60.0  # seconds from an experiment's last stage until DVC has its results
 
@@ -136,8 +139,7 @@ def _end_pipeline(store: Store, run: "Run", lock: Lock, ends: Sequence[Ending]) 
     if not broken and wholeness.is_whole(store.client, run, lock):
         if LAST.title in wholeness.asked_for(lock.stages, run):
             _take_in_the_lock(store, run, lock)
-        stale = dict.fromkeys(masked(name) for name in _taken_in(store, run, lock))
-        pipeline_runs.name_stale(store.client, run.info.run_id, [*stale])
+        pipeline_runs.name_stale(store.client, run.info.run_id, _stale(store, run, lock))
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
     elif not broken and stages.get(LAST.place) == "finished":
         store.client.set_terminated(run.info.run_id, "FINISHED", end_time=moment)
@@ -147,6 +149,13 @@ def _end_pipeline(store: Store, run: "Run", lock: Lock, ends: Sequence[Ending]) 
     elif broken or not (is_unkept and stages and time.time() - moment / 1000 < GRACE):
         status = _broken_off(store.client, run, broken, wholeness.is_recorded(store.client, run, lock))
         store.client.set_terminated(run.info.run_id, status, end_time=moment)
+
+
+def fail_unrecorded(client: "MlflowClient", pipeline: str, paths: Sequence[str]) -> None:
+    """Call a pipeline FAILED that has FINISHED, since dvc.lock lacks some of what it made, at these paths."""
+    run = client.get_run(pipeline)
+    mlflow_store.put_first(client, run, NOT_SAVED.format(", ".join(paths)))
+    client.set_terminated(pipeline, "FAILED", end_time=run.info.end_time)
 
 
 def _broken_off(client: "MlflowClient", run: "Run", broken: Mapping[str, str], is_recorded: bool) -> str:
@@ -205,10 +214,18 @@ def _take_in_the_lock(store: Store, run: "Run", lock: Lock) -> None:
     mlflow_store.log_points(store.client, run_id, points)
 
 
-def _taken_in(store: Store, run: "Run", lock: Lock) -> Iterator[str]:
-    """Yield what `dvc commit` took in of those stages of dvc.lock that a pipeline reused."""
-    begun = stages_of(run.data.tags)
-    for title, stage in wholeness.asked_for(lock.stages, run).items():
-        out = f"data/{StageName.of(title).place}"
-        if StageName.of(title).place not in begun:
-            yield from reused.taken_in(store, stage, out, lineage.outs_of(stage).get(out))
+def _stale(store: Store, run: "Run", lock: Lock) -> reused.Stale:
+    """Return what has changed of the stages of dvc.lock that a pipeline reused: what `dvc commit` took in, and of those
+    before what `--single-item` named, whatever they ran with.
+    """
+    changes, unknown = list[str](), list[str]()
+    begun, asked = stages_of(run.data.tags), wholeness.asked_for(lock.stages, run)
+    for title, stage in wholeness.built_on(lock.stages, run).items():
+        place = StageName.of(title).place
+        if place in begun:
+            continue
+        if title not in asked:
+            changes += wholeness.differing(run, stage, lock)
+        found = reused.taken_in(store, stage, f"data/{place}", lineage.outs_of(stage).get(f"data/{place}"))
+        (unknown if found and reused.lacks_a_run(store, lock.home, title) else changes).extend(found)
+    return reused.Stale([*dict.fromkeys(changes)], {}, [*dict.fromkeys(unknown)])

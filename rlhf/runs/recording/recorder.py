@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.params.tracking import Tracking
-from rlhf.runs import lineage, machine, mlflow_store, sessions
-from rlhf.runs.recording import attempts, pipeline_runs, reaping
+from rlhf.runs import dependencies, lineage, machine, mlflow_store, sessions
+from rlhf.runs.recording import attempts, pipeline_runs, reaping, wholeness
 from rlhf.runs.recording.attempts import Attempt, Training
 from rlhf.runs.recording.outbox import Outbox
 from rlhf.runs.recording.pipeline_runs import PipelineRun
@@ -61,7 +61,7 @@ class Recorder:
         tags = self._tags()
         self._pipeline = PipelineRun(self._store, root, content, self._commit, tags, processes)
         tags |= {"mlflow.parentRunId": self._pipeline.run_id, "dvc.stage": name.title}
-        tags |= {mlflow_store.PROCESS: process}
+        tags |= {mlflow_store.PROCESS: process} | dependencies.code_tag(dependencies.code(root, name, content))
         self._recorded: set[tuple[str, int]] = set()  # points that are there from before: name, step
         self._attempt, self._taken_over = Attempt(1, 0, 0.0), ""
         self.run_id = self._open(tags, training)
@@ -277,19 +277,25 @@ class Recorder:
             put("what is lost", lambda: self._say_what_is_lost(lost))
 
     def watch(self) -> Watch | None:
-        """Return what to stay for after close(): dvc, if it lives and may end this pipeline without another stage.
+        """Return what to stay for after close(): dvc, if it lives, and may end this pipeline without another stage, or
+        has not recorded yet what a pipeline made that has FINISHED.
 
-        Of an experiment there is nothing to see at that moment: its commit says later what it made.
+        Of an experiment that runs there is nothing to see as dvc ends: its commit says later what it made. In a copy
+        (`dvc exp run --temp`), whose lock is removed with it, there is nothing to see of any.
         """
-        if self._is_by_hand or os.environ.get("DVC_EXP_NAME") or not sessions.command_of(self._session):
+        if self._is_by_hand or not sessions.command_of(self._session):
             return None
         try:
             pipeline = mlflow_store.run_of(self._client, self._pipeline.run_id)
+            status = pipeline.info.status if pipeline else ""
+            made = wholeness.made(self._client, pipeline) if pipeline and status == "FINISHED" else {}
         except Exception:  # noqa: BLE001 - the store is away: the next stage, or `make ui`, looks
             return None
-        if pipeline is None or pipeline.info.status != "RUNNING":
+        is_here = self._root.resolve() == self._home
+        if not (made and is_here or status == "RUNNING" and not os.environ.get("DVC_EXP_NAME")):
             return None
-        return Watch(self._store, self._home, self._session, sessions.session_key(self._session), self._process)
+        key = sessions.session_key(self._session)
+        return Watch(self._store, self._home, self._session, key, self._process, self._pipeline.run_id, made)
 
     def _say_what_is_lost(self, lost: str) -> None:
         """Name on the run's page, and on the pipeline's if that shows the same, what MLflow has not taken."""

@@ -3,11 +3,15 @@
 The recorder of a stage that may have been the last to run stays, without a terminal, until another stage is recorded or
 `dvc` is gone: so a pipeline has its end before a later command changes the lock. Where this process is killed too (a
 container that stops, say), the next stage or `make ui` looks.
+
+That of a stage with which its pipeline has FINISHED stays until dvc.lock has what it made, mostly less than a second:
+where `dvc` ends before that, on a full disk say, the pipeline is FAILED.
 """
 
 import os
 import signal
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,12 +21,14 @@ from rlhf.runs.recording import endings, reaping
 from rlhf.runs.recording.wholeness import Lock
 
 SECONDS_BETWEEN_LOOKS = 1.0  # for another stage; the end of dvc is noticed at once
+SECONDS_UNTIL_THE_LOCK = 0.1  # between looks at it; what follows dvc's end may change it
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds, for a store that is away as dvc ends
 
 
 class Watch(NamedTuple):
     """Whose end is awaited: `session` is the identity of the dvc process, `key` the session's name in notes of ends,
-    `process` the stage's own identity.
+    `process` the stage's own identity; of a `pipeline` (its run) that has FINISHED, `made` is {path: md5} of what its
+    stages made.
     """
 
     store: Store
@@ -30,6 +36,14 @@ class Watch(NamedTuple):
     session: str
     key: str
     process: str
+    pipeline: str
+    made: Mapping[str, str]  # empty: the pipeline runs
+
+    def missing(self) -> list[str]:
+        """Return the paths of what was made and dvc.lock does not have."""
+        lock = self.home / "dvc.lock"
+        text = lock.read_text("utf-8", "replace") if lock.exists() else ""  # it may be cut, or half written
+        return [path for path, md5 in self.made.items() if md5 not in text]
 
     def is_last(self) -> bool:
         """Say whether no stage of this session has a run that began after this one: one may be killed before it has."""
@@ -51,19 +65,28 @@ class Watch(NamedTuple):
 def until_dvc_ends(watch: Watch) -> None:
     """Give the pipeline its end when dvc has ended, unless another stage is recorded: then that one's recorder does."""
     _leave_the_terminal(watch.home)
-    while watch.is_last():
-        if sessions.has_ended(watch.session, SECONDS_BETWEEN_LOOKS):
-            _end(watch, Lock.read(watch.home))  # read at once: another command may be next
+    while watch.is_last() and (not watch.made or watch.missing()):
+        if sessions.has_ended(watch.session, SECONDS_UNTIL_THE_LOCK if watch.made else SECONDS_BETWEEN_LOOKS):
+            _end(watch)
             return
 
 
-def _end(watch: Watch, lock: Lock) -> None:
-    """End what dvc has left, by the lock as it was then; a store that is away is asked again for a while."""
+def _end(watch: Watch) -> None:
+    """End what dvc has left, by the lock as it is: it is read at once, for another command may be next."""
+    if not watch.made:
+        lock = Lock.read(watch.home)
+        _persist(lambda: reaping.reap(watch.store, watch.home, lock))
+    elif missing := watch.missing():
+        _persist(lambda: reaping.fail_unrecorded(watch.store.client, watch.pipeline, missing))
+
+
+def _persist(look: Callable[[], None]) -> None:
+    """Ask a store that is away again for a while."""
     from mlflow.exceptions import MlflowException
 
     for pause in PAUSES:
         try:
-            reaping.reap(watch.store, watch.home, lock)
+            look()
             return
         except (MlflowException, OSError):
             time.sleep(pause)

@@ -1,14 +1,15 @@
 """Whether dvc.lock is that of a pipeline whose dvc is gone: where DVC ran nothing last, no process of ours says so."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rlhf.runs import cached_listings, lineage, mlflow_store
-from rlhf.runs.recording.pipeline_runs import ASKED, CODE, COMMAND, FROZEN, LAST, STAGE, is_of, stages_of
+from rlhf.runs import cached_listings, dependencies, lineage, mlflow_store
+from rlhf.runs.recording.pipeline_runs import ASKED, COMMAND, FROZEN, LAST, STAGE, is_of, stages_of
 from rlhf.runs.stage_name import StageName
-from rlhf.runtime.flat import flatten
+from rlhf.runtime.flat import below, flatten
+from rlhf.runtime.flat import differing as flat_differing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,11 +46,21 @@ def asked_for(stages: Locked, run: "Run") -> dict[str, Any]:
     """
     known = listed(stages, run)
     named = _named(known, run)
+    if named and SINGLE.search(run.data.tags.get(COMMAND, "")):
+        return {title: stage for title, stage in known.items() if title in named}
+    return built_on(stages, run)
+
+
+def built_on(stages: Locked, run: "Run") -> dict[str, Any]:
+    """Return those of dvc.lock's stages that a pipeline's command names, and all before them, whether it brings them up
+    to date or not; none where the lock lacks one of those named.
+    """
+    known = listed(stages, run)
+    named = _named(known, run)
     if not named or ASKED not in run.data.tags:
         return known if named else {}
     read = [dep["path"] for title in named for dep in known[title].get("deps", [])]
-    before = set[str]() if SINGLE.search(run.data.tags.get(COMMAND, "")) else lineage.upstream(known, read)
-    return {title: stage for title, stage in known.items() if title in named | before}
+    return {title: stage for title, stage in known.items() if title in named | lineage.upstream(known, read)}
 
 
 def _named(stages: Locked, run: "Run") -> set[str]:
@@ -77,9 +88,20 @@ def is_whole(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
     forced = FORCED.search(tags.get(COMMAND, "")) is not None
     if forced and not {StageName.of(title).place for title in _after(stages, begun) | _named(stages, run)} <= {*begun}:
         return False
+    code = dependencies.code_of(tags)
     return all(
-        _has_params(run, stage) and _ran(stage, _code(run)) and _fits(stage, locked, lock) for stage in stages.values()
+        _has_params(run, stage) and _ran(stage, code) and _fits(stage, locked, lock) for stage in stages.values()
     )
+
+
+def made(client: "MlflowClient", run: "Run") -> dict[str, str]:
+    """Return {path: md5} of what the stages that ended well in a pipeline made, as far as it is known."""
+    found = dict[str, str]()
+    for place in [place for place, status in stages_of(run.data.tags).items() if status == "finished"]:
+        stage, out = mlflow_store.run_of(client, run.data.tags[f"{STAGE}{place}"]), f"data/{place}"
+        md5 = stage.data.tags.get(mlflow_store.allowed(f"dvc.out.{out}")) if stage else None
+        found |= {out: md5} if md5 else {}
+    return found
 
 
 def is_recorded(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
@@ -87,7 +109,8 @@ def is_recorded(client: "MlflowClient", run: "Run", lock: Lock) -> bool:
     begun = stages_of(run.data.tags)
     stages = [stage for title, stage in lock.stages.items() if StageName.of(title).place in begun]
     locked = {path: md5 for stage in stages for path, md5 in lineage.outs_of(stage).items()}
-    is_same = all(_has_params(run, stage) and _ran(stage, _code(run)) for stage in stages)
+    code = dependencies.code_of(run.data.tags)
+    is_same = all(_has_params(run, stage) and _ran(stage, code) for stage in stages)
     return is_same and _has_what_they_made(client, run, locked)
 
 
@@ -106,11 +129,6 @@ def _has_what_they_made(client: "MlflowClient", run: "Run", locked: Mapping[str,
         if made is None or locked.get(f"data/{place}") != made:
             return False
     return True
-
-
-def _code(run: "Run") -> dict[str, str]:
-    """Return {path: the beginning of its md5} of the code that a pipeline began with."""
-    return dict(one.rsplit(":", 1) for one in run.data.tags.get(CODE, "").split(" ") if ":" in one)
 
 
 def proven_output(run: "Run", pipeline: "Run", name: StageName, home: Path) -> str | None:
@@ -142,11 +160,33 @@ def _has_params(run: "Run", stage: Mapping[str, Any]) -> bool:
 
 def _ran(stage: Mapping[str, Any], code: Mapping[str, str]) -> bool:
     """Say whether a stage of dvc.lock ran this code, given as {path: the beginning of its md5}."""
-    return all(dep["md5"].startswith(code.get(dep["path"], "")) for dep in stage.get("deps", []))
+    return not any(_other_code(stage, code))
+
+
+def _other_code(stage: Mapping[str, Any], code: Mapping[str, str]) -> Iterator[str]:
+    for dep in stage.get("deps", []):
+        if not dep["md5"].startswith(code.get(dep["path"], "")):
+            yield dep["path"]
+
+
+def differing(run: "Run", stage: Mapping[str, Any], lock: Lock) -> Iterator[str]:
+    """Yield the params (dotted), code and data that a stage of dvc.lock ran with, and are others in this pipeline."""
+    params = stage.get("params", {}).get("params.yaml", {})
+    own = below(run.data.params, [mlflow_store.allowed(name) for name in params])
+    yield from flat_differing(mlflow_store.as_params(flatten(params)), own)
+    yield from _other_code(stage, dependencies.code_of(run.data.tags))
+    made = [lineage.outs_of(one) for one in listed(lock.stages, run).values()]
+    others = _other_data(stage, {path: md5 for outs in made for path, md5 in outs.items()}, lock)
+    yield from (path for path, md5 in others if md5 is not None)
 
 
 def _fits(stage: Mapping[str, Any], locked: Mapping[str, str], lock: Lock) -> bool:
-    """Say whether a stage read what the lock says that the others made.
+    """Say whether a stage read what the lock says that the others made."""
+    return not any(_other_data(stage, locked, lock))
+
+
+def _other_data(stage: Mapping[str, Any], locked: Mapping[str, str], lock: Lock) -> Iterator[tuple[str, str | None]]:
+    """Yield what a stage read and the others made otherwise, and their md5; of a commit also what is not known, None.
 
     Of a part of other stages' outputs, or of a folder around them, DVC's cache says so; where it lacks them the disk
     does, which says nothing of a commit.
@@ -157,10 +197,8 @@ def _fits(stage: Mapping[str, Any], locked: Mapping[str, str], lock: Lock) -> bo
         if not outs:
             continue
         has = locked.get(path) or cached_listings.md5_of(lock.home, path, outs)
-        if has is None and lock.revision is not None:
-            return False
-        if has is None and all((lock.home / one).exists() for one in (path, *outs)):
+        if has is None and lock.revision is None and all((lock.home / one).exists() for one in (path, *outs)):
             has = lineage.dvc_md5(lock.home / path)
-        if has not in (None, md5):
-            return False
-    return True
+        is_unknown = has is None and lock.revision is not None
+        if is_unknown or has not in (None, md5):
+            yield path, has
