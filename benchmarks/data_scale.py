@@ -67,7 +67,9 @@ def run(checkout: Path, data: Path) -> Run:
 
 
 def write_params(checkout: Path, data: Path, folder: Path) -> None:
-    """Write a checkout's own params.yaml with one source; what cleaning asks for is ours, where it has the key."""
+    """Write a checkout's own params.yaml with one source; numbers and switches of cleaning are ours, where it has the
+    key; lists (languages, kinds of personal data) are its own.
+    """
     ours, theirs = (YAML().load((root / "params.yaml").read_text(encoding="utf-8")) for root in (ROOT, checkout))
     theirs["tracking"]["enabled"] = False
     section = theirs["collect_prompts"]
@@ -84,7 +86,7 @@ def _take_over(theirs: Any, ours: Mapping[str, Any]) -> None:
     for key in theirs.keys() & ours.keys():
         if isinstance(theirs[key], dict) and isinstance(ours[key], dict):
             _take_over(theirs[key], ours[key])
-        else:
+        elif not isinstance(ours[key], list):
             theirs[key] = ours[key]
 
 

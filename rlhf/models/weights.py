@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 OLD_CONSTANTS = ("masked_bias", "position_ids", "inv_freq")  # no weights: older versions of transformers saved them
 SHOWN = 6
+MOST_ROWS_A_TOKEN, SPARE_ROWS = 2, 1000  # of embeddings; real models have a few more than tokens
 
 
 def check(model: "PreTrainedModel", found: Mapping[str, Collection[Any]], new_head: bool) -> list[str]:
@@ -41,6 +42,11 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: Any) -> None:
     rows = embeddings.num_embeddings
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows]
     _refuse(beyond, f"tokenizer.json: it has tokens beyond the model's {rows} embeddings (resize_token_embeddings)")
+    if rows > MOST_ROWS_A_TOKEN * len(tokenizer) + SPARE_ROWS:
+        raise ValueError(
+            f"tokenizer.json: it has {len(tokenizer)} tokens, and the model embeddings for {rows}: it is not the "
+            "tokenizer that the model was trained with"
+        )
 
 
 def _refuse(names: Iterable[str], why: str) -> None:

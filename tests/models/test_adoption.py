@@ -128,6 +128,14 @@ def test_system_turns_that_the_template_refuses_are_merged_and_counted_where_a_p
     assert json.loads((root / "metrics/sft.json").read_text())["sft"]["dialogues_with_refused_system_turns"] == count
 
 
+def test_a_tokenizer_with_far_fewer_tokens_than_the_model_has_embeddings_is_refused(root):
+    model = adopting(root, chatml_tokenizer())
+    model.resize_token_embeddings(2000)
+    model.save_pretrained(root / "elsewhere/model")
+    with pytest.raises(ValueError, match=r"it has 330 tokens, and the model embeddings for 2000"):
+        pretrain.main(root)
+
+
 def test_likelihoods_on_untied_embeddings_are_refused_before_anything_runs(root):
     adopting(root, chatml_tokenizer())
     before = check.check(root)

@@ -28,6 +28,7 @@ from tools.looking import architectures
 
 OUT, PAGE = Path("metrics/adoption.json"), Path("docs/generated/adoption.md")
 LONGEST = 70  # tokens; beyond the windows and original contexts of the configurations
+NOT_TRIED = "not tried"
 MOST_WEIGHTS = 20_000_000
 LIMIT = 1e-4  # nats, and of gradients relative to their norm
 RUNTIME = Runtime(device="cpu", dtype="float32", attention="eager", processes=1, threads=1, workers=1)
@@ -56,7 +57,11 @@ def main() -> None:
     counts = {kind: sum(one.verdict == kind for one in found.values()) for kind in ("exact", "refused", "wrong")}
     print(", ".join(f"{count} {kind}" for kind, count in counts.items()), f"of {len(found)}")
     if options.configs is None:
-        kept = {name: {"verdict": one.verdict, "worst": one.worst, "how": one.used} for name, one in found.items()}
+        kept = {
+            name: {"verdict": one.verdict, "worst": one.worst, "how": one.used}
+            for name, one in found.items()
+            if one.verdict != NOT_TRIED
+        }
         files.write_json(OUT, kept)
         files.write_text(PAGE, page(kept))
 
@@ -68,11 +73,11 @@ def verdict_of(make: Callable[[], Any], most_weights: int | None = None) -> Verd
         with torch.device("meta"):
             weights = sum(one.numel() for one in transformers.AutoModelForCausalLM.from_config(config).parameters())
         if most_weights is not None and weights > most_weights:
-            return Verdict("not tried", None, f"{weights / 1e6:.0f} million weights: its config keeps parts large")
+            return Verdict(NOT_TRIED, None, f"{weights / 1e6:.0f} million weights: its config keeps parts large")
         torch.manual_seed(0)
         model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     except Exception as error:  # noqa: BLE001 - a configuration that transformers itself cannot build
-        return Verdict("not tried", None, f"transformers cannot build it: {_in_a_line(error)}")
+        return Verdict(NOT_TRIED, None, f"transformers cannot build it: {_in_a_line(error)}")
     with tempfile.TemporaryDirectory() as place:
         try:
             model.save_pretrained(place)
