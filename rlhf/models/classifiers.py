@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
-from transformers.modeling_layers import GenericForSequenceClassification
 
 
 def kinds_of(config: Any) -> list[Any]:
@@ -46,6 +45,8 @@ class _OnBackbone:
     """Makes classifiers on the backbone of one causal model's class, as an Auto class of transformers would."""
 
     def __init__(self, causal: Any):
+        from transformers.modeling_layers import GenericForSequenceClassification  # loads all that models need
+
         family = next(one for one in causal.__mro__[1:] if issubclass(one, transformers.PreTrainedModel))
         name = f"{family.__name__.removesuffix('PreTrainedModel')}ForSequenceClassification"
         prefix = family.base_model_prefix or "model"
