@@ -17,11 +17,10 @@ from typing import NamedTuple
 
 from rlhf.runs import mlflow_store, sessions
 from rlhf.runs.mlflow_store import Store
-from rlhf.runs.recording import endings, reaping
+from rlhf.runs.recording import endings, reaping, wholeness
 from rlhf.runs.recording.wholeness import Lock
 
-SECONDS_BETWEEN_LOOKS = 1.0  # for another stage; the end of dvc is noticed at once
-SECONDS_UNTIL_THE_LOCK = 0.1  # between looks at it; what follows dvc's end may change it
+SECONDS_BETWEEN_LOOKS = 0.1  # at the lock, and for another stage; the end of dvc is noticed at once
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # seconds, for a store that is away as dvc ends
 
 
@@ -39,10 +38,14 @@ class Watch(NamedTuple):
     pipeline: str
     made: Mapping[str, str]  # empty: the pipeline runs
 
+    def text(self) -> str:
+        """Return dvc.lock as it is; it may be cut, or half written."""
+        lock = self.home / "dvc.lock"
+        return lock.read_text("utf-8", "replace") if lock.exists() else ""
+
     def missing(self) -> list[str]:
         """Return the paths of what was made and dvc.lock does not have."""
-        lock = self.home / "dvc.lock"
-        text = lock.read_text("utf-8", "replace") if lock.exists() else ""  # it may be cut, or half written
+        text = self.text()
         return [path for path, md5 in self.made.items() if md5 not in text]
 
     def is_last(self) -> bool:
@@ -66,18 +69,28 @@ def until_dvc_ends(watch: Watch) -> None:
     """Give the pipeline its end when dvc has ended, unless another stage is recorded: then that one's recorder does."""
     _leave_the_terminal(watch.home)
     while watch.is_last() and (not watch.made or watch.missing()):
-        if sessions.has_ended(watch.session, SECONDS_UNTIL_THE_LOCK if watch.made else SECONDS_BETWEEN_LOOKS):
-            _end(watch)
+        text = watch.text()
+        if sessions.has_ended(watch.session, SECONDS_BETWEEN_LOOKS):
+            _end(watch, [watch.text(), text])
             return
 
 
-def _end(watch: Watch) -> None:
-    """End what dvc has left, by the lock as it is: it is read at once, for another command may be next."""
+def _end(watch: Watch, texts: list[str]) -> None:
+    """End what dvc has left, by the lock at its end, or a moment before: another command may be changing it by now."""
     if not watch.made:
-        lock = Lock.read(watch.home)
-        _persist(lambda: reaping.reap(watch.store, watch.home, lock))
+        locks = [lock for lock in (Lock.of_text(watch.home, text) for text in texts) if lock]
+        if locks:
+            _persist(lambda: reaping.reap(watch.store, watch.home, _whole(watch, locks)))
     elif missing := watch.missing():
         _persist(lambda: reaping.fail_unrecorded(watch.store.client, watch.pipeline, missing))
+
+
+def _whole(watch: Watch, locks: list[Lock]) -> Lock:
+    """Return the first lock that is this pipeline's to its last stage, else the first; alike, there is no choice."""
+    if locks[0].stages == locks[-1].stages:
+        return locks[0]
+    run = mlflow_store.run_of(watch.store.client, watch.pipeline)
+    return next((lock for lock in locks if run and wholeness.is_whole(watch.store.client, run, lock)), locks[0])
 
 
 def _persist(look: Callable[[], None]) -> None:
