@@ -47,7 +47,7 @@ def supports(model: "PreTrainedModel") -> bool:
     base, config = model.base_model, model.config
     if model.device.type != "cpu":
         return False
-    if model.training and any(isinstance(part, nn.Dropout) and part.p > 0 for part in model.modules()):
+    if model.training and has_dropout(model):
         return False
     if type(base).__name__ == "GPT2Model":
         plain = config.scale_attn_weights and not config.scale_attn_by_inverse_layer_idx
@@ -57,6 +57,11 @@ def supports(model: "PreTrainedModel") -> bool:
         dropped = model.training and getattr(config, "attention_dropout", 0.0) > 0
         return config.hidden_act == "silu" and not slides and not dropped
     return False
+
+
+def has_dropout(model: nn.Module) -> bool:
+    """Say whether a model drops something while it trains, which this module does not."""
+    return any(isinstance(part, nn.Dropout) and part.p > 0 for part in model.modules())
 
 
 def hidden_states(

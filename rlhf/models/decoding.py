@@ -122,7 +122,9 @@ LIBRARY = {ways.CACHE: LibraryDecoder, ways.WHOLE: WholeDecoder, ways.FRESH: Fre
 
 def decoder(model: "PreTrainedModel", most_new_tokens: int) -> Decoder:
     """Return a decoder with room for so many tokens after the prompts: ours where it is exact for the model."""
-    exact = ways.proven(model).decoding
-    if ways.LEAN in exact and lean.supports(model):
-        return lean.Decoder(model, most_new_tokens)
-    return LIBRARY[next((way for way in exact if way != ways.LEAN), ways.FRESH)](model)
+    return of_way(model, ways.chosen(model, ways.proven(model).decoding, ways.FRESH), most_new_tokens)
+
+
+def of_way(model: "PreTrainedModel", way: str, most_new_tokens: int) -> Decoder:
+    """Return a decoder that computes in a way, exact for the model or not."""
+    return lean.Decoder(model, most_new_tokens) if way == ways.LEAN else LIBRARY[way](model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rlhf.engine import lean, logprobs
+from rlhf.engine import logprobs
 from rlhf.models import ways
 from rlhf.models.ways import Rows
 from rlhf.tokens.batching import position_ids
@@ -27,10 +27,7 @@ def hidden_states(
     another) or "forked" (segment 1 begins all others of its row).
     """
     rows = Rows(ids, positions, segments, kind)
-    exact = ways.of_rows(model, rows)
-    if ways.LEAN in exact and lean.supports(model):
-        return lean.hidden_states(model, ids, positions, segments, wanted, kind == "forked")
-    return ways.read(model, rows, wanted, next((way for way in exact if way != ways.LEAN), ways.ALONE))
+    return ways.read(model, rows, wanted, ways.chosen(model, ways.of_rows(model, rows), ways.ALONE))
 
 
 def completion_states(model: "PreTrainedModel", ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 No list of names decides. What a model says of a sequence by itself, unpadded and without a cache, is right; other ways
 (`ways`) are used where they say the same, within TOLERANCE. Lengths matter: windows and some positions differ only
-beyond theirs, so it is tried up to the longest sequence that will be read, and longer ones are read alone.
+beyond theirs, so it is tried up to the longest sequence that will be read, and again where a longer one comes.
 """
 
 import math
@@ -137,13 +137,9 @@ def _exact(
             continue
         if off <= (TOLERANCE_OF_LOGITS if kind == "decoding" else TOLERANCE):
             exact.append(way)
-            if way != ways.LEAN or not _has_dropout(model):
+            if way != ways.LEAN or not lean.has_dropout(model):
                 break
     return tuple(exact)
-
-
-def _has_dropout(model: torch.nn.Module) -> bool:
-    return any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in model.modules())
 
 
 def _sample(model: "PreTrainedModel", longest: int) -> _Sample:
@@ -182,12 +178,7 @@ def _is_causal(model: "PreTrainedModel") -> bool:
 def _reading(model: "PreTrainedModel", sample: _Sample, kind: str, way: str) -> float:
     """Return the largest difference of a token's state, as a share of it (in length)."""
     rows, right = (_packed if kind == "packed" else _forked if kind == "forked" else _plain)(model, sample)
-    wanted = rows.segments > 0
-    if way == ways.LEAN:
-        found = lean.hidden_states(model, *rows[:3], wanted, kind == "forked")
-    else:
-        found = ways.read(model, rows, wanted, way)
-    return _difference(found, right)
+    return _difference(ways.read(model, rows, rows.segments > 0, way), right)
 
 
 def _difference(found: Tensor, right: Tensor) -> float:
@@ -221,8 +212,7 @@ def _forked(model: "PreTrainedModel", sample: _Sample) -> tuple[Rows, Tensor]:
     groups.append([(short[:-1], 3), ([*short[:-4], *middle[:2]], 2)])
     forked = batching.fork(groups, 0, str(model.device))
     right = []
-    for group in groups:
-        start = batching._shared([(ids, len(ids) - num_answer) for ids, num_answer in group])
+    for group, start in zip(groups, (forked.segments == 1).sum(dim=1).tolist(), strict=True):
         for number, (ids, _) in enumerate(group):
             alone = ways.before_head(model, input_ids=torch.tensor([ids], device=model.device))[0].float()
             right.append(alone if number == 0 else alone[start:])
@@ -233,7 +223,7 @@ def _decoding(model: "PreTrainedModel", sample: _Sample, way: str) -> float:
     """Return the largest difference of log-probabilities, as a share of the largest logit: prompts are read, one of
     them twice, and continued as they go on; one row leaves on the way.
     """
-    reader: Any = lean.Decoder(model, NEW_TOKENS) if way == ways.LEAN else decoding.LIBRARY[way](model)
+    reader = decoding.of_way(model, way, NEW_TOKENS)
     prompts = [sequence[:-NEW_TOKENS].tolist() for sequence in sample.sequences]
     padded = batching.pad(prompts, 0, "left", str(model.device))
     owners = [0, 1, 2, 1]
@@ -271,13 +261,10 @@ def _logits_of_states(model: "PreTrainedModel", sample: _Sample) -> tuple[float,
         before = right if cap is None else cap * torch.atanh(right / cap)
         inside = before.isfinite() & (before.abs() < 3 * (cap or float("inf")))
         scale = ((before * plain)[inside].sum() / plain.square()[inside].sum()).item()
-        for exact in (scale, *_near(scale, numbers)):
-            made = plain * exact if cap is None else cap * torch.tanh(plain * exact / cap)
-            if (made - right).abs().amax() <= tolerance and (exact != scale or scale == 1):
-                return exact, cap
-        made = plain * scale if cap is None else cap * torch.tanh(plain * scale / cap)
-        if (made - right).abs().amax() <= tolerance:
-            return scale, cap
+        for tried in (*_near(scale, numbers), scale):
+            made = plain * tried if cap is None else cap * torch.tanh(plain * tried / cap)
+            if (made - right).abs().amax() <= tolerance:
+                return tried, cap
     raise ValueError(
         f"{type(model).__name__} makes logits of its last states in a way that is not known here (not by its output "
         "layer, a scale and a cap); adopt another base model (pretrain.path)"

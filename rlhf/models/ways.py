@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch import Tensor, nn
 
+from rlhf.engine import lean
 from rlhf.tokens.batching import segment_attention
 
 if TYPE_CHECKING:
@@ -90,11 +91,20 @@ def of_rows(model: nn.Module, rows: Rows) -> Sequence[str]:
     return ways.reading.get(rows.kind, (ALONE,))
 
 
+def chosen(model: "PreTrainedModel", exact: Sequence[str], otherwise: str) -> str:
+    """Return the exact way that is used: ours where it can compute the model as it is now, else the first other one."""
+    if LEAN in exact and lean.supports(model):
+        return LEAN
+    return next((way for way in exact if way != LEAN), otherwise)
+
+
 def read(model: "PreTrainedModel", rows: Rows, wanted: Tensor, way: str) -> Tensor:
     """Return what stands before the model's head at the M wanted tokens, row after row: [M, D].
 
-    It is computed by the model's own forward pass. wanted [B, T]: False on padding.
+    wanted [B, T]: False on padding.
     """
+    if way == LEAN:
+        return lean.hidden_states(model, rows.ids, rows.positions, rows.segments, wanted, rows.kind == "forked")
     if way == MASK:
         readable = rows.segments
         if rows.kind != "plain":

@@ -72,11 +72,11 @@ def gather(models: Models, prompts: list[Prompt], params: Ppo, runtime: Runtime,
     draws = rollouts.uniforms(
         seed, [f"{row}/{prompt.id}" for row, prompt in enumerate(prompts)], params.max_completion_tokens
     )
-    completions, completion_mask = _sample(models, left, draws, params.temperature, runtime)
+    ends = rollouts.Ends.of(models.policy, tokenizer)
+    completions, completion_mask = _sample(models, left, draws, params.temperature, ends, runtime)
     ids, mask = torch.cat([left.ids, completions], dim=1), torch.cat([left.mask, completion_mask], dim=1)  # [B, T]
     sampled = Rollouts(ids, mask, completions, completion_mask)
-    ending = torch.tensor(rollouts.Ends.of(models.policy, tokenizer).end_ids, device=device)
-    ended = (torch.isin(completions, ending) & completion_mask).any(dim=1)  # [B]
+    ended = (torch.isin(completions, torch.tensor(ends.end_ids, device=device)) & completion_mask).any(dim=1)  # [B]
     policy_logprobs, reference_logprobs, values, entropies, kls = _forward(models, sampled, params, runtime)
     scores = torch.tensor(_scores(models, prompts, sampled), device=device)  # [B]
     scores = torch.where(ended, scores, torch.full_like(scores, params.missing_eos_score))
@@ -84,14 +84,18 @@ def gather(models: Models, prompts: list[Prompt], params: Ppo, runtime: Runtime,
 
 
 def _sample(
-    models: Models, prompts: batching.Padded, draws: Tensor, temperature: float, runtime: Runtime
+    models: Models,
+    prompts: batching.Padded,
+    draws: Tensor,
+    temperature: float,
+    ends: rollouts.Ends,
+    runtime: Runtime,
 ) -> rollouts.Completions:
     """Return completions of left-padded prompts [B, P], as wide as the longest of them."""
 
     def sample(rows: list[int]) -> list[tuple[Tensor, Tensor]]:
         first = int(prompts.mask[rows].any(dim=0).int().argmax())
         part = batching.Padded(prompts.ids[rows, first:], prompts.mask[rows, first:])
-        ends = rollouts.Ends.of(models.policy, models.tokenizer)
         with placement.precision(runtime):
             found = rollouts.complete(models.policy, part, draws[rows], temperature, ends)
         return list(zip(*found, strict=True))

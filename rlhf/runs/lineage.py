@@ -53,6 +53,11 @@ def locked(root: Path, rev: str | None = None) -> dict[str, dict[str, Any]]:
     content = read_yaml(root / "dvc.lock") if rev is None else content_of(root, "dvc.lock", rev)
     if content is None:
         raise ValueError(f"git knows no dvc.lock at {rev!r}; name a commit that has one: git log -- dvc.lock")
+    return stages_in(content)
+
+
+def stages_in(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the stages of what a dvc.lock holds. Raises ValueError where it has none as DVC writes them."""
     stages = content.get("stages")
     if not is_mapping(stages) or not all(map(is_mapping, stages.values())):
         raise ValueError("dvc.lock: expected a mapping of stages, as DVC writes it; git checkout -- dvc.lock")

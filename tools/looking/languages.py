@@ -7,7 +7,6 @@ tests/collection/languages/held_out.jsonl was written after the rules were froze
 without one are grouped by language. Writes nothing.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,12 +22,7 @@ FILES = (FOLDER / "development.jsonl", FOLDER / "held_out.jsonl")
 
 def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     """Print how many lines of each file are told rightly; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, help="JSON lines with text and language")
-    chosen = parser.parse_args(arguments)
-    for path in chosen.files or FILES:
-        print("\n".join([f"{path}", *judged(root / path)]))
-    return 0
+    return strings.main(arguments, root, str(__doc__), "language", FILES, judged)
 
 
 def judged(path: Path) -> Iterator[str]:

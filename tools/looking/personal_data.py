@@ -8,7 +8,6 @@ frozen, and they were not changed for it. One author wrote both and the rules. P
 `placeholders: false`. Writes nothing.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -26,12 +25,7 @@ KINDS: tuple[PersonalData, ...] = get_args(PersonalData)
 
 def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     """Print what was found of each file's strings; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="*", type=Path, help="JSON lines with text and kind")
-    chosen = parser.parse_args(arguments)
-    for path in chosen.files or FILES:
-        print("\n".join([f"{path}", *judged(root / path)]))
-    return 0
+    return strings.main(arguments, root, str(__doc__), "kind", FILES, judged)
 
 
 def judged(path: Path) -> Iterator[str]:

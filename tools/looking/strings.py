@@ -1,10 +1,22 @@
 """Strings of which is known what should be found in them: JSON lines with a text and what it holds."""
 
-from collections.abc import Collection, Iterator
+import argparse
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rlhf.records.json_values import is_object, parsed
+
+Judged = Callable[[Path], Iterator[str]]
+
+
+def main(arguments: Sequence[str], root: Path, about: str, key: str, files: Sequence[Path], judged: Judged) -> int:
+    """Print what a rule makes of the strings of each file, by default of `files`; returns the exit code."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, help=f"JSON lines with text and {key}")
+    for path in parser.parse_args(arguments).files or files:
+        print("\n".join([f"{path}", *judged(root / path)]))
+    return 0
 
 
 class Line(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rlhf.params.base import is_mapping, mapping_of
+from rlhf.params.base import mapping_of
 from rlhf.runs import cached_listings, dependencies, lineage, mlflow_store
 from rlhf.runs.recording.pipeline_runs import ASKED, COMMAND, FROZEN, LAST, STAGE, is_of, stages_of
 from rlhf.runs.stage_name import StageName
@@ -35,10 +35,9 @@ class Lock(NamedTuple):
     def of_text(cls, home: Path, text: str) -> "Lock | None":
         """Return what a text of dvc.lock says, "" of none; None for one that is cut, as while it is being written."""
         try:
-            stages = mapping_of(text, "dvc.lock").get("stages") if text else {}
+            return cls(lineage.stages_in(mapping_of(text, "dvc.lock")) if text else {}, home)
         except ValueError:
             return None
-        return cls(stages, home) if is_mapping(stages) and all(map(is_mapping, stages.values())) else None
 
 
 FORCED = re.compile(r"(^|\s)(-[a-zA-Z]*f|--force)")  # in a command: an option that runs what has not changed
