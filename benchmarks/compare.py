@@ -22,6 +22,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmarks import work
+from benchmarks.spreads import spread
 from rlhf.evaluation import plots
 from rlhf.runtime.files import write_text
 from rlhf.runtime.markdown import Marked, markdown_table
@@ -183,10 +184,6 @@ def compare(peers: Path, name: str, repetitions: int) -> dict[str, Any]:
             shares = [operations[phase] / one / rate for one, (*_, rate) in zip(seconds, rounds, strict=True)]
             entry["matmul"]["fraction"][phase] = spread(shares)
     return entry
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": round(median(values), 3), "low": round(min(values), 3), "high": round(max(values), 3)}
 
 
 def page(entries: dict[str, dict]) -> str:

@@ -17,13 +17,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import psutil
 from ruamel.yaml import YAML
 
 from benchmarks import synthetic_rows
+from benchmarks.spreads import spread
 from rlhf.runtime.files import write_json
 from rlhf.runtime.workers import usable_cpus
 
@@ -107,10 +107,6 @@ def _memory(tree: psutil.Process) -> int:
     except psutil.Error:  # one has ended meanwhile
         return total
     return total
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": round(median(values), 3), "low": round(min(values), 3), "high": round(max(values), 3)}
 
 
 def summary(runs: list[Run]) -> dict[str, Any]:

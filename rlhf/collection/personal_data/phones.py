@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from rlhf.collection.languages.detection import HAN
 from rlhf.collection.personal_data.found import Found, before, digits_of
 
-HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # Forms that are seldom anything else.
 NORTH_AMERICAN = r"(?<![\d.$-])(?:\+?1[-. ]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{4}(?![\d-]|\.\d)"
 CHINESE_MOBILE = (
