@@ -130,7 +130,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 
 def _try_the_model(params: Any, root: Path) -> None:
-    """Adopt the folder or file that params name, as `pretrain` will, and say how long that took. Raises ValueError as it does.
+    """Adopt the folder or file that params name, as `pretrain` will, and say how long that took; ValueErrors are its.
 
     torch and transformers are read for it, which takes some seconds.
     """

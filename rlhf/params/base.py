@@ -90,8 +90,8 @@ UNIONS = {  # by section
             "scratch": LAPTOP,
             "local": "examples/own_project.yaml",
             "hub": "presets/instructgpt.yaml",
-            "gguf": "docs/models.md",
-            "package": "docs/models.md",
+            "gguf": "examples/gguf.yaml",
+            "package": "examples/package.yaml",
         },
     ),
     "collect_prompts": Union(

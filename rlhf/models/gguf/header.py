@@ -78,7 +78,7 @@ def read(file: Path) -> Header:
 
 
 def _check(found: Header, end: int) -> None:
-    """Raise ValueError for tensors that the file does not have, and for layers that no model has; `end`: the header's."""
+    """Raise ValueError for tensors that the file does not have, or layers that no model has; `end`: of the header."""
     alignment = found.told.get("general.alignment", 32)
     if not (isinstance(alignment, int) and 0 < alignment <= MOST_ALIGNMENT and alignment & (alignment - 1) == 0):
         raise ValueError(f"general.alignment: expected a power of two up to {MOST_ALIGNMENT}, got {alignment!r}")

@@ -32,12 +32,14 @@ def read(file: Path, runtime: Runtime, say: Callable[[str], None]) -> tuple["Pre
     with reading.gguf(file):
         found = header.read(file)
         say(f"{file}: {found.words()}; read as float32")
-        with _alone(file) as folder, reading.files("what it says of its model or tokenizer"):
-            config = transformers.AutoConfig.from_pretrained(folder, gguf_file=NAME, trust_remote_code=False)
+        with _alone(file) as folder:
+            with reading.files("what it says of its model"):
+                config = transformers.AutoConfig.from_pretrained(folder, gguf_file=NAME, trust_remote_code=False)
             config = folders.without_switches(config)
             tokenizer = _tokenizer(folder, found)
             loading.refuse_larger(transformers.AutoModelForCausalLM, config, runtime.attention, found.num_weights)
-            model = _plain(folder, config, found, runtime)
+            model = _plain(folder, config, runtime)
+        _refuse_others(model, found)
         weights.check_vocabulary(model, tokenizer)
         for line in splitting.settle(tokenizer, found.told):
             say(f"{file}: {line}")
@@ -55,7 +57,8 @@ def _alone(file: Path) -> Iterator[str]:
 def _tokenizer(folder: str, found: header.Header) -> Any:
     if not isinstance(found.told.get("tokenizer.ggml.eos_token_id"), int):
         raise ValueError("tokenizer.ggml.eos_token_id: missing; without it no answer ends. Convert the model again")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=NAME, trust_remote_code=False)
+    with reading.files("what it says of its tokenizer"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=NAME, trust_remote_code=False)
     for key in ("name_or_path", "vocab_file"):  # a folder that is gone
         tokenizer.init_kwargs.pop(key, None)
     if "local_files_only" in tokenizer.init_kwargs:  # HF_HUB_OFFLINE of the moment, which would be saved too
@@ -63,20 +66,21 @@ def _tokenizer(folder: str, found: header.Header) -> Any:
     return tokenizer
 
 
-def _plain(folder: str, config: Any, found: header.Header, runtime: Runtime) -> "PreTrainedModel":
+def _plain(folder: str, config: Any, runtime: Runtime) -> "PreTrainedModel":
     """Return the model as one that was never packed. Raises ValueError where a weight has no place, or a place none."""
-    kind = transformers.AutoModelForCausalLM
-    unpacked, report = kind.from_pretrained(
-        folder,
-        gguf_file=NAME,
-        config=config,
-        dtype=torch.float32,
-        quantization_config=transformers.GgufConfig(dequantize=True),
-        attn_implementation=runtime.attention,
-        trust_remote_code=False,
-        ignore_mismatched_sizes=True,  # they are named and refused here
-        output_loading_info=True,
-    )
+    kind: Any = transformers.AutoModelForCausalLM
+    with reading.files("its weights"):
+        unpacked, report = kind.from_pretrained(
+            folder,
+            gguf_file=NAME,
+            config=config,
+            dtype=torch.float32,
+            quantization_config=transformers.GgufConfig(dequantize=True),
+            attn_implementation=runtime.attention,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # they are named and refused here
+            output_loading_info=True,
+        )
     weights.refuse(report["missing_keys"], "weights are missing that it says its model has")
     weights.refuse((name for name, *_ in report["mismatched_keys"]), "weights have another shape than it says")
     weights.refuse(report["unexpected_keys"], "there are weights that its model does not have")
@@ -87,7 +91,6 @@ def _plain(folder: str, config: Any, found: header.Header, runtime: Runtime) -> 
         plain = kind.from_config(config, attn_implementation=runtime.attention, dtype=torch.float32)
     plain.load_state_dict(content, assign=True)
     plain.tie_weights()
-    _refuse_others(plain, found)
     return plain
 
 

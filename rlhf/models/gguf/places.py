@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from importlib import metadata
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 
 from rlhf.params.base import Installed, listed, place_of
 from rlhf.params.pretrain import GgufModel, PackageModel, installed
@@ -60,10 +60,11 @@ def _record(one: Installed) -> metadata.PackagePath:
         raise ValueError(f"{one.package} is not installed here; install it: {_command(one)}") from None
     if found.version != one.version:
         raise ValueError(
-            f"{one.package} is installed in version {found.version}, expected {one.version}; install that: {_command(one)}"
+            f"{one.package} is installed in version {found.version}, expected {one.version}; "
+            f"install that: {_command(one)}"
         )
     shipped = [path for path in found.files or () if path.suffix.lower() == SUFFIX and ".." not in path.parts]
-    fitting = [path for path in shipped if one.file is None or PurePath(path).match(one.file)]
+    fitting = [path for path in shipped if one.file is None or PurePosixPath(path).match(one.file)]
     if len(fitting) != 1:
         asked = "one" if one.file is None else f"one that is like {one.file!r}"
         raise ValueError(
