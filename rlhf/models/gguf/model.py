@@ -1,8 +1,4 @@
-"""A GGUF file as a plain model: unpacked to float32, every weight in its place, so that it trains and saves.
-
-transformers reads it into a model that it then refuses to save, quantised or not; a model of the same config with the
-same weights is one that was never packed.
-"""
+"""A GGUF file as a plain model: unpacked to float32, every weight in its place, so that it trains and saves."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from transformers.initialization import no_init_weights
 
 from rlhf.models import folders, loading, reading, weights
 from rlhf.models.gguf import header, splitting
@@ -38,7 +33,7 @@ def read(file: Path, runtime: Runtime, say: Callable[[str], None]) -> tuple["Pre
             config = folders.without_switches(config)
             tokenizer = _tokenizer(folder, found)
             loading.refuse_larger(transformers.AutoModelForCausalLM, config, runtime.attention, found.num_weights)
-            model = _plain(folder, config, runtime)
+            model = _unpacked(folder, config, runtime)
         _refuse_others(model, found)
         weights.check_vocabulary(model, tokenizer)
         for line in splitting.settle(tokenizer, found.told):
@@ -66,16 +61,16 @@ def _tokenizer(folder: str, found: header.Header) -> Any:
     return tokenizer
 
 
-def _plain(folder: str, config: Any, runtime: Runtime) -> "PreTrainedModel":
-    """Return the model as one that was never packed. Raises ValueError where a weight has no place, or a place none."""
+def _unpacked(folder: str, config: Any, runtime: Runtime) -> "PreTrainedModel":
+    """Return the model in float32. Raises ValueError where a weight has no place, a place no weight, or one is broken."""
     kind: Any = transformers.AutoModelForCausalLM
     with reading.files("its weights"):
-        unpacked, report = kind.from_pretrained(
+        model, report = kind.from_pretrained(
             folder,
             gguf_file=NAME,
             config=config,
             dtype=torch.float32,
-            quantization_config=transformers.GgufConfig(dequantize=True),
+            quantization_config=transformers.GgufConfig(dequantize=True),  # else it is not saved, nor trained
             attn_implementation=runtime.attention,
             trust_remote_code=False,
             ignore_mismatched_sizes=True,  # they are named and refused here
@@ -84,25 +79,20 @@ def _plain(folder: str, config: Any, runtime: Runtime) -> "PreTrainedModel":
     weights.refuse(report["missing_keys"], "weights are missing that it says its model has")
     weights.refuse((name for name, *_ in report["mismatched_keys"]), "weights have another shape than it says")
     weights.refuse(report["unexpected_keys"], "there are weights that its model does not have")
-    content = unpacked.state_dict()
-    broken = (name for name, weight in content.items() if not bool(weight.isfinite().all()))
+    broken = (name for name, weight in model.state_dict().items() if not bool(weight.isfinite().all()))
     weights.refuse(broken, "weights are not finite (NaN or infinity)")
-    with no_init_weights():
-        plain = kind.from_config(config, attn_implementation=runtime.attention, dtype=torch.float32)
-    plain.load_state_dict(content, assign=True)
-    plain.tie_weights()
-    return plain
+    return model
 
 
-def _refuse_others(plain: "PreTrainedModel", found: header.Header) -> None:
+def _refuse_others(model: "PreTrainedModel", found: header.Header) -> None:
     """Raise ValueError where the file holds more numbers than the model has: transformers leaves out what it does not
     know, such as `rope_freqs.weight`, without which a model reads long texts otherwise than it was trained.
     """
-    num_weights = sum(parameter.numel() for parameter in plain.parameters())
+    num_weights = sum(parameter.numel() for parameter in model.parameters())
     if num_weights != found.num_weights:
         others = sorted(name for name in found.tensors if not name.startswith(("blk.", "token_embd.", "output")))
         named = f" (perhaps {', '.join(others[:6])})" if others else ""
         raise ValueError(
-            f"it holds {found.num_weights:,} weights, and transformers' {type(plain).__name__} of it has "
+            f"it holds {found.num_weights:,} weights, and transformers' {type(model).__name__} of it has "
             f"{num_weights:,}: some of them have no place there{named}; adopt the model's safetensors folder"
         )
