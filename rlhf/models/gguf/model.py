@@ -62,7 +62,7 @@ def _tokenizer(folder: str, found: header.Header) -> Any:
 
 
 def _unpacked(folder: str, config: Any, runtime: Runtime) -> "PreTrainedModel":
-    """Return the model in float32. Raises ValueError where a weight has no place, a place no weight, or one is broken."""
+    """Return the model in float32. Raises ValueError for missing weights, ones without a place, and broken ones."""
     kind: Any = transformers.AutoModelForCausalLM
     with reading.files("its weights"):
         model, report = kind.from_pretrained(
