@@ -87,7 +87,14 @@ UNIONS = {  # by section
         "source", 1, {"scratch": LAPTOP, "local": "examples/own_project.yaml", "hub": "presets/instructgpt.yaml"}
     ),
     "collect_prompts": Union(
-        "kind", 3, {"world": LAPTOP, "file": "examples/own_project.yaml", "hub": "presets/real_en.yaml"}
+        "kind",
+        3,
+        {
+            "world": LAPTOP,
+            "instructions": "presets/pretrained.yaml",
+            "file": "examples/own_project.yaml",
+            "hub": "presets/real_en.yaml",
+        },
     ),
 }
 

@@ -17,7 +17,7 @@ from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching, chat
 from rlhf.world.asking.requests import Task
-from rlhf.world.grading import gold
+from rlhf.grading import gold
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
