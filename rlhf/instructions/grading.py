@@ -3,7 +3,7 @@
 criterion    weight  what it measures, each in [0, 1]
 instruction  .60     mean credit of the instructions (checks.py); 1 only where all of them are kept
 form         .25     half: it ends as a text ends (not cut off in a sentence); half: nothing is said twice
-substance    .15     words, up to MOST_WORDS or half of what the instruction allows: bare minimal answers earn less
+substance    .15     words, up to ENOUGH (fewer for questions and lists): a word or two is no answer, and padding earns nothing
 
 total = their weighted sum, times OFF_TOPIC where no word of the topic occurs; 0 for fewer than three words.
 What a program cannot see, truth and taste, is not in it: read samples, and a judge's opinion, beside it.
@@ -17,7 +17,7 @@ from rlhf.instructions import checks
 
 WEIGHTS = {"instruction": 0.60, "form": 0.25, "substance": 0.15}
 OFF_TOPIC = 0.3
-MOST_WORDS = 10  # from here on more words earn nothing
+ENOUGH, ENOUGH_IN_SHORT = 5, 4  # words, from which on more earn nothing
 FEWEST_WORDS = 3
 ENDINGS = re.compile(r"[.!?][\"')\]]*$|[}\"]$")
 RUN = 4  # words in a row that count as said twice
@@ -48,10 +48,10 @@ def score(task: Mapping[str, Any], response: str, factors: Mapping[str, float] |
 
 
 def strict(task: Mapping[str, Any], response: str) -> float:
-    """Return 1.0 where every instruction is kept by a whole, unrepeated answer of some substance on the topic; else 0."""
+    """Return 1.0 where every instruction is kept by a whole, unrepeated answer of enough words on the topic; else 0."""
     found = score(task, response).criteria
     kept = all(credit == 1 for credit in _credits(task, response.strip()))
-    return float(kept and found["topic"] == 1 and found["form"] == 1 and found["substance"] >= 0.5)
+    return float(kept and found["topic"] == 1 and found["form"] == 1 and found["substance"] == 1)
 
 
 def _credits(task: Mapping[str, Any], text: str) -> list[float]:
@@ -75,8 +75,7 @@ def _said_twice(text: str) -> float:
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
-def _enough(task: Mapping[str, Any]) -> float:
-    """Return how many words are enough: fewer where an instruction allows few."""
-    limits = [arguments["limit"] / 2 for name, arguments in task["checks"] if name == "fewer_words"]
-    short = [6.0 for name, _ in task["checks"] if name in ("question", "bullets")]
-    return min([float(MOST_WORDS), *limits, *short])
+def _enough(task: Mapping[str, Any]) -> int:
+    """Return how many words are enough: fewer where an instruction asks for little."""
+    is_short = any(name in ("question", "bullets") for name, _ in task["checks"])
+    return ENOUGH_IN_SHORT if is_short else ENOUGH
