@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rlhf.grading import gold
+from rlhf.grading import labelers as ranking
 from rlhf.models import loading, placement
 from rlhf.params.base import load
 from rlhf.params.collect_comparisons import CollectComparisons, CollectComparisonsInputs, Labelers
@@ -18,8 +20,6 @@ from rlhf.runtime.files import new_folder
 from rlhf.sampling import rollouts
 from rlhf.tokens.fitting import fitting
 from rlhf.training.context import StageContext, open_stage
-from rlhf.grading import gold
-from rlhf.grading import labelers as ranking
 from rlhf.world.grading import labelers
 
 if TYPE_CHECKING:

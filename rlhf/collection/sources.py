@@ -183,7 +183,7 @@ def _instruction_rows(source: InstructionsSource, root: Path) -> Iterator[Row]:
 
 
 def _prompts_of(path: Path, source: InstructionsSource) -> Iterator[str]:
-    """Yield the prompts of one turn that a file's rows hold; others say nothing that an instruction could stand behind."""
+    """Yield the prompts of one turn that a file's rows hold: to a longer dialogue an instruction says little."""
     from rlhf.collection.columns import recognise
     from rlhf.collection.dropped import Dropped
 

@@ -23,10 +23,11 @@ def rank(task: gold.Task, responses: list[str], labeler: Labeler, rng: Random) -
         for response in responses
     ]
     low, high = SCALE
-    scores = [min(high, max(low, round(low + (high - low) * (one - labeler.strictness)))) for one in utilities]
+    wished = [low + (high - low) * (utility - labeler.strictness) for utility in utilities]
+    scores = [min(high, max(low, round(one))) for one in wished]
     return scores, labelers.ranked(utilities, labeler.tie)
 
 
 def own_factors(labeler: Labeler) -> dict[str, float]:
-    """Return a labeler's factors on the weights of instructions: as far from 1 as those on the world's first criteria."""
+    """Return a labeler's factors on the weights of instructions: those on the first criteria of the world."""
     return dict(zip(grading.WEIGHTS, labeler.factors.values(), strict=False))

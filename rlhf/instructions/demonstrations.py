@@ -45,7 +45,9 @@ def write(topic: Topic, asked: Asked, rng: Random) -> str:
         own = WITH_WORD[given["word"]].format(topic=topic.name)
         return rng.choice([f"{facts[0]} {own}", f"{own} {facts[0]}"])
     if asked.check == "fewer_words":
-        short = [fact for fact in facts if len(fact.split()) < given["limit"] and grading.is_on_topic(topic.stems, fact)]
+        short = [
+            fact for fact in facts if len(fact.split()) < given["limit"] and grading.is_on_topic(topic.stems, fact)
+        ]
         return short[0] if short else min(facts, key=len)
     if asked.check == "ends_with":
         return f"{facts[0]} {given['ending']}"

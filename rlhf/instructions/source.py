@@ -45,9 +45,7 @@ def over(prompts: Sequence[str], seed: int, half: Half) -> Iterator[dict[str, An
         rng = Random(f"instruction over {seed} {half} {number}")
         name = _draw_kind(rng, half)
         stems = sorted({word for word in checks.words_of(text) if len(word) > 4}) or checks.words_of(text)
-        record = _record(
-            f"{half}-{seed}-{number}", name, rng, text.strip(), kinds.draw(rng, name, half), stems, half
-        )
+        record = _record(f"{half}-{seed}-{number}", name, rng, text.strip(), kinds.draw(rng, name, half), stems, half)
         yield record
 
 

@@ -1,4 +1,4 @@
-"""Each check: an answer that keeps to the instruction earns 1, one that nearly does less, one that does not still less."""
+"""Each check: an answer that keeps to the instruction earns 1, a near one less, one that does not still less."""
 
 import pytest
 
@@ -8,7 +8,7 @@ KEPT_NEAR_BROKEN = [  # name, arguments, kept, near, broken
     ("sentences", {"count": 2}, "It is warm. Bread rises!", "It is warm.", "One. Two. Three. Four. Five."),
     ("sentences", {"count": 1}, 'It costs 3.50 a loaf ("a lot!")', "One. Two.", ""),
     ("keyword", {"word": "river"}, "The River is wide.", None, "The rivers are wide."),
-    ("fewer_words", {"limit": 4}, "Three short words.", "One two three four five.", "one two three four five six seven eight"),
+    ("fewer_words", {"limit": 4}, "Three short words.", "One two three four five.", "1 2 3 4 5 6 7 8"),
     ("ends_with", {"ending": "The end."}, "It was late. The end.", "The end. Or not?", "It was late."),
     ("begins_with", {"word": "Well"}, "Well, it is so.", "It is well made.", "It is so."),
     ("bullets", {"count": 2}, "- red\n- round", "- red\n- round\n- ripe", "red and round"),

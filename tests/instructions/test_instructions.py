@@ -1,4 +1,4 @@
-"""Prompts with verifiable instructions: demonstrations keep to them, the halves share nothing, gold cannot be had cheaply."""
+"""Prompts with verifiable instructions: demonstrations keep to them, the halves share nothing, gold is not cheap."""
 
 from collections import Counter
 from itertools import islice
