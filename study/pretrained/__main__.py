@@ -32,7 +32,8 @@ from rlhf.records.types import Sample
 from rlhf.runs import lineage
 from rlhf.runtime.files import write_text
 from rlhf.runtime.markdown import markdown_table
-from study import pages, peoples, workspace
+from study import pages, workspace
+from study.pretrained import peoples
 
 NAME = "pretrained"
 PRESET = Path("presets/pretrained.yaml")
