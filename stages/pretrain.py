@@ -10,8 +10,9 @@ import transformers
 from torch import Tensor
 
 from rlhf.models import adoption, initialisation, loading, placement, shapes
+from rlhf.models.gguf import places
 from rlhf.params.base import load
-from rlhf.params.pretrain import HeldOut, PretrainInputs, Scratch
+from rlhf.params.pretrain import GgufModel, HeldOut, PackageModel, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
 from rlhf.records import records
 from rlhf.records.types import CopyProbe, Document
@@ -34,7 +35,9 @@ def main(root: Path = Path(".")) -> None:
     source = root / "data/collect_prompts"
     train_file, validation_file = source / "documents.train.jsonl", source / "documents.validation.jsonl"
     inputs = {"training": [train_file], "validation": [validation_file, source / "copy_probes.jsonl"]}
-    begins_from = "none: it starts from scratch" if isinstance(section, Scratch) else section.path
+    begins_from = "none: it starts from scratch" if isinstance(section, Scratch) else section.model
+    if isinstance(section, GgufModel | PackageModel):
+        inputs["base"] = [places.file_of(section, root)]
     with open_stage(root, STAGE, params, inputs, begins_from) as context:
         texts = [document["text"] for document in records.read(train_file, Document)]
         model, base_tokenizer = start(params, root, texts, context.run.say)

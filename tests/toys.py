@@ -70,8 +70,8 @@ def config(tokenizer, family: str, **more: Any):
         return transformers.GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=64, **off, **tokens, **more)
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     made = {"llama": transformers.LlamaConfig, "qwen2": transformers.Qwen2Config}[family]
-    more = {"tie_word_embeddings": True} | more
-    return made(**shape, num_key_value_heads=1, max_position_embeddings=64, **tokens, **more)
+    more = {"tie_word_embeddings": True, "max_position_embeddings": 64} | more
+    return made(**shape, num_key_value_heads=1, **tokens, **more)
 
 
 def policy(tokenizer, family: str = "llama", seed: int = 0, spread: float = 0.3, **more: Any):

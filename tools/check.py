@@ -18,10 +18,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from pydantic import create_model
 
+from rlhf.models.gguf import header, places
 from rlhf.models.shapes import SHAPES
 from rlhf.params import collect_prompts, pretrain, reward_model
 from rlhf.params.base import Params, ParamsError, listed, parse, place_of, read_yaml, shown
@@ -115,11 +116,11 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     _show(unlisted.remove(left, root), sys.stdout)
     if running:
         return 0
-    if chosen.stage is None and params is not None and params.pretrain.source == "local":
+    if chosen.stage is None and params is not None and params.pretrain.source in ("local", "gguf", "package"):
         try:
             _try_the_model(params, root)
         except ValueError as error:
-            _show([f"params.yaml: pretrain.path: {error}"], sys.stderr)
+            _show([f"params.yaml: pretrain: {error}"], sys.stderr)
             return 2
     if chosen.stage is None:
         _show(inputs.bring_up_to_date(params, root), sys.stdout)
@@ -129,7 +130,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 
 def _try_the_model(params: Any, root: Path) -> None:
-    """Adopt the folder that params name, as `pretrain` will, and say how long that took. Raises ValueError as it does.
+    """Adopt the folder or file that params name, as `pretrain` will, and say how long that took; ValueErrors are its.
 
     torch and transformers are read for it, which takes some seconds.
     """
@@ -137,7 +138,7 @@ def _try_the_model(params: Any, root: Path) -> None:
     from rlhf.models import adoption
 
     adoption.adopt(params.pretrain, root, params.runtime, guard.say)
-    _show([f"{params.pretrain.path}: the model was read and tried in {time.monotonic() - began:.0f} s"], sys.stdout)
+    _show([f"{params.pretrain.model}: the model was read and tried in {time.monotonic() - began:.0f} s"], sys.stdout)
 
 
 def _show(lines: Iterable[str], where: TextIO) -> None:
@@ -179,7 +180,7 @@ def in_a_line(params: Any, root: Path) -> str:
     text = (root / "params.yaml").read_bytes()
     same = [path.stem for path in sorted((root / "presets").glob("*.yaml")) if path.read_bytes() == text]
     base = params.pretrain
-    model = f"'{base.shape}' from scratch" if base.source == "scratch" else f"{base.path}, adopted"
+    model = f"'{base.shape}' from scratch" if base.source == "scratch" else f"{base.model}, adopted"
     return (
         f"params.yaml: fine; {f'preset {same[0]}' if same else 'values of your own'}; "
         f"{len(params.collect_prompts.sources)} sources; rounds {', '.join(params.rounds)}; model {model}; "
@@ -367,32 +368,62 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
 
 
 def _the_adopted_model_fits(params: Any, root: Path) -> Iterator[str]:
-    """A folder's model has positions for every stage's rows; a classifier on it has no output layer of its own.
+    """A folder's or file's model has positions for every stage's rows; a classifier on it has no output layer of its
+    own.
 
     Of a model on a hub the stages themselves say so.
     """
-    if params.pretrain.source != "local":
+    if params.pretrain.source == "local":
+        shape = _shape_of_folder(place_of(params.pretrain.path, root))
+    elif params.pretrain.source in ("gguf", "package"):
+        shape = _shape_of_gguf(params.pretrain, root)
+    else:
         return
+    place = "pretrain.package" if params.pretrain.source == "package" else "pretrain.path"
+    if shape.context is not None:
+        yield from _longer_than(shape.context, f"the model of {place} ({shape.key})", params)
+    for name in ("reward_model", "judge"):
+        section = getattr(params, name)
+        if section.likelihood_coef and shape.tied is False:
+            yield (
+                f"{name}.likelihood_coef: the model of {place} does not tie its output layer to its word "
+                "embeddings, so a reward model on it knows no likelihoods; "
+                f"expected 0 (got {section.likelihood_coef})"
+            )
+
+
+class _Shape(NamedTuple):
+    """What a model says of itself that params must fit; None where it does not say so."""
+
+    context: int | None
+    key: str  # that says it
+    tied: bool | None
+
+
+NOTHING_SAID = _Shape(None, "", None)  # `pretrain` says what is wrong with a model that cannot be read
+
+
+def _shape_of_folder(folder: Path) -> _Shape:
     try:
-        config: Any = json.loads((place_of(params.pretrain.path, root) / "config.json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):  # `pretrain` says what is wrong with a folder that cannot be read
-        return
+        config: Any = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return NOTHING_SAID
     if not isinstance(config, dict):
-        return
+        return NOTHING_SAID
     of_text: Any = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
     for name in POSITIONS:
         context = of_text.get(name, config.get(name))
         if isinstance(context, int) and not isinstance(context, bool) and context > 0:
-            yield from _longer_than(context, f"the model of pretrain.path ({name})", params)
-            break
-    for name in ("reward_model", "judge"):
-        section = getattr(params, name)
-        if section.likelihood_coef and config.get("tie_word_embeddings") is False:
-            yield (
-                f"{name}.likelihood_coef: the model of pretrain.path does not tie its output layer to its word "
-                "embeddings, so a reward model on it knows no likelihoods; "
-                f"expected 0 (got {section.likelihood_coef})"
-            )
+            return _Shape(context, name, config.get("tie_word_embeddings"))
+    return _Shape(None, "", config.get("tie_word_embeddings"))
+
+
+def _shape_of_gguf(base: Any, root: Path) -> _Shape:
+    try:
+        found = header.read(places.file_of(base, root))
+    except (OSError, ValueError):
+        return NOTHING_SAID
+    return _Shape(found.of_model("context_length"), f"{found.architecture}.context_length", found.tied)
 
 
 if __name__ == "__main__":

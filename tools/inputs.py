@@ -17,8 +17,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from rlhf.models.gguf import places
 from rlhf.params import collect_prompts, pretrain, reward_model
-from rlhf.params.base import Local, Named, OnHub, expanded, is_folder, is_mapping, place_of, shown
+from rlhf.params.base import Installed, Local, Named, OnHub, expanded, is_folder, is_mapping, place_of, shown
 from rlhf.runs import lineage
 from tools import dvc_yaml
 
@@ -51,6 +52,8 @@ def mistakes(named: Iterable[Named], root: Path) -> Iterator[str]:
     for one in named:
         if isinstance(one, Local):
             yield from (f"{one.place}: {problem}" for problem in _missing(one, root) or _unwatchable(one, root))
+        elif isinstance(one, Installed):
+            yield from (f"{one.place}: {problem}" for problem in _not_installed(one))
         elif not is_commit(one.revision):
             without_commit.append(one)
     yield from _without_commit(without_commit, root)
@@ -69,6 +72,14 @@ def _missing(one: Local, root: Path) -> list[str]:
             return [f"no such folder below {root.resolve()} (got {shown(one.path)}){_of_a_shell(one.path)}"]
     except FileNotFoundError as error:
         return [f"{error}{_of_a_shell(one.path)}"]
+    return []
+
+
+def _not_installed(one: Installed) -> list[str]:
+    try:
+        places.in_package(one)
+    except ValueError as error:
+        return [str(error)]
     return []
 
 

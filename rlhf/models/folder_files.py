@@ -12,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from transformers.utils.hub import cached_file
 
+from rlhf.models.shapes import MOST_LAYERS
 from rlhf.params.base import shown
 from rlhf.records.json_values import after_space, first_value, is_list, is_object
 
@@ -22,7 +23,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 OF_MODEL = (CONFIG, GENERATION, INDEX)
 OF_TOKENIZER = (TOKENIZER, TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS)
 DEEPEST = 64  # lists and objects within one another; real ones have about ten
-MOST_LAYERS, MOST_LABELS = 1_000, 100_000
+MOST_LABELS = 100_000
 NO_ERRORS = {  # of looking for a file that need not be there
     "_raise_exceptions_for_missing_entries": False,
     "_raise_exceptions_for_connection_errors": False,

@@ -77,7 +77,7 @@ def read_model(
     (see `rlhf.models.weights`).
     """
     with reading.folder(path, revision):
-        _refuse_larger(kind, config, runtime.attention, folder_files.held(path, revision))
+        refuse_larger(kind, config, runtime.attention, folder_files.held(path, revision))
         with reading.files("config.json or model.safetensors"):
             model, found = kind.from_pretrained(
                 path,
@@ -96,10 +96,10 @@ def read_model(
         return Read(model, weights.check(model, found, new_head))
 
 
-def _refuse_larger(kind: Any, config: Any, attention: str, held: int | None) -> None:
+def refuse_larger(kind: Any, config: Any, attention: str, held: int | None) -> None:
     """Raise ValueError for a config of a much larger model than its weights are: it would be drawn, and then refused.
 
-    `held`: how many numbers the weights' files hold.
+    `held`: how many numbers the weights' files hold; None: not known.
     """
     if held is None:
         return

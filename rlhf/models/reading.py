@@ -40,6 +40,15 @@ def folder(path: Path | str, revision: str | None = None) -> Iterator[None]:
 
 
 @contextmanager
+def gguf(file: Path | str) -> Iterator[None]:
+    """Name the GGUF file in whatever is said of it where it cannot be read."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{file}: this GGUF cannot be read: {_in_a_line(error)}") from error
+
+
+@contextmanager
 def files(names: str) -> Iterator[None]:
     """Raise ValueError naming the files whose reader, which is not ours, ends in an error of whatever kind."""
     try:

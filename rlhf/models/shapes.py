@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
+MOST_LAYERS = 1_000  # of a model that is brought: one of more is not built in a life
+
+
 class Shape(NamedTuple):
     family: str
     layers: int

@@ -20,19 +20,19 @@ def check(model: "PreTrainedModel", found: Mapping[str, Collection[Any]], new_he
     Raises ValueError naming what is missing, left over, of another shape, or not finite.
     """
     missing = [name for name in found["missing_keys"] if not (new_head and _is_of_a_head(model, name))]
-    _refuse(missing, "weights are missing that config.json names (they would be drawn at random)")
+    refuse(missing, "weights are missing that config.json names (they would be drawn at random)")
     wrong = [
         f"{name} {list(have)} for {list(wanted)}"
         for name, have, wanted in found["mismatched_keys"]
         if not (new_head and _is_of_a_head(model, name))
     ]
-    _refuse(wrong, "weights have another size (shape) than config.json names")
+    refuse(wrong, "weights have another size (shape) than config.json names")
     unexpected = [name for name in found["unexpected_keys"] if not name.endswith(OLD_CONSTANTS)]
-    _refuse([name for name in unexpected if _is_of(model, name)], "there are weights that config.json does not name")
+    refuse([name for name in unexpected if _is_of(model, name)], "there are weights that config.json does not name")
     broken = {name for name, weight in model.state_dict().items() if not bool(weight.isfinite().all())}
     drawn = broken & set(found["missing_keys"])
-    _refuse(broken - drawn, "model.safetensors: weights are not finite (NaN or infinity)")
-    _refuse(drawn, "config.json: initializer_range: weights that are drawn anew are not finite (NaN or infinity)")
+    refuse(broken - drawn, "model.safetensors: weights are not finite (NaN or infinity)")
+    refuse(drawn, "config.json: initializer_range: weights that are drawn anew are not finite (NaN or infinity)")
     return [name for name in unexpected if not _is_of(model, name)]
 
 
@@ -41,7 +41,7 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: Any) -> None:
     embeddings: Any = model.get_input_embeddings()  # declared as any module
     rows = embeddings.num_embeddings
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows]
-    _refuse(beyond, f"tokenizer.json: it has tokens beyond the model's {rows} embeddings (resize_token_embeddings)")
+    refuse(beyond, f"tokenizer.json: it has tokens beyond the model's {rows} embeddings (resize_token_embeddings)")
     if rows > MOST_ROWS_A_TOKEN * len(tokenizer) + SPARE_ROWS:
         raise ValueError(
             f"tokenizer.json: it has {len(tokenizer)} tokens, and the model embeddings for {rows}: it is not the "
@@ -49,7 +49,8 @@ def check_vocabulary(model: "PreTrainedModel", tokenizer: Any) -> None:
         )
 
 
-def _refuse(names: Iterable[str], why: str) -> None:
+def refuse(names: Iterable[str], why: str) -> None:
+    """Raise ValueError with the first of the names, if there are any."""
     found = sorted(names)
     if found:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""

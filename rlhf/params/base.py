@@ -84,7 +84,15 @@ class Union(NamedTuple):
 LAPTOP = "presets/laptop.yaml"
 UNIONS = {  # by section
     "pretrain": Union(
-        "source", 1, {"scratch": LAPTOP, "local": "examples/own_project.yaml", "hub": "presets/instructgpt.yaml"}
+        "source",
+        1,
+        {
+            "scratch": LAPTOP,
+            "local": "examples/own_project.yaml",
+            "hub": "presets/instructgpt.yaml",
+            "gguf": "examples/gguf.yaml",
+            "package": "examples/package.yaml",
+        },
     ),
     "collect_prompts": Union(
         "kind",
@@ -112,7 +120,14 @@ class OnHub(NamedTuple):
     revision: str | None  # a branch or tag can move, a commit cannot
 
 
-Named = Local | OnHub  # what params name that lies outside params.yaml
+class Installed(NamedTuple):
+    place: str  # the key that names it
+    package: str
+    version: str
+    file: str | None  # a pattern of one of its .gguf files; None: its only one
+
+
+Named = Local | OnHub | Installed  # what params name that lies outside params.yaml
 
 
 def folder_or_hub(key: str, hub: OnHub, root: Path) -> Named:

@@ -1,4 +1,4 @@
-"""The base model: trained from scratch, or adopted as it is from a folder or the hub; each way has its own keys."""
+"""The base model: trained from scratch, or adopted from a folder, the hub, a GGUF file or an installed package."""
 
 from datetime import date
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rlhf.params.base import Local, Named, OnHub, Params, folder_or_hub
+from rlhf.params.base import Installed, Local, Named, OnHub, Params, folder_or_hub, is_folder, place_of
 from rlhf.params.optimisation import Optimisation
 from rlhf.params.runtime import Runtime
 
@@ -41,14 +41,46 @@ class LocalModel(Adopted):
     source: Literal["local"]
     path: str = Field(min_length=1)  # a folder, relative to that of params.yaml
 
+    @property
+    def model(self) -> str:
+        """What is adopted, in words."""
+        return self.path
+
 
 class HubModel(Adopted):
     source: Literal["hub"]
     path: str = Field(min_length=1)  # an id such as Qwen/Qwen3-0.6B-Base
     revision: str | None  # a full commit sha; null where `path` is a folder
 
+    @property
+    def model(self) -> str:
+        """What is adopted, in words."""
+        return self.path
 
-AdoptedModel = LocalModel | HubModel
+
+class GgufModel(Adopted):
+    source: Literal["gguf"]
+    path: str = Field(min_length=1)  # a .gguf file, or a folder with one, relative to that of params.yaml
+
+    @property
+    def model(self) -> str:
+        """What is adopted, in words."""
+        return self.path
+
+
+class PackageModel(Adopted):
+    source: Literal["package"]
+    package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")  # an installed one that ships a .gguf file
+    version: str = Field(pattern=r"^[0-9][A-Za-z0-9.+!_-]{0,63}$")  # the exact one
+    file: str | None  # which of its .gguf files, as a pattern; null: its only one
+
+    @property
+    def model(self) -> str:
+        """What is adopted, in words."""
+        return f"{self.package} {self.version}"
+
+
+AdoptedModel = LocalModel | HubModel | GgufModel | PackageModel
 Pretrain = Annotated[Scratch | AdoptedModel, Field(discriminator="source")]
 
 
@@ -59,10 +91,18 @@ class PretrainInputs(Params):
 
 
 def named(params: Pretrain, root: Path) -> list[Named]:
-    """Return the folder or the hub's model that is adopted, if one is."""
+    """Return the folder, file, package or hub's model that is adopted, if one is."""
     if isinstance(params, LocalModel):
         return [Local("pretrain.path", params.path, "folder")]
     if isinstance(params, HubModel):
         on_hub = OnHub("pretrain.revision", "models", params.path, params.revision)
         return [folder_or_hub("pretrain.path", on_hub, root)]
-    return []
+    if isinstance(params, GgufModel):
+        what = "folder" if is_folder(place_of(params.path, root)) else "files"
+        return [Local("pretrain.path", params.path, what)]
+    return [installed(params)] if isinstance(params, PackageModel) else []
+
+
+def installed(params: PackageModel) -> Installed:
+    """Return the package that is adopted."""
+    return Installed("pretrain.package", params.package, params.version, params.file)

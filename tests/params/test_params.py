@@ -103,11 +103,12 @@ def test_what_the_toys_write_is_what_a_parser_reads(tmp_path):
 
 def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield for each kind of `pretrain` and of a source: the key that says it, params, and the mapping within them."""
-    example = toys.REPO / "examples/own_project.yaml"
-    preset, changes = presets.read_overlay(example)
-    own = overlays.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes)
+    examples = []
+    for name in ("own_project", "gguf", "package"):
+        preset, changes = presets.read_overlay(toys.REPO / f"examples/{name}.yaml")
+        examples.append(overlays.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes))
     for content in (
-        own,
+        *examples,
         *(read_yaml(toys.REPO / f"presets/{name}.yaml") for name in ("laptop", "instructgpt", "real_en")),
     ):
         yield "source", content, content["pretrain"]
