@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rlhf.grading import gold
+from rlhf.grading import labelers as ranking
 from rlhf.models import loading, placement
 from rlhf.params.base import load
 from rlhf.params.collect_comparisons import CollectComparisons, CollectComparisonsInputs, Labelers
@@ -18,7 +20,7 @@ from rlhf.runtime.files import new_folder
 from rlhf.sampling import rollouts
 from rlhf.tokens.fitting import fitting
 from rlhf.training.context import StageContext, open_stage
-from rlhf.world.grading import gold, labelers
+from rlhf.world.grading import labelers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -147,7 +149,7 @@ def label(prompt: Dialogue, responses: list[str], params: Labelers, seed: int, h
     labels = []
     for labeler in sorted(draw.sample(group, count), key=lambda labeler: labeler.name):
         luck = random.Random(seeds.derive(seed, prompt["id"], labeler.name))
-        scores, ranks = labelers.rank(prompt["task"], responses, labeler, luck)
+        scores, ranks = ranking.rank(prompt["task"], responses, labeler, luck)
         scale = list(labelers.SCALE)
         labels.append(Label(labeler=labeler.name, ranks=ranks, scores=scores, scale=scale))
     golds = [gold.score(prompt["task"], response).score for response in responses]

@@ -25,7 +25,7 @@ from study.params import Settings
 from tools import check, dvc_yaml, inputs
 
 FOLDER = Path(".study")
-COPIED = ("rlhf", "stages", "tools", "dvc.yaml", "data/dvc.yaml", "dvc.lock", ".dvcignore")
+COPIED = ("rlhf", "stages", "tools", "examples", "dvc.yaml", "data/dvc.yaml", "dvc.lock", ".dvcignore")
 EXPERIMENT = "study"
 
 
@@ -69,7 +69,7 @@ def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
         if is_new:
             folder.rmdir()
         raise ParamsError("\n".join(mistake.replace("params.yaml", f"study cell '{name}'", 1) for mistake in mistakes))
-    for part in COPIED if is_new else COPIED[:5]:
+    for part in COPIED if is_new else COPIED[:6]:
         _copy(root / part, folder / part)
     if is_new and (root / "metrics").exists():
         _copy(root / "metrics", folder / "metrics")

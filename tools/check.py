@@ -254,7 +254,7 @@ def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
         ("max_judge_prompts", "judge", ("judge", "prompts")),
     ):
         wanted = getattr(section, count)
-        known = [source for source in sources if source.kind == "world" and source.prompts]
+        known = [source for source in sources if source.kind in ("world", "instructions") and source.prompts]
         ranked = wanted and any(use in source.use and split in source.splits for source in known)
         given = any("comparisons" in source.use and into in source.splits for source in sources)
         if ranked or (given and getattr(params.collect_prompts.shares, into)):
@@ -278,8 +278,10 @@ def _the_judge_learns_from_enough(params: Any) -> Iterator[str]:
     feeding = [source for source in collected.sources if "judge" in source.splits]
     if not collected.shares.judge or params.judge.round not in params.rounds:
         return
-    known = [source.prompts for source in feeding if source.kind == "world" and "prompts" in source.use]
-    given = [source.limit for source in feeding if source.kind != "world" and "comparisons" in source.use]
+    known = [
+        source.prompts for source in feeding if source.kind in ("world", "instructions") and "prompts" in source.use
+    ]
+    given = [source.limit for source in feeding if source.kind in ("file", "hub") and "comparisons" in source.use]
     at_most = float("inf") if collected.max_prompts.judge is None else collected.max_prompts.judge
     ranked = min(section.max_judge_prompts, sum(known), at_most) * _num_rounds_up_to(params.judge.round, params.rounds)
     most = ranked + (float("inf") if None in given else sum(given))

@@ -17,7 +17,7 @@ from rlhf.collection.formats.form import DESCRIPTIONS, as_number, good_or_bad, i
 from rlhf.collection.languages.names import code_of
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed, shown
-from rlhf.params.collect_prompts import Meaning, Source, TableSource, WorldSource
+from rlhf.params.collect_prompts import Meaning, Source, TableSource
 from rlhf.records.json_values import is_list, is_object, parsed
 from rlhf.records.types import DialogueRecord, Document, Label
 
@@ -82,7 +82,9 @@ def recognise(row: Row, source: Source, index: int) -> Document | DialogueRecord
     dialogues.check_prompt(found["messages"])
     identity = {"kind": found["kind"], "id": f"{source.name}-{index}"}
     record: Any = {**identity, **found, **_description(cells, source), "source": source.name}
-    return record | ({"task": row.fields["task"]} if isinstance(source, WorldSource) and "task" in row.fields else {})
+    return record | (
+        {"task": row.fields["task"]} if not isinstance(source, TableSource) and "task" in row.fields else {}
+    )
 
 
 def columns_of(row: Row, source: Source) -> dict[str, Meaning]:

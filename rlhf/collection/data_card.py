@@ -8,7 +8,7 @@ from rlhf.collection.batches.work import Sample
 from rlhf.collection.dropped import Drops
 from rlhf.collection.formats.form import Form
 from rlhf.collection.table.contents import QUANTILES, Contents
-from rlhf.params.collect_prompts import FileSource, HubSource, Source, TableSource, WorldSource
+from rlhf.params.collect_prompts import FileSource, HubSource, InstructionsSource, Source, TableSource, WorldSource
 from rlhf.runtime.markdown import markdown_table
 
 PAPER_CATEGORIES = {  # % of the API prompt distribution, Ouyang et al. 2022, Table 1
@@ -168,6 +168,9 @@ def _source_row(source: Source) -> tuple[str, ...]:
 def _place(source: Source) -> str:
     if isinstance(source, WorldSource):
         return f"the embedded world, seed {source.seed}, {source.facts} facts"
+    if isinstance(source, InstructionsSource):
+        over = f"over {', '.join(source.paths)}" if source.paths else "on topics of their own"
+        return f"verifiable instructions {over}, seed {source.seed}, {source.half} half"
     if isinstance(source, HubSource):
         return f"hub: {source.id} ({source.split})"
     assert isinstance(source, FileSource)

@@ -17,6 +17,7 @@ from rlhf.params.collect_prompts import (
     FileFormat,
     FileSource,
     HubSource,
+    InstructionsSource,
     Source,
     WorldSource,
     is_saved,
@@ -56,6 +57,8 @@ def rows(source: AnySource, root: Path, separator: str) -> Iterator[Row]:
     """
     if isinstance(source, WorldSource):
         return _world_rows(source)
+    if isinstance(source, InstructionsSource):
+        return _instruction_rows(source, root)
     found = _hub_rows(source) if isinstance(source, HubSource) else _file_rows(source, root, separator)
     return islice(found, source.limit)
 
@@ -165,6 +168,35 @@ def _world_part(source: WorldSource, numbers: range) -> list[dict[str, Any]]:
     return list(records(source.seed, source.documents, source.prompts, source.facts, numbers))
 
 
+def _instruction_rows(source: InstructionsSource, root: Path) -> Iterator[Row]:
+    """Yield prompts with an instruction each; of people's files the last turn of a prompt is what gets one."""
+    from rlhf.instructions import source as instructions
+
+    place = f"source '{source.name}'"
+    if source.paths is None:
+        return _numbered(instructions.records(source.seed, source.prompts, source.half), place)
+    texts: list[str] = []
+    for pattern in source.paths:
+        for path in matches(pattern, root):
+            texts += islice(_prompts_of(path, source), source.prompts - len(texts))
+    return _numbered(instructions.over(texts, source.seed, source.half), place)
+
+
+def _prompts_of(path: Path, source: InstructionsSource) -> Iterator[str]:
+    """Yield the prompts of one turn that a file's rows hold: to a longer dialogue an instruction says little."""
+    from rlhf.collection.columns import recognise
+    from rlhf.collection.dropped import Dropped
+
+    file = FileSource.model_validate({"name": source.name, "kind": "file", "paths": [str(path)], "use": ["prompts"]})
+    for index, row in enumerate(rows_of_file(path, file, "")):
+        try:
+            record = recognise(row, file, index)
+        except Dropped:
+            continue
+        if record["kind"] != "document" and len(record["messages"]) == 1:
+            yield record["messages"][0]["content"]
+
+
 def copy_probes(source: Source) -> list[CopyProbe]:
     """Return a world's {text, expected, type}, texts cut before a word that stands in them; [] for other sources."""
     if not isinstance(source, WorldSource):
@@ -178,12 +210,17 @@ def copy_probes(source: Source) -> list[CopyProbe]:
 
 
 def fingerprint(sources: Iterable[Source]) -> dict[str, str]:
-    """Return {"world": sha256 of the embedded world's code} where a source is a world, else {}."""
-    if not any(isinstance(source, WorldSource) for source in sources):
-        return {}
-    from rlhf.world.source import fingerprint as world
+    """Return {"world": sha256 of the embedded world's code} where a source is a world, "instructions" likewise."""
+    kinds, found = {type(source) for source in sources}, dict[str, str]()
+    if WorldSource in kinds:
+        from rlhf.world.source import fingerprint as world
 
-    return {"world": world()}
+        found["world"] = world()
+    if InstructionsSource in kinds:
+        from rlhf.instructions.source import fingerprint as instructions
+
+        found["instructions"] = instructions()
+    return found
 
 
 def _numbered(table: Iterable[dict[str, Any]], place: str) -> Iterator[Row]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from rlhf.evaluation import statistics
 from rlhf.evaluation.statistics import Array, Bootstrap, Interval
+from rlhf.grading import gold
 from rlhf.params.evaluate import TieThreshold
 from rlhf.records.types import Prompt
-from rlhf.world.grading import gold
 
 if TYPE_CHECKING:  # tools/ablate.py compares what was judged already, without torch
     from rlhf.preferences.rewards import RewardScorer

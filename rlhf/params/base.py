@@ -95,7 +95,14 @@ UNIONS = {  # by section
         },
     ),
     "collect_prompts": Union(
-        "kind", 3, {"world": LAPTOP, "file": "examples/own_project.yaml", "hub": "presets/real_en.yaml"}
+        "kind",
+        3,
+        {
+            "world": LAPTOP,
+            "instructions": "presets/pretrained.yaml",
+            "file": "examples/own_project.yaml",
+            "hub": "presets/real_en.yaml",
+        },
     ),
 }
 

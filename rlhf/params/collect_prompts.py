@@ -107,6 +107,26 @@ class WorldSource(Source):
     copy_probes: int = Field(ge=0)  # texts whose next word must be copied from them: pretrain tests the base on these
 
 
+class InstructionsSource(Source):
+    """Prompts with instructions that a program verifies, made from a seed: on topics of its own, or over people's."""
+
+    kind: Literal["instructions"]
+    seed: int = Field(ge=0)
+    prompts: int = Field(ge=1)  # of so many texts at most, where paths are given
+    half: Literal["training", "held_out"]  # of wordings, topics and kinds of instruction
+    paths: list[str] | None = Field(min_length=1)  # files of prompts that get an instruction each; null: own topics
+
+    @model_validator(mode="after")
+    def _has_what_is_used(self) -> "InstructionsSource":
+        made = {"prompts", "demonstrations"} if self.half == "training" and self.paths is None else {"prompts"}
+        if unmade := sorted(set(self.use) - made):
+            raise ValueError(
+                f"source '{self.name}': use: {unmade[0]}: instructions give prompts, and demonstrations where half is "
+                "training and no paths are given"
+            )
+        return self
+
+
 class Scale(Params):
     """The lowest and the highest score that labelers could give."""
 
@@ -249,7 +269,7 @@ class MaxPrompts(Params):
     test: Cap | None
 
 
-AnySource = Annotated[WorldSource | FileSource | HubSource, Field(discriminator="kind")]
+AnySource = Annotated[WorldSource | InstructionsSource | FileSource | HubSource, Field(discriminator="kind")]
 
 
 class CollectPrompts(Params):
@@ -269,7 +289,7 @@ class CollectPrompts(Params):
         def with_kind(source: object) -> object:
             if not is_mapping(source) or "kind" in source:
                 return source
-            found = [kind for key, kind in kinds.items() if key in source]
+            found = [kind for key, kind in kinds.items() if key in source and "half" not in source]
             return {**source, "kind": found[0]} if len(found) == 1 else source
 
         if not isinstance(given, list):
@@ -391,7 +411,7 @@ def named(params: CollectPrompts, root: Path) -> list[Named]:
     found: list[Named] = []
     for number, source in enumerate(params.sources):
         place = f"collect_prompts.sources.{number}"
-        if isinstance(source, FileSource):
+        if isinstance(source, FileSource | InstructionsSource) and source.paths:
             found += [Local(f"{place}.paths (source '{source.name}')", path, "files") for path in source.paths]
         elif isinstance(source, HubSource) and source.id in READERS_OF_FOLDERS:
             found += [Local(f"{place}.folder", source.folder, "folder")] if source.folder else []

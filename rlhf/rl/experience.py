@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rlhf.engine import logprobs
+from rlhf.grading import gold
 from rlhf.models import forward, placement, reward_head, ways
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.ppo import Ppo
@@ -17,7 +18,6 @@ from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching, chat
 from rlhf.world.asking.requests import Task
-from rlhf.world.grading import gold
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

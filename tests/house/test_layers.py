@@ -10,7 +10,8 @@ from tools import imports as code_imports
 FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imported by it, and nothing else
     ("secrets",),
     ("params",),
-    ("runtime", "engine", "world"),
+    ("runtime", "engine", "world", "instructions"),
+    ("grading",),
     ("records",),
     ("tokens", "collection"),
     ("models",),

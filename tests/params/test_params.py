@@ -109,7 +109,7 @@ def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         examples.append(overlays.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes))
     for content in (
         *examples,
-        *(read_yaml(toys.REPO / f"presets/{name}.yaml") for name in ("laptop", "instructgpt", "real_en")),
+        *(read_yaml(toys.REPO / f"presets/{name}.yaml") for name in ("laptop", "instructgpt", "real_en", "pretrained")),
     ):
         yield "source", content, content["pretrain"]
         for place in content["collect_prompts"]["sources"]:

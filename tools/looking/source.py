@@ -28,7 +28,6 @@ from rlhf.params.collect_prompts import (
     HubSource,
     TableSource,
     Use,
-    WorldSource,
 )
 from rlhf.secrets import guard
 from rlhf.secrets.masking import masked
@@ -73,7 +72,7 @@ def _named(root: Path, words: Sequence[str]) -> FileSource | HubSource | None:
     if len(words) != 1 or not (root / "params.yaml").exists() or (root / words[0]).exists():
         return None
     sources = load(root, LookInputs).collect_prompts.sources
-    return next((one for one in sources if one.name == words[0] and not isinstance(one, WorldSource)), None)
+    return next((one for one in sources if one.name == words[0] and isinstance(one, TableSource)), None)
 
 
 def _guessed(root: Path, words: Sequence[str], form: str | None) -> FileSource | HubSource:

@@ -16,7 +16,7 @@ from rlhf.collection.splitting import held_out_first
 from rlhf.collection.table.facts import DOCUMENTS, FACTS, Table, joined
 from rlhf.collection.table.spill import Spill
 from rlhf.collection.table.tally import Tally
-from rlhf.params.collect_prompts import AnySource, CollectPrompts, FileSource, WorldSource, matches
+from rlhf.params.collect_prompts import AnySource, CollectPrompts, FileSource, InstructionsSource, WorldSource, matches
 from rlhf.runtime.workers import Workers, usable_cpus
 
 Progress = Callable[[int, int, Mapping[str, float]], None]  # (steps done, of how many, counts)
@@ -151,8 +151,8 @@ class _Report:
     def took(self, batch: Batch, prompts: int, documents: int) -> None:
         if batch.source != self._source:
             self._source, self._in_source = batch.source, 0
-        is_world = isinstance(self._sources[batch.source], WorldSource)
-        self._in_source += WORLD_ROW * batch.read if is_world else batch.size
+        is_made = isinstance(self._sources[batch.source], WorldSource | InstructionsSource)
+        self._in_source += WORLD_ROW * batch.read if is_made else batch.size
         for name, more in zip(self._counts, (batch.read, prompts, documents), strict=True):
             self._counts[name] += more
         now = time.monotonic()
@@ -171,6 +171,8 @@ def _size(source: AnySource, root: Path) -> int:
     """
     if isinstance(source, WorldSource):
         return WORLD_ROW * (source.documents + source.prompts) or 1
+    if isinstance(source, InstructionsSource):
+        return WORLD_ROW * source.prompts
     patterns = source.paths if isinstance(source, FileSource) else []
     try:
         return sum(path.stat().st_size for pattern in patterns for path in matches(pattern, root)) or 1

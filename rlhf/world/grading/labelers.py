@@ -71,7 +71,7 @@ def rank(task: Task, responses: list[str], labeler: Labeler, rng: Random) -> tup
     utilities = [_utility(task, response, usual, labeler, rng) for response in responses]
     low, high = SCALE
     scores = [min(high, max(low, round(low + (high - low) * (utility - labeler.strictness)))) for utility in utilities]
-    return scores, _ranks(utilities, labeler.tie)
+    return scores, ranked(utilities, labeler.tie)
 
 
 def _utility(task: Task, response: str, usual: float, labeler: Labeler, rng: Random) -> float:
@@ -87,7 +87,7 @@ def _utility(task: Task, response: str, usual: float, labeler: Labeler, rng: Ran
     )
 
 
-def _ranks(utilities: list[float], tie: float) -> list[int]:
+def ranked(utilities: list[float], tie: float) -> list[int]:
     """Return dense ranks; an answer less than `tie` below the best of its group shares the group's rank."""
     order = sorted(range(len(utilities)), key=lambda index: -utilities[index])
     ranks, current, leader = [0] * len(utilities), 0, math.inf

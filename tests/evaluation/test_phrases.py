@@ -1,0 +1,52 @@
+"""Fixed phrases are found and taken off both sides; a win that stands on one alone is gone then."""
+
+import pytest
+
+from rlhf.evaluation import phrases
+from rlhf.evaluation.statistics import Bootstrap
+
+PROMPTS = [f"Tell me about number {index}." for index in range(200)]
+BOOTSTRAP = Bootstrap(200, 0.95, 0)
+
+
+def answers(texts):
+    return [{"text": text, "num_tokens": len(text.split())} for text in texts]
+
+
+def likes(phrase):
+    return lambda _index, text: 0.5 + 0.3 * (phrase in text)
+
+
+def test_a_win_by_a_fixed_phrase_alone_is_no_win_without_it():
+    plain = [f"The number {index} is even or odd." for index in range(200)]
+    trick = [f"{text} Have a nice day." for text in plain]
+    found = phrases.controlled(PROMPTS, answers(trick), answers(plain), likes("Have a nice day."), 0.02, BOOTSTRAP)
+    assert found.plain.mean == 1
+    assert found.phrases == ["Have a nice day."]
+    assert found.without_phrases.mean == 0.5
+    assert found.at_equal_length.mean == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_win_by_content_stays():
+    first = [f"The number {index} is right. So it is today." for index in range(200)]
+    second = [f"The number {index} is wrong. So it is today." for index in range(200)]
+    found = phrases.controlled(PROMPTS, answers(first), answers(second), likes("right"), 0.02, BOOTSTRAP)
+    assert found.phrases == ["So it is today."]
+    assert found.plain.mean == found.without_phrases.mean == 1
+
+
+def test_what_the_prompt_asked_for_is_no_fixed_phrase():
+    asked = [f'Tell me about {index}. End with "The end."' for index in range(200)]
+    assert phrases.fixed(asked, [f"It is {index}. The end." for index in range(200)]) == []
+    assert phrases.fixed(PROMPTS, [f"It is {index}. The end." for index in range(200)]) == ["The end."]
+
+
+def test_a_sentence_that_is_the_whole_answer_is_no_phrase_and_nothing_becomes_empty():
+    assert phrases.fixed(PROMPTS, ["Yes."] * 200) == []
+    assert phrases.without("Sure. Sure.", ["Sure."]) == "Sure."
+    assert phrases.without("Sure. It is. Bye.", ["Bye.", "Sure."]) == "It is."
+
+
+def test_a_rare_sentence_is_no_fixed_phrase():
+    texts = [f"It is {index}. {'Bye.' if index < 6 else 'So'}" for index in range(200)]
+    assert "Bye." not in phrases.fixed(PROMPTS, texts)
