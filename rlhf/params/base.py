@@ -86,6 +86,16 @@ UNIONS = {  # by section
     "pretrain": Union(
         "source", 1, {"scratch": LAPTOP, "local": "examples/own_project.yaml", "hub": "presets/instructgpt.yaml"}
     ),
+    "collect_comparisons": Union(
+        "kind",
+        2,
+        {
+            "simulated": LAPTOP,
+            "reward_model": "examples/labelers.yaml",
+            "function": "examples/labelers_function.yaml",
+            "chat_model": "examples/labelers.yaml",
+        },
+    ),
     "collect_prompts": Union(
         "kind", 3, {"world": LAPTOP, "file": "examples/own_project.yaml", "hub": "presets/real_en.yaml"}
     ),
@@ -231,5 +241,6 @@ def _explain(mistake: Any, path: str) -> str:
     if isinstance(mistake["input"], date):
         return f"params.yaml: {place}: YAML reads a date here; put it in quotes (got {mistake['input']})"
     value = masking.without_values(mistake["input"]) if pieces[:1] == ["tracking"] else mistake["input"]
+    value = masking.MASK if pieces[-1:] == ["key_variable"] else value  # it may be the key itself
     message = mistake["msg"].removeprefix("Value error, ")
     return f"params.yaml: {place}: {message:.500} (got {masking.masked(shown(value, 2000)):.120})"
