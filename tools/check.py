@@ -25,13 +25,12 @@ from pydantic import create_model
 from rlhf.models.shapes import SHAPES
 from rlhf.params import collect_prompts, pretrain, reward_model
 from rlhf.params.base import Params, ParamsError, listed, parse, place_of, read_yaml, shown
-from rlhf.params.checkpoints import CheckpointsInputs
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.feedme import FeedmeInputs
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
-from rlhf.params.tracking import TrackingInputs
+from rlhf.params.tracking import CheckpointsInputs, TrackingInputs
 from rlhf.records import records
 from rlhf.runs import lineage
 from rlhf.secrets import guard
