@@ -16,7 +16,6 @@ from rlhf.labelers.verdicts import Reply
 from rlhf.params.base import expanded
 from rlhf.params.labelers import CACHE, ChatModel
 from rlhf.records.json_values import is_object
-from rlhf.runs import mlflow_store
 from rlhf.secrets import masking
 
 FIELDS = {"request": str, **Reply.__annotations__}
@@ -63,7 +62,7 @@ def folder(params: ChatModel, root: Path) -> Path:
 
     Copies that DVC makes of the repository for an experiment share its own.
     """
-    return mlflow_store.anchor(root) / expanded(params.cache or CACHE)
+    return Path(os.environ.get("DVC_ROOT", root)).resolve() / expanded(params.cache or CACHE)
 
 
 def _ends_a_line(file: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from rlhf.labelers.answer_cache import without_key
 from rlhf.labelers.asking import Body
@@ -59,7 +60,7 @@ class Client:
             self._count(is_retry=number > 0)
             try:
                 status, headers, content = self._send(body)
-            except (requests.RequestException, OSError) as error:
+            except (requests.RequestException, HTTPError, OSError) as error:
                 problem, pause = f"{type(error).__name__}: {without_key(str(error), self._key):.200}", 0.0
                 continue
             if status == 429 or status >= 500:

@@ -2,7 +2,7 @@
 
 Scores are least-squares ratings (Massey 1997): s minimises the sum over compared pairs of (s_i - s_j - m_ij)^2, m_ij in
 [-1, 1] being how clearly i has won. They are shown as the share of comparisons with all others that an answer is
-expected to win, which is the share that it did win where all pairs were compared. Exact fractions: equal results are ties.
+expected to win: the share that it did win, where all pairs were compared. Exact fractions, so that equal results tie.
 """
 
 import random
@@ -16,7 +16,7 @@ Pair = tuple[int, int]
 
 
 def chosen(num: int, most: int | None, record_id: str) -> list[Pair]:
-    """Return the pairs of `num` answers to compare: all, or `most` of them, as evenly spread over the answers as can be.
+    """Return the pairs of `num` answers to compare: all, or `most` of them, spread evenly over the answers.
 
     Then answers stand in a circle, in an order of the record's own, and neighbours are compared first.
     """

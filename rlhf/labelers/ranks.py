@@ -6,7 +6,7 @@ from fractions import Fraction
 
 
 def with_ties(scores: Sequence[float | Fraction], tie: float) -> list[int]:
-    """Return dense ranks, 1 for the highest; a score less than `tie` below its group's best, or equal, shares its rank."""
+    """Return dense ranks, 1 for the highest; a score that equals its group's best, or is within `tie` of it, ties."""
     order = sorted(range(len(scores)), key=lambda index: -scores[index])
     ranks, current, best = [0] * len(scores), 0, math.inf
     for index in order:

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rlhf.params.base import Local, Named, Params, is_mapping
 from rlhf.params.rewards import AdoptedReward, FunctionReward, named_adopted, named_function
+from rlhf.params.who_ranks import SIMULATED
 
-SIMULATED = "simulated"  # the kind of labelers that name none
 CACHE = ".cache/labels"  # below the repository, where a judge's answers are kept unless params name a folder
 
 
@@ -155,19 +155,3 @@ def named(place: str, params: Any, root: Path) -> list[Named]:
     if isinstance(params, ChatModel) and params.instructions_file is not None:
         return [Local(f"{place}.instructions_file", params.instructions_file, "files")]
     return []
-
-
-def rank_any_prompt(section: Any) -> tuple[bool, bool]:
-    """Return whether others than simulated labelers rank answers of the policy, and whether such do for the judge.
-
-    `section` is collect_comparisons as it stands in params.yaml, right or wrong: another's to say.
-    """
-    if not is_mapping(section):
-        return False, False
-    mine = section.get("labelers")
-    judges = section.get("judge_labelers") or mine
-    return _rank_any(mine), _rank_any(judges)
-
-
-def _rank_any(labelers: Any) -> bool:
-    return is_mapping(labelers) and labelers.get("kind") not in (None, SIMULATED)

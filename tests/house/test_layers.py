@@ -18,7 +18,7 @@ FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imp
     ("runs",),
     ("sampling", "training"),
     ("preferences",),
-    ("rl", "evaluation"),
+    ("rl", "evaluation", "labelers"),
 )
 MOST_MODULES = 16
 
