@@ -31,10 +31,11 @@ from rlhf.params.feedme import FeedmeInputs
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import CheckpointsInputs, TrackingInputs
+from rlhf.params.who_ranks import rank_any_prompt
 from rlhf.records import records
 from rlhf.runs import lineage
 from rlhf.secrets import guard
-from tools import inputs, unlisted
+from tools import inputs, of_labelers, unlisted
 from tools.looking import piped
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
@@ -88,6 +89,8 @@ def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
     for name, named in inputs.of_stages(params, root).items():
         mistakes += inputs.mistakes(named, root) if stage in (None, name) else []
     mistakes += _the_adopted_model_fits(params, root)
+    if stage in (None, "collect_comparisons"):
+        mistakes += of_labelers.mistakes(params.collect_comparisons, root)
     return [f"params.yaml: {mistake}" for mistake in mistakes]
 
 
@@ -123,6 +126,8 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     if chosen.stage is None:
         _show(inputs.bring_up_to_date(params, root), sys.stdout)
         _show(inputs.untracked(params, root), sys.stderr)
+        _show(of_labelers.warnings(params.collect_comparisons), sys.stderr)
+        _show(of_labelers.costs(params.collect_comparisons), sys.stdout)
     _show([in_a_line(params, root)], sys.stdout)
     return 0
 
@@ -244,29 +249,34 @@ def _new_answers_have_prompts(params: Any) -> Iterator[str]:
 
 
 def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
-    """Reward model and judge learn from given comparisons, or from answers to prompts that simulated labelers know."""
+    """Reward model and judge learn from given comparisons, or from answers to prompts that their labelers can rank."""
     section, sources = params.collect_comparisons, params.collect_prompts.sources
+    ranks_any = rank_any_prompt(section.model_dump())
     asked = ("reward_model", "prompts") if section.prompts == "reward_model" else ("sft", "demonstrations")
-    for count, into, (split, use) in (
-        ("max_prompts", "reward_model", asked),
-        ("max_judge_prompts", "judge", ("judge", "prompts")),
+    for count, into, (split, use), any_prompt in (
+        ("max_prompts", "reward_model", asked, ranks_any[0]),
+        ("max_judge_prompts", "judge", ("judge", "prompts"), ranks_any[1]),
     ):
         wanted = getattr(section, count)
-        known = [source for source in sources if source.kind == "world" and source.prompts]
+        known = [source for source in sources if (source.prompts if source.kind == "world" else any_prompt)]
         ranked = wanted and any(use in source.use and split in source.splits for source in known)
         given = any("comparisons" in source.use and into in source.splits for source in sources)
         if ranked or (given and getattr(params.collect_prompts.shares, into)):
             continue
-        nobody = (
-            "simulated labelers rank answers to prompts of the embedded world alone, and no source of kind world "
-            f"has {use} in its use and {split} in its splits"
-            if wanted
-            else "no answers are ranked"
-        )
+        lacking = f"has {use} in its use and {split} in its splits"
+        nobody = "no answers are ranked"
+        if wanted and any_prompt:
+            nobody = f"no source {lacking} (splits that are left out lack it where use has no comparisons)"
+        elif wanted:
+            nobody = (
+                "simulated labelers rank answers to prompts of the embedded world alone, and no source of kind world "
+                f"{lacking}"
+            )
         yield (
             f"collect_comparisons.{count}: {nobody}, nor does a source with comparisons in its use list {into}; "
             f"{'the reward model' if into == 'reward_model' else 'the judge'} would learn from nothing. Give "
-            f"answers that people ranked (docs/data.md), or a source of kind world (got {wanted})"
+            f"answers that people ranked (docs/data.md), prompts to labelers of another kind (docs/labelers.md), or a "
+            f"source of kind world (got {wanted})"
         )
 
 
@@ -276,7 +286,10 @@ def _the_judge_learns_from_enough(params: Any) -> Iterator[str]:
     feeding = [source for source in collected.sources if "judge" in source.splits]
     if not collected.shares.judge or params.judge.round not in params.rounds:
         return
-    known = [source.prompts for source in feeding if source.kind == "world" and "prompts" in source.use]
+    asking = [source for source in feeding if "prompts" in source.use]
+    known = [source.prompts for source in asking if source.kind == "world"]
+    if rank_any_prompt(section.model_dump())[1]:
+        known += [float("inf") if source.limit is None else source.limit for source in asking if source.kind != "world"]
     given = [source.limit for source in feeding if source.kind != "world" and "comparisons" in source.use]
     at_most = float("inf") if collected.max_prompts.judge is None else collected.max_prompts.judge
     ranked = min(section.max_judge_prompts, sum(known), at_most) * _num_rounds_up_to(params.judge.round, params.rounds)

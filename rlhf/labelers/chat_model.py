@@ -15,7 +15,7 @@ from rlhf.labelers import asking, pairs, ranks
 from rlhf.labelers.answered import Answered, Labelled, Ranking
 from rlhf.labelers.inquiry import Inquiry, Outcome
 from rlhf.labelers.verdicts import DECLINED, UNREADABLE
-from rlhf.params.labelers import ChatModel
+from rlhf.params.labelers import ChatModel, name_of
 from rlhf.records.types import Label
 from rlhf.runs.tracking import StageRun
 
@@ -30,11 +30,6 @@ class Question(NamedTuple):
     pool: str
     number: int
     shown: tuple[int, ...]
-
-
-def name(params: ChatModel) -> str:
-    """Return who ranks, as labels name it."""
-    return f"{params.kind}:{params.model}"
 
 
 def rank(
@@ -93,7 +88,7 @@ def _ranking(answered: Sequence[Answered], found: Mapping[Question, Outcome | No
         known = [score for score in scores if score is not None]
         scale = [params.scale.low, params.scale.high] if params.scale else [0.0, 1.0]
         label = Label(
-            labeler=name(params),
+            labeler=name_of(params),
             ranks=ranks.with_ties(known, params.tie_threshold),
             scores=[float(score) for score in known],
             scale=scale,

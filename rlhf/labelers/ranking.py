@@ -6,7 +6,7 @@ from typing import Any
 from rlhf.labelers import chat_model, scored, simulated
 from rlhf.labelers.answered import Answered, Ranking
 from rlhf.params.collect_comparisons import CollectComparisons
-from rlhf.params.labelers import AnyLabelers, ChatModel, FunctionLabeler, RewardModelLabeler, Simulated
+from rlhf.params.labelers import AnyLabelers, ChatModel, FunctionLabeler, RewardModelLabeler, Simulated, name_of
 from rlhf.records.types import Dialogue
 from rlhf.runtime import distributed
 from rlhf.training.context import StageContext
@@ -42,30 +42,13 @@ def rank(
     return rankings
 
 
-def name(labelers: AnyLabelers) -> str:
-    """Return who ranks, in a message and on labels; of simulated labelers each has a name of its own."""
-    if isinstance(labelers, Simulated):
-        return labelers.kind
-    return chat_model.name(labelers) if isinstance(labelers, ChatModel) else scored.name(labelers)
-
-
-def same_for_the_judge(params: CollectComparisons) -> bool:
-    """Return whether one labeler ranks for the reward model and for the judge; held-out simulated ones are others."""
-    labelers, judges = (of_pool(pool, params)[0] for pool in (TRAIN, JUDGE))
-    if labelers is None or judges is None or isinstance(labelers, Simulated):
-        return False
-    return name(labelers) == name(judges) and min(params.max_prompts, params.max_judge_prompts) > 0
-
-
 def _say_where_the_judge_has_the_same(
     waiting: Sequence[str], params: CollectComparisons, context: StageContext
 ) -> None:
-    if len(waiting) == len(PLACES) and same_for_the_judge(params):
-        labelers, _ = of_pool(TRAIN, params)
-        assert labelers is not None
+    if len(waiting) == len(PLACES) and params.labelers is not None and params.judges_are_the_same():
         context.run.say(
-            f"{name(labelers)} ranks for the reward model and for the judge, which so learns the same taste, and sees "
-            f"no harm in a policy that follows it too far; {context.stage}.judge_labelers can name another"
+            f"{name_of(params.labelers)} ranks for the reward model and for the judge, which so learns the same taste, "
+            f"and sees no harm in a policy that follows it too far; {context.stage}.judge_labelers can name another"
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rlhf.labelers import ranks
 from rlhf.labelers.answered import Answered, Labelled, Ranking
-from rlhf.params.labelers import FunctionLabeler, RewardModelLabeler, Scale
+from rlhf.params.labelers import FunctionLabeler, RewardModelLabeler, Scale, name_of
 from rlhf.records.types import Label
 from rlhf.rewards.scorer import Scorer
 
@@ -27,15 +27,10 @@ def rank(
         inside = scores if params.scale is None else [_clipped(score, params.scale) for score in scores]
         num_outside += sum(one != other for one, other in zip(scores, inside, strict=True))
         scale = None if params.scale is None else [params.scale.low, params.scale.high]
-        label = Label(labeler=name(params), ranks=ranked, scores=inside, scale=scale)
+        label = Label(labeler=name_of(params), ranks=ranked, scores=inside, scale=scale)
         labelled.append(Labelled(prompt, responses, [label]))
     counts = {"answers_scored": sum(len(one.responses) for one in answered)}
     return Ranking(labelled, counts if params.scale is None else counts | {"scores_outside_scale": num_outside})
-
-
-def name(params: RewardModelLabeler | FunctionLabeler) -> str:
-    """Return who ranks, as labels name it."""
-    return f"{params.kind}:{params.path if isinstance(params, RewardModelLabeler) else params.function}"
 
 
 def _clipped(score: float, scale: Scale) -> float:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rlhf.params.base import Params
-from rlhf.params.labelers import AnyLabelers, ChatModel
+from rlhf.params.labelers import AnyLabelers, ChatModel, Simulated, name_of
 from rlhf.params.rounds import Rounds
 from rlhf.params.runtime import Runtime
 
@@ -50,6 +50,13 @@ class CollectComparisons(Params):
                     f"max_responses - 1 pairs can, and as many as max_responses are fair to each answer"
                 )
         return self
+
+    def judges_are_the_same(self) -> bool:
+        """Return whether one labeler ranks for the reward model and for the judge; held-out simulated ones differ."""
+        own, judges = self.labelers, self.judge_labelers or self.labelers
+        if own is None or judges is None or isinstance(own, Simulated):
+            return False
+        return name_of(own) == name_of(judges) and min(self.max_prompts, self.max_judge_prompts) > 0
 
 
 class CollectComparisonsInputs(Params):

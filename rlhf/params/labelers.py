@@ -146,7 +146,16 @@ AnyLabelers = Annotated[
 ]
 
 
-def named(place: str, params: Any, root: Path) -> list[Named]:
+def name_of(labelers: AnyLabelers) -> str:
+    """Return who ranks, as messages and labels name it; simulated labelers have names of their own on labels."""
+    if isinstance(labelers, Simulated):
+        return labelers.kind
+    if isinstance(labelers, ChatModel):
+        return f"{labelers.kind}:{labelers.model}"
+    return f"{labelers.kind}:{labelers.path if isinstance(labelers, RewardModelLabeler) else labelers.function}"
+
+
+def named(place: str, params: AnyLabelers | None, root: Path) -> list[Named]:
     """Return what labelers at `place` of params.yaml name outside it: a model, a function's file, instructions."""
     if isinstance(params, RewardModelLabeler):
         return [named_adopted(place, params, root)]

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from rlhf.labelers import cost, ranking
+from rlhf.labelers import cost
 from rlhf.secrets import masking
 from tests import toys
 from tests.labelers import asked
@@ -402,9 +402,10 @@ def test_a_redirect_is_refused_and_its_aim_hears_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("JUDGE_KEY", KEY)
     with judging(by_length) as other:
         away = Raw(307, b"", (("Location", f"{other.base_url}/chat/completions"),))
-        with judging(lambda _: away) as judge, pytest.raises(ValueError, match=r"redirects to 127\.0\.0\.1"):
+        with judging(lambda _: away) as judge:
             chosen = asked.params(judge.base_url, key_variable="JUDGE_KEY")
-            asked.rank(asked.answered(WORDS[:2]), chosen, tmp_path)
+            with pytest.raises(ValueError, match=r"redirects to 127\.0\.0\.1"):
+                asked.rank(asked.answered(WORDS[:2]), chosen, tmp_path)
     assert other.bodies == []
 
 
@@ -478,7 +479,3 @@ def test_cost_of_a_section_is_what_is_asked_at_most():
     assert cost.requests_a_prompt(asked.params(pairs=9), 9) == 18
     assert cost.requests_a_prompt(asked.params(**asked.SCORES), 9) == 9
     assert math.isclose(cost.Cost(1, 10**6, 10**6).money(asked.params(prices={"input": 2.0, "output": 3.0}).prices), 5)
-
-
-def test_names_say_kind_and_model():
-    assert ranking.name(asked.params()) == "chat_model:judge-1"
