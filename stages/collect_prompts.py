@@ -31,7 +31,7 @@ from rlhf.collection.table.gathering import Gathered, Progress, gather
 from rlhf.collection.table.spill import Spill
 from rlhf.params.base import load, read_yaml
 from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, inputs
-from rlhf.params.who_ranks import rank_any_prompt
+from rlhf.params.labelers.who_ranks import rank_any_prompt
 from rlhf.records import records
 from rlhf.runs import launch, tracking
 from rlhf.runtime import files, outputs

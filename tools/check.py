@@ -28,14 +28,15 @@ from rlhf.params.base import Params, ParamsError, listed, parse, place_of, read_
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.feedme import FeedmeInputs
+from rlhf.params.labelers.who_ranks import rank_any_prompt
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import CheckpointsInputs, TrackingInputs
-from rlhf.params.who_ranks import rank_any_prompt
 from rlhf.records import records
 from rlhf.runs import lineage
 from rlhf.secrets import guard
-from tools import inputs, of_labelers, unlisted
+from tools import inputs, unlisted
+from tools.checking import labelers
 from tools.looking import piped
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
@@ -90,7 +91,7 @@ def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
         mistakes += inputs.mistakes(named, root) if stage in (None, name) else []
     mistakes += _the_adopted_model_fits(params, root)
     if stage in (None, "collect_comparisons"):
-        mistakes += of_labelers.mistakes(params.collect_comparisons, root)
+        mistakes += labelers.mistakes(params.collect_comparisons, root)
     return [f"params.yaml: {mistake}" for mistake in mistakes]
 
 
@@ -126,8 +127,8 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     if chosen.stage is None:
         _show(inputs.bring_up_to_date(params, root), sys.stdout)
         _show(inputs.untracked(params, root), sys.stderr)
-        _show(of_labelers.warnings(params.collect_comparisons), sys.stderr)
-        _show(of_labelers.costs(params.collect_comparisons), sys.stdout)
+        _show(labelers.warnings(params.collect_comparisons), sys.stderr)
+        _show(labelers.costs(params.collect_comparisons), sys.stdout)
     _show([in_a_line(params, root)], sys.stdout)
     return 0
 

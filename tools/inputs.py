@@ -17,8 +17,9 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from rlhf.params import collect_prompts, labelers, pretrain, reward_model
+from rlhf.params import collect_prompts, pretrain, reward_model
 from rlhf.params.base import Local, Named, OnHub, expanded, is_folder, is_mapping, place_of, shown
+from rlhf.params.labelers import kinds
 from rlhf.runs import lineage
 from tools import dvc_yaml
 
@@ -43,7 +44,7 @@ def of_stages(params: Any, root: Path) -> dict[str, list[Named]]:
         "collect_comparisons": [
             one
             for name in ("labelers", "judge_labelers")
-            for one in labelers.named(f"collect_comparisons.{name}", getattr(params.collect_comparisons, name), root)
+            for one in kinds.named(f"collect_comparisons.{name}", getattr(params.collect_comparisons, name), root)
         ],
         "reward_model": reward_model.named("reward_model", params.reward_model, root),
         "judge": reward_model.named("judge", params.judge, root),

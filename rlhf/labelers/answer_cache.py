@@ -14,7 +14,7 @@ from typing import Any
 
 from rlhf.labelers.verdicts import Reply
 from rlhf.params.base import expanded
-from rlhf.params.labelers import CACHE, ChatModel
+from rlhf.params.labelers.kinds import CACHE, ChatModel
 from rlhf.records.json_values import is_object
 from rlhf.secrets import masking
 

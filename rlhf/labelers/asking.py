@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.params.base import expanded
-from rlhf.params.labelers import ChatModel
+from rlhf.params.labelers.kinds import ChatModel
 from rlhf.records.types import Message
 
 Body = dict[str, Any]  # of a request to /chat/completions

@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from rlhf.labelers.answer_cache import without_key
 from rlhf.labelers.asking import Body
 from rlhf.labelers.verdicts import Reply
-from rlhf.params.labelers import ChatModel
+from rlhf.params.labelers.kinds import ChatModel
 from rlhf.records.json_values import is_object
 from rlhf.secrets import masking
 

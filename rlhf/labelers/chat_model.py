@@ -15,7 +15,7 @@ from rlhf.labelers import asking, pairs, ranks
 from rlhf.labelers.answered import Answered, Labelled, Ranking
 from rlhf.labelers.inquiry import Inquiry, Outcome
 from rlhf.labelers.verdicts import DECLINED, UNREADABLE
-from rlhf.params.labelers import ChatModel, name_of
+from rlhf.params.labelers.kinds import ChatModel, name_of
 from rlhf.records.types import Label
 from rlhf.runs.tracking import StageRun
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from rlhf.labelers.asking import Body
-from rlhf.params.labelers import ChatModel, Prices
+from rlhf.params.labelers.kinds import ChatModel, Prices
 
 BYTES_A_TOKEN = 4  # of UTF-8, about, in the tokenizers of large models; an estimate
 

@@ -13,7 +13,7 @@ from rlhf.labelers.asking import Body
 from rlhf.labelers.chat_client import Client, Failed
 from rlhf.labelers.verdicts import Reply, Verdict
 from rlhf.params.base import shown
-from rlhf.params.labelers import ChatModel
+from rlhf.params.labelers.kinds import ChatModel
 from rlhf.runs.tracking import StageRun
 
 SHOWN = 3  # raw answers in an error

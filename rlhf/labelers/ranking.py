@@ -6,7 +6,7 @@ from typing import Any
 from rlhf.labelers import chat_model, scored, simulated
 from rlhf.labelers.answered import Answered, Ranking
 from rlhf.params.collect_comparisons import CollectComparisons
-from rlhf.params.labelers import AnyLabelers, ChatModel, FunctionLabeler, RewardModelLabeler, Simulated, name_of
+from rlhf.params.labelers.kinds import AnyLabelers, ChatModel, FunctionLabeler, RewardModelLabeler, Simulated, name_of
 from rlhf.records.types import Dialogue
 from rlhf.runtime import distributed
 from rlhf.training.context import StageContext

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rlhf.labelers import ranks
 from rlhf.labelers.answered import Answered, Labelled, Ranking
-from rlhf.params.labelers import FunctionLabeler, RewardModelLabeler, Scale, name_of
+from rlhf.params.labelers.kinds import FunctionLabeler, RewardModelLabeler, Scale, name_of
 from rlhf.records.types import Label
 from rlhf.rewards.scorer import Scorer
 

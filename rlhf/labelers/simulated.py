@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from rlhf.labelers.answered import Answered, Labelled, Ranking
-from rlhf.params.labelers import Simulated
+from rlhf.params.labelers.kinds import Simulated
 from rlhf.records.types import Label
 from rlhf.runtime import seeds
 from rlhf.world.grading import labelers

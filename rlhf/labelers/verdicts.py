@@ -4,7 +4,7 @@ import math
 import re
 from typing import Literal, NamedTuple
 
-from rlhf.params.labelers import ChatModel
+from rlhf.params.labelers.kinds import ChatModel
 
 DECLINED, UNREADABLE = "declined", "unreadable"
 LINE = re.compile(r"(VERDICT|SCORE)\s*[:：]\s*(.*)", re.IGNORECASE)

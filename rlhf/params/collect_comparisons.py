@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rlhf.params.base import Params
-from rlhf.params.labelers import AnyLabelers, ChatModel, Simulated, name_of
+from rlhf.params.labelers.kinds import AnyLabelers, ChatModel, Simulated, name_of
 from rlhf.params.rounds import Rounds
 from rlhf.params.runtime import Runtime
 

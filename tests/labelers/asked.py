@@ -6,7 +6,7 @@ from typing import Any
 from rlhf.labelers import chat_model
 from rlhf.labelers.answered import Answered, Ranking
 from rlhf.params.base import parse
-from rlhf.params.labelers import ChatModel
+from rlhf.params.labelers.kinds import ChatModel
 from tests import toys
 
 JUDGE: dict[str, Any] = {

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rlhf.params.base import Local, Named, Params, is_mapping
+from rlhf.params.labelers.who_ranks import SIMULATED
 from rlhf.params.rewards import AdoptedReward, FunctionReward, named_adopted, named_function
-from rlhf.params.who_ranks import SIMULATED
 
 CACHE = ".cache/labels"  # below the repository, where a judge's answers are kept unless params name a folder
 

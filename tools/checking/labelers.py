@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from rlhf.labelers import asking, cost
 from rlhf.params.collect_comparisons import CollectComparisons
-from rlhf.params.labelers import ChatModel, FunctionLabeler
+from rlhf.params.labelers.kinds import ChatModel, FunctionLabeler
 from rlhf.params.rewards import file_of
 from rlhf.rewards.functions import imported
 
