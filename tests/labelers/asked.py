@@ -1,5 +1,8 @@
 """Params of a judge, answered prompts, and a stage's run that remembers what it says."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,19 @@ JUDGE: dict[str, Any] = {
     "max_unreadable": 1.0,
 }
 SCORES = {"compares": "scores", "scale": {"low": 0.0, "high": 10.0}}
+
+
+@contextmanager
+def functions(root: Path, code: str) -> Iterator[None]:
+    """Write functions to the root's my_taste.py, a module that no other test finds imported."""
+    (root / "my_taste.py").write_text(code)
+    sys.modules.pop("my_taste", None)
+    path = [*sys.path]
+    try:
+        yield
+    finally:
+        sys.modules.pop("my_taste", None)
+        sys.path[:] = path
 
 
 class Run:

@@ -27,16 +27,14 @@ LINE = "ranks for the reward model and for the judge"
 
 
 @pytest.fixture
-def place(root, tokenizer, monkeypatch):
+def place(root, tokenizer):
     """A root with prompts with and without tasks, a policy that answers them, and a module of functions."""
     prepared(root, tokenizer)
     mixed = [*toys.prompts(9), *world_prompts(3, first=200)]
     records.write(root / "data/collect_prompts/prompts.reward_model.jsonl", mixed)
-    records.write(root / "data/collect_prompts/prompts.judge.jsonl", toys.prompts(5))
-    (root / "my_taste.py").write_text(TASTE)
-    monkeypatch.delitem(__import__("sys").modules, "my_taste", raising=False)
-    monkeypatch.setattr("sys.path", [*__import__("sys").path])
-    return root
+    records.write(root / "data/collect_prompts/prompts.judge.jsonl", toys.prompts(14)[9:])
+    with asked.functions(root, TASTE):
+        yield root
 
 
 def metrics(root) -> dict:
