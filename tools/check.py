@@ -124,7 +124,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         except ValueError as error:
             _show([f"params.yaml: pretrain.path: {error}"], sys.stderr)
             return 2
-    if chosen.stage is None:
+    if chosen.stage is None and params is not None:
         _show(inputs.bring_up_to_date(params, root), sys.stdout)
         _show(inputs.untracked(params, root), sys.stderr)
         _show(labelers.warnings(params.collect_comparisons), sys.stderr)

@@ -127,7 +127,7 @@ def _word(outcome: Outcome | None) -> str:
 def _metrics(counts: Counter[str], found: Mapping[Question, Outcome | None], params: ChatModel) -> dict[str, float]:
     """Return the counts under their names, the same whether answers came from the address or from what is kept."""
     named = ("comparisons_dropped", "answers_left_out", *UNUSED)
-    metrics: dict[str, float] = {"requests": len(found)} | {name: counts[name] for name in named}
+    metrics: dict[str, float] = {"requests": len(found), **{name: counts[name] for name in named}}
     usages = [outcome for outcome in found.values() if outcome]
     metrics["prompt_tokens"] = sum(one.prompt_tokens for one in usages)
     metrics["completion_tokens"] = sum(one.completion_tokens for one in usages)

@@ -12,8 +12,9 @@ from typing import Any
 
 from rlhf.params.base import UNIONS, ParamsError, is_mapping
 
-WHOLE = {section: union.key for section, union in UNIONS.items() if union.depth == 1}
-WHOLE |= dict.fromkeys(("collect_comparisons.labelers", "collect_comparisons.judge_labelers"), "kind")
+WHOLE = {section: union.key for section, union in UNIONS.items() if union.depth == 1} | dict.fromkeys(
+    ("collect_comparisons.labelers", "collect_comparisons.judge_labelers"), "kind"
+)
 
 
 def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
