@@ -69,6 +69,29 @@ def test_a_verdict_and_a_tie_of_the_other_order_are_averaged(tmp_path):
     assert (found.counts["ties"], found.counts["position_disagreements"]) == (1, 0)
 
 
+def test_ties_both_ways_round_are_no_disagreement(tmp_path):
+    with judging(lambda _: "VERDICT: TIE") as judge:
+        found = asked.rank(asked.answered(WORDS[:3]), asked.params(judge.base_url), tmp_path)
+    assert (found.counts["ties"], found.counts["position_disagreements"]) == (6, 0)
+    assert "first_preferred" not in found.counts
+
+
+def test_a_pair_that_is_readable_one_way_round_alone_is_left_out(tmp_path):
+    def verdict(data):
+        return "VERDICT: DECLINE" if (data["answer_A"], data["answer_B"]) == ("ccc", "a") else by_length(data)
+
+    with judging(verdict) as judge:
+        found = asked.rank(asked.answered(WORDS[:3]), asked.params(judge.base_url), tmp_path)
+    assert (found.counts["declined"], found.counts["pairs_left_out"], found.counts["pairs_compared"]) == (1, 1, 2)
+    assert asked.ranks(found) == [[3, 2, 1]], "the other two pairs order all three"
+
+
+def test_one_answer_with_a_score_is_no_comparison(tmp_path):
+    with judging(lambda data: "SCORE: 3" if data["answer"] == "a" else "SCORE: DECLINE") as judge:
+        found = asked.rank(asked.answered(WORDS[:3]), asked.params(judge.base_url, **asked.SCORES), tmp_path)
+    assert (found.labelled, found.counts["comparisons_dropped"]) == ([], 1)
+
+
 def test_each_pair_is_asked_both_ways_round_and_nothing_else(tmp_path):
     with judging(by_length) as judge:
         asked.rank(asked.answered(WORDS[:4]), asked.params(judge.base_url), tmp_path)
