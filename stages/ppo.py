@@ -127,6 +127,7 @@ def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: 
                 "set it to 'policy', or reward_model.backbone to 'sft'"
             )
         value_model = loading.load_classifier(reward_folder, params.runtime, longest=longest)
+        reward_head.unfold(value_model)
     else:
         generator = torch.Generator().manual_seed(seed)
         value_model = reward_head.new_reward_model(policy_folder, params.runtime, generator, longest=longest)
