@@ -43,7 +43,7 @@ class Scorer:
             settings["model_type"] = settings.pop("reward_backbone_type")
         self.settings = settings
         config = transformers.CONFIG_MAPPING[settings["model_type"]].from_dict(settings)
-        self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, config=config)
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.folder, config=config, trust_remote_code=False)
         files = sorted(self.folder.glob("*.safetensors"))
         self.head = None
         for file in files:
@@ -54,7 +54,7 @@ class Scorer:
         said = transformers.utils.logging.get_verbosity()
         transformers.utils.logging.set_verbosity_error()  # the head, which is read above, is not "unexpected"
         try:
-            model = kind.from_pretrained(self.folder, config=config, dtype=torch.float32)
+            model = kind.from_pretrained(self.folder, config=config, dtype=torch.float32, trust_remote_code=False)
         finally:
             transformers.utils.logging.set_verbosity(said)
         self.model = model.to(device).eval()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_FLUSHES = 5.0
 STATES = "checkpoints.key"  # tag of a run: the training that it can go on with
-REWARD_MODEL_CODE = Path(__file__).parents[2] / "rewards/mlflow_model.py"
+REWARD_MODEL_CODE = Path(__file__).with_name("reward_model_code.py")
 MODELS = "models"  # the line of operations in which results come behind the models that they are of
 
 

@@ -124,7 +124,7 @@ def _num_tokens(tokenizer: Any, text: str) -> int:
 
 def serve(scoring: Scoring, host: str, port: int, batch_size: int) -> int:
     """Answer requests until SIGINT or SIGTERM; those that have begun are answered."""
-    from rlhf.rewards.service import Server
+    from tools.score.service import Server
 
     with Server(host, port, scoring.name, lambda rows: scored(scoring, rows, batch_size)) as server:
         for number in (signal.SIGINT, signal.SIGTERM):
