@@ -74,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
         if not length.isdecimal():
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "expected a Content-Length")
         if int(length) > MOST_BYTES:
+            self._drop(int(length))
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"expected at most {MOST_BYTES} bytes (got {length})")
         try:
             return json.loads(self.rfile.read(int(length)).decode("utf-8"))
@@ -82,8 +83,13 @@ class Handler(BaseHTTPRequestHandler):
         except (json.JSONDecodeError, RecursionError) as error:
             raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from None
 
+    def _drop(self, length: int) -> None:
+        """Read a body that is too large and drop it, if it is not far too large: else its sender sees no answer."""
+        left = min(length, 8 * MOST_BYTES)
+        while left and (part := self.rfile.read(min(left, 1 << 16))):
+            left -= len(part)
+
     def _refuse(self, refused: Refused) -> None:
-        self.close_connection = True  # of its body something may be unread
         self._answer(refused.status, {"error": str(refused)})
 
     def _answer(self, status: HTTPStatus, content: Any) -> None:
@@ -91,8 +97,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
+        self.send_header("Connection", "close")  # none that is idle keeps the service from its end
+        self.close_connection = True
         self.end_headers()
         self.wfile.write(body)
 
