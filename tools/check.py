@@ -91,7 +91,7 @@ def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
     mistakes += _the_adopted_model_fits(params, root)
     if stage in (None, "ppo", "evaluate"):
         mistakes += _reward_functions_can_be_called(params, root)
-    return [f"params.yaml: {mistake}" for mistake in mistakes]
+    return [f"params.yaml: {mistake}" for mistake in dict.fromkeys(mistakes)]  # two stages may read one input
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:

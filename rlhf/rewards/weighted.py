@@ -15,6 +15,7 @@ from rlhf.params.rewards import Rewards
 from rlhf.params.runtime import Runtime
 from rlhf.records.types import Message
 from rlhf.rewards.adopted import AdoptedScorer
+from rlhf.rewards.adopted import opened as opened_model
 from rlhf.rewards.functions import FunctionScorer
 from rlhf.rewards.scorer import Scorer
 
@@ -97,7 +98,7 @@ def opened(params: Rewards, root: Path, trained: Scorer | None, runtime: Runtime
     parts = [] if trained is None else [Part(TRAINED, params.trained, trained)]
     names = _Names([TRAINED, ANSWER_TOKENS])
     for adopted in params.adopted:
-        parts.append(Part(names.of(Path(adopted.path).name), adopted.weight, AdoptedScorer(adopted, root, runtime)))
+        parts.append(Part(names.of(Path(adopted.path).name), adopted.weight, opened_model(adopted, root, runtime)))
     for one in params.functions:
         name = names.of(one.function.partition(":")[2])
         parts.append(Part(name, one.weight, FunctionScorer(one.function, root)))

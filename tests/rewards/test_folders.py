@@ -16,7 +16,10 @@ import transformers
 
 from rlhf.models import loading, reward_head
 from rlhf.models.reward_head import RewardMeaning
+from rlhf.params.base import parse
+from rlhf.params.rewards import AdoptedReward
 from rlhf.preferences import publishing, rewards
+from rlhf.rewards import adopted
 from rlhf.runs.recording import recorder
 from rlhf.tokens import chat
 from tests import toys
@@ -214,3 +217,20 @@ def test_the_card_says_the_folders_own_numbers(read, tmp_path):
         card = (tmp_path / "README.md").read_text()
         for part in (expected, "python scorer.py FILE", "| held-out pairs | 321 |", "0.812", "- 1.2500: `red`"):
             assert part in card
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "likelihood", "encoder"])
+def test_a_folder_made_here_may_be_adopted_elsewhere(read, kind):
+    """A plain one by its logit, which differs by a constant at most; any other as its own scorer reads it."""
+    root, before, _, published, _ = read
+    params = parse(AdoptedReward, {"path": kind}, "adopted")
+    turns, texts = [messages for messages, _ in DIALOGUES], [text for _, text in DIALOGUES]
+    scores = adopted.opened(params, root, toys.runtime()).score_texts(turns, texts)
+    left = published[kind].meaning.shift if kind != "likelihood" else 0.0
+    assert [score - left for score in scores] == pytest.approx(before[kind], abs=1e-5, rel=1e-6)
+    if kind == "likelihood":
+        with pytest.raises(ValueError, match="no standard class reads its scores"):
+            adopted.AdoptedScorer(params, root, toys.runtime())
+        labelled = parse(AdoptedReward, {"path": kind, "label": 0}, "adopted")
+        with pytest.raises(ValueError, match="label must be left out"):
+            adopted.opened(labelled, root, toys.runtime())

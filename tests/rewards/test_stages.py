@@ -114,6 +114,8 @@ def test_check_imports_functions_before_anything_long(ready):
             assert expected in mistake
         assert check.check(ready, "sft") == []
     reward(ready, functions=[{"function": "elsewhere:worth", "weight": 1.0}])
+    mistake = next(line for line in check.check(ready) if "elsewhere" in line)
+    assert check.check(ready).count(mistake) == 1
     (mistake,) = check.check(ready, "ppo")
     assert "rewards.functions.0.function" in mistake
     assert "elsewhere.py" in mistake

@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -385,5 +386,7 @@ def _log_as_pyfunc(client: "MlflowClient", model_id: str) -> None:
     needed = [f"{name}=={importlib.metadata.version(name)}" for name in ("torch", "transformers", "safetensors")]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
-        mlflow.pyfunc.save_model(folder, python_model=str(REWARD_MODEL_CODE), pip_requirements=needed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that predict has no type hints: of those MLflow would make a schema
+            mlflow.pyfunc.save_model(folder, python_model=str(REWARD_MODEL_CODE), pip_requirements=needed)
         client.log_model_artifacts(model_id, str(folder))
