@@ -33,6 +33,7 @@ from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import CheckpointsInputs, TrackingInputs
 from rlhf.records import records
+from rlhf.rewards import functions
 from rlhf.runs import lineage
 from rlhf.secrets import guard
 from tools import inputs, unlisted
@@ -92,7 +93,9 @@ def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
     mistakes += _the_adopted_model_fits(params, root)
     if stage in (None, "collect_comparisons"):
         mistakes += labelers.mistakes(params.collect_comparisons, root)
-    return [f"params.yaml: {mistake}" for mistake in mistakes]
+    if stage in (None, "ppo", "evaluate"):
+        mistakes += _reward_functions_can_be_called(params, root)
+    return [f"params.yaml: {mistake}" for mistake in dict.fromkeys(mistakes)]  # two stages may read one input
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -262,6 +265,8 @@ def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
         known = [source for source in sources if (source.prompts if source.kind == "world" else any_prompt)]
         ranked = wanted and any(use in source.use and split in source.splits for source in known)
         given = any("comparisons" in source.use and into in source.splits for source in sources)
+        if into == "reward_model" and params.rewards.trained == 0:
+            continue
         if ranked or (given and getattr(params.collect_prompts.shares, into)):
             continue
         lacking = f"has {use} in its use and {split} in its splits"
@@ -320,6 +325,25 @@ def _value_model_can_start_from_the_reward_model(params: Any) -> Iterator[str]:
         )
 
 
+def _a_reward_model_is_trained_where_one_is_needed(params: Any) -> Iterator[str]:
+    if params.rewards.trained == 0 and params.ppo.value_init == "reward_model":
+        yield (
+            "ppo.value_init: no reward model is trained where rewards.trained is 0, so no value model starts from it; "
+            "expected 'policy' (got 'reward_model')"
+        )
+
+
+def _reward_functions_can_be_called(params: Any, root: Path) -> Iterator[str]:
+    """Import the functions before anything long begins; that a file is missing is said of it as an input."""
+    for number, one in enumerate(params.rewards.functions):
+        try:
+            functions.imported(one.function, root)
+        except ValueError as error:
+            yield f"rewards.functions.{number}.function: {error}"
+        except FileNotFoundError:
+            continue
+
+
 def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
     """A model trained here has a named shape, and no stage asks for more tokens than its context holds."""
     if params.pretrain.source != "scratch":
@@ -372,6 +396,7 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
     _comparisons_come_from_somewhere,
     _the_judge_learns_from_enough,
     _value_model_can_start_from_the_reward_model,
+    _a_reward_model_is_trained_where_one_is_needed,
     _shape_is_known_and_wide_enough,
     _workers_share_the_threads,
 )

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from rlhf.models import classifiers, loading, placement, reading, ways, weights
+from rlhf.models import classifiers, folders, loading, placement, reading, ways, weights
 from rlhf.params.base import listed, place_of, shown
 from rlhf.params.rewards import AdoptedReward
 from rlhf.params.runtime import Runtime
 from rlhf.records.types import Message
+from rlhf.rewards import folder_scorer
 from rlhf.runtime import parallel
 from rlhf.secrets import guard
 from rlhf.tokens import batching, markers
@@ -31,6 +32,36 @@ class Row(NamedTuple):
     is_cut: bool
 
 
+class ReadByItsOwnScorer:
+    """Scores answers by a folder that this project made and that no standard class reads: as its scorer.py does."""
+
+    num_cut = 0  # its rows are cut as in training, which is no fault
+
+    def __init__(self, folder: Path, runtime: Runtime):
+        self._scorer = folder_scorer.Scorer(folder, runtime.device)
+
+    def score_texts(self, messages: list[list[Message]], responses: list[str], batch_size: int = 128) -> list[float]:
+        """Return the folder's own score for each answer."""
+        return self._scorer.score(messages, responses, batch_size)
+
+
+def opened(params: AdoptedReward, root: Path, runtime: Runtime) -> "AdoptedScorer | ReadByItsOwnScorer":
+    """Return the scorer of an adopted reward model, be it a standard class or one that this project made."""
+    place = place_of(params.path, root)
+    if _is_our_own(place if place.is_dir() else params.path, params.revision):
+        if not place.is_dir():
+            raise ValueError(f"{params.path}: download it and name its folder; it has a scorer of its own")
+        if params.label is not None:
+            raise ValueError(f"{params.path}: label must be left out: this reward model has one score")
+        return ReadByItsOwnScorer(place, runtime)
+    return AdoptedScorer(params, root, runtime)
+
+
+def _is_our_own(path: Path | str, revision: str | None) -> bool:
+    with reading.folder(path, revision):
+        return folders.told(path, revision).get("model_type") == folders.REWARD_MODEL
+
+
 class AdoptedScorer:
     """Scores answers by a classifier's logit. `num_cut`: rows so far that were longer than the model reads."""
 
@@ -38,6 +69,8 @@ class AdoptedScorer:
         place = place_of(params.path, root)
         self.path = str(place) if place.is_dir() else params.path
         self.name, self.runtime = params.path, runtime
+        if _is_our_own(self.path, params.revision):
+            raise ValueError(f"{params.path}: no standard class reads its scores; open it with adopted.opened")
         self.tokenizer = loading.read_tokenizer(self.path, params.revision)
         self.model = _classifier(self.path, params.revision, runtime)
         with reading.folder(self.path, params.revision):
