@@ -236,9 +236,20 @@ def test_a_torn_line_is_passed_over_and_asked_again(tmp_path):
             num_asked = len(judge.bodies)
             assert asked.rank(given, chosen, tmp_path) == found
             assert len(judge.bodies) - num_asked == (end == whole[:-20])
-        num_asked = len(judge.bodies)
-        assert asked.rank(given, chosen, tmp_path) == found
-    assert len(judge.bodies) == num_asked
+            num_asked = len(judge.bodies)
+            assert asked.rank(given, chosen, tmp_path) == found
+            assert len(judge.bodies) == num_asked, "what was asked again is kept on a line of its own"
+
+
+def test_of_two_kept_answers_to_one_request_the_first_counts(tmp_path):
+    given = asked.answered(WORDS[:3])
+    with judging(by_length) as judge:
+        chosen = asked.params(judge.base_url)
+        found = asked.rank(given, chosen, tmp_path)
+    (file,) = (tmp_path / ".cache/labels").glob("*.jsonl")
+    other = file.read_text().replace("VERDICT: A", "nothing").replace("VERDICT: B", "nothing")
+    (tmp_path / ".cache/labels/zzz.jsonl").write_text(other)
+    assert asked.rank(given, chosen, tmp_path) == found
 
 
 def test_a_cache_that_is_kept_elsewhere_answers_for_a_colleague(tmp_path):
