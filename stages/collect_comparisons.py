@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.grading import gold
-from rlhf.grading import labelers as ranking
+from rlhf.labelers import ranking
+from rlhf.labelers.answered import Answered
 from rlhf.models import loading, placement
 from rlhf.params.base import load
-from rlhf.params.collect_comparisons import CollectComparisons, CollectComparisonsInputs, Labelers
+from rlhf.params.collect_comparisons import CollectComparisons, CollectComparisonsInputs
 from rlhf.preferences import agreement
 from rlhf.records import records
 from rlhf.records.types import Comparison, Demonstration, Dialogue, Label, Prompt
@@ -20,7 +21,6 @@ from rlhf.runtime.files import new_folder
 from rlhf.sampling import rollouts
 from rlhf.tokens.fitting import fitting
 from rlhf.training.context import StageContext, open_stage
-from rlhf.world.grading import labelers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,17 +46,17 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
     with open_stage(root, STAGE, params, inputs, None, round_name) as context:
         earlier = {name: records.read(file, Comparison) for name, file in files.items()}
         explain_empty(earlier, this.earlier, context.run)
-        new, num_too_long = collect(folder, section, context)
+        new, counts = collect(folder, section, context)
         together = {name: earlier[name] + new[name] for name in FILES}
         if not together["train"]:
             raise ValueError(
-                "no comparisons: give collect_prompts a source with comparisons, or collect_comparisons labelers, "
-                "max_prompts and prompts of the embedded world (a source of kind world): labelers rank answers to no "
-                "others"
+                "no comparisons: give collect_prompts a source with comparisons, or collect_comparisons max_prompts "
+                "and labelers: of a kind that ranks answers to any prompt (docs/labelers.md), or simulated ones and "
+                "prompts of the embedded world (a source of kind world)"
             )
         if not together["validation"]:  # given comparisons without validation users: keep whole prompts apart
             together["train"], together["validation"] = held_out(together["train"], section.validation_share)
-        metrics = describe(together, new) | {"prompts_too_long": num_too_long}
+        metrics = describe(together, new) | counts
         with new_folder(context.out) as out:
             for name in FILES:
                 records.write(out / f"comparisons.{name}.jsonl", together[name])
@@ -74,21 +74,36 @@ def explain_empty(earlier: Mapping[str, Sequence[Comparison]], place: str, run: 
         )
 
 
-def collect(folder: Path, params: CollectComparisons, context: StageContext) -> tuple[dict[str, list[Comparison]], int]:
-    """Return comparisons newly sampled from the policy in `folder` and ranked, by file, and how many prompts were too
-    long; no comparisons where nobody ranks."""
+def collect(
+    folder: Path, params: CollectComparisons, context: StageContext
+) -> tuple[dict[str, list[Comparison]], dict[str, Any]]:
+    """Return comparisons newly sampled from the policy in `folder` and ranked, by file, and counts of what was left
+    out; no comparisons where nobody ranks."""
     new: dict[str, list[Comparison]] = {name: [] for name in FILES}
-    pools = {
-        "train": (*PROMPTS[params.prompts], params.max_prompts),
-        "judge": (JUDGE_PROMPTS, Prompt, params.max_judge_prompts),
-    }
-    if params.labelers is None or params.max_prompts + params.max_judge_prompts == 0:
-        return new, 0
+    wanted = {ranking.TRAIN: params.max_prompts, ranking.JUDGE: params.max_judge_prompts}
+    if not any(ranking.of_pool(pool, params)[0] for pool in wanted) or not any(wanted.values()):
+        return new, {"prompts_too_long": 0}
+    answered, num_too_long = answers(folder, params, context)
+    ranked = ranking.rank(answered, params, context)
+    comparisons = {pool: [comparison(*one) for one in found.labelled] for pool, found in ranked.items()}
+    new["train"], new["validation"] = held_out(comparisons[ranking.TRAIN], params.validation_share)
+    new["judge"] = comparisons[ranking.JUDGE]
+    counts = {pool: found.counts for pool, found in ranked.items() if found.counts}
+    return new, {"prompts_too_long": num_too_long} | ({"labelling": counts} if counts else {})
+
+
+def answers(folder: Path, params: CollectComparisons, context: StageContext) -> tuple[dict[str, list[Answered]], int]:
+    """Return the prompts of each pool that labelers can rank with the policy's answers, and how many were too long."""
     policy = Policy(*loading.load_policy(folder, context.runtime))
-    num_too_long = 0
+    pools = {
+        ranking.TRAIN: (*PROMPTS[params.prompts], params.max_prompts),
+        ranking.JUDGE: (JUDGE_PROMPTS, Prompt, params.max_judge_prompts),
+    }
+    answered, num_too_long = {}, 0
     for name, (pool, kind, most) in pools.items():
         read = records.read(context.root / f"data/collect_prompts/{pool}.jsonl", kind)
-        prompts = [record for record in read if "task" in record]
+        labelers, _ = ranking.of_pool(name, params)
+        prompts = [record for record in read if labelers and ranking.can_rank(labelers, record)]
         if most and len(prompts) < len(read):
             context.run.say(
                 f"{len(read) - len(prompts)} of the {len(read)} prompts of {pool} get no comparisons: simulated "
@@ -98,18 +113,13 @@ def collect(folder: Path, params: CollectComparisons, context: StageContext) -> 
         param = f"{STAGE}.max_prompt_tokens"
         fit = fitting(policy.tokenizer, dialogues, params.max_prompt_tokens, param)
         num_too_long += fit.num_too_long
-        answered = sample(policy, [prompts[index] for index in fit.kept[:most]], params, context)
-        ranked = [label(*one, params.labelers, context.seed, held_out=name == "judge") for one in answered]
-        if name == "train":
-            new["train"], new["validation"] = held_out(ranked, params.validation_share)
-        else:
-            new[name] = ranked
-    return new, num_too_long
+        answered[name] = sample(policy, [prompts[index] for index in fit.kept[:most]], params, context)
+    return answered, num_too_long
 
 
 def sample(
     policy: Policy, prompts: Sequence[Dialogue], params: CollectComparisons, context: StageContext
-) -> list[tuple[Dialogue, list[str]]]:
+) -> list[Answered]:
     """Return the prompts with K responses each, of its own draw of K; equal ones to a prompt are kept once.
 
     Several temperatures make better and worse answers meet in one comparison (Touvron et al. 2023, 3.2.1).
@@ -136,43 +146,16 @@ def sample(
             responses[index].append(answer.text)
         context.run.progress(number, len(parts), {"temperature": temperature})
     distinct = [list(dict.fromkeys(texts)) for texts in responses]
-    return [(prompt, texts) for prompt, texts in zip(prompts, distinct, strict=True) if len(texts) > 1]
+    return [Answered(prompt, texts) for prompt, texts in zip(prompts, distinct, strict=True) if len(texts) > 1]
 
 
-def label(prompt: Dialogue, responses: list[str], params: Labelers, seed: int, held_out: bool) -> Comparison:
-    """Return the comparison of the responses: one labeler's ranking, or those of several."""
-    assert "task" in prompt  # `collect` asks for no other
-    draw = random.Random(seeds.derive(seed, prompt["id"], "labelers"))
-    group = crew(params)[1 if held_out else 0]
-    several = draw.random() < params.overlap_share
-    count = min(params.overlap_labelers, len(group)) if several else 1
-    labels = []
-    for labeler in sorted(draw.sample(group, count), key=lambda labeler: labeler.name):
-        luck = random.Random(seeds.derive(seed, prompt["id"], labeler.name))
-        scores, ranks = ranking.rank(prompt["task"], responses, labeler, luck)
-        scale = list(labelers.SCALE)
-        labels.append(Label(labeler=labeler.name, ranks=ranks, scores=scores, scale=scale))
-    golds = [gold.score(prompt["task"], response).score for response in responses]
+def comparison(prompt: Dialogue, responses: list[str], labels: list[Label]) -> Comparison:
+    """Return the record of a prompt's labels, with gold's scores where gold knows the task."""
     about = {key: value for key, value in prompt.items() if key != "response"}
-    made: Any = {**about, "kind": "comparison", "responses": responses, "labels": labels, "gold": golds}
+    made: Any = {**about, "kind": "comparison", "responses": responses, "labels": labels}
+    if "task" in prompt:
+        made["gold"] = [gold.score(prompt["task"], response).score for response in responses]
     return made
-
-
-def crew(params: Labelers) -> tuple[list[labelers.Labeler], list[labelers.Labeler]]:
-    """Return (training labelers, held-out labelers); the same people in every round and under every seed."""
-    return labelers.make(
-        0,
-        params.num_training,
-        params.num_held_out,
-        labelers.Habits(
-            sigma=params.noise,
-            tie=params.tie_threshold,
-            weight_spread=params.weight_spread,
-            length_bias=(params.length_bias.low, params.length_bias.high),
-            politeness_bias=(params.politeness_bias.low, params.politeness_bias.high),
-            strictness=(params.strictness.low, params.strictness.high),
-        ),
-    )
 
 
 def held_out(comparisons: Sequence[Comparison], share: float) -> tuple[list[Comparison], list[Comparison]]:

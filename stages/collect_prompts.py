@@ -29,8 +29,9 @@ from rlhf.collection.table.contents import Contents, contents
 from rlhf.collection.table.facts import Rows
 from rlhf.collection.table.gathering import Gathered, Progress, gather
 from rlhf.collection.table.spill import Spill
-from rlhf.params.base import load
+from rlhf.params.base import load, read_yaml
 from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, inputs
+from rlhf.params.labelers.who_ranks import rank_any_prompt
 from rlhf.records import records
 from rlhf.runs import launch, tracking
 from rlhf.runtime import files, outputs
@@ -61,7 +62,8 @@ def main(root: Path = Path(".")) -> None:
         collected = collect(params, root, spill, run.progress)
         for line in lines(collected, settings):
             run.say(line)
-        check_complete(collected, settings)
+        any_ranked = rank_any_prompt(read_yaml(root / "params.yaml").get("collect_comparisons"))
+        check_complete(collected, settings, any_ranked)
         write(collected, settings, root, spill)
         run.progress(DONE, DONE, _counts(collected.gathered))
         test_set = hashlib.sha256((root / "data" / STAGE / "prompts.test.jsonl").read_bytes()).hexdigest()
@@ -121,8 +123,11 @@ def lines(collected: Collected, params: CollectPrompts) -> Iterator[str]:
         yield f"WARNING: {collected.cut} prompts share their rarest words with very many; near duplicates may stay"
 
 
-def check_complete(collected: Collected, params: CollectPrompts) -> None:
-    """Raise ValueError for a source without rows, and for a split or document file that a later stage would miss."""
+def check_complete(collected: Collected, params: CollectPrompts, any_ranked: tuple[bool, bool]) -> None:
+    """Raise ValueError for a source without rows, and for a split or document file that a later stage would miss.
+
+    What others than simulated labelers rank only loosens this check, and changes no byte: `any_ranked` is no dep.
+    """
     for name, count in _by_source(collected.gathered, params)[0].items():
         if count == 0:
             raise ValueError(f"source '{name}': holds no rows; mend its paths or numbers, or remove it")
@@ -130,7 +135,7 @@ def check_complete(collected: Collected, params: CollectPrompts) -> None:
     for name, rows in collected.documents.items() if using else ():
         if not rows.size:
             raise ValueError(f"{name} is empty; sources with use documents: {', '.join(using)}; add documents to them")
-    check_not_empty(collected.contents, params)
+    check_not_empty(collected.contents, params, any_ranked)
 
 
 def write(collected: Collected, params: CollectPrompts, root: Path, spill: Spill) -> None:

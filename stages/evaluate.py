@@ -39,6 +39,7 @@ from rlhf.params.rounds import Rounds
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
 from rlhf.records.types import Document, Prompt, Sample
+from rlhf.rewards import weighted
 from rlhf.runs import launch, lineage, tracking
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder, write_text
@@ -69,8 +70,9 @@ def main(root: Path = Path(".")) -> None:
         prompts = drawn(fitting[1], settings.test_prompts)
         context.typed_markers(tokenizers[1], (chat.texts_of(prompt["messages"]) for prompt in prompts))
         texts = [document["text"] for document in records.read(files[2], Document)]
-        scoring = RewardScorer(reward_model, params.runtime), RewardScorer(judge, params.runtime)
-        scorers = Scorers(*scoring, params, bootstrap)
+        trained = RewardScorer(reward_model, params.runtime) if params.rewards.trained else None
+        rewards = weighted.opened(params.rewards, root, trained, params.runtime)
+        scorers = Scorers(rewards, RewardScorer(judge, params.runtime), params, bootstrap)
         known = {
             "judge": json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"],
             "too_long": len(asked[1]) - len(fitting[1]),
@@ -78,10 +80,10 @@ def main(root: Path = Path(".")) -> None:
         }
         judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
         found = conclude(prompts, judged, scorers, {**measured, **known})
-        trained = history.read(root, last, params.seed)
-        metrics = findings.metrics(found)
-        write(root, found, trained, metrics)
-        write_card(root, found, trained, folders["ppo"])
+        before = history.read(root, last, params.seed)
+        metrics = findings.metrics(found) | rewards.num_cut()
+        write(root, found, before, metrics)
+        write_card(root, found, before, folders["ppo"])
         tell(root, found, metrics, folders["ppo"], context.run)
 
 
@@ -230,10 +232,16 @@ def samples(found: Findings) -> list[Sample]:
     rows = []
     for index, prompt in enumerate(found.prompts):
         answers = {
-            f"{policy}_{decoding}": judged[index]._asdict() for (policy, decoding), judged in found.judged.items()
+            f"{policy}_{decoding}": _answer(judged[index]) for (policy, decoding), judged in found.judged.items()
         }
         rows.append({**prompt, "kind": "sample", "answers": answers})
     return rows
+
+
+def _answer(judged: Judged) -> dict[str, Any]:
+    """Return an answer's fields, its reward's terms only where there are several."""
+    fields = judged._asdict()
+    return fields if judged.reward_parts else {name: fields[name] for name in fields if name != "reward_parts"}
 
 
 def slice_rows(found: Findings) -> list[dict[str, Any]]:

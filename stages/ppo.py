@@ -16,6 +16,7 @@ from rlhf.params.runtime import Runtime
 from rlhf.preferences import rewards
 from rlhf.records import records
 from rlhf.records import types as kinds
+from rlhf.rewards import weighted
 from rlhf.rl import advantages, experience, overoptimisation
 from rlhf.rl.experience import Experience, Models, Prompt
 from rlhf.rl.loop_state import Data, LoopState
@@ -44,7 +45,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
     if params.ppo.ptx_coef:
         read.append(source / "documents.train.jsonl")
     with open_stage(root, STAGE, params, {"training": read}, policy, round_name) as context:
-        models = assemble(policy, reward_model, params, context.seed)
+        models = assemble(policy, reward_model, params, context.seed, root)
         data = load_data(models.tokenizer, source, params.ppo)
         typed = context.typed_markers(models.tokenizer, (chat.texts_of(prompt.messages) for prompt in data.prompts))
         typed |= context.changed_turns(models.tokenizer, (prompt.messages for prompt in data.prompts))
@@ -61,6 +62,8 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         metrics |= {"prompts": len(data.prompts), "prompts_too_long": data.num_too_long} | typed
         metrics |= {"episodes": len(curve) * params.ppo.batch_size}
         metrics |= {"over_optimised_at": peak} if peak else {}  # iteration
+        summed = models.summed()
+        metrics |= {f"score_{name}": mean_of_last(curve, f"score_{name}") for name in summed.names} | summed.num_cut()
         outputs.write_curve(root, context.name, curve)
         context.conclude(metrics)
 
@@ -96,6 +99,7 @@ def train(
         targets = Targets(episodes, whitened, estimate.returns, [prompt.id for prompt in prompts])
         learned = update(state, targets, params, runtime)
         point = {"step": iteration + 1, "kl_coef": kl_coef} | describe(episodes, token_rewards, estimate, learned)
+        point |= experience.term_means(models, episodes)
         if params.monitor != "off":
             point |= experience.golds(models, prompts, episodes)
         state.end_iteration(point, states)
@@ -103,26 +107,36 @@ def train(
     state.take_average()
 
 
-def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: int) -> Models:
-    """Return policy, value model, frozen reference and reward model, each a model of its own (Stiennon 2020, G.1)."""
+def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: int, root: Path = Path(".")) -> Models:
+    """Return policy, value model, frozen reference and rewards, each a model of its own (Stiennon 2020, G.1).
+
+    root: where the paths of adopted reward models and functions begin.
+    """
     longest = params.ppo.max_prompt_tokens + params.ppo.max_completion_tokens
     policy, tokenizer = loading.load_policy(policy_folder, params.runtime, longest)
     reference = loading.load_causal(policy_folder, params.runtime, longest=longest).requires_grad_(False)
-    scorer = rewards.RewardScorer(reward_folder, params.runtime)
+    scorer = rewards.RewardScorer(reward_folder, params.runtime) if params.rewards.trained else None
     if params.ppo.value_init == "reward_model":
+        if scorer is None:
+            raise ValueError(
+                "params.yaml: ppo.value_init: no reward model is trained where rewards.trained is 0; set it to 'policy'"
+            )
         if classifiers.is_encoder(scorer.model) or not rewards.same_tokens(tokenizer, scorer.tokenizer):
             raise ValueError(
                 "params.yaml: ppo.value_init: 'reward_model' needs a reward model on the policy's backbone; "
                 "set it to 'policy', or reward_model.backbone to 'sft'"
             )
         value_model = loading.load_classifier(reward_folder, params.runtime, longest=longest)
+        reward_head.unfold(value_model)
     else:
         generator = torch.Generator().manual_seed(seed)
         value_model = reward_head.new_reward_model(policy_folder, params.runtime, generator, longest=longest)
         reward_head.scalar_head(value_model).weight.data.zero_()
         RewardMeaning(pooling="last", likelihood_coef=0.0).write_into(value_model.config)
-    scorer.model.requires_grad_(False)
-    return Models(policy, value_model, reference, scorer, tokenizer)
+    if scorer is not None:
+        scorer.model.requires_grad_(False)
+    summed = weighted.opened(params.rewards, root, scorer, params.runtime)
+    return Models(policy, value_model, reference, scorer, tokenizer, summed)
 
 
 def load_data(tokenizer: Any, source: Path, params: Ppo) -> Data:

@@ -19,6 +19,7 @@ from rlhf.models import loading
 from rlhf.params.base import ParamsError
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
+from rlhf.rewards import weighted
 from rlhf.runs import lineage
 from rlhf.runtime.files import write_text
 from study.params import Settings
@@ -48,7 +49,7 @@ class Finished(NamedTuple):
     def scorers(self) -> Scorers:
         """Return the last round's reward model as who scores."""
         scorer = RewardScorer(self.data / "reward_model" / self.last_round, self.params.runtime)
-        return Scorers(scorer, scorer, self.params, Bootstrap(2000, 0.95, 0))
+        return Scorers(weighted.alone(scorer), scorer, self.params, Bootstrap(2000, 0.95, 0))
 
     def policy(self, name: str, place: str) -> Policy:
         return Policy(name, *loading.load_policy(self.data / place, self.params.runtime))

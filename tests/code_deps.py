@@ -49,6 +49,8 @@ def wanted_params(stage: str, per_round: bool, root: Path = ROOT) -> list[str]:
     """Return the params entry: the sections read; a stage `per_round` reads just its own round, so that a further one
     does not make it stale."""
     sections = sections_read(stage, root)
+    if stage == "reward_model":  # only whether one is trained is its own to know
+        sections = ["rewards.trained" if section == "rewards" else section for section in sections]
     return ["rounds.${key}" if section == "rounds" and per_round else section for section in sections]
 
 

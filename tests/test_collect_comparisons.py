@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlhf.params.base import parse, read_yaml
+from rlhf.params.base import read_yaml
 from rlhf.records import records
 from rlhf.records.types import Comparison
 from rlhf.runs import checkpoints
@@ -140,53 +140,6 @@ def test_k_is_drawn_from_its_range():
     answered = collect_comparisons.sample(policy, toys.prompts(60), chosen, context)
     sizes = [len(responses) for _, responses in answered]
     assert set(sizes) == set(range(2, 10))
-
-
-@pytest.mark.parametrize(("asked", "there", "ranking"), [(2, 6, 2), (3, 6, 3), (3, 2, 2), (2, 1, 1)])
-def test_several_rankings_of_a_prompt_come_from_several_people(asked, there, ranking):
-    section = toys.shrunken_params()["collect_comparisons"]["labelers"]
-    section |= {"overlap_share": 1.0, "overlap_labelers": asked, "num_training": there}
-    labelers = parse(collect_comparisons.Labelers, section, "labelers")
-    for record in world_prompts(8, first=0):
-        responses = ["red fox.", "Nobody knows.", "The fox sat on the mat."]
-        labelled = collect_comparisons.label(record, responses, labelers, seed=1, held_out=False)
-        assert len(labelled["labels"]) == len({label["labeler"] for label in labelled["labels"]}) == ranking
-        assert collect_comparisons.label(record, responses, labelers, seed=1, held_out=False) == labelled
-
-
-def test_luck_is_another_one_for_every_labeler_prompt_and_seed():
-    """Six people of one taste see one task and the same answers under several ids: noise alone tells them apart."""
-    section = toys.shrunken_params()["collect_comparisons"]["labelers"]
-    section |= {"overlap_share": 1.0, "overlap_labelers": 6, "num_training": 6, "noise": 0.3, "weight_spread": 0.0}
-    section |= dict.fromkeys(("length_bias", "politeness_bias", "strictness"), {"low": 0.0, "high": 0.0})
-    labelers = parse(collect_comparisons.Labelers, section, "labelers")
-    (record,) = world_prompts(1, first=0)
-    responses = ["red fox.", "Nobody knows.", "The fox sat on the mat."]
-    found = {
-        (name, seed): collect_comparisons.label(record | {"id": name}, responses, labelers, seed, held_out=False)[
-            "labels"
-        ]
-        for name in ("a", "b", "c")
-        for seed in (1, 2)
-    }
-    for labels in found.values():
-        assert len({label["labeler"] for label in labels}) == 6
-        assert len({tuple(label["scores"]) for label in labels}) > 1
-    for labels in zip(*found.values(), strict=True):  # of one labeler
-        assert len({label["labeler"] for label in labels}) == 1
-        assert len({tuple(label["scores"]) for label in labels}) > 2
-
-
-def test_every_trait_of_the_labelers_is_the_one_that_params_name():
-    section = toys.shrunken_params()["collect_comparisons"]["labelers"] | {"num_training": 2, "num_held_out": 1}
-    section |= {"noise": 0.4, "tie_threshold": 0.05, "weight_spread": 0.0}
-    traits = {"length_bias": 0.1, "politeness_bias": 0.2, "strictness": 0.3}
-    section |= {name: {"low": value, "high": value} for name, value in traits.items()}
-    training, held_out = collect_comparisons.crew(parse(collect_comparisons.Labelers, section, "labelers"))
-    assert (len(training), len(held_out)) == (2, 1)
-    for labeler in training + held_out:
-        assert {name: getattr(labeler, name) for name in traits} == traits
-        assert (labeler.sigma, labeler.tie, set(labeler.factors.values())) == (0.4, 0.05, {1.0})
 
 
 def test_a_prompts_side_does_not_hang_on_the_prompts_before_it():

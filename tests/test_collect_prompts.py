@@ -222,6 +222,17 @@ def test_prompts_of_ones_own_without_comparisons_leave_nothing_to_rank_and_that_
     )
 
 
+def test_prompts_of_ones_own_are_enough_where_labelers_know_any_prompt(root):
+    own = sources()
+    own[2] |= {"use": ["prompts"]}
+    with pytest.raises(ValueError, match="so there is nothing to rank"):
+        run(root, sources=own, shares={"sft": 0.4, "judge": 0.0})
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text + "collect_comparisons: {labelers: {kind: function}}\n")
+    collect_prompts.main(root)
+    assert (root / "data/collect_prompts/prompts.reward_model.jsonl").stat().st_size
+
+
 def test_a_source_without_rows_and_documents_that_are_too_few_are_errors(root):
     (root / "raw/tests.jsonl").write_text("\n")
     with pytest.raises(ValueError, match="source 'tests': holds no rows"):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from rlhf.params.evaluate import Evaluate
 from rlhf.params.rounds import Round
 from rlhf.records import records
 from rlhf.records.types import Prompt, Sample
+from rlhf.rewards import weighted
 from rlhf.runtime import outputs
 from rlhf.sampling import rollouts
 from rlhf.tokens import chat, tokenizer
@@ -56,6 +58,7 @@ PARAMS = {
         "r1": {"policy": "sft", "earlier": "collect_prompts"},
         "r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"},
     },
+    "rewards": toys.REWARDS,
     "evaluate": SETTINGS,
 }
 
@@ -307,10 +310,40 @@ def test_best_of_n_picks_what_the_reward_model_likes_and_not_what_the_judge_does
     settings = SETTINGS | {"best_of_n": {"compare": [1, 3], "curve": [1], "curve_draws": 1, "curve_prompts": 1}}
     inputs = {key: value for key, value in PARAMS.items() if key != "tracking"} | {"evaluate": settings}
     params = parse(evaluate.EvaluateInputs, inputs, "")
-    scorers = policy_measures.Scorers(_Likes("a"), _Likes("b"), params, Bootstrap(100, 0.95, 0))
+    scorers = policy_measures.Scorers(weighted.alone(_Likes("a")), _Likes("b"), params, Bootstrap(100, 0.95, 0))
     prompts = [{"id": "p", "messages": [{"role": "user", "content": "?"}]}]
     picks, _ = policy_measures.best_of_n(policy_measures.Policy("sft", None, None), prompts, scorers)
     assert [picks[1][0].text, picks[3][0].text] == ["ax", "aab"]
+
+
+def test_a_reward_of_several_terms_is_shown_with_its_terms_and_needs_no_trained_model(root, tmp_path, monkeypatch):
+    """Best of two is the one that the function likes better; the reward model's folder says that none is trained."""
+    monkeypatch.setattr("sys.path", [*sys.path])
+    again = tmp_path / "again"
+    shutil.copytree(root, again)
+    shutil.rmtree(again / "data/reward_model/r2")
+    (again / "data/reward_model/r2").mkdir()
+    outputs.write_metrics(again, "reward_model/r2", {"training_prompts": 0, "by_category": {}})
+    outputs.write_curve(again, "reward_model/r2", [{"step": 0, "accuracy": ""}])
+    body = "def worth(messages, answers):\n    return [answer.count('e') for answer in answers]\n"
+    (again / "my_evaluated.py").write_text(body)
+    terms = {"trained": 0.0, "functions": [{"function": "my_evaluated:worth", "weight": 2.0}], "answer_tokens": -0.5}
+    with open(again / "params.yaml", "w") as file:
+        YAML().dump(PARAMS | {"rewards": toys.REWARDS | terms}, file)
+    evaluate.main(again)
+    found = json.loads((again / "metrics/evaluate.json").read_text())["evaluate"]
+    for sample in records.read(again / "data/evaluate/samples.jsonl", Sample):
+        for answer in sample["answers"].values():
+            parts = {"worth": float(answer["text"].count("e")), "answer_tokens": float(answer["num_tokens"])}
+            assert answer["reward_parts"] == parts
+            assert answer["reward_model"] == 2 * parts["worth"] - 0.5 * parts["answer_tokens"]
+    terms = found["reward_parts"]
+    for name, mean in found["reward_model"].items():
+        assert mean == pytest.approx(2 * terms["worth"][name] - 0.5 * terms["answer_tokens"][name], abs=1e-5)
+    assert found["reward_model"]["best_of_2_sampled"] > found["reward_model"]["sft_sampled"]
+    page = (again / "data/evaluate/report.html").read_text()
+    assert "Terms of the reward" in page
+    assert "not trained: rewards.trained is 0" in page
 
 
 def test_the_gold_labeler_is_asked_about_the_answer_given(root):

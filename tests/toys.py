@@ -17,6 +17,7 @@ from rlhf.records import records
 from rlhf.tokens import chat
 
 REPO = Path(__file__).resolve().parent.parent
+REWARDS = {"trained": 1.0, "adopted": [], "functions": [], "answer_tokens": 0.0}  # the reward model alone
 WORDS = ("red", "blue", "green", "amber", "violet", "silver")
 TEXTS = (
     *(f"The {word} fox sat on the {other} mat. Say {word}." for word in WORDS for other in WORDS),

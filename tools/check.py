@@ -26,17 +26,19 @@ from rlhf.models.gguf import header, places
 from rlhf.models.shapes import SHAPES
 from rlhf.params import collect_prompts, pretrain, reward_model
 from rlhf.params.base import Params, ParamsError, listed, parse, place_of, read_yaml, shown
-from rlhf.params.checkpoints import CheckpointsInputs
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.feedme import FeedmeInputs
+from rlhf.params.labelers.who_ranks import rank_any_prompt
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
-from rlhf.params.tracking import TrackingInputs
+from rlhf.params.tracking import CheckpointsInputs, TrackingInputs
 from rlhf.records import records
+from rlhf.rewards import functions
 from rlhf.runs import lineage
 from rlhf.secrets import guard
 from tools import inputs, unlisted
+from tools.checking import labelers
 from tools.looking import piped
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
@@ -46,6 +48,7 @@ READERS = (  # each names the sections that one reader of params.yaml takes; tog
 )  # fmt: skip
 
 
+MADE = ("world", "instructions")  # kinds of sources whose prompts have a task, which simulated labelers know
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")  # in a config.json: the model's context
 
 
@@ -90,7 +93,11 @@ def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
     for name, named in inputs.of_stages(params, root).items():
         mistakes += inputs.mistakes(named, root) if stage in (None, name) else []
     mistakes += _the_adopted_model_fits(params, root)
-    return [f"params.yaml: {mistake}" for mistake in mistakes]
+    if stage in (None, "collect_comparisons"):
+        mistakes += labelers.mistakes(params.collect_comparisons, root)
+    if stage in (None, "ppo", "evaluate"):
+        mistakes += _reward_functions_can_be_called(params, root)
+    return [f"params.yaml: {mistake}" for mistake in dict.fromkeys(mistakes)]  # two stages may read one input
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -122,9 +129,11 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         except ValueError as error:
             _show([f"params.yaml: pretrain: {error}"], sys.stderr)
             return 2
-    if chosen.stage is None:
+    if chosen.stage is None and params is not None:
         _show(inputs.bring_up_to_date(params, root), sys.stdout)
         _show(inputs.untracked(params, root), sys.stderr)
+        _show(labelers.warnings(params.collect_comparisons), sys.stderr)
+        _show(labelers.costs(params.collect_comparisons), sys.stdout)
     _show([in_a_line(params, root)], sys.stdout)
     return 0
 
@@ -246,29 +255,36 @@ def _new_answers_have_prompts(params: Any) -> Iterator[str]:
 
 
 def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
-    """Reward model and judge learn from given comparisons, or from answers to prompts that simulated labelers know."""
+    """Reward model and judge learn from given comparisons, or from answers to prompts that their labelers can rank."""
     section, sources = params.collect_comparisons, params.collect_prompts.sources
+    ranks_any = rank_any_prompt(section.model_dump())
     asked = ("reward_model", "prompts") if section.prompts == "reward_model" else ("sft", "demonstrations")
-    for count, into, (split, use) in (
-        ("max_prompts", "reward_model", asked),
-        ("max_judge_prompts", "judge", ("judge", "prompts")),
+    for count, into, (split, use), any_prompt in (
+        ("max_prompts", "reward_model", asked, ranks_any[0]),
+        ("max_judge_prompts", "judge", ("judge", "prompts"), ranks_any[1]),
     ):
         wanted = getattr(section, count)
-        known = [source for source in sources if source.kind in ("world", "instructions") and source.prompts]
+        known = [source for source in sources if (source.prompts if source.kind in MADE else any_prompt)]
         ranked = wanted and any(use in source.use and split in source.splits for source in known)
         given = any("comparisons" in source.use and into in source.splits for source in sources)
+        if into == "reward_model" and params.rewards.trained == 0:
+            continue
         if ranked or (given and getattr(params.collect_prompts.shares, into)):
             continue
-        nobody = (
-            "simulated labelers rank answers to prompts of the embedded world alone, and no source of kind world "
-            f"has {use} in its use and {split} in its splits"
-            if wanted
-            else "no answers are ranked"
-        )
+        lacking = f"has {use} in its use and {split} in its splits"
+        nobody = "no answers are ranked"
+        if wanted and any_prompt:
+            nobody = f"no source {lacking} (splits that are left out lack it where use has no comparisons)"
+        elif wanted:
+            nobody = (
+                "simulated labelers rank answers to prompts of kinds world and instructions alone, and no such source "
+                f"{lacking}"
+            )
         yield (
             f"collect_comparisons.{count}: {nobody}, nor does a source with comparisons in its use list {into}; "
             f"{'the reward model' if into == 'reward_model' else 'the judge'} would learn from nothing. Give "
-            f"answers that people ranked (docs/data.md), or a source of kind world (got {wanted})"
+            f"answers that people ranked (docs/data.md), prompts to labelers of another kind (docs/labelers.md), or a "
+            f"source of kind world (got {wanted})"
         )
 
 
@@ -278,10 +294,13 @@ def _the_judge_learns_from_enough(params: Any) -> Iterator[str]:
     feeding = [source for source in collected.sources if "judge" in source.splits]
     if not collected.shares.judge or params.judge.round not in params.rounds:
         return
-    known = [
-        source.prompts for source in feeding if source.kind in ("world", "instructions") and "prompts" in source.use
-    ]
-    given = [source.limit for source in feeding if source.kind in ("file", "hub") and "comparisons" in source.use]
+    asking = [source for source in feeding if "prompts" in source.use]
+    known = [source.prompts for source in asking if source.kind in MADE]
+    if rank_any_prompt(section.model_dump())[1]:
+        known += [
+            float("inf") if source.limit is None else source.limit for source in asking if source.kind not in MADE
+        ]
+    given = [source.limit for source in feeding if source.kind not in MADE and "comparisons" in source.use]
     at_most = float("inf") if collected.max_prompts.judge is None else collected.max_prompts.judge
     ranked = min(section.max_judge_prompts, sum(known), at_most) * _num_rounds_up_to(params.judge.round, params.rounds)
     most = ranked + (float("inf") if None in given else sum(given))
@@ -308,6 +327,25 @@ def _value_model_can_start_from_the_reward_model(params: Any) -> Iterator[str]:
             "ppo.value_init: an encoder reward model cannot become the value model of a causal policy; "
             "expected 'policy' while reward_model.backbone is 'encoder' (got 'reward_model')"
         )
+
+
+def _a_reward_model_is_trained_where_one_is_needed(params: Any) -> Iterator[str]:
+    if params.rewards.trained == 0 and params.ppo.value_init == "reward_model":
+        yield (
+            "ppo.value_init: no reward model is trained where rewards.trained is 0, so no value model starts from it; "
+            "expected 'policy' (got 'reward_model')"
+        )
+
+
+def _reward_functions_can_be_called(params: Any, root: Path) -> Iterator[str]:
+    """Import the functions before anything long begins; that a file is missing is said of it as an input."""
+    for number, one in enumerate(params.rewards.functions):
+        try:
+            functions.imported(one.function, root)
+        except ValueError as error:
+            yield f"rewards.functions.{number}.function: {error}"
+        except FileNotFoundError:
+            continue
 
 
 def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
@@ -362,6 +400,7 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
     _comparisons_come_from_somewhere,
     _the_judge_learns_from_enough,
     _value_model_can_start_from_the_reward_model,
+    _a_reward_model_is_trained_where_one_is_needed,
     _shape_is_known_and_wide_enough,
     _workers_share_the_threads,
 )

@@ -5,6 +5,7 @@ folder stands for itself, a pattern for the folder that it begins with, in which
 has no file here: its full commit sha is required, which cannot change.
 """
 
+import ast
 import glob
 import json
 import os
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.models.gguf import places
-from rlhf.params import collect_prompts, pretrain, reward_model
+from rlhf.params import collect_prompts, pretrain, reward_model, rewards
 from rlhf.params.base import Installed, Local, Named, OnHub, expanded, is_folder, is_mapping, place_of, shown
+from rlhf.params.labelers import kinds
 from rlhf.runs import lineage
-from tools import dvc_yaml
+from tools import dvc_yaml, imports
 
 COMMENT = "named by params.yaml"
 PIPELINE = Path("dvc.yaml")
@@ -41,9 +43,49 @@ def of_stages(params: Any, root: Path) -> dict[str, list[Named]]:
     return {
         "collect_prompts": collect_prompts.named(params.collect_prompts, root),
         "pretrain": pretrain.named(params.pretrain, root),
+        "collect_comparisons": [
+            one
+            for name in ("labelers", "judge_labelers")
+            for one in kinds.named(f"collect_comparisons.{name}", getattr(params.collect_comparisons, name), root)
+        ],
         "reward_model": reward_model.named("reward_model", params.reward_model, root),
         "judge": reward_model.named("judge", params.judge, root),
+        **dict.fromkeys(("ppo", "evaluate"), [*_of_rewards(params.rewards, root)]),
     }
+
+
+def _of_rewards(params: rewards.Rewards, root: Path) -> Iterator[Named]:
+    """Yield adopted reward models, and functions' files with those of the project that they import."""
+    for number, adopted in enumerate(params.adopted):
+        yield rewards.named_adopted(f"rewards.adopted.{number}", adopted, root)
+    for number, one in enumerate(params.functions):
+        yield from of_function(f"rewards.functions.{number}.function", one.function, root)
+
+
+def of_function(place: str, function: str, root: Path) -> Iterator[Local]:
+    """Yield the file of a function that stands at `place`, and the files beside it that it imports, and they import."""
+    first = rewards.named_function(place, function, root)
+    waiting, found = [first.path], list[str]()
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.append(path)
+        yield Local(place, path, "files")
+        try:
+            tree = ast.parse((root / path).read_text(encoding="utf-8"))
+        except (OSError, SyntaxError, ValueError):  # it is missing, or is no Python: that is said when it is imported
+            continue
+        waiting += [file for module in imports.imported_modules(tree) for file in _files_of(module, root)]
+
+
+def _files_of(module: str, root: Path) -> list[str]:
+    """Return the files below `root` that Python reads for a module that is not the pipeline's own code."""
+    parts = module.split(".")
+    if parts[0] in imports.PACKAGES:  # which the stages' deps name already
+        return []
+    candidates = [Path(*parts).with_suffix(".py"), *(Path(*parts[:n], "__init__.py") for n in range(1, len(parts) + 1))]
+    return [path.as_posix() for path in candidates if (root / path).is_file() and (root / path).stat().st_size]
 
 
 def mistakes(named: Iterable[Named], root: Path) -> Iterator[str]:

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 def without_commit(params: Any, root: Path) -> list[OnHub]:
     """Return what params name on a hub by something else than a full commit."""
-    named = [one for found in inputs.of_stages(params, root).values() for one in found]
+    named = dict.fromkeys(one for found in inputs.of_stages(params, root).values() for one in found)
     return [one for one in named if isinstance(one, OnHub) and not inputs.is_commit(one.revision)]
 
 

@@ -67,7 +67,7 @@ def _weak_judges(findings: Findings, history: History) -> Iterator[Note]:
     if findings.decided_by != "gold":
         judges.append(("judge", findings.judge, "every verdict here"))
     for name, own, doubtful in judges:
-        if own["accuracy"] <= own["tfidf_accuracy"]:
+        if "accuracy" in own and own["accuracy"] <= own["tfidf_accuracy"]:
             yield Note(
                 f"The {name} agrees with labelers on {percent(own['accuracy'], 1)} of held-out pairs, a bag of words "
                 f"(TF-IDF) on {percent(own['tfidf_accuracy'], 1)}.",
@@ -97,7 +97,7 @@ def _undecided(findings: Findings, history: History) -> Iterator[Note]:
 
 def _length(findings: Findings, history: History) -> Iterator[Note]:
     own = history.metrics["reward_model"]
-    if own["longer_preferred_by_model"] - own["longer_chosen_by_labelers"] > LENGTH_BIAS:
+    if "accuracy" in own and own["longer_preferred_by_model"] - own["longer_chosen_by_labelers"] > LENGTH_BIAS:
         tokens = [findings.summaries[policy, "sampled"].num_tokens.mean for policy in ("sft", "ppo")]
         equal = words.certain(findings, "ppo_vs_sft_length_controlled").interval
         yield Note(

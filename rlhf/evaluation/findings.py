@@ -23,6 +23,7 @@ class Summary(NamedTuple):
     distinct: float  # different answers / prompts
     missing_eos: float
     empty: float
+    reward_parts: dict[str, Interval]  # the terms of the reward, where it is a sum of several
 
 
 class Slice(NamedTuple):
@@ -80,6 +81,10 @@ def summary(judged: Sequence[Judged], bootstrap: Bootstrap) -> Summary:
         for name, value in (answer.criteria or {}).items():
             if value is not None:
                 criteria.setdefault(name, []).append(value)
+    parts: dict[str, list[float]] = {}
+    for answer in judged:
+        for name, value in (answer.reward_parts or {}).items():
+            parts.setdefault(name, []).append(value)
     count = len(judged)
     return Summary(
         scores={name: mean(values) for name, values in known.items() if values},
@@ -89,6 +94,7 @@ def summary(judged: Sequence[Judged], bootstrap: Bootstrap) -> Summary:
         distinct=len({answer.text for answer in judged}) / count,
         missing_eos=sum(not answer.ended for answer in judged) / count,
         empty=sum(not answer.text.strip() for answer in judged) / count,
+        reward_parts={name: mean(values) for name, values in parts.items()},
     )
 
 
@@ -134,6 +140,11 @@ def metrics(findings: Findings) -> dict[str, Any]:
     }
     for name in SCORES:
         content[name] = {key: found.scores[name].mean for key, found in named.items() if name in found.scores}
+    terms = dict.fromkeys(name for found in named.values() for name in found.reward_parts)
+    content["reward_parts"] = {
+        name: {key: found.reward_parts[name].mean for key, found in named.items() if name in found.reward_parts}
+        for name in terms
+    }
     for name in ("repetition", "distinct", "missing_eos", "empty"):
         content[name] = {key: getattr(found, name) for key, found in named.items()}
     for found in findings.slices:

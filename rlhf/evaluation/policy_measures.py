@@ -12,8 +12,9 @@ from rlhf.evaluation.statistics import Bootstrap, Interval
 from rlhf.evaluation.verdicts import Comparison, Judged
 from rlhf.models import placement
 from rlhf.params.evaluate import EvaluateInputs
-from rlhf.preferences.rewards import RewardScorer
 from rlhf.records.types import Prompt
+from rlhf.rewards.scorer import Scorer
+from rlhf.rewards.weighted import RewardSum
 from rlhf.runtime import seeds
 from rlhf.sampling import rollouts
 from rlhf.tokens.fitting import fitting
@@ -32,8 +33,8 @@ class Policy(NamedTuple):
 class Scorers(NamedTuple):
     """Who scores answers, and under which settings."""
 
-    reward_model: RewardScorer
-    judge: RewardScorer
+    reward_model: RewardSum  # what PPO maximised
+    judge: Scorer
     params: EvaluateInputs
     bootstrap: Bootstrap
 

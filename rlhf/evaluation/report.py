@@ -46,6 +46,7 @@ LINKS = Links(
 def html(findings: Findings, history: History) -> str:
     """Return report.html."""
     criteria, categories = tables.criteria(findings), tables.by_category(history)
+    parts = tables.reward_parts(findings)
     notes = advice(findings, history)
     curve = [Plots([reward_plot(findings, history), best_of_n_plot(findings)]), tables.best_of_n(findings)]
     sections = [
@@ -60,7 +61,7 @@ def html(findings: Findings, history: History) -> str:
             words.REWARD_MODEL_TEXT,
             [tables.reward_models(findings, history), *([categories] if categories.rows else [])],
         ),
-        Section("Scores", words.score_text(findings), [tables.scores(findings)]),
+        Section("Scores", words.score_text(findings), [tables.scores(findings), *([parts] if parts.rows else [])]),
         *([Section("Criteria", words.CRITERIA_TEXT, [criteria])] if criteria.rows else []),
         Section("KL, length, alignment tax", words.KL_TEXT, [tables.shape(findings), tables.tax(findings)]),
         Section("Where it helps", words.SLICE_TEXT, tables.slices(findings)),
@@ -119,7 +120,9 @@ def training_plots(history: History) -> list[str]:
     ppo, of = history.curves["ppo"], history.curves
     steps, scores = column(ppo, "score")
     drawn = [_small([Line("", steps, scores, *_score_band(history))], "PPO: reward model's score", "iteration")]
+    terms = [(name, f"PPO: {name.removeprefix('score_').replace('_', ' ')}") for name in _terms(ppo)]
     for name, title in (
+        *terms,
         ("gold", "PPO: gold of its rollouts"),
         ("kl", "PPO: KL to SFT, nats an answer"),
         ("completion_tokens", "PPO: tokens an answer"),
@@ -127,14 +130,21 @@ def training_plots(history: History) -> list[str]:
         steps, values = column(ppo, name)
         drawn += [_small([Line("", steps, values)], title, "iteration")] if steps else []
     held_out = Line("held out", *column(of["sft"], "validation_loss"))
-    drawn += [
-        _small([*_smoothed(of["reward_model"], "loss")], "Reward model: loss of its batches", "update"),
-        _small([*_smoothed(of["reward_model"], "accuracy")], "Reward model: accuracy on its batches", "update"),
-        _small([*_smoothed(of["sft"], "loss"), held_out], "SFT: loss, nats a token", "update"),
-    ]
+    if column(of["reward_model"], "loss")[0]:  # else none is trained
+        drawn += [
+            _small([*_smoothed(of["reward_model"], "loss")], "Reward model: loss of its batches", "update"),
+            _small([*_smoothed(of["reward_model"], "accuracy")], "Reward model: accuracy on its batches", "update"),
+        ]
+    drawn.append(_small([*_smoothed(of["sft"], "loss"), held_out], "SFT: loss, nats a token", "update"))
     if len(of["pretrain"]) > 1:
         drawn.append(_small([*_smoothed(of["pretrain"], "loss")], "Base model: loss, nats a token", "update"))
     return drawn
+
+
+def _terms(curve: Curve) -> list[str]:
+    """Return the columns of the terms of a reward that is a sum of several."""
+    columns = dict.fromkeys(name for point in curve for name in point)
+    return [name for name in columns if name.startswith("score_") and name != "score_std"]
 
 
 def _small(series: Sequence[Line], title: str, x_label: str) -> str:

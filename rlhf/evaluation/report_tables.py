@@ -66,11 +66,7 @@ def trained(history: History) -> Table:
             f"ranked by {compared['labelers']} labeler{'' if compared['labelers'] == 1 else 's'}",
             agreement,
         ],
-        [
-            "reward model",
-            f"{number(reward_model['training_prompts'], 0)} prompts with ranked answers",
-            f"agrees with labelers on {percent(reward_model['accuracy'], 1)} of held-out pairs",
-        ],
+        _reward_model(reward_model),
         [
             f"PPO, round {history.round}",
             f"{number(ppo['episodes'], 0)} episodes over {number(ppo['prompts'], 0)} prompts, β = {coefficient}",
@@ -78,6 +74,13 @@ def trained(history: History) -> Table:
         ],
     ]  # fmt: skip
     return Table(["step", "from", "came to"], rows, f"Steps, all with seed {history.seed}", words=(0, 1, 2))
+
+
+def _reward_model(metrics: Mapping[str, Any]) -> list[str]:
+    if "accuracy" not in metrics:
+        return ["reward model", "not trained: rewards.trained is 0", MISSING]
+    agreement = f"agrees with labelers on {percent(metrics['accuracy'], 1)} of held-out pairs"
+    return ["reward model", f"{number(metrics['training_prompts'], 0)} prompts with ranked answers", agreement]
 
 
 def _loss(metrics: Mapping[str, Any]) -> str:
@@ -127,6 +130,18 @@ def scores(findings: Findings) -> Table:
         for key, found in findings.summaries.items()
     ]
     return Table(["policy", *(SCORES[name] for name in known)], rows, "Mean scores", _ppo_rows(findings))
+
+
+def reward_parts(findings: Findings) -> Table:
+    """Return the terms of the reward, one a column; no rows where the reward model alone is the reward."""
+    names = dict.fromkeys(name for found in findings.summaries.values() for name in found.reward_parts)
+    rows = [
+        [words.called(*key), *(interval(found.reward_parts.get(name)) for name in names)]
+        for key, found in findings.summaries.items()
+        if names
+    ]
+    columns = ["policy", *(name.replace("_", " ") for name in names)]
+    return Table(columns, rows, "Terms of the reward, before their weights", _ppo_rows(findings) if rows else ())
 
 
 def criteria(findings: Findings) -> Table:

@@ -15,7 +15,8 @@ from rlhf.params.evaluate import TieThreshold
 from rlhf.records.types import Prompt
 
 if TYPE_CHECKING:  # tools/ablate.py compares what was judged already, without torch
-    from rlhf.preferences.rewards import RewardScorer
+    from rlhf.rewards.scorer import Scorer
+    from rlhf.rewards.weighted import RewardSum
     from rlhf.sampling.rollouts import Response
 
 MEASURES = ("verdict", "strict", "judge", "reward_model")
@@ -32,11 +33,12 @@ class Judged(NamedTuple):
     num_tokens: int  # without EOS
     ended: bool  # with EOS
     repetition: float  # share of token pairs used before
-    reward_model: float | None
+    reward_model: float | None  # the weighted sum that PPO maximised
     judge: float | None
     gold: float | None
     strict: float | None
     criteria: dict[str, float] | None
+    reward_parts: dict[str, float] | None = None  # the terms of that sum, where there are several
 
     @property
     def verdict(self) -> float:
@@ -64,25 +66,29 @@ class WinRate(NamedTuple):
 def judge_answers(
     prompts: Sequence[Prompt],
     answers: Sequence["Response"],
-    reward_model: "RewardScorer | None",
-    judge: "RewardScorer | None",
+    reward_model: "RewardSum | None",
+    judge: "Scorer | None",
     batch_size: int,
 ) -> list[Judged]:
     """Return each prompt's answer with its scores; a scorer that is not needed here may be None."""
     messages, texts = [prompt["messages"] for prompt in prompts], [answer.text for answer in answers]
-    rewards, judgements = (
-        scorer.score_texts(messages, texts, batch_size) if scorer else [None] * len(texts)
-        for scorer in (reward_model, judge)
-    )
+    tokens_of = [answer.token_ids[:-1] if answer.ended else answer.token_ids for answer in answers]
+    rewards, parts = [None] * len(texts), [None] * len(texts)
+    if reward_model:
+        rewards, by_part = reward_model.score(messages, texts, [len(tokens) for tokens in tokens_of], batch_size)
+        if len(by_part) > 1:
+            parts = [dict(zip(by_part, values, strict=True)) for values in zip(*by_part.values(), strict=True)]
+    judgements = judge.score_texts(messages, texts, batch_size) if judge else [None] * len(texts)
     judged = []
-    for prompt, answer, reward, judgement in zip(prompts, answers, rewards, judgements, strict=True):
-        tokens = answer.token_ids[:-1] if answer.ended else answer.token_ids
+    for prompt, answer, tokens, reward, judgement, terms in zip(
+        prompts, answers, tokens_of, rewards, judgements, parts, strict=True
+    ):
         scored = gold.score(prompt["task"], answer.text) if "task" in prompt else None
         strict = float(gold.strict(prompt["task"], answer.text)) if "task" in prompt else None
         score, criteria = (float(scored.score), dict(scored.criteria)) if scored else (None, None)
         repeated = statistics.repetition(tokens)
         judged.append(
-            Judged(answer.text, len(tokens), answer.ended, repeated, reward, judgement, score, strict, criteria)
+            Judged(answer.text, len(tokens), answer.ended, repeated, reward, judgement, score, strict, criteria, terms)
         )
     return judged
 

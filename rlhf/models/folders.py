@@ -12,6 +12,7 @@ import transformers
 
 from rlhf.models import folder_files
 from rlhf.models.folder_files import INDEX, WEIGHTS
+from rlhf.runtime.files import write_json
 
 USUAL = {  # what a config may say of its model's answers, and what is said here
     "return_dict": True,
@@ -26,6 +27,7 @@ KERNELS = (  # how something is computed; attention by runtime.attention, mixtur
     "experts_implementation",
     "_experts_implementation",
 )
+REWARD_MODEL = "rlhf_reward_model"  # of reward models that no class of transformers scores as we do: it refuses them
 LEFT_OUT = (
     "auto_map",  # names of classes in Python files
     "base_model_name_or_path",
@@ -43,6 +45,33 @@ def told(path: Path | str, revision: str | None = None) -> dict[str, Any]:
     """Return what config.json of a folder or hub id says; {} where it has none, as a tokenizer's may."""
     config, _ = transformers.PretrainedConfig.get_config_dict(path, revision=revision)
     return config
+
+
+def set_apart(folder: Path) -> None:
+    """Give a reward model's config.json a type of its own, so that plain transformers does not misread its scores.
+
+    Its backbone's type stays beside it, by which `backbone_config` reads it.
+    """
+    place = folder / folder_files.CONFIG
+    config = folder_files.read(place, folder_files.CONFIG)
+    config |= {"reward_backbone_type": config["model_type"], "model_type": REWARD_MODEL}
+    config["architectures"] = ["RewardModel"]  # some programs choose their class by it
+    write_json(place, dict(sorted(config.items())))
+
+
+def backbone_config(path: Path | str, revision: str | None, **more: Any) -> Any:
+    """Return the config of a folder that `set_apart` has marked, as its backbone's; None of any other.
+
+    Raises ValueError where it names a backbone that transformers does not have.
+    """
+    config = told(path, revision)
+    if config.get("model_type") != REWARD_MODEL:
+        return None
+    kind = config.pop("reward_backbone_type", None)
+    if kind not in transformers.CONFIG_MAPPING:
+        raise ValueError(f"config.json: reward_backbone_type: transformers has no {kind!r}; save the model again")
+    known = {name: value for name, value in config.items() if name not in ("model_type", "architectures")}
+    return transformers.CONFIG_MAPPING[kind].from_dict(known | more)
 
 
 def own_code(path: Path | str, revision: str | None) -> list[str]:

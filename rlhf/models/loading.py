@@ -62,9 +62,11 @@ def read_config(path: Path | str, revision: str | None = None, **more: Any) -> A
         folder_files.check(path, folder_files.OF_MODEL, revision)
         folders.refuse(path, revision)
         with reading.files(folder_files.CONFIG):
-            config = transformers.AutoConfig.from_pretrained(
-                path, revision=revision, trust_remote_code=False, output_attentions=False, **more
-            )
+            config = folders.backbone_config(path, revision, output_attentions=False, **more)
+            if config is None:
+                config = transformers.AutoConfig.from_pretrained(
+                    path, revision=revision, trust_remote_code=False, output_attentions=False, **more
+                )
             return folders.without_switches(config)
 
 

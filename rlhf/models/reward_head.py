@@ -1,7 +1,7 @@
 """The scalar head of reward and value models, and what a reward is: pooling, likelihood, activation, shift, gain."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,73 @@ class RewardMeaning(NamedTuple):
         """Return scores of raw rewards, of any shape."""
         activated = raw.sigmoid() if self.activation == "sigmoid" else raw
         return (activated - self.shift) * self.gain
+
+
+def fold(model: "PreTrainedModel", meaning: RewardMeaning) -> RewardMeaning:
+    """Put shift and gain into the weights, so that the head's logit is the score; return what is left to be done.
+
+    The gain scales the head. The shift goes where a bias can hold it exactly: the head's own, or that of the norm
+    before it. Where there is neither, it stays: a constant changes no ranking. `unfold` takes both out again.
+    """
+    head = scalar_head(model)
+    config: Any = model.config
+    config.reward_folded_shift, config.reward_folded_gain = meaning.shift, meaning.gain
+    with torch.no_grad():
+        head.weight.mul_(meaning.gain)
+        left = 0.0
+        if head.bias is not None:
+            head.bias.sub_(meaning.shift).mul_(meaning.gain)
+            config.reward_folded_into = "head"
+        elif (norm := _last_norm(model)) is not None:
+            norm.bias.sub_(_shifting(head, meaning.shift * meaning.gain))
+            config.reward_folded_into = "norm"
+        else:
+            config.reward_folded_into, left = "none", meaning.shift * meaning.gain
+    return meaning._replace(shift=left, gain=1.0)
+
+
+def unfold(model: "PreTrainedModel") -> None:
+    """Take out of a model's weights what `fold` put there; its config then says shift and gain.
+
+    A value model starts so: it learns at the head's own scale, as if nothing had been folded.
+    """
+    config: Any = model.config
+    into = getattr(config, "reward_folded_into", None)
+    if into is None:
+        return
+    head, shift, gain = scalar_head(model), config.reward_folded_shift, config.reward_folded_gain
+    with torch.no_grad():
+        if into == "head":
+            head.bias.div_(gain).add_(shift)
+        elif into == "norm" and (norm := _last_norm(model)) is not None:
+            norm.bias.add_(_shifting(head, shift * gain))
+        head.weight.div_(gain)
+    RewardMeaning.of(config)._replace(shift=shift, gain=gain).write_into(config)
+    for name in ("shift", "gain", "into"):
+        delattr(config, f"reward_folded_{name}")
+
+
+def _shifting(head: nn.Linear, shift: float) -> Tensor:
+    """Return the states [D] that the head takes for `shift`."""
+    weight = head.weight[0]
+    return weight * (shift / weight.square().sum())
+
+
+def _last_norm(model: "PreTrainedModel") -> nn.LayerNorm | None:
+    """Return the norm with a bias whose output is what the head reads; None where there is none."""
+    head, read, made = scalar_head(model), [], dict[nn.LayerNorm, Tensor]()
+    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm) and module.bias is not None]
+    hooks = [head.register_forward_pre_hook(lambda _, given: read.append(given[0]))]
+    hooks += [norm.register_forward_hook(lambda own, _, output: made.update({own: output})) for norm in norms]
+    try:
+        ids = torch.arange(4, device=head.weight.device).remainder(model.config.get_text_config().vocab_size)[None]
+        with torch.no_grad():
+            model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    (states,) = read
+    return next((norm for norm, output in made.items() if torch.equal(output, states)), None)
 
 
 def new_reward_model(

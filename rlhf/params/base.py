@@ -94,6 +94,16 @@ UNIONS = {  # by section
             "package": "examples/package.yaml",
         },
     ),
+    "collect_comparisons": Union(
+        "kind",
+        2,
+        {
+            "simulated": LAPTOP,
+            "reward_model": "examples/labelers.yaml",
+            "function": "examples/labelers_function.yaml",
+            "chat_model": "examples/labelers.yaml",
+        },
+    ),
     "collect_prompts": Union(
         "kind",
         3,
@@ -253,5 +263,6 @@ def _explain(mistake: Any, path: str) -> str:
     if isinstance(mistake["input"], date):
         return f"params.yaml: {place}: YAML reads a date here; put it in quotes (got {mistake['input']})"
     value = masking.without_values(mistake["input"]) if pieces[:1] == ["tracking"] else mistake["input"]
+    value = masking.MASK if pieces[-1:] == ["key_variable"] else value  # it may be the key itself
     message = mistake["msg"].removeprefix("Value error, ")
     return f"params.yaml: {place}: {message:.500} (got {masking.masked(shown(value, 2000)):.120})"

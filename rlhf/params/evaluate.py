@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from rlhf.params.base import Params
+from rlhf.params.rewards import Rewards
 from rlhf.params.rounds import Rounds
 from rlhf.params.runtime import Runtime
 
@@ -61,4 +62,5 @@ class EvaluateInputs(Params):
     seed: int = Field(ge=0)
     runtime: Runtime
     rounds: Rounds
+    rewards: Rewards
     evaluate: Evaluate

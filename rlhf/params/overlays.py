@@ -3,8 +3,8 @@
 Keys stand nested as in params.yaml, or dotted: `ppo: {kl_coef: 0.02}` and `ppo.kl_coef: 0.02` are the same.
 Mappings are merged key by key; everything else, lists too, is replaced.
 
-One exception: the keys of a section in WHOLE depend on one of them. An overlay that gives this one another value than
-it has beneath (pretrain.source: local over scratch) replaces the section whole, and names all the keys it needs.
+One exception: the keys of a mapping in WHOLE depend on one of them. An overlay that gives this one another value than
+it has beneath (pretrain.source: local over scratch) replaces the mapping whole, and names all the keys it needs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,9 @@ from typing import Any
 
 from rlhf.params.base import UNIONS, ParamsError, is_mapping
 
-WHOLE = {section: union.key for section, union in UNIONS.items() if union.depth == 1}  # sections
+WHOLE = {section: union.key for section, union in UNIONS.items() if union.depth == 1} | dict.fromkeys(
+    ("collect_comparisons.labelers", "collect_comparisons.judge_labelers"), "kind"
+)
 
 
 def laid_over(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,11 +43,19 @@ def replaces(place: str, below: Mapping[str, Any], above: Mapping[str, Any]) -> 
 
 
 def replaced(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the sections that an overlay replaces whole."""
+    """Yield the places of mappings that an overlay replaces whole."""
     above = nested(overlay)
-    for place in WHOLE.keys() & above.keys() & base.keys():
-        if is_mapping(above[place]) and replaces(place, base[place], above[place]):
+    for place in WHOLE:
+        over, under = (_at(place, content) for content in (above, base))
+        if is_mapping(over) and is_mapping(under) and replaces(place, under, over):
             yield place
+
+
+def _at(place: str, content: Any) -> Any:
+    """Return what stands at a dotted place, None where there is nothing."""
+    for key in place.split("."):
+        content = content.get(key) if is_mapping(content) else None
+    return content
 
 
 def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any], prefix: str) -> dict[str, Any]:

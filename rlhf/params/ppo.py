@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from rlhf.params.base import Params
 from rlhf.params.optimisation import Optimisation
+from rlhf.params.rewards import Rewards
 from rlhf.params.runtime import Runtime
 
 
@@ -52,4 +53,5 @@ class Ppo(Params):
 class PpoInputs(Params):
     seed: int = Field(ge=0)
     runtime: Runtime
+    rewards: Rewards
     ppo: Ppo

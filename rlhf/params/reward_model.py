@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from rlhf.params.base import Named, OnHub, Params, folder_or_hub
 from rlhf.params.optimisation import Optimisation
+from rlhf.params.rewards import Rewards
 from rlhf.params.runtime import Runtime
 
 
@@ -53,6 +54,7 @@ class Judge(RewardModel):
 class RewardModelInputs(Params):
     seed: int = Field(ge=0)
     runtime: Runtime
+    rewards: Rewards  # whether a reward model is trained at all
     reward_model: RewardModel
 
 

@@ -1,4 +1,7 @@
-"""Where MLflow records runs. In no stage's DVC params: nothing here changes a byte of an output."""
+"""Where MLflow records runs, and how often states to go on from are kept.
+
+In no stage's DVC params: nothing here changes a byte of an output.
+"""
 
 from urllib.parse import urlsplit
 
@@ -42,3 +45,13 @@ class Tracking(Params):
 
 class TrackingInputs(Params):
     tracking: Tracking
+
+
+class Checkpoints(Params):
+    """How often a training stage keeps a state to go on from."""
+
+    every_seconds: float | None = Field(ge=0)  # between two states; 0: every step; null: none are kept
+
+
+class CheckpointsInputs(Params):
+    checkpoints: Checkpoints

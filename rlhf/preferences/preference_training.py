@@ -13,7 +13,7 @@ from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import place_of
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.runtime import Runtime
-from rlhf.preferences import preference_losses, reward_accuracy, rewards
+from rlhf.preferences import preference_losses, publishing, reward_accuracy, rewards
 from rlhf.records import records
 from rlhf.records.types import Comparison, Demonstration
 from rlhf.runs import checkpoints
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 DEMONSTRATIONS = "data/collect_prompts/demonstrations.train.jsonl"
+
+
+EXAMPLES = 3  # answers with their scores on the card
 
 
 class Group(NamedTuple):
@@ -65,7 +68,9 @@ def fit(
     curve = list(context.followed(points, num_steps, ["loss", "accuracy"]))
     save(model, tokenizer, context.out, meaning_of(params))
     normalise(context, training, params)
-    metrics, bins = reward_accuracy.measure(rewards.RewardScorer(context.out, runtime), training, held_out)
+    scorer = rewards.RewardScorer(context.out, runtime)
+    metrics, bins = reward_accuracy.measure(scorer, training, held_out)
+    publish(context, scorer, held_out[0], metrics, params)
     metrics |= {"training_prompts": len(groups)} | encoded.metrics() | typed
     outputs.write_curve(root, name, outputs.thinned(curve))
     outputs.write_curve(root, f"{name}/calibration" if context.round_name is None else f"{name}_calibration", bins)
@@ -133,6 +138,21 @@ def normalise(context: StageContext, training: Sequence[Comparison], params: Rew
         spread = torch.tensor(reward_accuracy.score_comparisons(scorer, training[:500])[1]).std().item()
         gain = 1.0 / max(spread, 1e-6)
     save(scorer.model, scorer.tokenizer, context.out, meaning_of(params)._replace(shift=shift, gain=gain))
+
+
+def publish(
+    context: StageContext, scorer: rewards.RewardScorer, shown: Comparison, metrics: dict[str, Any], params: RewardModel
+) -> None:
+    """Write the folder as others read it, with its scorer and its card, which shows answers of a comparison."""
+    answers = shown["responses"][:EXAMPLES]
+    scores = scorer.score_texts([shown["messages"]] * len(answers), answers)
+    meaning = RewardMeaning.of(scorer.model.config)
+    published = publishing.publish(scorer.model, scorer.tokenizer, context.out, meaning)
+    if published.why_not_plain is not None:
+        context.run.say(f"plain transformers refuses the folder, for {published.why_not_plain}; its scorer.py reads it")
+    prompt = shown["messages"][-1]["content"]
+    examples = [*zip(answers, scores, strict=True)]
+    publishing.write_card(context.out, published, publishing.Known(metrics, params.max_tokens, prompt, examples))
 
 
 class Encoded(NamedTuple):

@@ -10,7 +10,7 @@ from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.runtime import Runtime
 from rlhf.records.types import Message
 from rlhf.runtime import parallel
-from rlhf.tokens import batching, chat, markers
+from rlhf.tokens import batching, chat, markers, turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,8 +34,8 @@ class RewardScorer:
     def score_texts(self, messages: list[list[Message]], responses: list[str], batch_size: int = 128) -> list[float]:
         """Return one score a pair, texts tokenised with the reward model's own tokenizer."""
         rows = [
-            sequence(self.tokenizer, turns, text, ways.context_of(self.model))
-            for turns, text in zip(messages, responses, strict=True)
+            sequence(self.tokenizer, dialogue, text, ways.context_of(self.model))
+            for dialogue, text in zip(messages, responses, strict=True)
         ]
         return self.score_rows(rows, batch_size)
 
@@ -98,4 +98,4 @@ def joined(prompt: list[int], answer: list[int], max_tokens: int | None) -> Sequ
 
 def same_tokens(tokenizer: Any, other: Any) -> bool:
     """Say whether two tokenizers give the same ids to the same dialogue, so that ids need no detour over text."""
-    return tokenizer.chat_template == other.chat_template and tokenizer.get_vocab() == other.get_vocab()
+    return turns.own_template(tokenizer) == turns.own_template(other) and tokenizer.get_vocab() == other.get_vocab()

@@ -14,6 +14,7 @@ from rlhf.params.ppo import Ppo
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import rewards
 from rlhf.records.types import Message
+from rlhf.rewards.weighted import Answered, RewardSum, Scored, alone
 from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching, chat
@@ -24,13 +25,24 @@ if TYPE_CHECKING:
 
 
 class Models(NamedTuple):
-    """The four models of PPO, none sharing a weight with another (Stiennon et al. 2020, G.1)."""
+    """The four models of PPO, none sharing a weight with another (Stiennon et al. 2020, G.1).
+
+    `rewards`: the weighted sum that is maximised; None: the trained reward model's score alone.
+    """
 
     policy: "PreTrainedModel"
     value_model: "PreTrainedModel"
     reference: "PreTrainedModel"  # frozen
-    scorer: rewards.RewardScorer  # frozen
+    scorer: rewards.RewardScorer | None  # frozen; None where no reward model is trained
     tokenizer: Any  # the policy's
+    rewards: RewardSum | None = None
+
+    def summed(self) -> RewardSum:
+        """Return the sum that is maximised."""
+        if self.rewards is not None:
+            return self.rewards
+        assert self.scorer is not None
+        return alone(self.scorer)
 
 
 class Rollouts(NamedTuple):
@@ -56,6 +68,7 @@ class Experience(NamedTuple):
     kls: Tensor  # [B, R] exact KL(policy || reference) over the vocabulary
     scores: Tensor  # [B] reward model's, or missing_eos_score
     ended: Tensor  # [B] True where the completion ended with EOS
+    terms: Tensor  # [B, M] of the reward, unweighted, where it is a sum of several; M = 0 else
 
 
 class Prompt(NamedTuple):
@@ -78,9 +91,12 @@ def gather(models: Models, prompts: list[Prompt], params: Ppo, runtime: Runtime,
     sampled = Rollouts(ids, mask, completions, completion_mask)
     ended = (torch.isin(completions, torch.tensor(ends.end_ids, device=device)) & completion_mask).any(dim=1)  # [B]
     policy_logprobs, reference_logprobs, values, entropies, kls = _forward(models, sampled, params, runtime)
-    scores = torch.tensor(_scores(models, prompts, sampled), device=device)  # [B]
+    scored = _scores(models, prompts, sampled, ended)
+    scores = torch.tensor(scored.totals, device=device)  # [B]
     scores = torch.where(ended, scores, torch.full_like(scores, params.missing_eos_score))
-    return Experience(*sampled, policy_logprobs, reference_logprobs, values, entropies, kls, scores, ended)
+    measured = (policy_logprobs, reference_logprobs, values, entropies, kls)
+    terms = torch.tensor([scored.by_part[name] for name in models.summed().names], device=device)  # [M, B]
+    return Experience(*sampled, *measured, scores, ended, terms.view(-1, len(prompts)).T)
 
 
 def _sample(
@@ -161,6 +177,12 @@ def _forward(models: Models, sampled: Rollouts, params: Ppo, runtime: Runtime) -
     return results
 
 
+def term_means(models: Models, episodes: Experience) -> dict[str, float]:
+    """Return the mean of each term of the reward, unweighted; {} where it is no sum of several."""
+    means: list[float] = batching.as_list(episodes.terms.mean(dim=0))
+    return {f"score_{name}": mean for name, mean in zip(models.summed().names, means, strict=True)}
+
+
 def golds(models: Models, prompts: list[Prompt], experience: Experience) -> dict[str, float]:
     """Return the mean gold score of an iteration's completions and its standard error, over prompts with a task.
 
@@ -186,9 +208,23 @@ def _unpadded(episodes: Rollouts | Experience) -> list[list[int]]:
     return [ids[:length] for ids, length in zip(rows, lengths, strict=True)]
 
 
-def _scores(models: Models, prompts: list[Prompt], sampled: Rollouts) -> list[float]:
+def _scores(models: Models, prompts: list[Prompt], sampled: Rollouts, ended: Tensor) -> Scored:
+    """Return the rewards of completions, of which `ended` [B] have an end that is no token of the answer's text."""
+    completions, summed = _unpadded(sampled), models.summed()
+    texts = [chat.response_text(models.tokenizer, ids) for ids in completions]
+    num_tokens = [len(ids) - end for ids, end in zip(completions, batching.as_list(ended.long()), strict=True)]
+    answered = Answered([prompt.messages for prompt in prompts], texts, num_tokens)
+    found = []
+    for part in summed.parts:
+        is_trained = part.scorer is not None and part.scorer is models.scorer
+        scores = _trained_scores(models, prompts, completions) if is_trained else part.scores(answered)
+        found.append((part, scores))
+    return summed.add(found)
+
+
+def _trained_scores(models: Models, prompts: list[Prompt], completions: list[list[int]]) -> list[float]:
     """Score by token ids where policy and reward model share a tokenizer, else by text."""
-    completions = _unpadded(sampled)
+    assert models.scorer is not None
     if rewards.same_tokens(models.tokenizer, models.scorer.tokenizer):
         limit = ways.context_of(models.scorer.model)
         rows = [rewards.joined(prompt.ids, ids, limit) for prompt, ids in zip(prompts, completions, strict=True)]

@@ -32,7 +32,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from rlhf.params.base import load
-from rlhf.params.checkpoints import CheckpointsInputs
+from rlhf.params.tracking import CheckpointsInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed

@@ -51,6 +51,11 @@ def learn_address(address: str) -> None:
     _learnt.update(_of_addresses(address if "://" in address else f"://{address}", WHOLE))
 
 
+def learn_secret(secret: str) -> None:
+    """Remember a secret that is known to be one, whatever variable it came from."""
+    _learnt.update(_forms(secret))
+
+
 def masked(text: str) -> str:
     """Return a text without secrets."""
     for secret in sorted(_known(), key=len, reverse=True):

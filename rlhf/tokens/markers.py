@@ -88,6 +88,15 @@ def bos_ids(tokenizer: Any) -> list[int]:
     return [bos] if bos is not None and tokenizer("a")["input_ids"][:1] == [bos] else []
 
 
+def put_around(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the ids that the tokenizer puts before and behind every text: BOS or CLS, EOS or SEP; or none."""
+    alone, whole = _plain(tokenizer, "a"), tokenizer("a")["input_ids"]
+    for start in range(len(whole) - len(alone) + 1):
+        if whole[start : start + len(alone)] == alone:
+            return whole[:start], whole[start + len(alone) :]
+    return bos_ids(tokenizer), []
+
+
 def text_ids(tokenizer: Any, text: str) -> list[int]:
     """Return the ids of a text of which nothing is a marker."""
     pieces = _pattern(tuple(spellings(tokenizer, [text]))).split(text)
@@ -127,6 +136,7 @@ class Pair(NamedTuple):
 
     ids: list[int]
     parts: list[int | None]
+    types: list[int]  # token_type_ids, where the tokenizer has such; else 0
 
 
 def pair_ids(tokenizer: Any, first: str, second: str) -> Pair:
@@ -136,9 +146,11 @@ def pair_ids(tokenizer: Any, first: str, second: str) -> Pair:
     """
     pair = tokenizer(first, second, split_special_tokens=True)
     own = _own_ids(tokenizer)
-    both = zip(pair["input_ids"], pair.sequence_ids(0), strict=True)
-    kept = [(token, part) for token, part in both if part is None or token not in own]
-    return Pair([token for token, _ in kept], [part for _, part in kept])
+    ids = pair["input_ids"]
+    types = pair.get("token_type_ids", [0] * len(ids))
+    each = zip(ids, pair.sequence_ids(0), types, strict=True)
+    kept = [(token, part, kind) for token, part, kind in each if part is None or token not in own]
+    return Pair([token for token, _, _ in kept], [part for _, part, _ in kept], [kind for _, _, kind in kept])
 
 
 def rendered(tokenizer: Any, messages: Sequence[Message], add_generation_prompt: bool = False) -> str:

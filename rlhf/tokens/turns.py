@@ -5,6 +5,7 @@ families end texts by one token and turns by another. What a template writes bet
 block of thoughts, white space) is part of the prompt, in training as in sampling.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -18,6 +19,7 @@ MARK = "\U0010fffd"  # an answer that no text holds: the last private character 
 OPEN, CLOSE = "\U0010fffb", "\U0010fffc"
 CLOCK = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")
 A_DAY = date(2026, 1, 1)  # for templates that write a date
+TRIMMED = ("{% set whole_dialogue %}", "{% endset %}{#- it ends with the answer -#}")  # around a template
 NEUTRAL: tuple[Message, ...] = ({"role": "user", "content": "a"},)
 
 
@@ -109,6 +111,32 @@ def _around(tokenizer: Any, _template: str, _specials: str) -> Around:
         return Around(context, before[len(before.rstrip(" ")) :], "", tokenizer.eos_token_id)
     end_id = tokenizer.convert_tokens_to_ids(end.group())
     return Around(context, before[len(before.rstrip(" ")) :], behind[: end.start()], end_id)
+
+
+def end_with_the_answer(tokenizer: Any) -> None:
+    """Make the template end a dialogue where `response_ids` ends its answer, and nowhere else: no line end behind it.
+
+    Templates write more there ("\n" in ChatML), or leave out the token that was learned. Prompts stay as they are.
+    """
+    frame, found = around(tokenizer), _split(tokenizer, NEUTRAL)
+    if found is None:
+        return
+    written, wanted = found[1], frame.tail + tokenizer.convert_ids_to_tokens(frame.end_id)
+    if written == wanted:
+        return
+    cut = f"whole_dialogue[:-{len(written)}]" if written else "whole_dialogue"
+    is_answered = "not add_generation_prompt and messages[-1]['role'] == 'assistant'"
+    tokenizer.chat_template = (
+        f"{TRIMMED[0]}{str(tokenizer.chat_template).removesuffix(chr(10))}{TRIMMED[1]}"
+        f"{{%- if {is_answered} and whole_dialogue.endswith({json.dumps(written)}) -%}}"
+        f"{{{{- {cut} + {json.dumps(wanted)} -}}}}{{%- else -%}}{{{{- whole_dialogue -}}}}{{%- endif -%}}"
+    )
+
+
+def own_template(tokenizer: Any) -> str:
+    """Return a tokenizer's template, of one that `end_with_the_answer` has changed the one before."""
+    template = str(tokenizer.chat_template).removesuffix("\n")
+    return template.removeprefix(TRIMMED[0]).partition(TRIMMED[1])[0]
 
 
 def _split(tokenizer: Any, messages: Sequence[Message], keep: bool = False) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged
 from rlhf.params.base import parse
 from rlhf.params.evaluate import EvaluateInputs
+from rlhf.rewards import weighted
 from rlhf.sampling.rollouts import Response
 from tests import toys
 from tests.evaluation import invented
@@ -53,9 +54,9 @@ def scorers() -> Scorers:
     changes = {"best_of_n": curve, "temperatures": [1.0, 0.5, 0.0, 0.5], "scoring_batch_size": 32}
     inputs = {
         "seed": 5, "runtime": toys.runtime().model_dump(), "evaluate": invented.SETTINGS | changes,
-        "rounds": {"r1": {"policy": "sft", "earlier": "collect_prompts"}},
+        "rounds": {"r1": {"policy": "sft", "earlier": "collect_prompts"}}, "rewards": toys.REWARDS,
     }  # fmt: skip
-    return Scorers(Counts("a"), Counts("b"), parse(EvaluateInputs, inputs, ""), Bootstrap(100, 0.95, 0))
+    return Scorers(weighted.alone(Counts("a")), Counts("b"), parse(EvaluateInputs, inputs, ""), Bootstrap(100, 0.95, 0))
 
 
 @pytest.fixture

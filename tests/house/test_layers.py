@@ -15,10 +15,11 @@ FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imp
     ("records",),
     ("tokens", "collection"),
     ("models",),
+    ("rewards",),
     ("runs",),
     ("sampling", "training"),
     ("preferences",),
-    ("rl", "evaluation"),
+    ("rl", "evaluation", "labelers"),
 )
 MOST_MODULES = 16
 

@@ -82,7 +82,8 @@ def test_an_adopted_model_goes_through_every_stage_with_its_own_tokenizer(root, 
         made = AutoTokenizer.from_pretrained(root / "data" / folder)
         assert made.get_vocab() == tokenizer.get_vocab()
         assert (made.chat_template, made.eos_token, made.pad_token) == (CHATML, "<|im_end|>", "<|endoftext|>")
-        assert json.loads((root / "data" / folder / "config.json").read_text())["model_type"] == family
+        config = json.loads((root / "data" / folder / "config.json").read_text())
+        assert config.get("reward_backbone_type", config["model_type"]) == family
     scorer = rewards.RewardScorer(root / "data/reward_model/r1", toys.runtime())
     assert scorer.score_texts([[{"role": "user", "content": "Say red."}]], ["red"])[0] != 0
 

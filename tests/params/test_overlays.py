@@ -1,10 +1,12 @@
 """Overlays: one meaning for presets, ablations, cells of the laboratory and own projects."""
 
 import copy
+from typing import Annotated, get_args, get_origin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic.fields import FieldInfo
 
 from rlhf.params.base import Params, ParamsError
 from rlhf.params.overlays import WHOLE, laid_over, replaced
@@ -69,8 +71,11 @@ def test_a_kind_that_decides_about_no_keys_replaces_nothing():
 def unions(schema: type[Params], prefix: str = ""):
     """Yield places and keys of the schema's unions, but for those within lists, which are replaced anyway."""
     for name, field in schema.model_fields.items():
-        if field.discriminator:
-            yield f"{prefix}{name}", field.discriminator
+        choices = () if get_origin(field.annotation) is list else get_args(field.annotation)
+        annotated = [one for one in choices if get_origin(one) is Annotated]
+        fields = [field, *(about for one in annotated for about in one.__metadata__ if isinstance(about, FieldInfo))]
+        if found := [one.discriminator for one in fields if one.discriminator]:
+            yield f"{prefix}{name}", found[0]
         elif isinstance(field.annotation, type) and issubclass(field.annotation, Params):
             yield from unions(field.annotation, f"{prefix}{name}.")
 

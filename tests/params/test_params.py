@@ -114,6 +114,14 @@ def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         yield "source", content, content["pretrain"]
         for place in content["collect_prompts"]["sources"]:
             yield "kind", content, place.setdefault("kind", "file") and place
+    for name in ("presets/laptop", "examples/labelers", "examples/labelers_function"):
+        content = read_yaml(toys.REPO / f"{name}.yaml")
+        if "preset" in content:
+            preset = read_yaml(toys.REPO / f"presets/{content.pop('preset')}.yaml")
+            content = overlays.laid_over(preset, content)
+        for key in ("labelers", "judge_labelers"):
+            if place := content["collect_comparisons"].get(key):
+                yield "kind", content, place.setdefault("kind", "simulated") and place
 
 
 def mappings(value: Any) -> Iterator[dict[str, Any]]:
@@ -134,7 +142,12 @@ def test_a_missing_keys_hint_names_a_file_that_shows_it():
                 (mistake,) = [line for line in str(error).splitlines() if line.endswith(" shows a value")]
                 file = mistake.split(": missing; ")[1].removesuffix(" shows a value")
                 written = mappings(read_yaml(toys.REPO / file))
-                shown = [one for one in written if (one.get(key) or ("paths" in one and "file")) == place[key]]
+                told = {"paths": "file", "noise": "simulated"}  # kinds that are told by a key that they have
+                shown = [
+                    one
+                    for one in written
+                    if place[key] in [one.get(key), *(kind for key_of_it, kind in told.items() if key_of_it in one)]
+                ]
                 assert any(name in found for found in shown), mistake
                 seen.add((key, place[key]))
             place[name] = value

@@ -148,7 +148,7 @@ def test_any_file_of_data_is_read_or_refused_in_words(tmp_path, file, columns, u
         with Spill(tmp_path / "spill") as spill:
             collected = collect_prompts.collect(whole, tmp_path, spill, lambda *_: None)
             collect_prompts.write(collected, params, tmp_path, spill)
-            collect_prompts.check_complete(collected, params)
+            collect_prompts.check_complete(collected, params, (False, False))
     except ValueError as error:
         assert any(words in str(error) for words in (name, "given", "no record for", "is empty"))
         assert len(str(error)) < LONGEST + len(str(tmp_path))

@@ -31,6 +31,9 @@ class Run:
     def log_model(self, path):
         self.models.append(path)
 
+    def say(self, text):
+        pass
+
 
 def fit(root, training, held_out, round_name: str | None = "r1", **changes) -> Run:
     """Fit a reward model in a root; return what its run was told."""

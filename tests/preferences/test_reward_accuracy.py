@@ -30,6 +30,9 @@ class Silent:
     def log_model(self, path):
         pass
 
+    def say(self, text):
+        pass
+
 
 def params(**changes) -> RewardModel:
     return toys.section(RewardModel, "reward_model", **changes)

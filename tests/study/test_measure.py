@@ -83,7 +83,9 @@ def world(tmp_path_factory) -> World:
     policies = ("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2")
     for number, name in enumerate((*policies, "reward_model/r1", "reward_model/r2")):
         save(folder / "data" / name, made, number, scores=name not in policies)
-    content = {"seed": 5, "rounds": ROUNDS} | {key: toys.shrunken_params()[key] for key in ("runtime", "evaluate")}
+    content = {"seed": 5, "rounds": ROUNDS} | {
+        key: toys.shrunken_params()[key] for key in ("runtime", "rewards", "evaluate")
+    }
     content["evaluate"] |= EVALUATE | {"bootstrap_samples": 100, "test_prompts": 6}
     params = parse(EvaluateInputs, content, "")
     return World(Finished(folder, params, parse(Settings, SETTINGS, ""), folder / "elsewhere"), asked)

@@ -10,6 +10,7 @@ import pytest
 from rlhf.models.shapes import SHAPES
 from rlhf.params.base import read_yaml
 from tests import toys
+from tests.labelers import asked
 from tools import check
 
 REPO = Path(__file__).resolve().parents[2]
@@ -161,6 +162,125 @@ def test_comparisons_come_from_labelers_who_know_the_prompts_or_are_given(tiny, 
     for line, beginning in zip(found, said, strict=True):
         assert line.startswith(f"params.yaml: collect_comparisons.{beginning}")
         assert "would learn from nothing" in line
+
+
+TASTE = {"kind": "function", "function": "my_taste:brevity", "tie_threshold": 0.0}
+ANY = {"collect_comparisons.labelers": TASTE}
+BREVITY = "def brevity(messages, answers):\n    return [0.0 for _ in answers]\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (ANY | beside(["prompts"], BOTH), []),
+        (ANY | FROM_SFT | beside(["prompts"], BOTH), []),
+        ({"collect_comparisons.judge_labelers": TASTE} | beside(["prompts"], BOTH), [NO_RANKED]),
+    ],
+)
+def test_labelers_of_other_kinds_rank_answers_to_prompts_of_ones_own(tiny, tmp_path, changes, said):
+    (tmp_path / "mine.jsonl").write_text("{}\n")
+    with asked.functions(tmp_path, BREVITY):
+        found = tiny(changes)
+    assert len(found) == len(said)
+    for line, beginning in zip(found, said, strict=True):
+        assert line.startswith(f"params.yaml: collect_comparisons.{beginning}")
+        assert "would learn from nothing" in line
+
+
+def test_where_no_prompts_may_be_ranked_the_split_that_lacks_them_is_named(tiny, tmp_path):
+    (tmp_path / "mine.jsonl").write_text("{}\n")
+    shares = read_yaml(REPO / "presets/tiny.yaml")["collect_prompts"]["shares"]
+    none = {"collect_prompts.shares": shares | {"sft": shares["sft"] + shares["judge"], "judge": 0.0}}
+    with asked.functions(tmp_path, BREVITY):
+        found = tiny(ANY | none | beside(["prompts"], ["reward_model"]))
+    assert any("max_judge_prompts: no source has prompts in its use and judge in its splits" in one for one in found)
+
+
+def test_a_judge_of_any_prompts_gets_as_many_comparisons_as_its_sources_have(tiny, tmp_path):
+    own = ANY | beside(["prompts"], BOTH)
+    (tmp_path / "mine.jsonl").write_text("{}\n")
+    with asked.functions(tmp_path, BREVITY):
+        own["collect_prompts.sources"][2]["limit"] = 9
+        assert any("no more than 9 can be" in line for line in tiny(own))
+        own["collect_prompts.sources"][2]["limit"] = 10
+        assert tiny(own) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("my_taste:brevity", None, "my_taste.py: no such file"),
+        ("my_taste:brevity", "import nowhere_at_all", "cannot be imported: ModuleNotFoundError"),
+        ("my_taste:wit", "brevity = 1", "has no function wit"),
+        ("my_taste", "", "expected module:function"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_named_before_anything_runs(tiny, tmp_path, name, code, said):
+    with asked.functions(tmp_path, code or ""):
+        if code is None:
+            (tmp_path / "my_taste.py").unlink()
+        found = tiny({"collect_comparisons.labelers": TASTE | {"function": name}})
+    assert [line for line in found if "collect_comparisons.labelers" in line and said in line], found
+    assert len(found) == 1
+
+
+CHAT = read_yaml(REPO / "examples/labelers.yaml")["collect_comparisons"]["labelers"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"base_url": "judge.example/v1"}, "expected an address"),
+        ({"base_url": "ftp://judge.example"}, "expected an address"),
+        ({"base_url": "https://me:secret@judge.example/v1"}, "key_variable"),
+        ({"base_url": "https://judge.example/v1?key=secret"}, "key_variable"),
+        ({"key_variable": "sk-1234567890abcdefghij1234"}, "name of an environment variable"),
+        ({"key_variable": "deadbeefdeadbeefdeadbeef"}, "name of an environment variable"),
+        ({"kind": "oracle"}, "expected one of 'simulated', 'reward_model', 'function', 'chat_model'"),
+        ({"noise": 0.1}, "unknown key for kind 'chat_model'"),
+        ({"compares": "scores"}, "scale must be given"),
+        ({"scale": {"low": 1.0, "high": 5.0}}, "scale must be given"),
+        ({"compares": "scores", "scale": {"low": 5.0, "high": 5.0}, "pairs": None}, "must be below"),
+        ({"compares": "scores", "scale": {"low": 1.0, "high": 5.0}}, "pairs must be null"),
+        ({"instructions": "x", "instructions_file": "y"}, "give one of them"),
+        ({"instructions_file": "nowhere.md"}, "no such file"),
+        ({"pairs": 2}, "cannot tie"),
+        ({"max_unreadable": 1.5}, "less than or equal to 1"),
+    ],
+)
+def test_a_mistake_about_a_judge_is_named_without_its_secrets(tiny, changes, said):
+    found = tiny({"collect_comparisons.labelers": CHAT | changes})
+    assert [line for line in found if "collect_comparisons" in line and said in line], found
+    for secret in ("secret", "sk-1234567890abcdefghij1234", "deadbeef"):
+        assert not any(secret in line for line in found)
+
+
+def test_by_hand_a_judges_cost_and_what_may_be_missing_are_said(tiny, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("JUDGE_API_KEY", raising=False)
+    judge = CHAT | {"base_url": "http://judge.example/v1", "max_requests": 100}
+    sizes = {"max_prompts": 10, "max_judge_prompts": 20, "min_responses": 2, "max_responses": 4}
+    sizes |= {"max_prompt_tokens": 100, "max_completion_tokens": 50}
+    changes = {f"collect_comparisons.{name}": value for name, value in sizes.items()}
+    assert tiny(changes | {"collect_comparisons.labelers": judge}) == []
+    assert check.main([], tmp_path) == 0
+    said = capsys.readouterr()
+    (line,) = [line for line in said.out.splitlines() if "a round sends" in line]
+    assert "judge-large at judge.example: a round sends at most 360 requests" in line
+    assert "at most 5,760 completion tokens" in line
+    assert "by the prices of params" in line
+    assert "max_requests allows 100" in line
+    warned = said.err.splitlines()
+    assert sum("the environment variable JUDGE_API_KEY is not set here" in line for line in warned) == 1
+    assert sum("over http the key can be read" in line for line in warned) == 1
+    assert sum("rank for the judge too" in line for line in warned) == 1
+    monkeypatch.setenv("JUDGE_API_KEY", "x" * 20)
+    changes |= {"collect_comparisons.labelers": CHAT, "collect_comparisons.judge_labelers": TASTE}
+    with asked.functions(tmp_path, BREVITY):
+        assert tiny(changes) == []
+        assert check.main([], tmp_path) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "a round sends at most 120 requests" in said.out
 
 
 def few(limit: int | None) -> dict:

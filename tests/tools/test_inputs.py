@@ -114,6 +114,19 @@ def test_the_command_lists_what_params_name_and_takes_it_away_again(project, cap
     assert (project / "dvc.yaml").read_bytes() == before
 
 
+def test_what_labelers_are_read_from_is_watched(project, capsys):
+    (project / "taste.md").write_text("Short answers.")
+    (project / "my_own_taste.py").write_text("def brevity(messages, answers):\n    return [0.0 for _ in answers]\n")
+    example = read_yaml(toys.REPO / "examples/labelers.yaml")["collect_comparisons"]["labelers"]
+    function = {"kind": "function", "function": "my_own_taste:brevity", "tie_threshold": 0.0}
+    judges = [example | {"instructions_file": "taste.md"}, function]
+    model = {"kind": "reward_model", "path": "models/m", "tie_threshold": 0.0}
+    for judge, dep in zip([*judges, model], ["taste.md", "my_own_taste.py", "models/m"], strict=True):
+        change(project, **{"collect_comparisons.labelers": judge})
+        assert check.main([], project) == 0
+        assert f"deps of collect_comparisons: + {dep}" in capsys.readouterr().out
+
+
 def test_what_people_wrote_into_deps_stays(project):
     text = (project / "dvc.yaml").read_text()
     by_hand = text.replace(

@@ -103,8 +103,11 @@ def _with_other_category(tail: bytes) -> bytes:
     return encode({**parsed_part(tail), "category": categories.OTHER})[1:-1]
 
 
-def check_not_empty(contents: Contents, params: CollectPrompts) -> None:
-    """Raise ValueError naming split, sources and fix if a split with a share has nothing for later stages."""
+def check_not_empty(contents: Contents, params: CollectPrompts, any_ranked: tuple[bool, bool]) -> None:
+    """Raise ValueError naming split, sources and fix if a split with a share has nothing for later stages.
+
+    any_ranked: whether labelers that know any prompt rank answers for the reward model, and for the judge.
+    """
     files = contents.records
     needed: dict[Split, list[list[str]]] = {
         "sft": [["demonstrations.train"]],
@@ -125,9 +128,9 @@ def check_not_empty(contents: Contents, params: CollectPrompts) -> None:
                     f"{feeding}. Raise collect_prompts.shares.{split} (now {share:g}), add records or uses to those "
                     f"sources, or loosen collect_prompts.cleaning; counts by reason: the table printed above"
                 )
-    if shares_of(params)["reward_model"] > 0:
+    if shares_of(params)["reward_model"] > 0 and not any_ranked[0]:
         _check_ranked(contents, params)
-    if shares_of(params)["judge"] > 0:
+    if shares_of(params)["judge"] > 0 and not any_ranked[1]:
         _check_judge(contents, params)
 
 
@@ -138,8 +141,8 @@ def _check_ranked(contents: Contents, params: CollectPrompts) -> None:
         raise ValueError(
             f"split 'reward_model': no comparisons, and {contents.records['prompts.reward_model']} prompts that "
             f"simulated labelers do not know, so there is nothing to rank; sources that list it in their splits: "
-            f"{feeding}. Give answers that people ranked (a source with comparisons in its use; docs/data.md), or a "
-            "source of kind world"
+            f"{feeding}. Give answers that people ranked (a source with comparisons in its use; docs/data.md), "
+            "labelers of another kind (docs/labelers.md), or a source of kind world"
         )
 
 

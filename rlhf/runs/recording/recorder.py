@@ -1,10 +1,13 @@
 """One stage's run in MLflow: buffered writes, datasets and models; after opening, no failure of the store is fatal."""
 
 import functools
+import importlib.metadata
 import json
 import os
 import re
+import tempfile
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +25,12 @@ from rlhf.secrets import guard
 from rlhf.secrets.masking import masked
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
 
 SECONDS_BETWEEN_FLUSHES = 5.0
 STATES = "checkpoints.key"  # tag of a run: the training that it can go on with
+REWARD_MODEL_CODE = Path(__file__).with_name("reward_model_code.py")
 MODELS = "models"  # the line of operations in which results come behind the models that they are of
 
 
@@ -201,6 +206,8 @@ class Recorder:
         def finish() -> None:
             if not by_reference:
                 client.log_model_artifacts(model.model_id, str(path))
+                if (path / "scorer.py").is_file():
+                    _log_as_pyfunc(client, model.model_id)
             client.finalize_logged_model(model.model_id, "READY")
 
         self._outbox.put(f"files of model {path}", finish)
@@ -367,3 +374,19 @@ class Recorder:
 def _now() -> int:
     """Return the milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+def _log_as_pyfunc(client: "MlflowClient", model_id: str) -> None:
+    """Add to a reward model's files what makes them a pyfunc model: code that reads scorer.py beside it, no pickle.
+
+    MLmodel says when it was made, so it is no file of the folder that DVC keeps.
+    """
+    import mlflow.pyfunc
+
+    needed = [f"{name}=={importlib.metadata.version(name)}" for name in ("torch", "transformers", "safetensors")]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "model"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that predict has no type hints: of those MLflow would make a schema
+            mlflow.pyfunc.save_model(folder, python_model=str(REWARD_MODEL_CODE), pip_requirements=needed)
+        client.log_model_artifacts(model_id, str(folder))
