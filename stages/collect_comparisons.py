@@ -82,7 +82,8 @@ def collect(folder: Path, params: CollectComparisons, context: StageContext) -> 
     }
     if params.labelers is None or params.max_prompts + params.max_judge_prompts == 0:
         return new, 0
-    policy = Policy(*loading.load_policy(folder, context.runtime))
+    model, tokenizer = loading.load_policy(folder, context.runtime)
+    policy = Policy(placement.lowered(model, context.runtime), tokenizer)
     num_too_long = 0
     for name, (pool, kind, most) in pools.items():
         read = records.read(context.root / f"data/collect_prompts/{pool}.jsonl", kind)

@@ -5,6 +5,7 @@ No list of names decides. What a model says of a sequence by itself, unpadded an
 beyond theirs, so it is tried up to the longest sequence that will be read, and again where a longer one comes.
 """
 
+import copy
 import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,9 +109,19 @@ def _prove_longer(model: "weakref.ref[PreTrainedModel]", longest: int) -> None:
     """Prove a model for sequences of so many tokens, or as many as it has positions for."""
     of = model()
     if of is not None:
-        found = prove(of, longest).ways
+        with torch.autocast(of.device.type, enabled=False):  # it may be asked for amid a batch
+            found = prove(_in_float32(of), longest).ways
+        ways.remember(of, found._replace(prove=partial(_prove_longer, model)))
         if found.longest < longest:  # it has no more positions: nothing longer can come
-            ways.remember(of, found._replace(longest=longest))
+            ways.remember(of, found._replace(longest=longest, prove=partial(_prove_longer, model)))
+
+
+def _in_float32(model: "PreTrainedModel") -> "PreTrainedModel":
+    """Return a model of float32 weights: itself, or a copy of one that is only read (Runtime.frozen_dtype)."""
+    if all(weight.dtype == torch.float32 for weight in model.parameters()):
+        return model
+    whole: Any = copy.deepcopy(model)  # transformers' wrapper of `float` hides its result
+    return whole.float()
 
 
 def _shorter(model: "PreTrainedModel", longest: int) -> str:

@@ -18,3 +18,4 @@ class Optimisation(Params):
     adam_eps: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     max_grad_norm: float = Field(gt=0)
+    optimiser: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] | None  # null: adamw; the others by bitsandbytes

@@ -11,6 +11,7 @@ import torch
 from rlhf.models import folders, loading, placement, reading, reward_head, weights
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import place_of
+from rlhf.params.lora import Lora
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import preference_losses, reward_accuracy, rewards
@@ -61,11 +62,14 @@ def fit(
     typed = context.typed_markers(tokenizer, texts)
     typed |= context.changed_turns(tokenizer, (record["messages"] for record in [*training, *held_out]))
     num_steps = count_steps(groups, params)
+    if params.lora is not None:
+        seed = seeds.derive(context.seed, "lora")
+        loading.attach(model, params.lora, seed, params.max_tokens, context.run.say)
     points = train(model, groups, params, runtime, context.seed, context.states)
     curve = list(context.followed(points, num_steps, ["loss", "accuracy"]))
-    save(model, tokenizer, context.out, meaning_of(params))
-    normalise(context, training, params)
-    metrics, bins = reward_accuracy.measure(rewards.RewardScorer(context.out, runtime), training, held_out)
+    save(model, tokenizer, context.out, meaning_of(params), params.lora, backbone_of(root, params))
+    scorer = normalise(model, context, training, params)
+    metrics, bins = reward_accuracy.measure(scorer, training, held_out)
     metrics |= {"training_prompts": len(groups)} | encoded.metrics() | typed
     outputs.write_curve(root, name, outputs.thinned(curve))
     outputs.write_curve(root, f"{name}/calibration" if context.round_name is None else f"{name}_calibration", bins)
@@ -111,19 +115,29 @@ def meaning_of(params: RewardModel) -> RewardMeaning:
     return RewardMeaning(params.pooling, params.likelihood_coef, activation)
 
 
-def save(model: "PreTrainedModel", tokenizer: Any, out: Path, meaning: RewardMeaning) -> None:
-    """Write the folder, and into its config what a score means."""
+def save(
+    model: "PreTrainedModel",
+    tokenizer: Any,
+    out: Path,
+    meaning: RewardMeaning,
+    lora: Lora | None = None,
+    base: Path | None = None,
+) -> None:
+    """Write the folder, and into its config what a score means; `lora` and `base` as in `loading.save`."""
     meaning.write_into(model.config)
     with new_folder(out) as folder:
-        loading.save(model, tokenizer, folder)
+        loading.save(model, tokenizer, folder, lora, base)
 
 
-def normalise(context: StageContext, training: Sequence[Comparison], params: RewardModel) -> None:
+def normalise(
+    model: "PreTrainedModel", context: StageContext, training: Sequence[Comparison], params: RewardModel
+) -> rewards.RewardScorer:
     """Write into the folder's config the shift that makes demonstrations score 0 on average, and the gain.
 
     Ouyang et al. 2022, App. C.2 (shift); Ziegler et al. 2019 (unit standard deviation, here over training answers).
+    Returns the scorer of the model in memory, whose weights are the folder's.
     """
-    scorer = rewards.RewardScorer(context.out, context.runtime)
+    scorer = rewards.RewardScorer(context.out, context.runtime, model)
     demonstrations = records.read(context.root / DEMONSTRATIONS, Demonstration)
     raw = scorer.score_texts(
         [record["messages"] for record in demonstrations], [record["response"] for record in demonstrations]
@@ -132,7 +146,9 @@ def normalise(context: StageContext, training: Sequence[Comparison], params: Rew
     if params.unit_std:
         spread = torch.tensor(reward_accuracy.score_comparisons(scorer, training[:500])[1]).std().item()
         gain = 1.0 / max(spread, 1e-6)
-    save(scorer.model, scorer.tokenizer, context.out, meaning_of(params)._replace(shift=shift, gain=gain))
+    meaning = meaning_of(params)._replace(shift=shift, gain=gain)
+    save(model, scorer.tokenizer, context.out, meaning, params.lora, backbone_of(context.root, params))
+    return scorer
 
 
 class Encoded(NamedTuple):
@@ -244,8 +260,10 @@ def train(
     num_steps = count_steps(groups, params)
     groups, batch_size = elements(groups, params)
     order = batching.epochs(len(groups), batch_size, params.epochs, seeds.derive(seed, "order"))
+    torch.manual_seed(seeds.derive(seed, "dropout"))  # LoRA's
     model.train()
-    parts = {"weights": model, "optimiser": optimiser}
+    placement.recompute(model, runtime)
+    parts = {"weights": model, "optimiser": optimiser, "dropout": torch.default_generator}
     states.restore(parts)
     yield from states.points
     for step, chosen in islice(enumerate(order), len(states.points), None):
