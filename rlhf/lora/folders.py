@@ -64,8 +64,8 @@ def write(model: "PreTrainedModel", params: Lora, base: Path, folder: Path) -> N
     )
 
 
-def put_on(model: "PreTrainedModel", folder: Path) -> None:
-    """Put the adapters and heads of `folder` on the base that they stand on.
+def put_on(model: "PreTrainedModel", folder: Path, new_head: bool = False) -> None:
+    """Put the adapters and heads of `folder` on the base that they stand on; `new_head`: heads may be missing there.
 
     Raises ValueError where the base has changed since, and where files and model do not fit.
     """
@@ -80,7 +80,9 @@ def put_on(model: "PreTrainedModel", folder: Path) -> None:
     wanted = attaching.layers(model, targets)
     attaching.inject(model, attaching.configuration(model, params, wanted), wanted)
     found = load_file(folder / WEIGHTS)
-    attaching.load_trained(model, {name.removeprefix(PREFIX): weight for name, weight in found.items()})
+    heads = tuple(f"{name}." for name in attaching.heads_of(model)) if new_head else ()
+    own = {name: weight for name, weight in attaching.trained_weights(model).items() if name.startswith(heads or "/")}
+    attaching.load_trained(model, own | {name.removeprefix(PREFIX): weight for name, weight in found.items()})
 
 
 def _params_of(folder: Path) -> tuple[Lora, list[str]]:

@@ -139,7 +139,7 @@ def _read(
         delattr(config, adapter_folders.KEY)  # it is of the folder, not of the model
     model = _read(kind, base, runtime, config, None, kind is not transformers.AutoModelForCausalLM)
     with reading.folder(path):
-        adapter_folders.put_on(model, Path(path))
+        adapter_folders.put_on(model, Path(path), new_head)
     attaching.merge(model)
     return model
 

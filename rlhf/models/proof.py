@@ -62,13 +62,21 @@ class _Sample(NamedTuple):
     logits: list[Tensor]  # [n, V] each; of a classifier none
 
 
-@torch.no_grad()
 def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
-    """Find which ways are exact for a model, in float32, and remember them; dropout is off meanwhile.
+    """Find which ways are exact for a model, in float32, and remember them; dropout and autocast are off meanwhile.
 
     longest: tokens of the longest sequence that will be read. Raises ValueError for a model whose logits are made of
     its last states in a way that is not known here.
     """
+    with torch.autocast(model.device.type, enabled=False):  # it may be asked for amid a batch
+        found = _prove(_in_float32(model), longest)
+    known = found.ways._replace(prove=partial(_prove_longer, weakref.ref(model)))
+    ways.remember(model, known)
+    return found._replace(ways=known)
+
+
+@torch.no_grad()
+def _prove(model: "PreTrainedModel", longest: int | None) -> Proof:
     was_training = model.training
     model.eval()
     with reading.files(f"config.json (of {type(model).__name__}, which fails on one row of tokens)"):
@@ -86,8 +94,7 @@ def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
             f"beside or before it, even alone ({differences[none[0], ways.ALONE]} of its state); "
             f"{_shorter(model, longest)}adopt another base model (pretrain.path)"
         )
-    prove_longer = partial(_prove_longer, weakref.ref(model))
-    ways.remember(model, Ways(longest, by_kind, (), scale, cap, prove_longer))
+    ways.remember(model, Ways(longest, by_kind, (), scale, cap))
     decoders: tuple[str, ...] = ()
     if sample.logits:
         decoders = _exact(model, DECODERS, "decoding", differences, partial(_decoding, model, sample))
@@ -99,21 +106,17 @@ def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
                 "(pretrain.path)"
             )
         _keep_for_classifiers(model, sample, scale, cap)
-    found = Ways(longest, by_kind, decoders, scale, cap, prove_longer)
-    ways.remember(model, found)
     model.train(was_training)
-    return Proof(found, differences)
+    return Proof(Ways(longest, by_kind, decoders, scale, cap), differences)
 
 
 def _prove_longer(model: "weakref.ref[PreTrainedModel]", longest: int) -> None:
     """Prove a model for sequences of so many tokens, or as many as it has positions for."""
     of = model()
     if of is not None:
-        with torch.autocast(of.device.type, enabled=False):  # it may be asked for amid a batch
-            found = prove(_in_float32(of), longest).ways
-        ways.remember(of, found._replace(prove=partial(_prove_longer, model)))
+        found = prove(of, longest).ways
         if found.longest < longest:  # it has no more positions: nothing longer can come
-            ways.remember(of, found._replace(longest=longest, prove=partial(_prove_longer, model)))
+            ways.remember(of, found._replace(longest=longest))
 
 
 def _in_float32(model: "PreTrainedModel") -> "PreTrainedModel":
