@@ -204,11 +204,6 @@ def _network(model: "PreTrainedModel", affine: Affine) -> Network:
     return (_gpt2 if type(base).__name__ == "GPT2Model" else _llama)(base, affine)
 
 
-def _embedded(states: Tensor) -> Tensor:
-    """Return embeddings as the stream of states that layers add to: float32, whatever the weights are."""
-    return states.float()
-
-
 def _weight(layer: Any) -> Tensor:
     """Return a layer's weight [D, E]; GPT-2's layers hold it so, others turned."""
     return layer.weight.t() if isinstance(layer, nn.Linear) else layer.weight
@@ -252,7 +247,7 @@ def _gpt2(base: Any, affine: Affine) -> Network:
 
     heads = base.config.n_head
     return Network(
-        embed=lambda ids, positions: _embedded(base.wte(ids) + base.wpe(positions)),
+        embed=lambda ids, positions: base.wte(ids).float() + base.wpe(positions).float(),
         rotation=lambda _hidden, _positions: None,
         layers=[layer(block) for block in base.h],
         last_norm=base.ln_f,
@@ -279,7 +274,7 @@ def _llama(base: Any, affine: Affine) -> Network:
         return cosines[0, :, :half], sines[0, :, :half]
 
     return Network(
-        embed=lambda ids, _positions: _embedded(base.embed_tokens(ids)),
+        embed=lambda ids, _positions: base.embed_tokens(ids).float(),
         rotation=rotation,
         layers=[layer(block) for block in base.layers],
         last_norm=norm(base.norm),

@@ -188,9 +188,9 @@ def _recomputing(model: "PreTrainedModel") -> Iterator[None]:
 
     transformers asks a layer for its training mode, which is a model's without dropout here: PPO's.
     """
-    layers = []
-    if torch.is_grad_enabled() and not model.training and model.is_gradient_checkpointing:
-        layers = [one for one in model.modules() if getattr(one, "gradient_checkpointing", False) and one is not model]
+    layers: list[nn.Module] = []
+    if torch.is_grad_enabled() and not model.training:
+        layers = [one for one in model.modules() if getattr(one, "gradient_checkpointing", False)]
     for layer in layers:
         layer.training = True  # its own: not that of what is in it
     try:
