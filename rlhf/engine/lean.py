@@ -217,7 +217,13 @@ def _each_time(modules: Sequence[Any]) -> Callable[[Tensor], Tensor]:
     if not any(adapters):
         return product
     widths = [_weight(layer).shape[1] for layer in layers]
-    return lambda x: low_rank.added(product(x), x, adapters, widths)
+    of = products.dtype(weight)
+
+    def with_adapters(x: Tensor) -> Tensor:
+        low = x.to(of)  # once for all that read it: it is kept for A's gradient
+        return low_rank.added(product(low), low, adapters, widths)
+
+    return with_adapters
 
 
 def _once(modules: Sequence[Any]) -> Callable[[Tensor], Tensor]:

@@ -209,10 +209,8 @@ def test_a_killed_stage_goes_on_to_the_same_bytes_and_its_states_hold_no_base(ra
 
     def dying(self, point, parts, last):
         if point["step"] > after:
-            newest = max(self.folder.glob("*.pt"))
-            names.update(
-                name for part in torch.load(newest)["tree"].values() for name in list(part) if "." in str(name)
-            )
+            trees = torch.load(max(self.folder.glob("*.pt")))["tree"].values()
+            names.update(name for tree in trees if isinstance(tree, dict) for name in tree if "." in str(name))
             raise Killed
         keep(self, point, parts, last)
 
