@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from rlhf.engine import products
-
-MOST_LOGITS = 2**22  # numbers that exist at once
+from rlhf.engine.memory import MOST_LOGITS
 
 
 class Head(NamedTuple):
