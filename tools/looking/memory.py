@@ -25,7 +25,7 @@ def lines(params: Any, root: Path) -> Iterator[str]:
         return
     stages = plan(params, sizes)
     yield (
-        f"memory on paper, MB a process, of {sizes.policy() / 1e6:.3g} million weights and rows as long as params allow, "
+        f"memory on paper, MB a process, of {sizes.policy() / 1e6:.3g} million weights, rows as long as params allow, "
         f"{memory.PROGRAM / 1e6:.0f} of them the program itself:"
     )
     yield f"{'stage':14}" + "".join(f"{name:>13}" for name in (*COLUMNS, "total"))
