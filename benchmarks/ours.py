@@ -15,7 +15,7 @@ from rlhf.lora import attaching
 from rlhf.models import placement
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import parse
-from rlhf.params.lora import Lora
+from rlhf.params.optimisation import Lora
 from rlhf.params.ppo import Ppo
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.runtime import Runtime

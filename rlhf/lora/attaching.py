@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from rlhf.params.lora import ALL_LINEAR, Lora
+from rlhf.params.optimisation import ALL_LINEAR, Lora
 
 if TYPE_CHECKING:
     from peft import LoraConfig

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import load_file, save_file
 
 from rlhf.lora import attaching
-from rlhf.params.lora import Lora
+from rlhf.params.optimisation import Lora
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -15,7 +15,7 @@ from rlhf.lora import attaching
 from rlhf.lora import folders as adapter_folders
 from rlhf.models import classifiers, folder_files, folders, proof, reading, weights
 from rlhf.models.placement import placed
-from rlhf.params.lora import Lora
+from rlhf.params.optimisation import Lora
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import distributed
 from rlhf.secrets import guard

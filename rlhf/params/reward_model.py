@@ -6,8 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rlhf.params.base import Named, OnHub, Params, folder_or_hub
-from rlhf.params.lora import Lora
-from rlhf.params.optimisation import Optimisation
+from rlhf.params.optimisation import Lora, Optimisation
 from rlhf.params.runtime import Runtime
 
 

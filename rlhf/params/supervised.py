@@ -5,8 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from rlhf.params.base import Params
-from rlhf.params.lora import Lora
-from rlhf.params.optimisation import Optimisation
+from rlhf.params.optimisation import Lora, Optimisation
 
 
 class Supervised(Params):

@@ -11,7 +11,7 @@ import torch
 from rlhf.models import folders, loading, placement, reading, reward_head, weights
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import place_of
-from rlhf.params.lora import Lora
+from rlhf.params.optimisation import Lora
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import preference_losses, reward_accuracy, rewards

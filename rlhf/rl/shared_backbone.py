@@ -13,7 +13,7 @@ from torch import nn
 from rlhf.lora import attaching
 from rlhf.lora import folders as adapter_folders
 from rlhf.models import classifiers, loading, reading
-from rlhf.params.lora import Lora
+from rlhf.params.optimisation import Lora
 from rlhf.params.runtime import Runtime
 
 if TYPE_CHECKING:

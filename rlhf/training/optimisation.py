@@ -46,7 +46,7 @@ def _in_8_bits(name: str) -> Any:
     except ImportError as error:
         raise ValueError(
             f"params.yaml: optimisation.optimiser: '{name}' is of bitsandbytes, which cannot be imported ({error}); "
-            "install it (pip install bitsandbytes==0.49.2), or set it to adamw"
+            "install it (pip install bitsandbytes==0.50.2), or set it to adamw"
         ) from None
     return {"adamw_8bit": bitsandbytes.optim.AdamW8bit, "paged_adamw_8bit": bitsandbytes.optim.PagedAdamW8bit}[name]
 

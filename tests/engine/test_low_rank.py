@@ -8,7 +8,7 @@ from torch import nn
 from rlhf.engine import attention, lean
 from rlhf.lora import attaching
 from rlhf.models import decoding, forward, ways
-from rlhf.params.lora import Lora
+from rlhf.params.optimisation import Lora
 from rlhf.tokens import batching
 from tests import toys
 from tests.engine.test_lean import KINDS

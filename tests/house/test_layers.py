@@ -13,6 +13,7 @@ FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imp
     ("runtime", "engine", "world"),
     ("records",),
     ("tokens", "collection"),
+    ("lora",),
     ("models",),
     ("runs",),
     ("sampling", "training"),

@@ -8,7 +8,7 @@ from torch import nn
 from rlhf.lora import attaching
 from rlhf.models import forward
 from rlhf.params.base import ParamsError, parse
-from rlhf.params.lora import Lora
+from rlhf.params.optimisation import Lora
 from tests import toys
 from tests.engine.test_lean import KINDS
 from tests.engine.test_low_rank import filled, lora
