@@ -115,7 +115,7 @@ def ppo_iterations(case: work.Case, settings: dict, inner_epochs: int, begin: Ca
     frozen = [work.policy(case, "eager"), scalar_model(case, 1, made)]
     reference, reward_model = (placement.placed(model, made).eval().requires_grad_(False) for model in frozen)
     if case.rank:
-        started = shared_backbone.twin(reference)
+        started = shared_backbone.policy_on(reference)
         attaching.attach(started, adapters(case), torch.Generator().manual_seed(0))
         values = shared_backbone.value_model_from(reward_model, adapters(case), torch.Generator().manual_seed(1))
     else:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlhf.engine import logprobs
+from rlhf.engine import allocator, logprobs
 from rlhf.lora import attaching
 from rlhf.lora import folders as adapter_folders
 from rlhf.models import classifiers, loading, placement, reward_head
@@ -58,8 +58,10 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
             if peak is None and (warning := peak_is_behind(curve)):
                 peak = point["step"]
                 context.run.say(warning)
+        learned, tokenizer = models.policy, models.tokenizer
+        del models  # the others' memory is needed no more
         with new_folder(context.out) as folder:
-            loading.save(to_be_saved(models.policy, policy, params), models.tokenizer, folder, params.ppo.lora, policy)
+            loading.save(to_be_saved(learned, policy, params), tokenizer, folder, params.ppo.lora, policy)
         metrics = {name: mean_of_last(curve, name) for name in (*SHOWN, "missing_eos", "clip_share", "kl_coef")}
         metrics |= {"prompts": len(data.prompts), "prompts_too_long": data.num_too_long} | typed
         metrics |= {"episodes": len(curve) * params.ppo.batch_size}
@@ -123,7 +125,7 @@ def assemble(
         scorer = rewards.RewardScorer(reward_folder, runtime)
     else:
         tokenizer = loading.load_tokenizer(policy_folder)
-        policy = shared_backbone.twin(reference)
+        policy = shared_backbone.policy_on(reference)
         loading.attach(policy, lora, seeds.derive(seed, "policy's adapters"), longest, say)
         of_base = adapter_folders.base_of(reward_folder) == policy_folder.resolve()
         model = shared_backbone.frozen_scorer(reward_folder, reference, runtime, longest) if of_base else None
@@ -153,7 +155,7 @@ def start_of_values(
             )
         if lora is None:
             return loading.load_classifier(reward_folder, params.runtime, longest=longest)
-        return loading.proved(shared_backbone.value_model_from(scorer.model, lora, adapters), reward_folder, longest)
+        return shared_backbone.value_model_from(scorer.model, lora, adapters)
     if lora is None:
         generator = torch.Generator().manual_seed(seed)
         value_model = reward_head.new_reward_model(policy_folder, params.runtime, generator, longest=longest)
@@ -172,7 +174,8 @@ def to_be_saved(policy: Any, policy_folder: Path, params: PpoInputs) -> Any:
     lora = params.ppo.lora
     if lora is None or lora.save == "adapter" or params.runtime.frozen_dtype in (None, "float32"):
         return policy
-    whole = loading.load_causal(policy_folder, params.runtime)
+    allocator.hand_back()
+    whole = loading.read_causal(policy_folder, params.runtime)
     attaching.attach(whole, lora, torch.Generator())
     attaching.load_trained(whole, attaching.trained_weights(policy))
     return whole

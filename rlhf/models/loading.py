@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import transformers
 
+from rlhf.engine import allocator
 from rlhf.lora import attaching
 from rlhf.lora import folders as adapter_folders
 from rlhf.models import classifiers, folder_files, folders, proof, reading, weights
@@ -122,10 +123,14 @@ def load_causal(
 
     longest: tokens of the longest sequence that it will read, up to which `proof` tries what is exact for it.
     """
+    return proved(read_causal(path, runtime, dropout), path, longest)
+
+
+def read_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> "PreTrainedModel":
+    """Return the same, not tried yet: to be changed and saved."""
     config = read_config(path)
     set_dropout(config, dropout)
-    model = placed(_read(transformers.AutoModelForCausalLM, path, runtime, config), runtime).eval()
-    return proved(model, path, longest)
+    return placed(_read(transformers.AutoModelForCausalLM, path, runtime, config), runtime).eval()
 
 
 def _read(
@@ -155,6 +160,7 @@ def proved(model: "PreTrainedModel", path: Path | str, longest: int | None = Non
         if line not in _SAID:
             guard.say(line)
             _SAID.add(line)
+    allocator.hand_back()
     return model
 
 
@@ -191,8 +197,8 @@ def attach(model: "PreTrainedModel", lora: Lora, seed: int, longest: int, say: C
     found = attaching.attach(model, lora, torch.Generator().manual_seed(seed))
     for line in found.lines():
         say(line)
-    if model.can_generate() or not classifiers.is_encoder(model):
-        proved(model, type(model).__name__, longest)
+    if lora.dropout and (model.can_generate() or not classifiers.is_encoder(model)):
+        proved(model, type(model).__name__, longest)  # now it drops something, which our own forward pass does not
 
 
 def set_dropout(config: Any, dropout: float) -> None:

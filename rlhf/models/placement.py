@@ -78,4 +78,5 @@ def lowered(model: "PreTrainedModel", runtime: Runtime) -> "PreTrainedModel":
         for weight in (*model.base_model.parameters(), *heads):
             if weight.ndim >= 2:
                 weight.data = weight.data.to(torch.bfloat16)
+        allocator.hand_back()
     return model

@@ -12,7 +12,7 @@ from torch import nn
 
 from rlhf.lora import attaching
 from rlhf.lora import folders as adapter_folders
-from rlhf.models import classifiers, loading, reading
+from rlhf.models import classifiers, loading, proof, reading
 from rlhf.params.optimisation import Lora
 from rlhf.params.runtime import Runtime
 
@@ -25,6 +25,11 @@ def twin(module: Any, own: tuple[nn.Module, ...] = ()) -> Any:
     apart = {id(weight) for part in own for weight in part.parameters()}
     shared: dict[int, Any] = {id(one): one for one in [*module.parameters(), *module.buffers()] if id(one) not in apart}
     return copy.deepcopy(module, shared)
+
+
+def policy_on(reference: "PreTrainedModel") -> "PreTrainedModel":
+    """Return a policy of its own on the weights of a reference."""
+    return proof.inherit(twin(reference), reference)
 
 
 def classifier_on(backbone: nn.Module, config: Any, attention: str) -> "PreTrainedModel":
@@ -71,4 +76,4 @@ def value_model_from(scorer: "PreTrainedModel", lora: Lora, generator: torch.Gen
         attaching.learn(model)
     else:
         attaching.attach(model, lora, generator)
-    return model
+    return proof.inherit(model, scorer)
