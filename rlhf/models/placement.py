@@ -75,8 +75,9 @@ def lowered(model: "PreTrainedModel", runtime: Runtime) -> "PreTrainedModel":
         model.requires_grad_(False)
         output = model.get_output_embeddings()
         heads = [] if output is None else [*output.parameters()]  # of words; a scalar's stays float32
-        for weight in (*model.base_model.parameters(), *heads):
-            if weight.ndim >= 2:
-                weight.data = weight.data.to(torch.bfloat16)
+        low = {id(weight) for weight in (*model.base_model.parameters(), *heads) if weight.ndim >= 2}
+        for weight in model.parameters():  # a copy of each: one that were left would keep the whole file in memory
+            dtype = torch.bfloat16 if id(weight) in low else weight.dtype
+            weight.data = weight.data.to(dtype, copy=True)
         allocator.hand_back()
     return model
