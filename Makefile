@@ -108,7 +108,7 @@ $(REAL_INSTALLED): $(INSTALLED)
 $(PEERS_INSTALLED):
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python $(LOCKED) torch
-	$(PEERS)/bin/python $(LOCKED) trl
+	$(PEERS)/bin/python $(LOCKED) trl peft
 	$(PEERS)/bin/python $(INSTALL) --no-deps --target $(PEERS)/ppo trl==1.12.0
 	@rm -f $(PEERS)/installed-* && touch $@
 

@@ -31,7 +31,7 @@ from study import pages
 OUT = Path("metrics/benchmarks.json")
 PLOT = Path("metrics/plots/benchmarks.svg")
 PAGE = pages.FOLDER / "benchmarks.md"
-AT_MOST = {"ppo_gpt2_small": 3}  # repetitions: an update of it takes a minute
+AT_MOST = {"ppo_gpt2_small": 3, "ppo_lora_gpt2_small": 3, "reward_gpt2_small": 3}  # repetitions: each takes a minute
 
 PEER_SETTINGS: dict[str, list[dict[str, Any]]] = {  # of a case, or of all cases of a kind
     "ppo": [
@@ -55,6 +55,10 @@ PEER_SETTINGS: dict[str, list[dict[str, Any]]] = {  # of a case, or of all cases
     "ppo_gpt2_small": [
         {"attn_implementation": "sdpa", "bf16": False}, {"attn_implementation": "eager", "bf16": True}
     ],
+    "ppo_lora_gpt2_small": [{"attn_implementation": name, "bf16": True} for name in ("sdpa", "eager")],
+    "reward_gpt2_small": [
+        {"attn_implementation": name, "bf16": True, "per_device_train_batch_size": 8} for name in ("sdpa", "eager")
+    ],
 }  # fmt: skip
 OUR_SETTINGS: dict[str, list[dict[str, Any]]] = {
     kind: [
@@ -67,7 +71,11 @@ OUR_SETTINGS: dict[str, list[dict[str, Any]]] = {
         ("reward", "micro_batch_rows", ((1, 128), (2, 128))),
         ("sft", "micro_batch_rows", ((1, 4), (1, 32), (2, 4))),
     )
-} | {"ppo_gpt2_small": [{"dtype": "bfloat16", "workers": 1, "micro_batch_size": 16}]}
+} | {
+    "ppo_gpt2_small": [{"dtype": "bfloat16", "workers": 1, "micro_batch_size": 16}],
+    "ppo_lora_gpt2_small": [{"dtype": "bfloat16", "workers": 1, "micro_batch_size": 16}],
+    "reward_gpt2_small": [{"dtype": "bfloat16", "workers": 1, "micro_batch_rows": 16}],
+}
 
 
 class Side:
@@ -176,6 +184,10 @@ def compare(peers: Path, name: str, repetitions: int) -> dict[str, Any]:
             "weights_and_optimiser": mine["state_bytes"],
         }
         entry["peak_memory_above_state_ratio"] = round(above[0] / above[1], 3)
+    elif all("peak_bytes" in side for side in rounds[-1][:2]):
+        mine, other, _ = rounds[-1]
+        entry["peak_bytes"] = {"ours": mine["peak_bytes"], "peer": other["peak_bytes"]}
+        entry["peak_memory_ratio"] = round(mine["peak_bytes"] / other["peak_bytes"], 3)
     operations = work.operations(case, tokens)
     entry["matmul"] = {"operations": operations, "rate": median(rate for _, _, rate in rounds), "fraction": {}}
     for phase in ("rollout", "update"):

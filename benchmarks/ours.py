@@ -11,16 +11,18 @@ from unittest import mock
 import torch
 
 from benchmarks import work
+from rlhf.lora import attaching
 from rlhf.models import placement
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import parse
+from rlhf.params.optimisation import Lora
 from rlhf.params.ppo import Ppo
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.runtime import Runtime
 from rlhf.params.sft import Sft
 from rlhf.preferences import preference_training, rewards
 from rlhf.preferences.preference_training import Group
-from rlhf.rl import experience
+from rlhf.rl import experience, shared_backbone
 from rlhf.rl.experience import Models, Prompt
 from rlhf.rl.loop_state import Data
 from rlhf.training import optimisation, supervised
@@ -112,20 +114,30 @@ def ppo_iterations(case: work.Case, settings: dict, inner_epochs: int, begin: Ca
     tokenizer.chat_template = ""
     frozen = [work.policy(case, "eager"), scalar_model(case, 1, made)]
     reference, reward_model = (placement.placed(model, made).eval().requires_grad_(False) for model in frozen)
-    started = placement.placed(work.policy(case, "eager"), made).eval()
-    scorer = Scorer(reward_model, tokenizer, made)
-    models = Models(started, scalar_model(case, 2, made), reference, scorer, tokenizer)
+    if case.rank:
+        started = shared_backbone.policy_on(reference)
+        attaching.attach(started, adapters(case), torch.Generator().manual_seed(0))
+        values = shared_backbone.value_model_from(reward_model, adapters(case), torch.Generator().manual_seed(1))
+    else:
+        started = placement.placed(work.policy(case, "eager"), made).eval()
+        values = scalar_model(case, 2, made)
+    models = Models(started, values, reference, Scorer(reward_model, tokenizer, made), tokenizer)
     prompts = [Prompt(str(number), [], ids) for number, ids in enumerate(work.prompts(case))]
     begin()
     for point in ppo.train(models, Data(prompts, None), params, made, seed=0):
         yield models, point
 
 
+def adapters(case: work.Case) -> Lora:
+    chosen = {"rank": case.rank, "alpha": 2.0 * case.rank, "dropout": 0.0, "save": "merged"}
+    return Lora(**chosen, target_modules="all-linear")
+
+
 def state_bytes(models: Models) -> int:
-    """Bytes of weights of all models, and of gradients and Adam's two moments of the two that learn."""
-    frozen = sum(weight.nbytes for model in (models.reference, models.scorer.model) for weight in model.parameters())
-    learning = (models.policy, models.value_model)
-    return frozen + 4 * sum(weight.nbytes for model in learning for weight in model.parameters())
+    """Bytes of all weights, shared ones once, and of gradients and Adam's two moments of those that learn."""
+    together = [models.reference, models.scorer.model, models.policy, models.value_model]
+    weights = {weight.data_ptr(): weight for model in together for weight in model.parameters()}
+    return sum(weight.nbytes * (4 if weight.requires_grad else 1) for weight in weights.values())
 
 
 def peak_bytes() -> int:
@@ -143,7 +155,7 @@ def run_reward(case: work.Case, settings: dict) -> None:
     ]
     turns.wait()
     for _ in preference_training.train(scalar_model(case, 1, made), groups, params, made, seed=0):
-        turns.done()  # all prompts make one batch: an update an epoch
+        turns.done(peak_bytes=peak_bytes())  # all prompts make one batch: an update an epoch
         turns.wait()
 
 

@@ -59,11 +59,17 @@ def run_ppo(case: work.Case, settings: dict) -> None:
         num_sample_generations=0, learning_rate=work.LEARNING_RATE, bf16=settings["bf16"], **COMMON,
     )  # fmt: skip
     attention = settings["attn_implementation"]
+    values, more = work.scalar_model(case, attention, 2), {"ref_model": work.policy(case, attention)}
+    if case.rank:  # TRL puts adapters on the policy alone; its reference is then the policy without them
+        from peft import LoraConfig, inject_adapter_in_model
+
+        inject_adapter_in_model(LoraConfig(**work.adapters(case, "SEQ_CLS")), values)
+        values.score.requires_grad_(True)
+        more = {"ref_model": None, "peft_config": LoraConfig(**work.adapters(case, "CAUSAL_LM"))}
     PPOTrainer(
-        args=arguments, processing_class=work.tokenizer(case), model=work.policy(case, attention),
-        ref_model=work.policy(case, attention), reward_model=work.scalar_model(case, attention, 1),
-        value_model=work.scalar_model(case, attention, 2), callbacks=[Steps()],
-        train_dataset=Dataset.from_dict({"input_ids": work.prompts(case)}),
+        args=arguments, processing_class=work.tokenizer(case), model=work.policy(case, attention), value_model=values,
+        reward_model=work.scalar_model(case, attention, 1), callbacks=[Steps()],
+        train_dataset=Dataset.from_dict({"input_ids": work.prompts(case)}), **more,
     ).train()  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class Case(NamedTuple):
     prompts: int = 64
     answers: int = 0  # K
     ends: bool = False  # PPO: answers end by EOS, after 16 tokens on average
+    rank: int = 0  # PPO: of LoRA on all linear layers of policy and value model; 0: all weights are trained
 
 
 def pairs(prompts: int, answers: int) -> float:
@@ -44,6 +45,12 @@ CASES = {
     "ppo_gpt2_small": Case("ppo", "episodes/s", 16, layers=12, width=768, heads=12, vocab=50257, prompts=16),
     "reward_k4": Case("reward", "pairs/s", pairs(8, 4), prompts=8, answers=4),
     "reward_k9": Case("reward", "pairs/s", pairs(4, 9), prompts=4, answers=9),
+    "ppo_lora_gpt2_small": Case(
+        "ppo", "episodes/s", 16, layers=12, width=768, heads=12, vocab=50257, prompts=16, rank=8
+    ),
+    "reward_gpt2_small": Case(
+        "reward", "pairs/s", pairs(4, 4), layers=12, width=768, heads=12, vocab=50257, prompts=4, answers=4
+    ),
     "sft": Case("sft", "real tokens/s", 0),  # the amount is known when lengths are drawn
 }
 
@@ -76,6 +83,14 @@ def config(case: Case, **more: Any) -> GPT2Config:
     shape = {"n_layer": case.layers, "n_embd": case.width, "n_head": case.heads, "vocab_size": case.vocab}
     off = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
     return GPT2Config(**shape, **off, n_positions=1024, pad_token_id=PAD, eos_token_id=EOS, bos_token_id=EOS, **more)
+
+
+def adapters(case: Case, of: str) -> dict[str, Any]:
+    """Return what PEFT's configuration says of both sides' adapters; `of`: CAUSAL_LM | SEQ_CLS."""
+    return {
+        "r": case.rank, "lora_alpha": 2 * case.rank, "lora_dropout": 0.0, "task_type": of, "fan_in_fan_out": True,
+        "target_modules": ["c_attn", "c_proj", "c_fc"],
+    }  # fmt: skip
 
 
 def policy(case: Case, attention: str) -> Any:

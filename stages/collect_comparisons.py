@@ -94,7 +94,8 @@ def collect(
 
 def answers(folder: Path, params: CollectComparisons, context: StageContext) -> tuple[dict[str, list[Answered]], int]:
     """Return the prompts of each pool that labelers can rank with the policy's answers, and how many were too long."""
-    policy = Policy(*loading.load_policy(folder, context.runtime))
+    model, tokenizer = loading.load_policy(folder, context.runtime)
+    policy = Policy(placement.lowered(model, context.runtime), tokenizer)
     pools = {
         ranking.TRAIN: (*PROMPTS[params.prompts], params.max_prompts),
         ranking.JUDGE: (JUDGE_PROMPTS, Prompt, params.max_judge_prompts),

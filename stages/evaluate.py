@@ -32,10 +32,11 @@ from rlhf.evaluation.policy_measures import (
 )
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged, Key
-from rlhf.models import loading
+from rlhf.models import loading, placement
 from rlhf.params.base import load
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.rounds import Rounds
+from rlhf.params.runtime import Runtime
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
 from rlhf.records.types import Document, Prompt, Sample
@@ -120,9 +121,9 @@ def answer_and_measure(
 ) -> tuple[dict[Key, list[Judged]], dict[str, Any]]:
     """Ask every policy every prompt, once a decoding; return the scored answers, and what else was measured."""
     judged, sweep, best, kl, document_loss, curve = {}, [], {}, {}, {}, []
-    sft = Policy("sft", *loading.load_policy(folders["sft"], scorers.params.runtime))
+    sft = _policy("sft", folders["sft"], scorers.params.runtime)
     for step, (name, folder) in enumerate(folders.items(), start=1):
-        policy = sft if name == "sft" else Policy(name, *loading.load_policy(folder, scorers.params.runtime))
+        policy = sft if name == "sft" else _policy(name, folder, scorers.params.runtime)
         sampled, greedy = ask(policy, prompts, 1.0, scorers), ask(policy, prompts, 0.0, scorers)
         judged[name, "sampled"], judged[name, "greedy"] = (
             scored(prompts, sampled, scorers),
@@ -168,6 +169,11 @@ def conclude(
         settings=settings,
         **measured,
     )
+
+
+def _policy(name: str, folder: Path, runtime: Runtime) -> Policy:
+    model, tokenizer = loading.load_policy(folder, runtime)
+    return Policy(name, placement.lowered(model, runtime), tokenizer)
 
 
 def write(root: Path, found: Findings, trained: History, metrics: Mapping[str, Any]) -> None:

@@ -1,14 +1,16 @@
 """prompts + SFT + reward model → policy: PPO with a per-token KL penalty, and PPO-ptx (Ouyang et al. 2022, step 3)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rlhf.engine import logprobs
-from rlhf.models import classifiers, loading, reward_head
+from rlhf.engine import allocator, logprobs
+from rlhf.lora import attaching
+from rlhf.lora import folders as adapter_folders
+from rlhf.models import classifiers, loading, placement, reward_head
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import load
 from rlhf.params.ppo import Ppo, PpoInputs
@@ -17,13 +19,14 @@ from rlhf.preferences import rewards
 from rlhf.records import records
 from rlhf.records import types as kinds
 from rlhf.rewards import weighted
-from rlhf.rl import advantages, experience, overoptimisation
+from rlhf.rl import advantages, experience, overoptimisation, shared_backbone
 from rlhf.rl.experience import Experience, Models, Prompt
 from rlhf.rl.loop_state import Data, LoopState
 from rlhf.rl.updates import Targets, update
 from rlhf.runs import checkpoints, launch
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder
+from rlhf.secrets import guard
 from rlhf.tokens import chat
 from rlhf.tokens.fitting import fitting
 from rlhf.training import language_modelling
@@ -45,7 +48,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
     if params.ppo.ptx_coef:
         read.append(source / "documents.train.jsonl")
     with open_stage(root, STAGE, params, {"training": read}, policy, round_name) as context:
-        models = assemble(policy, reward_model, params, context.seed, root)
+        models = assemble(policy, reward_model, params, context.seed, root, context.run.say)
         data = load_data(models.tokenizer, source, params.ppo)
         typed = context.typed_markers(models.tokenizer, (chat.texts_of(prompt.messages) for prompt in data.prompts))
         typed |= context.changed_turns(models.tokenizer, (prompt.messages for prompt in data.prompts))
@@ -56,14 +59,16 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
             if peak is None and (warning := peak_is_behind(curve)):
                 peak = point["step"]
                 context.run.say(warning)
+        learned, tokenizer = models.policy, models.tokenizer
+        terms, cut = models.summed().names, models.summed().num_cut()
+        del models  # the others' memory is needed no more
         with new_folder(context.out) as folder:
-            loading.save(models.policy, models.tokenizer, folder)
+            loading.save(to_be_saved(learned, policy, params), tokenizer, folder, params.ppo.lora, policy)
         metrics = {name: mean_of_last(curve, name) for name in (*SHOWN, "missing_eos", "clip_share", "kl_coef")}
         metrics |= {"prompts": len(data.prompts), "prompts_too_long": data.num_too_long} | typed
         metrics |= {"episodes": len(curve) * params.ppo.batch_size}
         metrics |= {"over_optimised_at": peak} if peak else {}  # iteration
-        summed = models.summed()
-        metrics |= {f"score_{name}": mean_of_last(curve, f"score_{name}") for name in summed.names} | summed.num_cut()
+        metrics |= {f"score_{name}": mean_of_last(curve, f"score_{name}") for name in terms} | cut
         outputs.write_curve(root, context.name, curve)
         context.conclude(metrics)
 
@@ -81,7 +86,7 @@ def train(
     At the end the policy holds the moving average of its weights, if `ema_decay` asks for one. With monitor 'stop' it
     ends where gold's peak is seen to lie behind.
     """
-    state = LoopState(models, data, params, seed)
+    state = LoopState(models, data, params, runtime, seed)
     yield from state.resume(states)
     for iteration in range(state.iteration, params.iterations):
         if params.monitor == "stop" and peak_is_behind(state.curve):
@@ -107,15 +112,64 @@ def train(
     state.take_average()
 
 
-def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: int, root: Path = Path(".")) -> Models:
+def assemble(
+    policy_folder: Path,
+    reward_folder: Path,
+    params: PpoInputs,
+    seed: int,
+    root: Path = Path("."),
+    say: Callable[[str], None] = guard.say,
+) -> Models:
     """Return policy, value model, frozen reference and rewards, each a model of its own (Stiennon 2020, G.1).
 
-    root: where the paths of adopted reward models and functions begin.
+    With LoRA their layers are their own, and the frozen weights below the adapters lie in memory once: the reference is
+    the policy without its adapters. root: where the paths of adopted reward models and functions begin.
     """
     longest = params.ppo.max_prompt_tokens + params.ppo.max_completion_tokens
-    policy, tokenizer = loading.load_policy(policy_folder, params.runtime, longest)
-    reference = loading.load_causal(policy_folder, params.runtime, longest=longest).requires_grad_(False)
-    scorer = rewards.RewardScorer(reward_folder, params.runtime) if params.rewards.trained else None
+    lora, runtime = params.ppo.lora, params.runtime
+    reference = placement.lowered(loading.load_causal(policy_folder, runtime, longest=longest), runtime)
+    reference.requires_grad_(False)
+    if lora is None:
+        policy, tokenizer = loading.load_policy(policy_folder, runtime, longest)
+    else:
+        tokenizer = loading.load_tokenizer(policy_folder)
+        policy = shared_backbone.policy_on(reference)
+        loading.attach(policy, lora, seeds.derive(seed, "policy's adapters"), longest, say)
+    scorer = trained_rewards(policy_folder, reward_folder, params, reference)
+    value_model = start_of_values(policy_folder, reward_folder, params, seed, (reference, tokenizer, scorer))
+    summed = weighted.opened(params.rewards, root, scorer, runtime)
+    return Models(policy, value_model, reference, scorer, tokenizer, summed)
+
+
+def trained_rewards(
+    policy_folder: Path, reward_folder: Path, params: PpoInputs, reference: Any
+) -> rewards.RewardScorer | None:
+    """Return the round's reward model, frozen; with LoRA, if its adapters stand on the policy's folder, on the
+    reference's weights. None where it is no part of the rewards.
+    """
+    if not params.rewards.trained:
+        return None
+    model = None
+    if params.ppo.lora is not None and adapter_folders.base_of(reward_folder) == policy_folder.resolve():
+        longest = params.ppo.max_prompt_tokens + params.ppo.max_completion_tokens
+        model = shared_backbone.frozen_scorer(reward_folder, reference, params.runtime, longest)
+    scorer = rewards.RewardScorer(reward_folder, params.runtime, model)
+    scorer.model.requires_grad_(False)
+    return scorer
+
+
+def start_of_values(
+    policy_folder: Path,
+    reward_folder: Path,
+    params: PpoInputs,
+    seed: int,
+    others: tuple[Any, Any, rewards.RewardScorer | None],
+) -> Any:
+    """Return the value model as it starts; `others`: the reference, the policy's tokenizer and the reward model."""
+    longest = params.ppo.max_prompt_tokens + params.ppo.max_completion_tokens
+    reference, tokenizer, scorer = others
+    lora = params.ppo.lora if params.ppo.share_backbone else None
+    adapters = torch.Generator().manual_seed(seeds.derive(seed, "value model's adapters"))
     if params.ppo.value_init == "reward_model":
         if scorer is None:
             raise ValueError(
@@ -126,17 +180,34 @@ def assemble(policy_folder: Path, reward_folder: Path, params: PpoInputs, seed: 
                 "params.yaml: ppo.value_init: 'reward_model' needs a reward model on the policy's backbone; "
                 "set it to 'policy', or reward_model.backbone to 'sft'"
             )
-        value_model = loading.load_classifier(reward_folder, params.runtime, longest=longest)
-        reward_head.unfold(value_model)
-    else:
+        if lora is None:
+            value_model = loading.load_classifier(reward_folder, params.runtime, longest=longest)
+            reward_head.unfold(value_model)
+            return value_model
+        return shared_backbone.value_model_from(scorer.model, lora, adapters)
+    if lora is None:
         generator = torch.Generator().manual_seed(seed)
         value_model = reward_head.new_reward_model(policy_folder, params.runtime, generator, longest=longest)
         reward_head.scalar_head(value_model).weight.data.zero_()
-        RewardMeaning(pooling="last", likelihood_coef=0.0).write_into(value_model.config)
-    if scorer is not None:
-        scorer.model.requires_grad_(False)
-    summed = weighted.opened(params.rewards, root, scorer, params.runtime)
-    return Models(policy, value_model, reference, scorer, tokenizer, summed)
+    else:
+        config = loading.read_config(policy_folder, num_labels=1)
+        value_model = shared_backbone.classifier_on(reference.base_model, config, params.runtime.attention)
+        attaching.attach(value_model, lora, adapters)
+        loading.proved(value_model, policy_folder, longest)
+    RewardMeaning(pooling="last", likelihood_coef=0.0).write_into(value_model.config)
+    return value_model
+
+
+def to_be_saved(policy: Any, policy_folder: Path, params: PpoInputs) -> Any:
+    """Return the policy; where adapters are to be merged, and its frozen weights are low, on those of its folder."""
+    lora = params.ppo.lora
+    if lora is None or lora.save == "adapter" or params.runtime.frozen_dtype in (None, "float32"):
+        return policy
+    allocator.hand_back()
+    whole = loading.read_causal(policy_folder, params.runtime)
+    attaching.attach(whole, lora, torch.Generator())
+    attaching.load_trained(whole, attaching.trained_weights(policy))
+    return whole
 
 
 def load_data(tokenizer: Any, source: Path, params: Ppo) -> Data:

@@ -39,7 +39,7 @@ from rlhf.runs import lineage
 from rlhf.secrets import guard
 from tools import inputs, unlisted
 from tools.checking import labelers
-from tools.looking import piped
+from tools.looking import memory, piped
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
     collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectComparisonsInputs,
@@ -134,6 +134,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         _show(inputs.untracked(params, root), sys.stderr)
         _show(labelers.warnings(params.collect_comparisons), sys.stderr)
         _show(labelers.costs(params.collect_comparisons), sys.stdout)
+        _show(memory.lines(params, root), sys.stdout)
     _show([in_a_line(params, root)], sys.stdout)
     return 0
 
@@ -385,11 +386,14 @@ def _workers_share_the_threads(params: Any) -> Iterator[str]:
         yield f"runtime.workers: expected a divisor of runtime.threads, {threads} (got {workers})"
     if params.runtime.device == "cuda" and workers > 1:
         yield f"runtime.workers: a GPU computes a whole batch at once; expected 1 (got {workers})"
-    for name in ("sft", "feedme"):
-        if getattr(params, name).dropout and workers > 1:
-            yield f"runtime.workers: {name}.dropout draws from one generator; expected 1 with dropout (got {workers})"
-        if getattr(params, name).dropout and processes > 1:
-            yield f"runtime.processes: {name}.dropout draws from one generator; expected 1 (got {processes})"
+    for name in ("sft", "feedme", "reward_model", "judge"):
+        section = getattr(params, name)
+        places = {"dropout": getattr(section, "dropout", 0), "lora.dropout": section.lora and section.lora.dropout}
+        for place in (f"{name}.{key}" for key, dropout in places.items() if dropout):
+            if workers > 1:
+                yield f"runtime.workers: {place} draws from one generator; expected 1 with dropout (got {workers})"
+            if processes > 1:
+                yield f"runtime.processes: {place} draws from one generator; expected 1 (got {processes})"
 
 
 RULES = (  # impossible combinations, each rule a generator of mistakes

@@ -16,3 +16,9 @@ def keep_freed_memory() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(M_TRIM_THRESHOLD, KEPT)
         library.mallopt(M_MMAP_THRESHOLD, KEPT)
+
+
+def hand_back() -> None:
+    """Hand freed memory back once: after models were read and tried, what that took is not asked for again."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

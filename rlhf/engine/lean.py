@@ -5,20 +5,24 @@ What is saved: padding is not computed at all; the last layer computes only the 
 and rotation are single passes; a decoding step makes no masks anew and writes keys and values in place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from rlhf.engine import activations, attention, norms, products, spans
+from rlhf.engine import activations, attention, low_rank, norms, products, spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LLAMAS = {"LlamaModel", "Qwen2Model", "MistralModel"}
+CHECKPOINT = {"use_reentrant": False, "preserve_rng_state": False}  # nothing here draws numbers
+OF_GPT2 = {"c_fc", "c_proj", "c_attn"}  # layers whose adapters are read
+OF_LLAMAS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
 
 class Layer(NamedTuple):
@@ -35,6 +39,7 @@ class Network(NamedTuple):
     layers: list[Layer]
     last_norm: Callable[[Tensor], Tensor]
     heads: tuple[int, int]  # query heads; key and value heads
+    checkpointed: bool  # where gradients are wanted, a layer's activations are computed again in the backward pass
 
     def project(self, layer: Layer, hidden: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
         """Return the queries, keys and values of a layer's tokens, turned by their positions: [N, (H + 2 K) width]."""
@@ -46,6 +51,8 @@ def supports(model: "PreTrainedModel") -> bool:
     """Say whether this module computes exactly what the model's own forward pass does."""
     base, config = model.base_model, model.config
     if model.device.type != "cpu":
+        return False
+    if not low_rank.exact(model, OF_GPT2 if type(base).__name__ == "GPT2Model" else OF_LLAMAS):
         return False
     if model.training and has_dropout(model):
         return False
@@ -77,21 +84,36 @@ def hidden_states(
     return hidden if tokens.wanted is None else hidden[tokens.wanted]
 
 
-def _read(network: Network, tokens: spans.Stream, attend: Callable[[Tensor, attention.Plan], Tensor]) -> Tensor:
+def _read(network: Network, tokens: spans.Stream, attend: Callable[..., Tensor]) -> Tensor:
     """Return the last hidden states [M, D] of the sequences' ends; `attend` is a layer's attention, whoever asks."""
     hidden = network.embed(tokens.ids, tokens.positions)
     rotation = network.rotation(hidden, tokens.positions)
     num_tokens, num_ends = len(tokens.ids), len(tokens.ids if tokens.rows is None else tokens.rows)
     inner = attention.plan(tokens.groups, network.heads, num_tokens, num_tokens)
     last = inner if tokens.rows is None else attention.plan(tokens.last_groups, network.heads, num_tokens, num_ends)
+    again = network.checkpointed and torch.is_grad_enabled()
     for number, layer in enumerate(network.layers):
         is_last = number == len(network.layers) - 1
-        projected = network.project(layer, hidden, rotation)
-        if is_last and tokens.rows is not None:
-            hidden = hidden.index_select(0, tokens.rows)
-        hidden = hidden + layer.out(attend(projected, last if is_last else inner))
-        hidden = hidden + layer.mlp(layer.before_mlp(hidden))
+        asking = partial(attend, plan=last if is_last else inner)
+        through = partial(_through, network, layer, rotation, tokens.rows if is_last else None, asking)
+        hidden = checkpoint(through, hidden, **CHECKPOINT) if again else through(hidden)
     return network.last_norm(hidden)
+
+
+def _through(
+    network: Network,
+    layer: Layer,
+    rotation: tuple[Tensor, Tensor] | None,
+    ends: Tensor | None,
+    attend: Callable[[Tensor], Tensor],
+    hidden: Tensor,
+) -> Tensor:
+    """Return the states after a layer, [M, D] of [N, D]; `ends`: the tokens that go on, None for all."""
+    projected = network.project(layer, hidden, rotation)
+    if ends is not None:
+        hidden = hidden.index_select(0, ends)
+    hidden = hidden + layer.out(attend(projected))
+    return hidden + layer.mlp(layer.before_mlp(hidden))
 
 
 class Decoder:
@@ -100,7 +122,7 @@ class Decoder:
     def __init__(self, model: "PreTrainedModel", most_new_tokens: int):
         self.network = _network(model, _once)
         head: Any = model.get_output_embeddings()
-        self.head = _once(head.weight.t(), head.bias)
+        self.head = _once([head])
         self.most_new_tokens = most_new_tokens
         self.caches: list[tuple[Tensor, Tensor]] = []  # of each layer: keys, values [B, G, capacity, width], float32
         self.filled = 0
@@ -173,7 +195,8 @@ class Decoder:
         return cache.new_zeros(num_rows, *cache.shape[1:])
 
 
-Affine = Callable[[Tensor, Tensor | None], Callable[[Tensor], Tensor]]  # weight [D, E], bias [E] -> x [N, D] -> [N, E]
+# Layers that read the same states, side by side; x [N, D] -> [N, E]
+Affine = Callable[[Sequence[Any]], Callable[[Tensor], Tensor]]
 
 
 def _network(model: "PreTrainedModel", affine: Affine) -> Network:
@@ -181,30 +204,61 @@ def _network(model: "PreTrainedModel", affine: Affine) -> Network:
     return (_gpt2 if type(base).__name__ == "GPT2Model" else _llama)(base, affine)
 
 
-def _each_time(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """Lower the weight anew in each product."""
-    return partial(products.affine, weight=weight, bias=bias, of=products.dtype(weight))
+def _weight(layer: Any) -> Tensor:
+    """Return a layer's weight [D, E]; GPT-2's layers hold it so, others turned."""
+    return layer.weight.t() if isinstance(layer, nn.Linear) else layer.weight
 
 
-def _once(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """Lower the weight now, for many small products."""
-    dtype = products.dtype(weight)
-    return partial(products.affine, weight=weight.to(dtype), bias=None if bias is None else bias.to(dtype), of=dtype)
+def _each_time(modules: Sequence[Any]) -> Callable[[Tensor], Tensor]:
+    """Lower the weights anew in each product; adapters beside them."""
+    layers, adapters = [*map(low_rank.base_of, modules)], [*map(low_rank.adapters_of, modules)]
+    weight, bias = _joined([_weight(layer) for layer in layers], layers)
+    product = partial(products.affine, weight=weight, bias=bias, of=products.dtype(weight))
+    if not any(adapters):
+        return product
+    widths = [_weight(layer).shape[1] for layer in layers]
+    of = products.dtype(weight)
+
+    def with_adapters(x: Tensor) -> Tensor:
+        low = x.to(of)  # once for all that read it: it is kept for A's gradient
+        return low_rank.added(product(low), low, adapters, widths)
+
+    return with_adapters
+
+
+def _once(modules: Sequence[Any]) -> Callable[[Tensor], Tensor]:
+    """Lower the weights now, adapters within them, for many small products."""
+    layers = [*map(low_rank.base_of, modules)]
+    dtype = products.dtype(layers[0].weight)
+    weights = [
+        low_rank.merged(_weight(layer), low_rank.adapters_of(module)).to(dtype)
+        for layer, module in zip(layers, modules, strict=True)
+    ]
+    weight, bias = _joined(weights, layers)
+    return partial(products.affine, weight=weight, bias=None if bias is None else bias.to(dtype), of=dtype)
+
+
+def _joined(weights: list[Tensor], layers: Sequence[Any]) -> tuple[Tensor, Tensor | None]:
+    """Return several layers' weights and biases as one layer's."""
+    biases: list[Tensor] = [layer.bias for layer in layers if layer.bias is not None]
+    weight = weights[0] if len(weights) == 1 else torch.cat([one.t() for one in weights]).t()
+    return weight, (torch.cat(biases) if len(biases) > 1 else biases[0]) if biases else None
 
 
 def _gpt2(base: Any, affine: Affine) -> Network:
     def layer(block: Any) -> Layer:
         modules = block.mlp.c_fc, block.mlp.c_proj, block.attn.c_attn, block.attn.c_proj
-        inner, outer, project, out = (affine(module.weight, module.bias) for module in modules)
+        inner, outer, project, out = (affine([module]) for module in modules)
         return Layer(block.ln_1, block.ln_2, project, out, lambda x: outer(activations.gelu(inner(x))))
 
     heads = base.config.n_head
     return Network(
-        embed=lambda ids, positions: base.wte(ids) + base.wpe(positions),
+        embed=lambda ids, positions: base.wte(ids).float() + base.wpe(positions).float(),
         rotation=lambda _hidden, _positions: None,
         layers=[layer(block) for block in base.h],
         last_norm=base.ln_f,
         heads=(heads, heads),
+        checkpointed=base.gradient_checkpointing,
     )
 
 
@@ -212,19 +266,12 @@ def _llama(base: Any, affine: Affine) -> Network:
     def norm(module: Any) -> Callable[[Tensor], Tensor]:
         return lambda x: norms.rms_norm(x, module.weight, module.variance_epsilon)
 
-    def linear(*modules: nn.Linear) -> Callable[[Tensor], Tensor]:
-        """Several layers that read the same states, side by side."""
-        biases: list[Tensor] = [module.bias for module in modules if module.bias is not None]
-        weights: list[Tensor] = [module.weight for module in modules]
-        weight = torch.cat(weights) if len(weights) > 1 else weights[0]
-        return affine(weight.t(), torch.cat(biases) if biases else None)
-
     def layer(block: Any) -> Layer:
         attention, mlp = block.self_attn, block.mlp
-        project = linear(attention.q_proj, attention.k_proj, attention.v_proj)
-        gate, up, down = linear(mlp.gate_proj), linear(mlp.up_proj), linear(mlp.down_proj)
+        project = affine([attention.q_proj, attention.k_proj, attention.v_proj])
+        gate, up, down = affine([mlp.gate_proj]), affine([mlp.up_proj]), affine([mlp.down_proj])
         before_attention, before_mlp = norm(block.input_layernorm), norm(block.post_attention_layernorm)
-        out = linear(attention.o_proj)
+        out = affine([attention.o_proj])
         return Layer(before_attention, before_mlp, project, out, lambda x: down(functional.silu(gate(x)) * up(x)))
 
     def rotation(hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -233,9 +280,10 @@ def _llama(base: Any, affine: Affine) -> Network:
         return cosines[0, :, :half], sines[0, :, :half]
 
     return Network(
-        embed=lambda ids, _positions: base.embed_tokens(ids),
+        embed=lambda ids, _positions: base.embed_tokens(ids).float(),
         rotation=rotation,
         layers=[layer(block) for block in base.layers],
         last_norm=norm(base.norm),
         heads=(base.config.num_attention_heads, base.config.num_key_value_heads),
+        checkpointed=base.gradient_checkpointing,
     )

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from rlhf.engine import products
-
-MOST_LOGITS = 2**22  # numbers that exist at once
+from rlhf.engine.memory import MOST_LOGITS
 
 
 class Head(NamedTuple):
@@ -117,8 +116,9 @@ class _TokenLogprobs(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]  # one output, one gradient
         hidden, weight, bias, ids, kept = ctx.saved_tensors
         logits = _Logits(Head(weight, bias, ctx.scale, ctx.cap), len(ids), ctx.dtype)
-        to_hidden, to_weight = [], torch.zeros_like(weight)
-        to_bias = torch.zeros_like(bias) if bias is not None else None
+        of_weight, of_bias = ctx.needs_input_grad[1:3]
+        to_hidden, to_weight = [], torch.zeros_like(weight) if of_weight else None
+        to_bias = torch.zeros_like(bias) if of_bias else None
         for rows in _chunks(len(ids), weight.shape[0]):
             share = gradient[rows].unsqueeze(1) / ctx.temperature  # d log p / d logits = (1[token] - softmax) / T
             slope: Tensor | None = None
@@ -138,6 +138,8 @@ class _TokenLogprobs(Function):
                 to_bias += to_logits.sum(0)
             low, states = logits.lowered(to_logits), _filled(hidden[rows], ctx.dtype)
             to_hidden.append((low @ logits.weight)[: len(share)])
+            if to_weight is None:  # frozen
+                continue
             if ctx.dtype == weight.dtype:
                 to_weight.addmm_(low.t(), states)
             else:  # some of the vocabulary at a time, for a sum of two dtypes makes a copy of the lower one

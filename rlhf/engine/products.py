@@ -35,9 +35,10 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None, of: torch.dtype) -> T
     """Return x weight + bias [N, E], computed in `of`: x [N, D], weight [D, E], bias [E].
 
     A lower copy of the weight lives as long as the product that it stands in, so that a model never has one whole.
+    A frozen weight that is in `of` already is taken as it is.
     """
     if of == weight.dtype:
-        return x.to(of) @ weight if bias is None else torch.addmm(bias, x.to(of), weight)
+        return x.to(of) @ weight if bias is None else torch.addmm(bias.to(of), x.to(of), weight)
     return _Lowered.apply(x, weight, bias, of)
 
 
@@ -45,13 +46,14 @@ class _Lowered(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, of: torch.dtype) -> Tensor:
         low = x.to(of)
-        ctx.save_for_backward(low, weight)
-        ctx.dtype, ctx.has_bias = x.dtype, bias is not None
+        ctx.save_for_backward(low if ctx.needs_input_grad[1] else None, weight)
+        ctx.dtype, ctx.of = x.dtype, of
         return low @ weight.to(of) if bias is None else torch.addmm(bias.to(of), low, weight.to(of))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]  # one output, one gradient
         low, weight = ctx.saved_tensors
-        to_x = (gradient @ weight.to(low.dtype).t()).to(ctx.dtype)
-        to_bias = gradient.sum(0, dtype=weight.dtype) if ctx.has_bias else None
-        return to_x, (low.t() @ gradient).to(weight.dtype), to_bias, None
+        of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
+        to_x = (gradient @ weight.to(ctx.of).t()).to(ctx.dtype) if of_x else None
+        to_bias = gradient.sum(0, dtype=weight.dtype) if of_bias else None
+        return to_x, (low.t() @ gradient).to(weight.dtype) if of_weight else None, to_bias, None

@@ -10,6 +10,7 @@ from typing import Any
 
 import transformers
 
+from rlhf.lora import folders as adapter_folders
 from rlhf.models import folder_files
 from rlhf.models.folder_files import INDEX, WEIGHTS
 from rlhf.runtime.files import write_json
@@ -89,11 +90,8 @@ def own_code(path: Path | str, revision: str | None) -> list[str]:
 def refuse(path: Path | str, revision: str | None) -> None:
     """Raise ValueError for what is no whole model in plain safetensors, and for an architecture that is only code."""
     config = told(path, revision)
-    if folder_files.found(path, "adapter_config.json", revision):
-        raise ValueError(
-            "adapter_config.json: this is an adapter on another model, which would be fetched by the name that stands "
-            "there; merge the two (merge_and_unload of PEFT) and name the folder of the result"
-        )
+    if adapter_folders.base_of(path) is None:
+        refuse_adapter(path, revision)
     for name in ("quantization_config", "compression_config", "transformers_weights"):
         if any(one.get(name) is not None for one in _with_nested(config)):
             raise ValueError(
@@ -104,6 +102,15 @@ def refuse(path: Path | str, revision: str | None) -> None:
     kind = config.get("model_type")
     if config.get("auto_map") and kind not in transformers.CONFIG_MAPPING:
         raise ValueError(needs_code(path, revision))
+
+
+def refuse_adapter(path: Path | str, revision: str | None) -> None:
+    """Raise ValueError for what is an adapter and not a model."""
+    if folder_files.found(path, adapter_folders.CONFIG, revision):
+        raise ValueError(
+            "adapter_config.json: this is an adapter on another model, which would be fetched by the name that stands "
+            "there; merge the two (merge_and_unload of PEFT) and name the folder of the result"
+        )
 
 
 def _refuse_index(path: Path | str, revision: str | None) -> None:

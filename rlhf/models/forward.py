@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rlhf.engine import logprobs
+from rlhf.engine import logprobs, low_rank
 from rlhf.models import ways
 from rlhf.models.ways import Rows
 from rlhf.tokens.batching import position_ids
@@ -46,6 +46,7 @@ def spread(values: Tensor, mask: Tensor) -> Tensor:
 def output_head(model: "PreTrainedModel") -> logprobs.Head:
     """Return what makes logits of hidden states."""
     layer: Any = model.get_output_embeddings()  # declared as any module, or none
+    assert not low_rank.is_adapted(layer)  # its weight would be read without the adapter
     proven = ways.proven(model)
     return logprobs.Head(layer.weight, layer.bias, proven.scale, proven.cap)
 

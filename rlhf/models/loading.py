@@ -4,14 +4,19 @@ Policies are causal LMs, reward and value models one-label classifiers. What can
 """
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import transformers
 
+from rlhf.engine import allocator
+from rlhf.lora import attaching
+from rlhf.lora import folders as adapter_folders
 from rlhf.models import classifiers, folder_files, folders, proof, reading, weights
 from rlhf.models.placement import placed
+from rlhf.params.optimisation import Lora
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import distributed
 from rlhf.secrets import guard
@@ -79,6 +84,7 @@ def read_model(
     (see `rlhf.models.weights`).
     """
     with reading.folder(path, revision):
+        folders.refuse_adapter(path, revision)
         refuse_larger(kind, config, runtime.attention, folder_files.held(path, revision))
         with reading.files("config.json or model.safetensors"):
             model, found = kind.from_pretrained(
@@ -119,10 +125,30 @@ def load_causal(
 
     longest: tokens of the longest sequence that it will read, up to which `proof` tries what is exact for it.
     """
+    return proved(read_causal(path, runtime, dropout), path, longest)
+
+
+def read_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> "PreTrainedModel":
+    """Return the same, not tried yet: to be changed and saved."""
     config = read_config(path)
     set_dropout(config, dropout)
-    model = placed(read_model(transformers.AutoModelForCausalLM, path, runtime, config).model, runtime).eval()
-    return proved(model, path, longest)
+    return placed(_read(transformers.AutoModelForCausalLM, path, runtime, config), runtime).eval()
+
+
+def _read(
+    kind: Any, path: Path | str, runtime: Runtime, config: Any, revision: str | None = None, new_head: bool = False
+) -> "PreTrainedModel":
+    """Return the model of a folder; where it is an adapter of the pipeline, its base's with the adapter merged in."""
+    base = adapter_folders.base_of(path)
+    if base is None:
+        return read_model(kind, path, runtime, config, revision, new_head).model
+    if hasattr(config, adapter_folders.KEY):
+        delattr(config, adapter_folders.KEY)  # it is of the folder, not of the model
+    model = _read(kind, base, runtime, config, None, kind is not transformers.AutoModelForCausalLM)
+    with reading.folder(path):
+        adapter_folders.put_on(model, Path(path), new_head)
+    attaching.merge(model)
+    return model
 
 
 def proved(model: "PreTrainedModel", path: Path | str, longest: int | None = None) -> "PreTrainedModel":
@@ -136,6 +162,7 @@ def proved(model: "PreTrainedModel", path: Path | str, longest: int | None = Non
         if line not in _SAID:
             guard.say(line)
             _SAID.add(line)
+    allocator.hand_back()
     return model
 
 
@@ -160,11 +187,20 @@ def load_classifier(
     set_dropout(config, 0.0)
     with reading.folder(path, revision):
         kinds = classifiers.kinds_of(config)
-    model = read_model(kinds[0], path, runtime, config, revision, new_head).model
+    model = _read(kinds[0], path, runtime, config, revision, new_head)
     if classifiers.is_encoder(model) and len(kinds) > 1 and classifiers.reads_forward(model):
-        model = read_model(kinds[1], path, runtime, config, revision, new_head).model
+        model = _read(kinds[1], path, runtime, config, revision, new_head)
     model = placed(model, runtime).eval()
     return model if classifiers.is_encoder(model) else proved(model, path, longest)
+
+
+def attach(model: "PreTrainedModel", lora: Lora, seed: int, longest: int, say: Callable[[str], None]) -> None:
+    """Put adapters on a model, see `attaching.attach`, and say what has one and what has none."""
+    found = attaching.attach(model, lora, torch.Generator().manual_seed(seed))
+    for line in found.lines():
+        say(line)
+    if lora.dropout and (model.can_generate() or not classifiers.is_encoder(model)):
+        proved(model, type(model).__name__, longest)  # now it drops something, which our own forward pass does not
 
 
 def set_dropout(config: Any, dropout: float) -> None:
@@ -174,12 +210,24 @@ def set_dropout(config: Any, dropout: float) -> None:
             setattr(config, name, dropout)
 
 
-def save(model: "PreTrainedModel", tokenizer: Any, folder: Path) -> None:
-    """Write model and tokenizer into `folder` as `from_pretrained` reads them; of several processes the first does."""
+def save(
+    model: "PreTrainedModel", tokenizer: Any, folder: Path, lora: Lora | None = None, base: Path | None = None
+) -> None:
+    """Write model and tokenizer into `folder` as `from_pretrained` reads them; of several processes the first does.
+
+    A model with adapters is written as `lora.save` says: alone, beside the folder `base` that it stands on, or whole,
+    and then its adapters are merged for good.
+    """
+    if attaching.is_attached(model) and lora is not None and lora.save == "merged":
+        attaching.merge(model)
     if not distributed.is_first():
         return
     try:
-        model.save_pretrained(folder)
+        if attaching.is_attached(model):
+            assert lora is not None and base is not None
+            adapter_folders.write(model, lora, base, folder)
+        else:
+            model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     except Exception as error:
         # safetensors has an error of its own for a full disk, tokenizers none but Exception; both keep Rust's words

@@ -50,3 +50,34 @@ def placed(model: "PreTrainedModel", runtime: Runtime) -> "PreTrainedModel":
         norms.replace(model)
     moved: Any = model  # transformers' wrapper of `to` hides its arguments
     return moved.to(runtime.device)
+
+
+def recompute(model: "PreTrainedModel", runtime: Runtime) -> None:
+    """Let a model that learns compute its layers' activations again for the gradient, where the params ask for it.
+
+    The gradient stays the same: nothing is drawn at random in a layer that drops nothing. Raises ValueError for a model
+    that transformers cannot do so with.
+    """
+    if runtime.gradient_checkpointing:
+        try:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        except ValueError as error:
+            raise ValueError(f"params.yaml: runtime.gradient_checkpointing: {error}; set it to null") from None
+
+
+def lowered(model: "PreTrainedModel", runtime: Runtime) -> "PreTrainedModel":
+    """Return a model that is only read, its matrices in the dtype of the params (Runtime.frozen_dtype).
+
+    Vectors (norms, biases) stay float32, as the products' other factor does in autocast: no product changes by it, and
+    what is looked up (embeddings) is rounded.
+    """
+    if runtime.frozen_dtype == "bfloat16":
+        model.requires_grad_(False)
+        output = model.get_output_embeddings()
+        heads = [] if output is None else [*output.parameters()]  # of words; a scalar's stays float32
+        low = {id(weight) for weight in (*model.base_model.parameters(), *heads) if weight.ndim >= 2}
+        for weight in model.parameters():  # a copy of each: one that were left would keep the whole file in memory
+            dtype = torch.bfloat16 if id(weight) in low else weight.dtype
+            weight.data = weight.data.to(dtype, copy=True)
+        allocator.hand_back()
+    return model

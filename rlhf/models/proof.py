@@ -5,6 +5,7 @@ No list of names decides. What a model says of a sequence by itself, unpadded an
 beyond theirs, so it is tried up to the longest sequence that will be read, and again where a longer one comes.
 """
 
+import copy
 import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,13 +62,29 @@ class _Sample(NamedTuple):
     logits: list[Tensor]  # [n, V] each; of a classifier none
 
 
-@torch.no_grad()
 def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
-    """Find which ways are exact for a model, in float32, and remember them; dropout is off meanwhile.
+    """Find which ways are exact for a model, in float32, and remember them; dropout and autocast are off meanwhile.
 
     longest: tokens of the longest sequence that will be read. Raises ValueError for a model whose logits are made of
     its last states in a way that is not known here.
     """
+    with torch.autocast(model.device.type, enabled=False):  # it may be asked for amid a batch
+        found = _prove(_in_float32(model), longest)
+    known = found.ways._replace(prove=partial(_prove_longer, weakref.ref(model)))
+    ways.remember(model, known)
+    return found._replace(ways=known)
+
+
+def inherit(model: "PreTrainedModel", other: "PreTrainedModel") -> "PreTrainedModel":
+    """Return a model that computes as the other does, being of the same kind on the same weights: not tried anew."""
+    known = ways.proven(other)
+    again = None if known.prove is None else partial(_prove_longer, weakref.ref(model))
+    ways.remember(model, known._replace(prove=again))
+    return model
+
+
+@torch.no_grad()
+def _prove(model: "PreTrainedModel", longest: int | None) -> Proof:
     was_training = model.training
     model.eval()
     with reading.files(f"config.json (of {type(model).__name__}, which fails on one row of tokens)"):
@@ -85,8 +102,7 @@ def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
             f"beside or before it, even alone ({differences[none[0], ways.ALONE]} of its state); "
             f"{_shorter(model, longest)}adopt another base model (pretrain.path)"
         )
-    prove_longer = partial(_prove_longer, weakref.ref(model))
-    ways.remember(model, Ways(longest, by_kind, (), scale, cap, prove_longer))
+    ways.remember(model, Ways(longest, by_kind, (), scale, cap))
     decoders: tuple[str, ...] = ()
     if sample.logits:
         decoders = _exact(model, DECODERS, "decoding", differences, partial(_decoding, model, sample))
@@ -98,10 +114,8 @@ def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
                 "(pretrain.path)"
             )
         _keep_for_classifiers(model, sample, scale, cap)
-    found = Ways(longest, by_kind, decoders, scale, cap, prove_longer)
-    ways.remember(model, found)
     model.train(was_training)
-    return Proof(found, differences)
+    return Proof(Ways(longest, by_kind, decoders, scale, cap), differences)
 
 
 def _prove_longer(model: "weakref.ref[PreTrainedModel]", longest: int) -> None:
@@ -111,6 +125,14 @@ def _prove_longer(model: "weakref.ref[PreTrainedModel]", longest: int) -> None:
         found = prove(of, longest).ways
         if found.longest < longest:  # it has no more positions: nothing longer can come
             ways.remember(of, found._replace(longest=longest))
+
+
+def _in_float32(model: "PreTrainedModel") -> "PreTrainedModel":
+    """Return a model of float32 weights: itself, or a copy of one that is only read (Runtime.frozen_dtype)."""
+    if all(weight.dtype == torch.float32 for weight in model.parameters()):
+        return model
+    whole: Any = copy.deepcopy(model)  # transformers' wrapper of `float` hides its result
+    return whole.float()
 
 
 def _shorter(model: "PreTrainedModel", longest: int) -> str:

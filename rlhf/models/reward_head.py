@@ -90,10 +90,22 @@ def unfold(model: "PreTrainedModel") -> None:
         delattr(config, f"reward_folded_{name}")
 
 
+def folded_parts(model: "PreTrainedModel") -> list[nn.Module]:
+    """Return the parts whose weights `unfold` would change."""
+    into = getattr(model.config, "reward_folded_into", None)
+    norm = _last_norm(model) if into == "norm" else None
+    return [part for part in (scalar_head(model) if into else None, norm) if part is not None]
+
+
 def _shifting(head: nn.Linear, shift: float) -> Tensor:
     """Return the states [D] that the head takes for `shift`."""
     weight = head.weight[0]
     return weight * (shift / weight.square().sum())
+
+
+def _keeping(made: dict[nn.LayerNorm, Tensor], norm: nn.LayerNorm) -> Any:
+    """Return a hook that keeps what a norm has made."""
+    return lambda _own, _given, output: made.update([(norm, output)])
 
 
 def _last_norm(model: "PreTrainedModel") -> nn.LayerNorm | None:
@@ -101,7 +113,7 @@ def _last_norm(model: "PreTrainedModel") -> nn.LayerNorm | None:
     head, read, made = scalar_head(model), [], dict[nn.LayerNorm, Tensor]()
     norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm) and module.bias is not None]
     hooks = [head.register_forward_pre_hook(lambda _, given: read.append(given[0]))]
-    hooks += [norm.register_forward_hook(lambda own, _, output: made.update({own: output})) for norm in norms]
+    hooks += [norm.register_forward_hook(_keeping(made, norm)) for norm in norms]
     try:
         ids = torch.arange(4, device=head.weight.device).remainder(model.config.get_text_config().vocab_size)[None]
         with torch.no_grad():

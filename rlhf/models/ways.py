@@ -6,7 +6,8 @@ row. What a model says of a sequence alone is right; any other way is used only 
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -172,12 +173,31 @@ def before_head(model: "PreTrainedModel", **inputs: Any) -> Tensor:
         _STOPPING.add(head)
     _ASKED.head = head
     try:
-        model(**inputs, use_cache=False)
+        with _recomputing(model):
+            model(**inputs, use_cache=False)
     except _Reached as reached:
         return reached.states
     finally:
         _ASKED.head = None
     raise ValueError(f"{type(model).__name__} does not use its output layer")
+
+
+@contextmanager
+def _recomputing(model: "PreTrainedModel") -> Iterator[None]:
+    """Let layers for which it is enabled compute activations again for the gradient, dropout on or off.
+
+    transformers asks a layer for its training mode, which is a model's without dropout here: PPO's.
+    """
+    layers: list[nn.Module] = []
+    if torch.is_grad_enabled() and not model.training:
+        layers = [one for one in model.modules() if getattr(one, "gradient_checkpointing", False)]
+    for layer in layers:
+        layer.training = True  # its own: not that of what is in it
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False
 
 
 def _stop(head: nn.Module, given: tuple[Tensor, ...]) -> None:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rlhf.params.base import Params
-from rlhf.params.optimisation import Optimisation
+from rlhf.params.optimisation import Lora, Optimisation
 from rlhf.params.rewards import Rewards
 from rlhf.params.runtime import Runtime
 
@@ -40,6 +40,10 @@ class Ppo(Params):
     value_init: Literal["reward_model", "policy"]
     prompts: Literal["ppo", "sft"]  # of which set: new ones, or the demonstrations' (paper: new ones)
     monitor: Literal["off", "warn", "stop"]  # where gold's fitted peak lies behind (Gao et al. 2022)
+    lora: Lora | None  # null: all weights are trained
+    share_backbone: (
+        bool | None
+    )  # with lora: the value model, too, trains adapters and its head alone; null: all its weights
     policy_optimisation: Optimisation  # warmup_steps and schedule count iterations
     value_optimisation: Optimisation
 
@@ -47,6 +51,14 @@ class Ppo(Params):
     def _batches_divide(self) -> Self:
         if self.batch_size % self.minibatch_size:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of minibatch_size {self.minibatch_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_fit(self) -> Self:
+        if self.share_backbone and self.lora is None:
+            raise ValueError("share_backbone must be null or false where lora is null: the policy changes its backbone")
+        if self.lora is not None and self.lora.dropout > 0:
+            raise ValueError("lora.dropout must be 0: PPO compares log-probabilities of one function")
         return self
 
 

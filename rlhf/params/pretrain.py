@@ -2,9 +2,9 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rlhf.params.base import Installed, Local, Named, OnHub, Params, folder_or_hub, is_folder, place_of
 from rlhf.params.optimisation import Optimisation
@@ -28,6 +28,12 @@ class Scratch(HeldOut):
     batch_size: int = Field(ge=1)  # sequences an update
     muon_momentum: float | None = Field(ge=0, lt=1)  # of Muon on hidden matrices; null: AdamW throughout
     optimisation: Optimisation
+
+    @model_validator(mode="after")
+    def _one_optimiser(self) -> Self:
+        if self.muon_momentum is not None and self.optimisation.optimiser not in (None, "adamw"):
+            raise ValueError("optimisation.optimiser must be null or 'adamw' where muon_momentum is given: it is Muon")
+        return self
 
 
 class Adopted(HeldOut):

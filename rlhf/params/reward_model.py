@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rlhf.params.base import Named, OnHub, Params, folder_or_hub
-from rlhf.params.optimisation import Optimisation
+from rlhf.params.optimisation import Lora, Optimisation
 from rlhf.params.rewards import Rewards
 from rlhf.params.runtime import Runtime
 
@@ -26,6 +26,7 @@ class RewardModel(Params):
     unit_std: bool  # scale scores to standard deviation 1 on the training answers (Ziegler et al. 2019)
     max_comparisons: int | None = Field(ge=1)  # the first of the training comparisons; null = all
     pairs: Literal["grouped", "shuffled"]  # a prompt's pairs in one batch, or each pair by itself among the others
+    lora: Lora | None  # null: all weights are trained
     optimisation: Optimisation
 
     @model_validator(mode="after")
@@ -44,6 +45,10 @@ class RewardModel(Params):
             raise ValueError("likelihood_coef must be 0 for loss 'direct': it would drown in the sigmoid of a score")
         if self.backbone == "encoder" and self.likelihood_coef > 0:
             raise ValueError("likelihood_coef must be 0 for backbone 'encoder': it predicts no next token")
+        if self.backbone == "encoder" and self.lora is not None and self.lora.save == "adapter":
+            raise ValueError(
+                "lora.save must be 'merged' for backbone 'encoder': adapters stand on the pipeline's folders"
+            )
         return self
 
 

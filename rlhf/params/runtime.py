@@ -1,8 +1,8 @@
 """Where and how tensors are computed. Tracked by every stage that trains or samples: these values change bytes."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rlhf.params.base import Params
 
@@ -14,6 +14,14 @@ class Runtime(Params):
     processes: int = Field(ge=1, le=64)  # of this machine; each holds all weights and computes a share of every batch
     threads: int = Field(ge=1, le=256)  # of each process
     workers: int = Field(ge=1, le=256)  # parts of a batch computed side by side, each on threads / workers threads
+    frozen_dtype: Literal["float32", "bfloat16"] | None  # weights of models that are only read; null: float32
+    gradient_checkpointing: bool | None  # a layer's activations are computed again for the gradient; null: kept
+
+    @model_validator(mode="after")
+    def _products_are_as_low(self) -> Self:
+        if self.frozen_dtype == "bfloat16" and self.dtype != "bfloat16":
+            raise ValueError("frozen_dtype 'bfloat16' needs dtype 'bfloat16': products would be computed in float32")
+        return self
 
 
 class RuntimeInputs(Params):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from rlhf.params.base import Params
-from rlhf.params.optimisation import Optimisation
+from rlhf.params.optimisation import Lora, Optimisation
 
 
 class Supervised(Params):
@@ -17,4 +17,5 @@ class Supervised(Params):
     dropout: float = Field(ge=0, lt=1)  # residual dropout (Ouyang et al. 2022: 0.2)
     lm_coef: float = Field(ge=0)  # weight of the loss on all tokens, prompts too (Radford et al. 2018: 0.5); 0 = off
     select: Literal["best_validation", "last"]  # which epoch's weights are kept
+    lora: Lora | None  # null: all weights are trained
     optimisation: Optimisation

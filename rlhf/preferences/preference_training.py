@@ -11,6 +11,7 @@ import torch
 from rlhf.models import folders, loading, placement, reading, reward_head, weights
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import place_of
+from rlhf.params.optimisation import Lora
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import preference_losses, publishing, reward_accuracy, rewards
@@ -64,11 +65,13 @@ def fit(
     typed = context.typed_markers(tokenizer, texts)
     typed |= context.changed_turns(tokenizer, (record["messages"] for record in [*training, *held_out]))
     num_steps = count_steps(groups, params)
+    if params.lora is not None:
+        seed = seeds.derive(context.seed, "lora")
+        loading.attach(model, params.lora, seed, params.max_tokens, context.run.say)
     points = train(model, groups, params, runtime, context.seed, context.states)
     curve = list(context.followed(points, num_steps, ["loss", "accuracy"]))
-    save(model, tokenizer, context.out, meaning_of(params))
-    normalise(context, training, params)
-    scorer = rewards.RewardScorer(context.out, runtime)
+    save(model, tokenizer, context.out, meaning_of(params), params.lora, backbone_of(root, params))
+    scorer = normalise(model, context, training, params)
     metrics, bins = reward_accuracy.measure(scorer, training, held_out)
     publish(context, scorer, held_out[0], metrics, params)
     metrics |= {"training_prompts": len(groups)} | encoded.metrics() | typed
@@ -116,19 +119,29 @@ def meaning_of(params: RewardModel) -> RewardMeaning:
     return RewardMeaning(params.pooling, params.likelihood_coef, activation)
 
 
-def save(model: "PreTrainedModel", tokenizer: Any, out: Path, meaning: RewardMeaning) -> None:
-    """Write the folder, and into its config what a score means."""
+def save(
+    model: "PreTrainedModel",
+    tokenizer: Any,
+    out: Path,
+    meaning: RewardMeaning,
+    lora: Lora | None = None,
+    base: Path | None = None,
+) -> None:
+    """Write the folder, and into its config what a score means; `lora` and `base` as in `loading.save`."""
     meaning.write_into(model.config)
     with new_folder(out) as folder:
-        loading.save(model, tokenizer, folder)
+        loading.save(model, tokenizer, folder, lora, base)
 
 
-def normalise(context: StageContext, training: Sequence[Comparison], params: RewardModel) -> None:
+def normalise(
+    model: "PreTrainedModel", context: StageContext, training: Sequence[Comparison], params: RewardModel
+) -> rewards.RewardScorer:
     """Write into the folder's config the shift that makes demonstrations score 0 on average, and the gain.
 
     Ouyang et al. 2022, App. C.2 (shift); Ziegler et al. 2019 (unit standard deviation, here over training answers).
+    Returns the scorer of the model in memory, whose weights are the folder's.
     """
-    scorer = rewards.RewardScorer(context.out, context.runtime)
+    scorer = rewards.RewardScorer(context.out, context.runtime, model)
     demonstrations = records.read(context.root / DEMONSTRATIONS, Demonstration)
     raw = scorer.score_texts(
         [record["messages"] for record in demonstrations], [record["response"] for record in demonstrations]
@@ -137,13 +150,24 @@ def normalise(context: StageContext, training: Sequence[Comparison], params: Rew
     if params.unit_std:
         spread = torch.tensor(reward_accuracy.score_comparisons(scorer, training[:500])[1]).std().item()
         gain = 1.0 / max(spread, 1e-6)
-    save(scorer.model, scorer.tokenizer, context.out, meaning_of(params)._replace(shift=shift, gain=gain))
+    meaning = meaning_of(params)._replace(shift=shift, gain=gain)
+    save(model, scorer.tokenizer, context.out, meaning, params.lora, backbone_of(context.root, params))
+    return scorer
 
 
 def publish(
     context: StageContext, scorer: rewards.RewardScorer, shown: Comparison, metrics: dict[str, Any], params: RewardModel
 ) -> None:
-    """Write the folder as others read it, with its scorer and its card, which shows answers of a comparison."""
+    """Write the folder as others read it, with its scorer and its card, which shows answers of a comparison.
+
+    An adapter alone is none that others can read: it stays as it was saved, and that is said.
+    """
+    if params.lora is not None and params.lora.save == "adapter":
+        context.run.say(
+            "saved as an adapter on its backbone's folder: plain transformers does not read it as a reward model; "
+            "python -m tools.score does, and save: merged writes a folder that others read"
+        )
+        return
     answers = shown["responses"][:EXAMPLES]
     scores = scorer.score_texts([shown["messages"]] * len(answers), answers)
     meaning = RewardMeaning.of(scorer.model.config)
@@ -264,8 +288,10 @@ def train(
     num_steps = count_steps(groups, params)
     groups, batch_size = elements(groups, params)
     order = batching.epochs(len(groups), batch_size, params.epochs, seeds.derive(seed, "order"))
+    torch.manual_seed(seeds.derive(seed, "dropout"))  # LoRA's
     model.train()
-    parts = {"weights": model, "optimiser": optimiser}
+    placement.recompute(model, runtime)
+    parts = {"weights": model, "optimiser": optimiser, "dropout": torch.default_generator}
     states.restore(parts)
     yield from states.points
     for step, chosen in islice(enumerate(order), len(states.points), None):

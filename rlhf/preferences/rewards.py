@@ -26,8 +26,9 @@ class Sequence(NamedTuple):
 class RewardScorer:
     """Scores (messages, response) pairs; demonstrations average 0. What a score means: see `RewardMeaning`."""
 
-    def __init__(self, path: Path | str, runtime: Runtime):
-        self.model = loading.load_classifier(path, runtime)
+    def __init__(self, path: Path | str, runtime: Runtime, model: "PreTrainedModel | None" = None):
+        """`model`: the folder's, where it is in memory already."""
+        self.model = placement.lowered(loading.load_classifier(path, runtime), runtime) if model is None else model
         self.tokenizer = loading.read_tokenizer(path)
         self.runtime = runtime
 

@@ -73,7 +73,7 @@ class RewardSum(NamedTuple):
         """Return the sum of terms that are known already."""
         found = list(scored)
         totals = [
-            sum(part.weight * value for (part, _), value in zip(found, values, strict=True))
+            sum((part.weight * value for (part, _), value in zip(found, values, strict=True)), 0.0)
             for values in zip(*(values for _, values in found), strict=True)
         ]
         return Scored(totals, {part.name: values for part, values in found})

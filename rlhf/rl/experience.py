@@ -14,7 +14,7 @@ from rlhf.params.ppo import Ppo
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import rewards
 from rlhf.records.types import Message
-from rlhf.rewards.weighted import Answered, RewardSum, Scored, alone
+from rlhf.rewards.weighted import Answered, Part, RewardSum, Scored, alone
 from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching, chat
@@ -214,7 +214,7 @@ def _scores(models: Models, prompts: list[Prompt], sampled: Rollouts, ended: Ten
     texts = [chat.response_text(models.tokenizer, ids) for ids in completions]
     num_tokens = [len(ids) - end for ids, end in zip(completions, batching.as_list(ended.long()), strict=True)]
     answered = Answered([prompt.messages for prompt in prompts], texts, num_tokens)
-    found = []
+    found: list[tuple[Part, list[float]]] = []
     for part in summed.parts:
         is_trained = part.scorer is not None and part.scorer is models.scorer
         scores = _trained_scores(models, prompts, completions) if is_trained else part.scores(answered)

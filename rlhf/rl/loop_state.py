@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rlhf.models import placement
 from rlhf.params.ppo import Ppo
+from rlhf.params.runtime import Runtime
 from rlhf.rl import clipping
 from rlhf.rl.experience import Models, Prompt
 from rlhf.runs import checkpoints
@@ -26,7 +28,7 @@ class Data(NamedTuple):
 class LoopState:
     """Knows how to begin, how to be kept after an iteration, and how to go on from there."""
 
-    def __init__(self, models: Models, data: Data, params: Ppo, seed: int):
+    def __init__(self, models: Models, data: Data, params: Ppo, runtime: Runtime, seed: int):
         self.models, self._data, self._params = models, data, params
         self.policy_optimiser = optimisation.adamw(models.policy, params.policy_optimisation)
         self.value_optimiser = optimisation.adamw(models.value_model, params.value_optimisation)
@@ -38,7 +40,9 @@ class LoopState:
             if data.text is None
             else language_modelling.row_batches(data.text, num_rows, seeds.derive(seed, "ptx"))
         )
-        average = [weight.detach().clone() for weight in models.policy.parameters()] if params.ema_decay else []
+        placement.recompute(models.policy, runtime)
+        placement.recompute(models.value_model, runtime)
+        average = [weight.clone() for weight in self._learned()] if params.ema_decay else []
         self._kept: dict[str, Any] = {"average": average, "kl_coef": params.kl_coef}
         self.iteration = 0  # from 1 on, once one has begun
         self.curve: list[dict[str, Any]] = []  # a point an iteration
@@ -75,9 +79,9 @@ class LoopState:
         return None if self._texts is None else next(self._texts)
 
     def average_weights(self) -> None:
-        """Take the policy's weights into their moving average, if there is one."""
-        for mean, weight in zip(self._kept["average"], self.models.policy.parameters(), strict=False):
-            mean.lerp_(weight.detach(), 1 - self._params.ema_decay)
+        """Take the policy's weights into their moving average, if there is one; of adapters A and B each."""
+        for mean, weight in zip(self._kept["average"], self._learned(), strict=False):
+            mean.lerp_(weight, 1 - self._params.ema_decay)
 
     def end_iteration(self, point: dict[str, Any], states: checkpoints.States) -> None:
         """Adapt the KL coefficient to the KL that was measured, and keep the state if it is time."""
@@ -91,8 +95,12 @@ class LoopState:
 
     def take_average(self) -> None:
         """Give the policy the moving average of its weights, if there is one."""
-        for mean, weight in zip(self._kept["average"], self.models.policy.parameters(), strict=False):
-            weight.data.copy_(mean)
+        for mean, weight in zip(self._kept["average"], self._learned(), strict=False):
+            weight.copy_(mean)
+
+    def _learned(self) -> list[Tensor]:
+        """The policy's weights that change."""
+        return [*checkpoints.weights(self.models.policy).values()]
 
     def _parts(self) -> checkpoints.Parts:
         return {

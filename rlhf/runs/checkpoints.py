@@ -198,14 +198,14 @@ def _load(part: Any, found: Any) -> None:
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the model's weights by name, tied ones once."""
-    return {name: weight.detach() for name, weight in model.named_parameters()}
+    """Return the weights that the model learns, by name, tied ones once; with LoRA adapters and heads alone."""
+    return {name: weight.detach() for name, weight in model.named_parameters() if weight.requires_grad}
 
 
 @torch.no_grad()
 def load_weights(model: nn.Module, found: Mapping[str, Tensor]) -> None:
     """Give the model the weights that `weights` returned."""
-    for name, weight in model.named_parameters():
+    for name, weight in weights(model).items():
         weight.copy_(found[name])
 
 

@@ -5,8 +5,9 @@ thousands of times an update; micro-batches synchronise once. Results come in th
 depend on how a batch is cut and on nothing else. Every process asks for all micro-batches and gets all results.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
@@ -79,7 +80,17 @@ def here(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[
         with torch.set_grad_enabled(gradients), torch.autocast("cpu", dtype, enabled=autocast, cache_enabled=False):
             return function(part)
 
-    yield from _pool.map(run, parts)
+    waiting: deque[Future[Result]] = deque()  # few at once: a result may be a whole model's gradient
+    try:
+        for part in parts:
+            waiting.append(_pool.submit(run, part))
+            if len(waiting) > _num_workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for one in waiting:
+            one.cancel()
 
 
 def cut(rows: list[Row], most: int) -> list[list[Row]]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +25,30 @@ class Update(NamedTuple):
     measures: dict[str, float]
 
 
-def adamw(model: nn.Module, params: Optimisation) -> torch.optim.AdamW:
-    """Return AdamW over `model`; weight decay acts on matrices only (Brown et al. 2020, App. B)."""
+def adamw(model: nn.Module, params: Optimisation) -> torch.optim.Optimizer:
+    """Return AdamW over the weights of `model` that learn; weight decay acts on matrices only (Brown 2020, App. B).
+
+    `params.optimiser` may keep its moments in 8 bits (Dettmers et al. 2022), "paged" also outside a GPU's memory.
+    """
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     betas = (params.adam_beta1, params.adam_beta2)
     alike = groups(trained, params.weight_decay)
+    if params.optimiser not in (None, "adamw"):
+        kind = _in_8_bits(params.optimiser)
+        return kind(alike, lr=params.learning_rate, betas=betas, eps=params.adam_eps)
     return torch.optim.AdamW(alike, lr=params.learning_rate, betas=betas, eps=params.adam_eps, fused=True)
+
+
+def _in_8_bits(name: str) -> Any:
+    """Return the class of bitsandbytes. Raises ValueError, saying how to install it, where it is missing."""
+    try:
+        import bitsandbytes  # pyright: ignore[reportMissingImports]  # nobody else needs it
+    except ImportError as error:
+        raise ValueError(
+            f"params.yaml: optimisation.optimiser: '{name}' is of bitsandbytes, which cannot be imported ({error}); "
+            "install it (pip install bitsandbytes==0.50.2), or set it to adamw"
+        ) from None
+    return {"adamw_8bit": bitsandbytes.optim.AdamW8bit, "paged_adamw_8bit": bitsandbytes.optim.PagedAdamW8bit}[name]
 
 
 def groups(weights: Sequence[nn.Parameter], weight_decay: float) -> list[dict]:

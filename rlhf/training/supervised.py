@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from rlhf.lora import folders as adapter_folders
 from rlhf.models import loading, placement
 from rlhf.params.runtime import Runtime
 from rlhf.params.supervised import Supervised
@@ -55,13 +56,17 @@ def fit(
     typed = context.typed_markers(tokenizer, texts)
     typed |= context.changed_turns(tokenizer, (record["messages"] for record in [*training, *held_out]))
     num_steps = count_steps(len(data.training), params)
+    base = context.root / "data" / adapter_folders.BASES[context.stage][0]
+    if params.lora is not None:
+        seed = seeds.derive(context.seed, "lora")
+        loading.attach(model, params.lora, seed, params.max_tokens, context.run.say)
     points = train(model, data, params, context.runtime, context.seed, context.states)
     curve = list(context.followed(points, num_steps, ["loss"]))
     losses = [point["validation_loss"] for point in curve if "validation_loss" in point]
     kept = losses.index(min(losses)) if params.select == "best_validation" else len(losses) - 1
     loading.set_dropout(model.config, 0.0)
     with new_folder(context.out) as folder:
-        loading.save(model, tokenizer, folder)
+        loading.save(model, tokenizer, folder, params.lora, base)
     metrics = {
         "validation_loss": losses[kept],
         "kept_epoch": kept + 1,
@@ -113,7 +118,8 @@ def train(
     The model ends with the weights of the epoch that `params.select` names. Raises ValueError for dropout in several
     processes, whose draws would depend on how many they are.
     """
-    if params.dropout and distributed.count() > 1:
+    dropout = params.dropout or (params.lora is not None and params.lora.dropout)
+    if dropout and distributed.count() > 1:
         raise ValueError("dropout draws from one generator: set it to 0 in params.yaml, or start one process")
     optimiser = optimisation.adamw(model, params.optimisation)
     num_steps = count_steps(len(data.training), params)
@@ -122,6 +128,7 @@ def train(
     best: dict[str, Any] = {"loss": float("inf"), "weights": None}
     order = batching.epochs(len(data.training), params.batch_size, params.epochs, seeds.derive(seed, "order"))
     model.train()
+    placement.recompute(model, runtime)
     parts = {"weights": model, "optimiser": optimiser, "dropout": torch.default_generator, "best": best}
     states.restore(parts)
     yield from states.points

@@ -49,7 +49,7 @@ def test_the_start_benchmark_puts_two_checkouts_side_by_side():
     assert start.table({"stage": {"here": [1.0]}}).splitlines()[0] == "| processor seconds | here |"
 
 
-@pytest.mark.parametrize("name", ["ppo_with_eos", "reward_k4", "sft"])
+@pytest.mark.parametrize("name", ["ppo_with_eos", "ppo_lora_gpt2_small", "reward_k4", "sft"])
 @pytest.mark.parametrize("choice", [0, -1], ids=["first settings", "last settings"])
 def test_our_side_does_a_repetition_when_asked(name, choice, monkeypatch, capsys, request):
     request.addfinalizer(partial(parallel.set_workers, 1))

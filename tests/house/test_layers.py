@@ -14,6 +14,7 @@ FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imp
     ("grading",),
     ("records",),
     ("tokens", "collection"),
+    ("lora",),
     ("models",),
     ("rewards",),
     ("runs",),

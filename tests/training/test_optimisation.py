@@ -1,6 +1,9 @@
 """Learning-rate schedules, weight decay and one update."""
 
+import copy
 import math
+import sys
+import types
 
 import pytest
 import torch
@@ -161,3 +164,49 @@ def test_every_section_that_trains_is_typed_by_these_knobs():
     content = toys.shrunken_params()
     for section in ("pretrain", "sft", "feedme", "reward_model", "judge"):
         Optimisation(**content[section]["optimisation"])
+
+
+def test_eight_bits_are_asked_of_bitsandbytes(monkeypatch):
+    """Wiring alone: a class that stands for the library's."""
+    made = {}
+
+    class Fake(torch.optim.SGD):
+        def __init__(self, alike, lr, betas, eps):
+            made.update(betas=betas, eps=eps, decays=[group["weight_decay"] for group in alike])
+            super().__init__(alike, lr=lr)
+
+    library = types.ModuleType("bitsandbytes")
+    library.optim = types.SimpleNamespace(AdamW8bit=Fake, PagedAdamW8bit=Fake)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", library)
+    for name in ("adamw_8bit", "paged_adamw_8bit"):
+        model = torch.nn.Linear(2, 2)
+        model.bias.requires_grad_(False)
+        optimiser = optimisation.adamw(model, params(optimiser=name, weight_decay=0.5, adam_beta2=0.9))
+        assert isinstance(optimiser, Fake)
+        assert [len(group["params"]) for group in optimiser.param_groups] == [1, 0]
+        assert made["decays"] == [0.5, 0.0]
+        assert made["betas"][1] == 0.9
+
+
+def test_without_bitsandbytes_the_error_says_how_it_comes(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ValueError, match=r"optimisation\.optimiser: 'adamw_8bit' is of bitsandbytes.*pip install"):
+        optimisation.adamw(torch.nn.Linear(2, 2), params(optimiser="adamw_8bit"))
+
+
+def test_eight_bits_learn_nearly_as_well_on_a_cpu():
+    pytest.importorskip("bitsandbytes")
+    torch.manual_seed(0)
+    first, x, y = torch.nn.Linear(128, 128), torch.randn(64, 128), torch.randn(64, 128)
+    ends = {}
+    for name in ("adamw", "adamw_8bit"):
+        model = copy.deepcopy(first)
+        optimiser = optimisation.adamw(model, params(optimiser=name, learning_rate=0.01))
+        for _ in range(30):
+            loss = ((model(x) - y) ** 2).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        ends[name] = loss.item()
+    assert ends["adamw_8bit"] == pytest.approx(ends["adamw"], rel=0.05)
+    assert ends["adamw"] < 0.1

@@ -31,7 +31,10 @@ LONGEST = 70  # tokens; beyond the windows and original contexts of the configur
 NOT_TRIED = "not tried"
 MOST_WEIGHTS = 20_000_000
 LIMIT = 1e-4  # nats, and of gradients relative to their norm
-RUNTIME = Runtime(device="cpu", dtype="float32", attention="eager", processes=1, threads=1, workers=1)
+RUNTIME = Runtime(
+    device="cpu", dtype="float32", attention="eager", processes=1, threads=1, workers=1, frozen_dtype=None,
+    gradient_checkpointing=None,
+)  # fmt: skip
 
 
 class Verdict(NamedTuple):

@@ -95,6 +95,7 @@ def opened(root: Path, model: Path | None, summed: bool) -> Scoring:
             raise ValueError(f"{folder}: no reward model's folder: expected config.json in it; dvc repro reward_model")
         trained = RewardScorer(folder, params.runtime)
     if not summed:
+        assert trained is not None
         return Scoring(str(folder), weighted.alone(trained), None)
     found = weighted.opened(params.rewards, root, trained, params.runtime)
     tokenizer = loading.load_tokenizer(root / "data/sft") if params.rewards.answer_tokens else None

@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "rlhf-score", ""
     protocol_version = "HTTP/1.1"
     timeout = PATIENCE
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]  # the one that made it
 
     def do_GET(self) -> None:
         if self.path == "/health":

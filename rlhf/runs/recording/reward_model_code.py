@@ -1,6 +1,7 @@
 """A reward model's folder as an MLflow model, made of code: nothing is pickled.
 
-    import mlflow
+    from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
     model = mlflow.pyfunc.load_model("models:/<model id>")
     model.predict([{"prompt": "What is a fox?", "response": "A small animal."}])
@@ -11,14 +12,14 @@ One score an answer. Rows may be a pandas DataFrame, a list of mappings, or one 
 import importlib.util
 from pathlib import Path
 
-import mlflow
 
-
-class RewardModel(mlflow.pyfunc.PythonModel):
+class RewardModel(PythonModel):
     def load_context(self, context):  # noqa: ANN001, ANN201, ARG002  # MLflow makes schemas of type hints
         """Read scorer.py and the model from the folder that this file lies in."""
         folder = Path(__file__).parent
         spec = importlib.util.spec_from_file_location("reward_model_scorer", folder / "scorer.py")
+        assert spec is not None
+        assert spec.loader is not None
         self.code = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.code)
         self.scorer = self.code.Scorer(folder)
@@ -32,4 +33,4 @@ class RewardModel(mlflow.pyfunc.PythonModel):
         return self.scorer.score(*self.code.flat(asked))
 
 
-mlflow.models.set_model(RewardModel())
+set_model(RewardModel())
