@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LLAMAS = {"LlamaModel", "Qwen2Model", "MistralModel"}
-CHECKPOINT = {"use_reentrant": False, "preserve_rng_state": False}  # nothing here draws numbers
+CHECKPOINT: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}  # nothing here draws numbers
 OF_GPT2 = {"c_fc", "c_proj", "c_attn"}  # layers whose adapters are read
 OF_LLAMAS = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 

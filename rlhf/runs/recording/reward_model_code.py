@@ -1,7 +1,6 @@
 """A reward model's folder as an MLflow model, made of code: nothing is pickled.
 
-    from mlflow.models import set_model
-from mlflow.pyfunc.model import PythonModel
+    import mlflow
 
     model = mlflow.pyfunc.load_model("models:/<model id>")
     model.predict([{"prompt": "What is a fox?", "response": "A small animal."}])
@@ -11,6 +10,9 @@ One score an answer. Rows may be a pandas DataFrame, a list of mappings, or one 
 
 import importlib.util
 from pathlib import Path
+
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
 
 
 class RewardModel(PythonModel):
