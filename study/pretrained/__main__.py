@@ -123,18 +123,19 @@ def measures(folder: Path) -> dict[str, Any]:
     params = read_yaml(folder / "params.yaml")
     samples = samples_of(folder)
     tie, bootstrap = params["evaluate"]["tie_threshold"]["gold"], Bootstrap(2000, 0.95, 0)
-    rates = {name: compared(samples, *sides, tie, bootstrap) for name, sides in QUESTIONS.items()}
-    known_kinds = [sample for sample in samples if not _is_of_held_out_kind(sample)]
-    others = [sample for sample in samples if _is_of_held_out_kind(sample)]
+    parts = {
+        "win_rate": samples,
+        "win_rate_on_kinds_of_training": [one for one in samples if one["category"] not in HELD_OUT_KINDS],
+        "win_rate_on_kinds_held_out": [one for one in samples if one["category"] in HELD_OUT_KINDS],
+    }
+    rates = {
+        part: {name: in_figures(compared(some, *sides, tie, bootstrap)) for name, sides in QUESTIONS.items()}
+        for part, some in parts.items()
+        if some
+    }
     return {
         "prompts": len(samples),
-        "win_rate": {name: in_figures(rate) for name, rate in rates.items()},
-        "win_rate_on_kinds_of_training": {
-            name: in_figures(compared(known_kinds, *QUESTIONS[name], tie, bootstrap)) for name in list(QUESTIONS)[:2]
-        },
-        "win_rate_on_kinds_held_out": {
-            name: in_figures(compared(others, *QUESTIONS[name], tie, bootstrap)) for name in list(QUESTIONS)[:2]
-        },
+        **rates,
         "kl": evaluated["kl_per_answer"]["ppo"],
         "kl_per_answer": evaluated["kl_per_answer"],
         "perplexity_ratio": {
@@ -183,10 +184,6 @@ def by_kind(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
             for decoding in ("sampled", "greedy")
         }
     return found
-
-
-def _is_of_held_out_kind(sample: Sample) -> bool:
-    return sample["category"] in HELD_OUT_KINDS
 
 
 def page(measured: Mapping[str, Any], samples: Sequence[Sample]) -> str:
