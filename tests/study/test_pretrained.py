@@ -1,4 +1,4 @@
-"""The pretrained run's figures, from a workspace's files; what was frozen before tuning is what the code still makes."""
+"""The pretrained run's figures, from a workspace's files; what was frozen is what the code makes."""
 
 import json
 
@@ -13,15 +13,7 @@ from study.pretrained import __main__ as run
 from study.pretrained import peoples
 from tests import toys
 
-POLICIES = (
-    "sft_sampled",
-    "sft_greedy",
-    "ppo_sampled",
-    "ppo_greedy",
-    "feedme_sampled",
-    "feedme_greedy",
-    "best_of_4_sampled",
-)
+POLICIES = {name for sides in run.QUESTIONS.values() for name in sides}
 
 
 @pytest.fixture(scope="module")
