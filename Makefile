@@ -2,6 +2,7 @@
 # make ui           MLflow on http://localhost:5000                      make lint   ruff, and types by pyright
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
+# make real         the recipe on a pretrained model out of a package, offline; stopped, it goes on; REAL="--comparisons ..."
 # make study        the laboratory of study/: seeds, over-optimisation, frontier, reward models; stopped, it goes on
 # make mutants      small faults put into the code, and how many the tests see; MUTANTS="study runs --sample 10"
 # make claims       the papers' claims: runs the cells of study/ that are missing, then the table
@@ -32,13 +33,16 @@ REAL_INSTALLED := $(VENV)/real-$(REAL_VERSION)
 INSTALL := -m pip install --disable-pip-version-check --quiet
 LOCKED := $(INSTALL) --constraint requirements.lock
 
-.PHONY: run test ui integration bench bench-full study claims mutants lint setup lock audit bom
+.PHONY: run real test ui integration bench bench-full study claims mutants lint setup lock audit bom
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
 	@$(BIN)/python -m tools.check
 	@$(BIN)/dvc repro
 	@$(BIN)/python -m tools.summary
+
+real: $(REAL_INSTALLED)
+	@$(BIN)/python -m study.pretrained $(REAL)
 
 test: $(INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest

@@ -59,7 +59,7 @@ def test_dropout_in_several_processes_is_refused(tokenizer, monkeypatch):
     monkeypatch.setattr(supervised.distributed, "count", lambda: 2)
     content = toys.shrunken_params()["sft"] | {"dropout": 0.1}
     chosen = two_updates.parse(
-        supervised.Supervised, {key: content[key] for key in supervised.Supervised.model_fields}, ""
+        supervised.Supervised, {key: content.get(key) for key in supervised.Supervised.model_fields}, ""
     )
     with pytest.raises(ValueError, match="dropout draws from one generator"):
         next(supervised.train(toys.policy(tokenizer), supervised.Data([], []), chosen, two_updates.RUNTIME, seed=1))

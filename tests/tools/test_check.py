@@ -35,7 +35,8 @@ def tiny(tmp_path):
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_fits_the_schema(preset, tmp_path):
     (tmp_path / "params.yaml").write_bytes(preset.read_bytes())
-    assert [mistake for mistake in check.check(tmp_path) if "no such f" not in mistake and SHA not in mistake] == []
+    spared = ("no such f", SHA, "pip install --no-deps")  # files, commits and packages that are not here
+    assert [mistake for mistake in check.check(tmp_path) if not any(words in mistake for words in spared)] == []
 
 
 def test_the_shipped_params_are_right():
@@ -125,7 +126,7 @@ def test_impossible_combinations_and_missing_inputs_are_named(tiny, changes, nam
 
 
 WORLD = read_yaml(REPO / "presets/tiny.yaml")["collect_prompts"]["sources"]
-UNRANKED = "simulated labelers rank answers to prompts of the embedded world alone, and no source of kind world has "
+UNRANKED = "simulated labelers rank answers to prompts of kinds world and instructions alone, and no such source has "
 OF_WORLD = {"reward_model": UNRANKED + "prompts in its use and reward_model in its splits", "judge": UNRANKED}
 NOBODY = {"collect_comparisons.labelers": None} | {
     f"collect_comparisons.{count}": 0 for count in ("max_prompts", "max_judge_prompts")

@@ -190,7 +190,7 @@ def test_requests_at_once_get_their_own_scores(asking, expected):
 
 def test_a_signal_ends_the_command_which_listens_on_loopback_alone(ready):
     with socket.socket() as free:
-        free.bind((score.LOOPBACK, 0))
+        free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(toys.REPO)!r}); "
                f"from tools.score.__main__ import main; sys.exit(main(['--serve', '{port}']))"]  # fmt: skip
