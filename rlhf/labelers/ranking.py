@@ -22,7 +22,7 @@ def of_pool(pool: str, params: CollectComparisons) -> tuple[AnyLabelers | None, 
 
 
 def can_rank(labelers: AnyLabelers, prompt: Dialogue) -> bool:
-    """Return whether these labelers rank answers to a prompt: simulated ones know the embedded world's tasks alone."""
+    """Return whether these labelers rank answers to a prompt: simulated ones know those with a task."""
     return not isinstance(labelers, Simulated) or "task" in prompt
 
 
@@ -74,6 +74,6 @@ def _scorer(labelers: RewardModelLabeler | FunctionLabeler, context: StageContex
         from rlhf.rewards.functions import FunctionScorer
 
         return FunctionScorer(labelers.function, context.root)
-    from rlhf.rewards.adopted import AdoptedScorer
+    from rlhf.rewards import adopted
 
-    return AdoptedScorer(labelers, context.root, context.runtime)
+    return adopted.opened(labelers, context.root, context.runtime)

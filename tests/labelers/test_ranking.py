@@ -100,6 +100,24 @@ def test_an_adopted_reward_model_ranks_by_its_scores(place, tokenizer):
         assert (label["labeler"], label["scale"]) == ("reward_model:models/reward", None)
 
 
+def test_a_reward_model_of_this_project_ranks_by_the_scorer_in_its_folder(place, tokenizer):
+    """Its score is a mean over the answer, which no standard class gives."""
+    from rlhf.models.reward_head import RewardMeaning
+    from rlhf.params.rewards import AdoptedReward
+    from rlhf.preferences import publishing
+    from rlhf.rewards import adopted
+
+    publishing.publish(toys.reward_model(tokenizer), tokenizer, place / "models/reward", RewardMeaning("mean", 0.0))
+    labeler = {"kind": "reward_model", "path": "models/reward", "tie_threshold": 0.0}
+    toys.set_param(place, "collect_comparisons.labelers", labeler)
+    collect_comparisons.main(place, "r1")
+    scorer = adopted.opened(AdoptedReward(path="models/reward", revision=None, label=None), place, toys.runtime())
+    for record in collected(place)["judge"]:
+        texts = record["responses"]
+        expected = scorer.score_texts([record["messages"]] * len(texts), texts)
+        assert record["labels"][0]["scores"] == pytest.approx(expected)
+
+
 def test_simulated_labelers_may_rank_for_one_side_and_a_judge_for_the_other(place, capsys):
     with judging(by_length) as judge:
         content = read_yaml(place / "params.yaml")
