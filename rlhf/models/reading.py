@@ -27,6 +27,9 @@ UNREADABLE = (  # what transformers raises of a folder's files, beside its own e
 @contextmanager
 def folder(path: Path | str, revision: str | None = None) -> Iterator[None]:
     """Name the folder (or hub id) in whatever is said of a model or tokenizer that cannot be read."""
+    is_path = str(path).startswith((".", "/", "~")) or str(path).count("/") > 1  # an id of a hub is no such text
+    if is_path and not Path(path).exists():
+        raise ValueError(f"{path}: no such folder; `dvc repro` makes what stages write, and params name the others")
     try:
         yield
     except (ValueError, OSError) as error:

@@ -215,3 +215,9 @@ def test_what_is_saved_does_not_say_whether_the_hub_was_reachable(policy, tokeni
         subprocess.run(command, cwd=toys.REPO, env=os.environ | {"HF_HUB_OFFLINE": offline}, check=True)
         made.append({file.name: file.read_bytes() for file in at.iterdir()})
     assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("reads", [loading.read_tokenizer, loading.read_config])
+def test_a_folder_that_is_not_there_is_named_so(tmp_path, reads):
+    with pytest.raises(ValueError, match=rf"{tmp_path}/missing: no such folder"):
+        reads(tmp_path / "missing")
