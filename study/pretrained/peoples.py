@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.params import overlays
-from rlhf.params.base import read_yaml
+from rlhf.params.base import ParamsError, read_yaml
+from rlhf.runs import lineage
 from study import workspace
 
 SCRATCH = Path("presets/real_en.yaml")
 SPLITS = ["reward_model", "judge", "validation"]
-SECTIONS = {  # what both learn from, and how long a row may be
+SHARES = {"sft": 0.05, "reward_model": 0.72, "judge": 0.02, "ppo": 0.03, "validation": 0.17, "test": 0.01}
+TRAINING = {  # of both reward models
     "collect_comparisons.max_prompts": 0,
     "collect_comparisons.max_judge_prompts": 0,
     "collect_comparisons.labelers": None,
-    "collect_prompts.cleaning.near_duplicates": None,
     "reward_model.max_tokens": 320,
     "reward_model.too_long": "cut",
     "reward_model.backbone": "base",
     "reward_model.epochs": 1,
 }
-SHARES = {"sft": 0.05, "reward_model": 0.72, "judge": 0.02, "ppo": 0.03, "validation": 0.17, "test": 0.01}
+RECORDS = ("train", "validation")
 
 
 def accuracies(
@@ -34,18 +35,24 @@ def accuracies(
 
     texts: what the model from scratch is pretrained on. Raises ParamsError for files that cannot be read.
     """
-    found = {}
+    folders = {}
     for name, base, documents in (
         ("peoples_pretrained", content, []),
         ("peoples_scratch", read_yaml(root / SCRATCH), texts),
     ):
-        change = SECTIONS | {"collect_prompts.sources": sources(content, comparisons, documents, limit)}
-        change |= {"collect_prompts.shares": SHARES}
-        folder = workspace.prepare(root, name, overlays.laid_over(base, change))
+        read = sources(content, comparisons, documents, limit)
+        collected = {**content["collect_prompts"], "sources": read, "shares": SHARES}
+        folders[name] = workspace.prepare(
+            root, name, overlays.laid_over(base, TRAINING | {"collect_prompts": collected})
+        )
+        workspace.reproduce(folders[name], ["collect_prompts"])
+    _refuse_other_comparisons(folders)
+    found = {}
+    for name, folder in folders.items():
         workspace.reproduce(folder, ["reward_model@r1"])
-        found[name] = json.loads((folder / "metrics/reward_model/r1.json").read_text(encoding="utf-8"))
-    pretrained, scratch = (figures["reward_model"]["r1"] for figures in found.values())
-    assert pretrained["pairs"] == scratch["pairs"]
+        metrics = json.loads((folder / "metrics/reward_model/r1.json").read_text(encoding="utf-8"))
+        found[name] = metrics["reward_model"]["r1"]
+    pretrained, scratch = found.values()
     return {
         "accuracy": pretrained["accuracy"],
         "scratch_accuracy": scratch["accuracy"],
@@ -55,6 +62,15 @@ def accuracies(
         "by_source": {name: part["accuracy"] for name, part in pretrained["by_category"].items()},
         "files": [path.name for path in comparisons],
     }
+
+
+def _refuse_other_comparisons(folders: Mapping[str, Path]) -> None:
+    """Raise ParamsError where the two would not learn from, and be measured on, the same comparisons."""
+    for name in RECORDS:
+        file = f"data/collect_prompts/comparisons.{name}.jsonl"
+        sums = {place: lineage.dvc_md5(folder / file) for place, folder in folders.items()}
+        if len({*sums.values()}) > 1:
+            raise ParamsError(f"{file}: the two presets keep other comparisons ({sums}); give them one cleaning")
 
 
 def sources(

@@ -96,3 +96,16 @@ def test_peoples_comparisons_come_beside_the_presets_sources(tmp_path):
 def test_an_interval_of_equal_answers_is_a_tie(workspace):
     found = run.compared(run.samples_of(workspace), "sft_greedy", "sft_sampled", 0.02, Bootstrap(100, 0.95, 0))
     assert found.plain.mean == found.at_equal_length.mean == 0.5
+
+
+def test_two_reward_models_of_other_comparisons_are_not_set_side_by_side(tmp_path):
+    folders = {name: tmp_path / name for name in ("one", "other")}
+    for name, folder in folders.items():
+        for file in peoples.RECORDS:
+            path = folder / f"data/collect_prompts/comparisons.{file}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}\n" if file == "train" or name == "one" else "", encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"comparisons\.validation\.jsonl: the two presets keep other comparisons"):
+        peoples._refuse_other_comparisons(folders)
+    folders["other"] = folders["one"]
+    peoples._refuse_other_comparisons(folders)
