@@ -66,7 +66,7 @@ def pretraining(tokenizer, muon_momentum: float | None) -> dict[str, Any]:
 def sft(tokenizer) -> dict[str, Any]:
     """Two updates on 4 and 3 examples, packed, then a validation that chooses the weights."""
     content = toys.shrunken_params()["sft"] | {"epochs": 1, "packing": True, "micro_batch_rows": 1}
-    chosen = parse(Supervised, {key: content[key] for key in Supervised.model_fields}, "sft")
+    chosen = parse(Supervised, {key: content.get(key) for key in Supervised.model_fields}, "sft")
     training = supervised.encode(tokenizer, toys.demonstrations(7), chosen.max_tokens).examples
     held_out = supervised.encode(tokenizer, toys.demonstrations(4), chosen.max_tokens).examples
     model = toys.policy(tokenizer, "gpt2")
