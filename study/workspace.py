@@ -26,7 +26,7 @@ from study.params import Settings
 from tools import check, dvc_yaml, inputs
 
 FOLDER = Path(".study")
-COPIED = ("rlhf", "stages", "tools", "examples", "dvc.yaml", "data/dvc.yaml", "dvc.lock", ".dvcignore")
+COPIED = ("rlhf", "stages", "tools", "dvc.yaml", "data/dvc.yaml", "dvc.lock", ".dvcignore")
 EXPERIMENT = "study"
 
 
@@ -65,12 +65,13 @@ def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
     content = {**content, "tracking": {**content["tracking"], **store}}
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+    _copy(root / "examples", folder / "examples")  # params may name files there
     mistakes = check.mistakes_in(content, folder)
     if mistakes:
         if is_new:
-            folder.rmdir()
+            remove(folder)
         raise ParamsError("\n".join(mistake.replace("params.yaml", f"study cell '{name}'", 1) for mistake in mistakes))
-    for part in COPIED if is_new else COPIED[:6]:
+    for part in COPIED if is_new else COPIED[:5]:
         _copy(root / part, folder / part)
     if is_new and (root / "metrics").exists():
         _copy(root / "metrics", folder / "metrics")
