@@ -39,9 +39,14 @@ def read_tokenizer(path: Path | str, revision: str | None = None) -> Any:
     with reading.folder(path, revision), reading.files("tokenizer.json, tokenizer_config.json or what belongs to them"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, config=config, trust_remote_code=False, **at)
     tokenizer.init_kwargs.pop("auto_map", None)  # names of that code, which would pass on into saved folders
-    if "local_files_only" in tokenizer.init_kwargs:  # HF_HUB_OFFLINE of the moment, which would be saved too
-        tokenizer.init_kwargs["local_files_only"] = False
+    forget_offline(tokenizer)
     return tokenizer
+
+
+def forget_offline(tokenizer: Any) -> None:
+    """Take out of what a tokenizer saves that HF_HUB_OFFLINE was set when it was read."""
+    if "local_files_only" in tokenizer.init_kwargs:
+        tokenizer.init_kwargs["local_files_only"] = False
 
 
 def load_tokenizer(path: Path | str) -> Any:

@@ -56,8 +56,7 @@ def _tokenizer(folder: str, found: header.Header) -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=NAME, trust_remote_code=False)
     for key in ("name_or_path", "vocab_file"):  # a folder that is gone
         tokenizer.init_kwargs.pop(key, None)
-    if "local_files_only" in tokenizer.init_kwargs:  # HF_HUB_OFFLINE of the moment, which would be saved too
-        tokenizer.init_kwargs["local_files_only"] = False
+    loading.forget_offline(tokenizer)
     return tokenizer
 
 
