@@ -13,9 +13,7 @@ The workspace stays in .study/pretrained, with all models.
 import argparse
 import json
 import math
-import resource
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,12 +31,16 @@ from rlhf.runs import lineage
 from rlhf.runtime.files import write_text
 from rlhf.runtime.markdown import markdown_table
 from study import pages, workspace
-from study.pretrained import peoples
+from study.pretrained import costs, peoples
 
 NAME = "pretrained"
 PRESET = Path("presets/pretrained.yaml")
 OUT, PAGE = Path("metrics/real.json"), pages.FOLDER / "real.md"
 FROZEN = Path("examples/pretrained/frozen.json")
+STAGES = (
+    "collect_prompts", "pretrain", "sft", "collect_comparisons@r1", "reward_model@r1", "ppo@r1", "feedme", "judge",
+    "evaluate",
+)  # fmt: skip
 TEST = "data/collect_prompts/prompts.test.jsonl"
 QUESTIONS = {  # name: (one policy and decoding, the other)
     "ppo_vs_sft": ("ppo_sampled", "sft_sampled"),
@@ -82,7 +84,6 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
 
 def run(root: Path, folder: Path) -> dict[str, Any]:
     """Run the workspace and return what is measured. Raises ParamsError where prompts or gold are not as frozen."""
-    goes_on = (folder / "data/pretrain").exists()
     workspace.reproduce(folder, ["collect_prompts"])
     frozen = json.loads((root / FROZEN).read_text(encoding="utf-8"))
     if hashes(folder) != frozen:
@@ -90,14 +91,12 @@ def run(root: Path, folder: Path) -> dict[str, Any]:
             f"{FROZEN}: prompts or gold are not those that were frozen before tuning ({frozen} then, {hashes(folder)} "
             "now); to begin anew: python -m study.pretrained --freeze"
         )
-    began = time.monotonic()
-    workspace.reproduce(folder, [])
-    minutes = (time.monotonic() - began) / 60
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the largest process, MiB
-    before = known(root)
+    costs.reproduce(folder, STAGES)
+    took = costs.read(folder)
     return measures(folder) | {
-        "minutes": before.get("minutes") if goes_on else round(minutes, 1),
-        "peak_mb": before.get("peak_mb") if goes_on else round(peak),
+        "minutes": round(sum(one["seconds"] for one in took.values()) / 60, 1),
+        "peak_mb": max(one["peak_mb"] for one in took.values()),
+        "costs": took,
         "frozen": frozen,
     }
 
@@ -162,13 +161,11 @@ def compared(samples: Sequence[Sample], first: str, second: str, tie: float, boo
 
 
 def in_figures(found: Controlled) -> dict[str, Any]:
-    """Return an interval's mean, low and high, and beside it the mean without fixed phrases at equal length."""
+    """Return the controlled win rate (without fixed phrases, at equal length), and beside it the plain one."""
     return {
-        **found.plain._asdict(),
-        "controlled": found.at_equal_length.mean,
-        "controlled_low": found.at_equal_length.low,
-        "controlled_high": found.at_equal_length.high,
-        "without_phrases": found.without_phrases.mean,
+        **found.at_equal_length._asdict(),
+        "plain": found.plain._asdict(),
+        "without_phrases": found.without_phrases._asdict(),
         "phrases": found.phrases,
     }
 
@@ -189,7 +186,7 @@ def by_kind(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
 def page(measured: Mapping[str, Any], samples: Sequence[Sample]) -> str:
     """Return docs/generated/real.md: figures, and the answers of SFT and PPO to the first prompts."""
     rates = [
-        [name, *(f"{100 * rate[key]:.1f}" for key in ("mean", "low", "high", "without_phrases", "controlled"))]
+        [name, *(_percent(one) for one in (rate, rate["without_phrases"], rate["plain"]))]
         for name, rate in measured["win_rate"].items()
     ]
     kinds = [
@@ -209,7 +206,8 @@ def page(measured: Mapping[str, Any], samples: Sequence[Sample]) -> str:
         f"{measured['kl']:.1f} nats an answer; perplexity on text {measured['perplexity_ratio']['ppo']:.3f} of SFT's; "
         f"{measured['minutes']} minutes, {measured['peak_mb']} MB.",
         markdown_table(
-            ["first against second", "wins %", "low", "high", "without fixed phrases", "and at equal length"], rates
+            ["first against second, %", "without fixed phrases, at equal length", "without fixed phrases", "plain"],
+            rates,
         ),
         "## Strictly right, by kind of instruction",
         markdown_table(["kind", "prompts", "SFT sampled", "SFT greedy", "PPO sampled", "PPO greedy"], kinds),
@@ -217,6 +215,10 @@ def page(measured: Mapping[str, Any], samples: Sequence[Sample]) -> str:
         *shown,
     ]
     return pages.page("A pretrained model on real text", "python -m study.pretrained", OUT, "\n\n".join(parts)) + "\n"
+
+
+def _percent(rate: Mapping[str, float]) -> str:
+    return f"{100 * rate['mean']:.1f} ({100 * rate['low']:.1f} to {100 * rate['high']:.1f})"
 
 
 def _quoted(text: str) -> str:

@@ -61,14 +61,17 @@ def sources_of(path: Path) -> CollectPrompts:
 def keys(value, place: str = "") -> set[str]:
     """Return the dotted places of all keys but those of sources, rounds and `pretrain`, whose keys its source decides.
 
-    Null stands for any optional mapping.
+    Null stands for any optional mapping, and what may be added counts as none.
     """
+    if place in ADDED:
+        return set()
     if not isinstance(value, dict) or place in ("rounds", "pretrain", *OPTIONAL):
         return {place}
     return {deep for name, inner in value.items() for deep in keys(inner, f"{place}.{name}".lstrip("."))}
 
 
 OPTIONAL = ("collect_comparisons.labelers", "collect_prompts.cleaning.near_duplicates")
+ADDED = ("ppo.lora", "ppo.share_backbone")
 
 
 def test_the_presets_are_there():
