@@ -4,7 +4,6 @@ What an earlier workspace or the main pipeline has made is taken from the cache 
 where it is, with the states of a stage that was broken off, until all of it is made: run again, it goes on.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -86,12 +85,9 @@ def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
     return folder
 
 
-def reproduce(folder: Path, targets: Sequence[str]) -> float:
-    """Run these stages of a workspace and all that they build on; return the memory of the largest process, in MiB.
-
-    Raises CalledProcessError where one fails.
-    """
-    return _dvc(folder, "repro", *targets)
+def reproduce(folder: Path, targets: Sequence[str]) -> None:
+    """Run these stages of a workspace and all that they build on. Raises CalledProcessError where one fails."""
+    _dvc(folder, "repro", *targets)
 
 
 def remove(folder: Path) -> None:
@@ -117,22 +113,12 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _dvc(folder: Path, *words: str, check: bool = True) -> float:
+def _dvc(folder: Path, *words: str, check: bool = True) -> None:
     """Run DVC in the workspace as if nobody had called us: a stage finds the DVC that runs it by its environment.
 
-    MLflow's run of the pipeline takes the workspace's name. Returns the peak memory of its largest process, in MiB.
+    MLflow's run of the pipeline takes the workspace's name.
     """
     environment = lineage.environment_outside_dvc()
     environment["DVC_EXP_NAME"] = folder.name
     environment["PATH"] = dvc_yaml.path_with_this_python()
-    running = subprocess.Popen([sys.executable, "-m", "dvc", *words], cwd=folder, env=environment)
-    try:
-        _, status, used = os.wait4(running.pid, 0)  # of the process and all that it waited for
-    except BaseException:
-        running.terminate()
-        running.wait()
-        raise
-    running.returncode = os.waitstatus_to_exitcode(status)
-    if check and running.returncode:
-        raise subprocess.CalledProcessError(running.returncode, running.args)
-    return used.ru_maxrss / 1024
+    subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, env=environment, check=check)

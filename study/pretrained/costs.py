@@ -4,6 +4,7 @@ A stage that was broken off and went on has cost both; one that is made anew, wi
 """
 
 import json
+import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ class Cost(TypedDict):
     """What one stage took."""
 
     seconds: float
-    peak_mb: float  # of the largest process
+    peak_mb: float  # of the largest process, at most: the largest so far of all that this command ran
     whole: bool  # the stage ended
 
 
@@ -30,14 +31,14 @@ def reproduce(folder: Path, stages: Sequence[str]) -> None:
     Raises CalledProcessError where one fails.
     """
     for stage in stages:
-        before, began, peak, ended = lineage.locked(folder).get(stage), time.monotonic(), 0.0, False
+        before, began, ended = lineage.locked(folder).get(stage), time.monotonic(), False
         try:
-            peak = workspace.reproduce(folder, [stage])
+            workspace.reproduce(folder, [stage])
             ended = True
         finally:
-            costs = read(folder)
+            costs, peak = read(folder), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
             known = costs.get(stage)
-            if not ended or known is None or lineage.locked(folder).get(stage) != before:
+            if not (ended and known and known["whole"]) or lineage.locked(folder).get(stage) != before:
                 earlier = known if known and not known["whole"] else Cost(seconds=0.0, peak_mb=0.0, whole=False)
                 costs[stage] = Cost(
                     seconds=round(earlier["seconds"] + time.monotonic() - began, 1),

@@ -1,6 +1,7 @@
 """What a workspace's stages cost is kept over all tries."""
 
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,12 +19,12 @@ def dvc(monkeypatch):
             self.now += self.seconds
             if self.fails:
                 raise subprocess.CalledProcessError(1, targets)
-            return 512.4
 
     made = Dvc()
     monkeypatch.setattr(costs.workspace, "reproduce", made.reproduce)
     monkeypatch.setattr(costs.lineage, "locked", lambda folder: {"sft": {"outs": made.lock}})
     monkeypatch.setattr(costs.time, "monotonic", lambda: made.now)
+    monkeypatch.setattr(costs.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=512.4 * 1024))
     return made
 
 
@@ -31,7 +32,7 @@ def test_a_stage_that_was_broken_off_has_cost_both_tries(dvc, tmp_path):
     dvc.fails = True
     with pytest.raises(subprocess.CalledProcessError):
         costs.reproduce(tmp_path, ["sft"])
-    assert costs.read(tmp_path) == {"sft": {"seconds": 10.0, "peak_mb": 0, "whole": False}}
+    assert costs.read(tmp_path) == {"sft": {"seconds": 10.0, "peak_mb": 512, "whole": False}}
     dvc.fails, dvc.seconds = False, 7.0
     costs.reproduce(tmp_path, ["sft"])
     assert costs.read(tmp_path) == {"sft": {"seconds": 17.0, "peak_mb": 512, "whole": True}}
