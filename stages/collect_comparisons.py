@@ -39,8 +39,8 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         if not together["train"]:
             raise ValueError(
                 f"no comparisons: give collect_prompts a source with comparisons, or {ANSWERS} max_prompts and "
-                f"{STAGE} labelers: of a kind that ranks answers to any prompt (docs/labelers.md), or simulated ones and "
-                "prompts of the embedded world (a source of kind world)"
+                f"{STAGE} labelers: of a kind that ranks answers to any prompt (docs/labelers.md), or simulated ones "
+                "and prompts of the embedded world (a source of kind world)"
             )
         if not together["validation"]:  # given comparisons without validation users: keep whole prompts apart
             together["train"], together["validation"] = held_out(together["train"], section.validation_share)

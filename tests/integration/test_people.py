@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from rlhf.people import judgements, standing
 from rlhf.params.base import read_yaml
+from rlhf.people import judgements, standing
 from rlhf.records import records
 from rlhf.records.types import Comparison
 from rlhf.runtime.waiting import CODE, Waiting
@@ -116,7 +116,7 @@ def test_dvc_goes_as_far_as_it_can_waits_and_goes_on_with_what_depends_on_labels
     assert "Stage 'collect_answers@r1' didn't change, skipping" in told
     assert "didn't change" in run(repository, "dvc", "repro", "evaluate")
 
-    (first,) = [one for one in standing.read_answers(repository, "r1")["train"][:1]]
+    first = standing.read_answers(repository, "r1")["train"][0]
     say(repository, judgement(first, "ben", seconds=4.0))
     status = subprocess.run(
         ["dvc", "status", "--json", "dvc.yaml"],
