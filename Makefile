@@ -1,4 +1,5 @@
 # make run          the whole recipe on params.yaml, then a summary      make test   the tests
+#                   (where people rank: as far as it goes, and what waits for labels)
 # make ui           MLflow on http://localhost:5000                      make lint   ruff, and types by pyright
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
@@ -38,7 +39,7 @@ LOCKED := $(INSTALL) --constraint requirements.lock
 
 run: $(INSTALLED)
 	@$(BIN)/python -m tools.check
-	@$(BIN)/dvc repro
+	@$(BIN)/dvc repro --keep-going || { code=$$?; $(BIN)/python -m tools.waiting --brief || exit $$?; exit $$code; }
 	@$(BIN)/python -m tools.summary
 
 real: $(REAL_INSTALLED)

@@ -1,0 +1,1 @@
+"""Pages for people: they serve and write records, and train nothing."""
