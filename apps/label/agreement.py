@@ -1,0 +1,101 @@
+"""How often people agree, while they label: in pairs with one another and with known orders, and by Krippendorff's alpha.
+
+A pair of answers counts where both order it; ties are left out, as in metrics of collect_comparisons. Alpha counts ties
+as well: its units are pairs of answers (first better, equal, second better: ordinal), and of ratings each answer
+(interval). 1 is perfect, 0 is what chance gives.
+"""
+
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import krippendorff
+import numpy as np
+
+from rlhf.preferences.agreement import between_rankings
+
+
+class Share(NamedTuple):
+    """Of how many pairs that both order how many they order alike."""
+
+    agreed: int
+    pairs: int
+
+    @property
+    def share(self) -> float | None:
+        return self.agreed / self.pairs if self.pairs else None
+
+
+def share(one: Sequence[int], other: Sequence[int]) -> Share:
+    """Return on how many pairs two rankings of the same answers agree."""
+    ordered = [(a, b) for a, b in between_rankings([one, other]) if a and b]
+    return Share(sum((a > 0) == (b > 0) for a, b in ordered), len(ordered))
+
+
+class Tally:
+    """Shares of each labeler with each other one, and with others such as simulated ones, kept as judgements come."""
+
+    def __init__(self) -> None:
+        self._found: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+
+    def count(self, labeler: str, ranks: Sequence[int], others: Mapping[str, Sequence[int]], sign: int = 1) -> None:
+        """Count a ranking beside those of others on the same answers; with sign -1: no longer."""
+        for other, theirs in others.items():
+            agreed, pairs = share(ranks, theirs)
+            for key in ((labeler, other), (other, labeler)):
+                self._found[key][0] += sign * agreed
+                self._found[key][1] += sign * pairs
+
+    def others(self, labeler: str, prefix: str) -> list[str]:
+        """Return with whom a labeler is compared, of those whose name begins so."""
+        return sorted(other for own, other in list(self._found) if own == labeler and other.startswith(prefix))
+
+    def between(self, labeler: str, others: Iterable[str]) -> Share:
+        """Return a labeler's share with others together."""
+        found = [self._found[labeler, other] for other in others if (labeler, other) in self._found and other != labeler]
+        return Share(sum(one[0] for one in found), sum(one[1] for one in found))
+
+
+def alpha_of_ranks(rankings: Iterable[Sequence[Sequence[int]]]) -> float | None:
+    """Return alpha over pairs of answers, of the rankings that each prompt has; None where nobody shares a prompt, or
+    where all say the same of all pairs."""
+    units = [
+        [_sign(ranks[two] - ranks[one]) for ranks in some]
+        for some in rankings
+        if len(some) > 1
+        for one, two in combinations(range(len(some[0])), 2)
+    ]
+    return _alpha(units, [-1, 0, 1], "ordinal")
+
+
+def alpha_of_ratings(ratings: Iterable[Sequence[Sequence[int | None]]], scale: tuple[int, int]) -> float | None:
+    """Return alpha over answers, of the ratings that each prompt has."""
+    units = [
+        [rated[index] for rated in some if rated[index] is not None]
+        for some in ratings
+        if some
+        for index in range(len(some[0]))
+    ]
+    return _alpha([unit for unit in units if len(unit) > 1], [*range(scale[0], scale[1] + 1)], "interval")
+
+
+def _alpha(units: Sequence[Sequence[int | None]], domain: list[int], level: str) -> float | None:
+    if len({value for unit in units for value in unit}) < 2:  # the library raises, or gives no number
+        return None
+    place = {value: index for index, value in enumerate(domain)}
+    counts = np.zeros((len(units), len(domain)), dtype=int)
+    for row, unit in enumerate(units):
+        for value in unit:
+            if value is not None:
+                counts[row, place[value]] += 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # 0 / 0, where it gives no number
+        found = krippendorff.alpha(value_counts=counts, value_domain=domain, level_of_measurement=level)
+    return float(found) if math.isfinite(found) else None
+
+
+def _sign(difference: int) -> int:
+    return (difference > 0) - (difference < 0)
