@@ -8,7 +8,7 @@ as well: its units are pairs of answers (first better, equal, second better: ord
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -39,23 +39,23 @@ class Tally:
     """Shares of each labeler with each other one, and with others such as simulated ones, kept as judgements come."""
 
     def __init__(self) -> None:
-        self._found: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        self._found: defaultdict[str, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
 
     def count(self, labeler: str, ranks: Sequence[int], others: Mapping[str, Sequence[int]], sign: int = 1) -> None:
         """Count a ranking beside those of others on the same answers; with sign -1: no longer."""
         for other, theirs in others.items():
             agreed, pairs = share(ranks, theirs)
-            for key in ((labeler, other), (other, labeler)):
-                self._found[key][0] += sign * agreed
-                self._found[key][1] += sign * pairs
+            for counts in (self._found[labeler][other], self._found[other][labeler]):
+                counts[0] += sign * agreed
+                counts[1] += sign * pairs
 
     def others(self, labeler: str, prefix: str) -> list[str]:
         """Return with whom a labeler is compared, of those whose name begins so."""
-        return sorted(other for own, other in list(self._found) if own == labeler and other.startswith(prefix))
+        return sorted(other for other in self._found[labeler] if other.startswith(prefix))
 
-    def between(self, labeler: str, others: Iterable[str]) -> Share:
+    def between(self, labeler: str, others: Collection[str]) -> Share:
         """Return a labeler's share with others together."""
-        found = [self._found[labeler, other] for other in others if (labeler, other) in self._found and other != labeler]
+        found = [counts for other, counts in self._found[labeler].items() if other in others]
         return Share(sum(one[0] for one in found), sum(one[1] for one in found))
 
 

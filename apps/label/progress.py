@@ -14,7 +14,7 @@ ALPHA_SECONDS = 3.0  # between two of everybody's figures, which go over all jud
 
 
 class Progress:
-    """Figures over a board. Its owner's lock is held while it is asked, but for `of`, which may be a moment behind."""
+    """Figures over a board, whose lock is held by whoever asks. Those of everybody may be a moment behind."""
 
     def __init__(self, board: Board, tally: Tally, settings: TaskSettings):
         self.board, self.tally, self.settings = board, tally, settings
@@ -46,7 +46,7 @@ class Progress:
         }
 
     def _own(self, labeler: str) -> dict[str, Any]:
-        own = [said for _, said in list(self.board.of(labeler))]
+        own = [said for _, said in self.board.of(labeler)]
         ranked = [said for said in own if said["ranks"] is not None]
         people = {who for who in self.board.labelers if who != labeler}
         return {

@@ -86,7 +86,8 @@ class Work:
         with self._lock:
             item = self.board.next_training(labeler) or self.board.next(labeler, reversed(drafts))
             shown = self._shown(labeler, item, drafts) if item else None
-        return {"item": shown, "progress": self.progress.of(labeler), "instructions": self.instructions()}
+            progress = self.progress.of(labeler)
+        return {"item": shown, "progress": progress, "instructions": self.instructions()}
 
     def previous(self, labeler: str, key: str | None) -> Mapping[str, Any]:
         """Return what a labeler judged before an item, or before what they have not judged yet."""
@@ -114,7 +115,14 @@ class Work:
                 return {"enough": False}
             if self.board.leases.holds(labeler, item.key) or self.board.places(item.key) > 0:
                 self.board.leases.give(labeler, item.key)
-            return {"enough": self.board.is_enough(item.key)}
+            enough, held = self.board.is_enough(item.key), self.board.leases.holds(labeler, item.key)
+            return {"enough": enough or not held}
+
+    def alive(self, labeler: str, key: object) -> Mapping[str, Any]:
+        """The page is open, with an item before its labeler or with none; return how far the work is."""
+        renewed = self.renew(labeler, key) if key is not None else {"enough": False}
+        with self._lock:
+            return {**renewed, "progress": self.progress.of(labeler)}
 
     def submit(self, labeler: str, form: dict[str, Any]) -> Mapping[str, Any]:
         """Write a judgement down, which is on the disk on return; the same one sent again is written once."""
@@ -213,4 +221,5 @@ class Work:
         """After an item of the training: what is known of it, and how it went so far."""
         if item.pool != "training" or item.ranks is None:
             return {}
-        return {"feedback": self.progress.feedback(labeler, item)}
+        with self._lock:
+            return {"feedback": self.progress.feedback(labeler, item)}
