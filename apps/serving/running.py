@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-import os
+import errno
 import socket
 import sys
 from pathlib import Path
@@ -55,7 +55,8 @@ def serve(app: "Starlette", allowed: Settings, host: str, port: int, title: str)
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        guard.say(f"{host}:{port}: {os.strerror(error.errno or 0)}. Name another: --port {port + 1}")
+        hint = f". Name another: --port {port + 1}" if error.errno == errno.EADDRINUSE else ""
+        guard.say(f"{host}:{port}: {error.strerror or error}{hint}")
         return 1
     shown = f"[{host}]" if ":" in host else host
     token = "/?token=... (each person's own)" if allowed.tokens else ""

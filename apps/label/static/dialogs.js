@@ -16,6 +16,12 @@ dialog.addEventListener("cancel", (event) => {
   if (dialog.dataset.must === "no") close(null);
 });
 
+dialog.addEventListener("close", () => {
+  if (!done || dialog.open) return; // a browser closes on a second Escape, whatever a page says
+  if (dialog.dataset.must === "yes") dialog.showModal();
+  else close(null);
+});
+
 export const isOpen = () => dialog.open;
 
 function close(value) {

@@ -9,7 +9,7 @@ const $ = (id) => document.getElementById(id);
 const ALIVE = 20_000; // milliseconds between two signs of life, which also bring what others have done
 const AWAY = 30 * 60_000; // without a sign of the person no more are sent: the prompt may go to others
 const watch = new Watch();
-const page = { me: null, saving: null, view: null, progress: null, busy: false, lookAgain: null, listeners: new Set() };
+const page = { me: null, saving: null, view: null, progress: null, leased: null, busy: false, lookAgain: null, listeners: new Set() };
 
 function notice(text) {
   $("notice").textContent = text ?? "";
@@ -84,7 +84,8 @@ async function read(instructions) {
 function show(item, quiet = false) {
   clearTimeout(page.lookAgain);
   const draft = page.saving.newest(item.key, item.draft);
-  const keep = (said) => page.saving.keep(item.key, { ...said, seconds: watch.read() });
+  const keep = (said) => page.busy || page.saving.keep(item.key, { ...said, seconds: watch.read() });
+  if (!item.judgement) page.leased = item;
   $("item").hidden = false;
   $("nothing").hidden = true;
   page.view = new Item(item, draft, page.me, keep);
@@ -111,15 +112,15 @@ function describe() {
   else notice(item?.enough ? t("notice_enough") : "");
 }
 
-function nothing() {
-  page.view = null;
+function nothing(focus = true) {
+  page.view = page.leased = null;
   $("item").hidden = true;
   $("nothing").hidden = false;
   const { prompts, done } = page.progress.all;
   $("nothing-title").textContent = t("done_title");
   $("nothing-text").textContent = done < prompts ? t("wait_text", { left: prompts - done }) : t("done_text");
   describe();
-  if (!dialogs.isOpen()) $("nothing").focus();
+  if (focus && !dialogs.isOpen()) $("nothing").focus();
   clearTimeout(page.lookAgain);
   if (done < prompts) page.lookAgain = setTimeout(() => attempt(next), 10_000);
 }
@@ -157,7 +158,7 @@ async function submit(skipped = null) {
 async function undo() {
   if (page.view?.undo()) return;
   await attempt(async () => {
-    if (page.saving.waiting) await page.saving.send();
+    await page.saving.drained();
     const { item } = await post("previous", { item: page.view?.item.key ?? null });
     if (item) show(item);
     else say(t("said_first"));
@@ -202,7 +203,7 @@ function agreement() {
 
 async function alive() {
   if (!page.saving || performance.now() - watch.sign > AWAY) return;
-  const item = page.view && !page.view.item.judgement ? page.view.item : null;
+  const item = page.leased;
   try {
     const found = await post("alive", { item: item?.key ?? null });
     heard(found.progress);
@@ -230,7 +231,7 @@ function translateAll() {
     page.view = Object.assign(new Item(item, said, page.me, page.view.onChange), { before, onFlags: flags });
     page.view.mark(current, false);
     describe();
-  } else if (page.progress && page.saving) nothing();
+  } else if (page.progress && page.saving) nothing(false);
 }
 
 const DOES = {
@@ -268,6 +269,7 @@ function pressed(event) {
   const onButton = target.closest("button, a, summary");
   if (onButton && event.key === "Enter") return; // it is pressed
   if (target.closest(".text, pre") && event.key.startsWith("Arrow")) return; // it scrolls
+  if (page.busy) return; // what is typed before the next prompt is there belongs to no prompt
   const digit = event.code.match(/^(?:Digit|Numpad)([1-9])$/)?.[1];
   const key = keyOf(event);
   if (event.shiftKey && digit && page.view) page.view.rate(page.view.current, Number(digit));

@@ -56,6 +56,14 @@ export class Saving {
     if (this.waiting) this.send();
   }
 
+  /** Wait until the server has what was done, for a second at most. */
+  async drained() {
+    for (let tries = 0; this.waiting && tries < 20; tries++) {
+      await this.send();
+      if (this.waiting) await pause(50);
+    }
+  }
+
   /** The page goes: send what is left without waiting for an answer. */
   flush() {
     if (this.waiting) ask("/api/draft", this.body(this.waiting), { keepalive: true }).catch(() => {});
