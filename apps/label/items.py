@@ -51,14 +51,14 @@ def read(root: Path, round_name: str, settings: TaskSettings) -> list[Item]:
 
 
 def read_training(file: Path | None) -> list[Item]:
-    """Return a labeler's training in the order of its file. Raises ValueError naming file, line and field."""
+    """Return a labeler's training in the order of its file: answered prompts with `ranks`, or comparisons. Raises ValueError naming file, line and field."""
     if file is None:
         return []
     if not file.exists():
         raise ValueError(f"{file} is missing: collect_comparisons.labelers.training names it; null: no training")
     found = list[Item]()
     for place, row in _rows(file):
-        item, ranks = _item(row, place, "training"), row.get("ranks")
+        item, ranks = _item(row, place, "training"), _known_ranks(row)
         num = len(item.responses)
         if not is_list(ranks) or len(ranks) != num or any(type(one) is not int or not 1 <= one <= num for one in ranks):
             raise ValueError(f"{place}: ranks: expected {num} whole numbers, one an answer, 1 for the best (got {ranks!r})")
@@ -112,6 +112,14 @@ def _item(row: Mapping[str, Any], place: str, pool: Pool) -> Item:
         task if is_object(task) else None,
         wanted=1,
     )  # fmt: skip
+
+
+def _known_ranks(row: Mapping[str, Any]) -> Any:
+    """Of an answered prompt its `ranks`, of a comparison those of its first label."""
+    labels = row.get("labels")
+    if "ranks" not in row and is_list(labels) and labels and is_object(labels[0]):
+        return labels[0].get("ranks")
+    return row.get("ranks")
 
 
 def _is_message(value: Any) -> bool:

@@ -12,8 +12,8 @@ from apps.label import settings
 from apps.label.routes import app
 from apps.label.work import Place, Work
 from apps.serving.guarding import Guarded, Settings
-from tests import toys
 
+REPO = Path(__file__).resolve().parents[3]
 HOST = "http://127.0.0.1:8000"
 FLAGS = ["fails_instruction", "hallucination", "sexual", "house_rule"]
 INSTRUCTIONS = "# What to do\n\nRank by **help** first.\n"
@@ -46,7 +46,7 @@ def project(root: Path, train: list[dict], judge: list[dict] | None = None, **la
     (root / "data/labels").mkdir(parents=True, exist_ok=True)
     (root / "data/labels/instructions.md").write_text(INSTRUCTIONS)
     (root / "presets").mkdir(exist_ok=True)
-    (root / "presets/laptop.yaml").write_text((toys.REPO / "presets/laptop.yaml").read_text())
+    (root / "presets/laptop.yaml").write_text((REPO / "presets/laptop.yaml").read_text())
     return root
 
 
