@@ -207,6 +207,7 @@ async function alive() {
   try {
     const found = await post("alive", { item: item?.key ?? null });
     heard(found.progress);
+    if (!page.busy && !page.saving.waiting) away(false);
     if (item && page.view?.item === item && found.enough) notice(t("notice_enough"));
   } catch (failed) {
     if (failed.status === 409) alert(`${t("refused", { words: failed.message })} ${t("reload")}`);
