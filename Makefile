@@ -1,4 +1,5 @@
 # make run          the whole recipe on params.yaml, then a summary      make test   the tests
+#                   (where people rank: as far as it goes, and what waits for labels)
 # make ui           MLflow on http://localhost:5000                      make lint   ruff, and types by pyright
 # make label        people rank answers in the browser, at http://127.0.0.1:8000; LABEL="--round r1 --port 8001"
 # make integration  tests that need a browser, whole pipelines and real servers
@@ -39,7 +40,7 @@ LOCKED := $(INSTALL) --constraint requirements.lock
 
 run: $(INSTALLED)
 	@$(BIN)/python -m tools.check
-	@$(BIN)/dvc repro
+	@$(BIN)/dvc repro --keep-going || { code=$$?; $(BIN)/python -m tools.waiting --brief || exit $$?; exit $$code; }
 	@$(BIN)/python -m tools.summary
 
 real: $(REAL_INSTALLED)

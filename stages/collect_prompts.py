@@ -62,7 +62,7 @@ def main(root: Path = Path(".")) -> None:
         collected = collect(params, root, spill, run.progress)
         for line in lines(collected, settings):
             run.say(line)
-        any_ranked = rank_any_prompt(read_yaml(root / "params.yaml").get("collect_comparisons"))
+        any_ranked = rank_any_prompt(read_yaml(root / "params.yaml"))
         check_complete(collected, settings, any_ranked)
         write(collected, settings, root, spill)
         run.progress(DONE, DONE, _counts(collected.gathered))

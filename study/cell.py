@@ -19,6 +19,7 @@ from study.workspace import Finished
 
 PRESET = Path("presets/laptop.yaml")
 OUT = Path("metrics/study/cells")
+COLLECTING = ("collect_answers", "collect_comparisons")  # sections that make other comparisons
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
@@ -42,7 +43,7 @@ def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
     folder = workspace.prepare(root, name, content(root, cell))
     workspace.reproduce(folder, cell.targets)
     held_out = folder / "data/collect_comparisons/r1"
-    if "reward_model" in cell.measures and any(key.startswith("collect_comparisons") for key in cell.change):
+    if "reward_model" in cell.measures and any(key.startswith(COLLECTING) for key in cell.change):
         plain = cell.model_copy(update={"change": {}})
         shared = workspace.prepare(root, f"shared_{cell.seed}", content(root, plain))
         workspace.reproduce(shared, ["collect_comparisons@r1"])

@@ -198,7 +198,8 @@ def shrunken_params() -> dict[str, Any]:
     for name in ("reward_model", "judge"):
         whole[name] |= {"epochs": 1, "batch_size": 4, "micro_batch_rows": 6, "max_tokens": 48}
     answers = {"max_prompts": 8, "max_judge_prompts": 12, "max_completion_tokens": 6, "min_responses": 3}
-    whole["collect_comparisons"] |= answers | {"max_responses": 4, "max_prompt_tokens": 48, "batch_size": 16}
+    whole["collect_answers"] |= answers | {"max_responses": 4, "max_prompt_tokens": 48, "batch_size": 16}
+    whole["collect_comparisons"]["scoring_batch_size"] = 16
     episodes = {"iterations": 2, "batch_size": 8, "minibatch_size": 4, "micro_batch_size": 2}
     whole["ppo"] |= episodes | {"max_prompt_tokens": 40, "max_completion_tokens": 6, "ptx_sequence_tokens": 16}
     return whole

@@ -26,6 +26,7 @@ from rlhf.models.gguf import header, places
 from rlhf.models.shapes import SHAPES
 from rlhf.params import collect_prompts, pretrain, reward_model
 from rlhf.params.base import Params, ParamsError, listed, parse, place_of, read_yaml, shown
+from rlhf.params.collect_answers import CollectAnswersInputs
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.feedme import FeedmeInputs
@@ -38,11 +39,11 @@ from rlhf.rewards import functions
 from rlhf.runs import lineage
 from rlhf.secrets import guard
 from tools import inputs, unlisted
-from tools.checking import labelers
+from tools.checking import labelers, people
 from tools.looking import memory, piped
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
-    collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectComparisonsInputs,
+    collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectAnswersInputs, CollectComparisonsInputs,
     reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, reward_model.JudgeInputs, EvaluateInputs, TrackingInputs,
     CheckpointsInputs,
 )  # fmt: skip
@@ -94,7 +95,7 @@ def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
         mistakes += inputs.mistakes(named, root) if stage in (None, name) else []
     mistakes += _the_adopted_model_fits(params, root)
     if stage in (None, "collect_comparisons"):
-        mistakes += labelers.mistakes(params.collect_comparisons, root)
+        mistakes += labelers.mistakes(params, root)
     if stage in (None, "ppo", "evaluate"):
         mistakes += _reward_functions_can_be_called(params, root)
     return [f"params.yaml: {mistake}" for mistake in dict.fromkeys(mistakes)]  # two stages may read one input
@@ -121,6 +122,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         _show([*mistakes, *(_hints(params, root, running) if running else ())], sys.stderr)
         return 2
     _show(unlisted.remove(left, root), sys.stdout)
+    made = people.make_folders(params, root) if chosen.stage in (None, "collect_answers") and params is not None else []
     if running:
         return 0
     if chosen.stage is None and params is not None and params.pretrain.source in ("local", "gguf", "package"):
@@ -130,10 +132,11 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
             _show([f"params.yaml: pretrain: {error}"], sys.stderr)
             return 2
     if chosen.stage is None and params is not None:
+        _show(made, sys.stdout)
         _show(inputs.bring_up_to_date(params, root), sys.stdout)
         _show(inputs.untracked(params, root), sys.stderr)
-        _show(labelers.warnings(params.collect_comparisons), sys.stderr)
-        _show(labelers.costs(params.collect_comparisons), sys.stdout)
+        _show(labelers.warnings(params), sys.stderr)
+        _show(labelers.costs(params), sys.stdout)
         _show(memory.lines(params, root), sys.stdout)
     _show([in_a_line(params, root)], sys.stdout)
     return 0
@@ -245,24 +248,25 @@ def _tracking_uri_is_a_store(params: Any) -> Iterator[str]:
 
 def _new_answers_have_prompts(params: Any) -> Iterator[str]:
     """Prompts to answer and rank come from the splits `reward_model` and `judge`."""
-    shares, section = params.collect_prompts.shares, params.collect_comparisons
+    shares, section = params.collect_prompts.shares, params.collect_answers
     for count, split in (("max_prompts", "reward_model"), ("max_judge_prompts", "judge")):
         wanted = getattr(section, count)
         if wanted and getattr(shares, split) == 0:
             yield (
-                f"collect_comparisons.{count}: collect_prompts.shares.{split} is 0, so there is no prompt to rank; "
+                f"collect_answers.{count}: collect_prompts.shares.{split} is 0, so there is no prompt to rank; "
                 f"raise that share or set this to 0 (got {wanted})"
             )
 
 
 def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
     """Reward model and judge learn from given comparisons, or from answers to prompts that their labelers can rank."""
-    section, sources = params.collect_comparisons, params.collect_prompts.sources
-    ranks_any = rank_any_prompt(section.model_dump())
+    section, sources = params.collect_answers, params.collect_prompts.sources
+    ranks_any = rank_any_prompt(params.model_dump())
+    who = rank_any_prompt({"collect_comparisons": params.collect_comparisons.model_dump()})  # whatever gets answers
     asked = ("reward_model", "prompts") if section.prompts == "reward_model" else ("sft", "demonstrations")
-    for count, into, (split, use), any_prompt in (
-        ("max_prompts", "reward_model", asked, ranks_any[0]),
-        ("max_judge_prompts", "judge", ("judge", "prompts"), ranks_any[1]),
+    for count, into, (split, use), any_prompt, could in (
+        ("max_prompts", "reward_model", asked, ranks_any[0], who[0]),
+        ("max_judge_prompts", "judge", ("judge", "prompts"), ranks_any[1], who[1]),
     ):
         wanted = getattr(section, count)
         known = [source for source in sources if (source.prompts if source.kind in MADE else any_prompt)]
@@ -277,12 +281,11 @@ def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
         if wanted and any_prompt:
             nobody = f"no source {lacking} (splits that are left out lack it where use has no comparisons)"
         elif wanted:
-            nobody = (
-                "simulated labelers rank answers to prompts of kinds world and instructions alone, and no such source "
-                f"{lacking}"
-            )
+            why = "collect_answers.prompts_with is task, which" if could else "simulated labelers rank answers to"
+            alone = "prompts of kinds world and instructions alone"
+            nobody = f"{why} {alone}{' have' if could else ''}, and no such source {lacking}"
         yield (
-            f"collect_comparisons.{count}: {nobody}, nor does a source with comparisons in its use list {into}; "
+            f"collect_answers.{count}: {nobody}, nor does a source with comparisons in its use list {into}; "
             f"{'the reward model' if into == 'reward_model' else 'the judge'} would learn from nothing. Give "
             f"answers that people ranked (docs/data.md), prompts to labelers of another kind (docs/labelers.md), or a "
             f"source of kind world (got {wanted})"
@@ -291,13 +294,13 @@ def _comparisons_come_from_somewhere(params: Any) -> Iterator[str]:
 
 def _the_judge_learns_from_enough(params: Any) -> Iterator[str]:
     """However prompts and rows fall, no more comparisons are set aside than this; a file without limit may hold any."""
-    section, collected = params.collect_comparisons, params.collect_prompts
+    section, collected = params.collect_answers, params.collect_prompts
     feeding = [source for source in collected.sources if "judge" in source.splits]
     if not collected.shares.judge or params.judge.round not in params.rounds:
         return
     asking = [source for source in feeding if "prompts" in source.use]
     known = [source.prompts for source in asking if source.kind in MADE]
-    if rank_any_prompt(section.model_dump())[1]:
+    if rank_any_prompt(params.model_dump())[1]:
         known += [
             float("inf") if source.limit is None else source.limit for source in asking if source.kind not in MADE
         ]
@@ -308,7 +311,7 @@ def _the_judge_learns_from_enough(params: Any) -> Iterator[str]:
     if 0 < most < records.FOR_A_JUDGE:
         yield (
             f"judge: it needs at least {records.FOR_A_JUDGE} comparisons that are set aside for it, and no more than "
-            f"{most} can be: raise collect_comparisons.max_judge_prompts (now {section.max_judge_prompts}), or prompts "
+            f"{most} can be: raise collect_answers.max_judge_prompts (now {section.max_judge_prompts}), or prompts "
             "or limit of the sources that list judge in their splits"
         )
 
@@ -370,7 +373,7 @@ def _longer_than(context: int, model: str, params: Any) -> Iterator[str]:
         "ppo.ptx_sequence_tokens": params.ppo.ptx_sequence_tokens,
         "evaluate.sequence_tokens": params.evaluate.sequence_tokens,
     }
-    for section in ("collect_comparisons", "ppo", "evaluate"):
+    for section in ("collect_answers", "ppo", "evaluate"):
         limits = getattr(params, section)
         wanted[f"{section}.max_prompt_tokens + max_completion_tokens"] = (
             limits.max_prompt_tokens + limits.max_completion_tokens
@@ -403,6 +406,7 @@ RULES = (  # impossible combinations, each rule a generator of mistakes
     _new_answers_have_prompts,
     _comparisons_come_from_somewhere,
     _the_judge_learns_from_enough,
+    *labelers.RULES,
     _value_model_can_start_from_the_reward_model,
     _a_reward_model_is_trained_where_one_is_needed,
     _shape_is_known_and_wide_enough,

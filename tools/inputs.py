@@ -20,17 +20,19 @@ from typing import Any
 
 from rlhf.models.gguf import places
 from rlhf.params import collect_prompts, pretrain, reward_model, rewards
-from rlhf.params.base import Installed, Local, Named, OnHub, expanded, is_folder, is_mapping, place_of, shown
+from rlhf.params.base import Installed, Local, Named, OfRounds, OnHub, expanded, is_folder, is_mapping, place_of, shown
 from rlhf.params.labelers import kinds
 from rlhf.runs import lineage
 from tools import dvc_yaml, imports
+from tools.unlisted import KEY
 
 COMMENT = "named by params.yaml"
 PIPELINE = Path("dvc.yaml")
 MEND = "python -m tools.check"
 PIN = "python -m tools.pin"
 STAGES = (
-    "collect_prompts", "pretrain", "sft", "collect_comparisons", "reward_model", "ppo", "feedme", "judge", "evaluate",
+    "collect_prompts", "pretrain", "sft", "collect_answers", "collect_comparisons", "reward_model", "ppo", "feedme",
+    "judge", "evaluate",
 )  # fmt: skip
 OUTPUTS = {Path("metrics"), *(Path("data", name) for name in (*STAGES, "model_card"))}
 SHA = re.compile(r"[0-9a-f]{40}")
@@ -96,6 +98,8 @@ def mistakes(named: Iterable[Named], root: Path) -> Iterator[str]:
             yield from (f"{one.place}: {problem}" for problem in _missing(one, root) or _unwatchable(one, root))
         elif isinstance(one, Installed):
             yield from (f"{one.place}: {problem}" for problem in _not_installed(one))
+        elif isinstance(one, OfRounds):  # `tools.check` makes it where it is missing
+            yield from (f"{one.place}: {problem}" for problem in _unwatchable(one, root))
         elif not is_commit(one.revision):
             without_commit.append(one)
     yield from _without_commit(without_commit, root)
@@ -129,23 +133,28 @@ def _of_a_shell(path: str) -> str:
     return "; variables of a shell are not filled in: write ~/ or the whole path" if "$" in path else ""
 
 
-def _unwatchable(one: Local, root: Path) -> list[str]:
+def _unwatchable(one: Local | OfRounds, root: Path) -> list[str]:
     """Return why DVC cannot watch a path that exists."""
     dep, place = dependency(one), root.resolve()
     absolute = Path(os.path.normpath(place / dep))
-    if one.what == "files" and glob.has_magic(one.path) and place.is_relative_to(absolute):
+    if isinstance(one, Local) and one.what == "files" and glob.has_magic(one.path) and place.is_relative_to(absolute):
         return [f"a pattern needs a folder that DVC can watch; move the files into one of their own (got {one.path!r})"]
     if os.path.isabs(dep) and absolute.is_relative_to(place):
         return [f"write a path inside the project as {absolute.relative_to(place)} (got {one.path!r})"]
+    dep = Path(dep).parent.as_posix() if isinstance(one, OfRounds) else dep
     for output in OUTPUTS:
         if Path(dep).is_relative_to(output) or output.is_relative_to(dep):
             return [f"the pipeline writes {output}; copy its inputs to a folder of their own (got {one.path!r})"]
     return []
 
 
-def dependency(one: Local) -> str:
-    """Return the path that stands for it in dvc.yaml: a pattern's longest folder without a wildcard."""
+def dependency(one: Local | OfRounds) -> str:
+    """Return the path that stands for it in dvc.yaml: a pattern's longest folder without a wildcard; of each round its
+    own.
+    """
     path = expanded(one.path)
+    if isinstance(one, OfRounds):
+        return Path(os.path.normpath(path), KEY).as_posix()
     if one.what == "files" and glob.has_magic(one.path):
         fixed = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
         path = Path(*path.parts[:fixed])
@@ -154,7 +163,7 @@ def dependency(one: Local) -> str:
 
 def dependencies(named: Iterable[Named]) -> list[str]:
     """Return the entries of `deps` that they ask for, sorted; what lies in a folder of another is left to that."""
-    found = {dependency(one) for one in named if isinstance(one, Local)}
+    found = {dependency(one) for one in named if isinstance(one, Local | OfRounds)}
     return sorted(path for path in found if not any(str(parent) in found for parent in Path(path).parents))
 
 
@@ -232,10 +241,24 @@ def untracked(params: Any, root: Path) -> list[str]:
         kept = lineage.git(root, "ls-files", "-z", "--", dep)
         if kept is not None and {*_files(one, root)} - {Path(name) for name in kept.split("\0")}:
             found.append((dep, way(dep, root)))
+    found += [*_untracked_labels(params, root)]
     return [
         f"{dep}: git does not keep it, so a colleague and an experiment's copy will not have it: {command}"
         for dep, command in found
     ]
+
+
+def _untracked_labels(params: Any, root: Path) -> Iterator[tuple[str, str]]:
+    """Yield each folder of labels inside the project of which git lacks a file, and the command that adds it."""
+    named = (one for named in of_stages(params, root).values() for one in named if isinstance(one, OfRounds))
+    for folder in dict.fromkeys(Path(dependency(one)).parent for one in named):
+        if folder.is_absolute() or folder.parts[0] == "..":
+            continue
+        kept = lineage.git(root, "ls-files", "-z", "--", folder.as_posix())
+        files = {file.relative_to(root) for file in (root / folder).rglob("*") if file.is_file()}
+        files = {file for file in files if not lineage.IGNORED & {*file.parts}}
+        if kept is not None and files - {Path(name) for name in kept.split("\0")}:
+            yield folder.as_posix(), f"git add {_word(folder)}"
 
 
 def way(dep: str, root: Path) -> str:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.evaluation.headline import claim
 from rlhf.params.base import Params, ParamsError, load, read_yaml
+from rlhf.params.collect_comparisons import CollectComparisons
 from rlhf.params.rounds import Rounds
 from rlhf.params.tracking import TrackingInputs
+from rlhf.people import standing
 from rlhf.records.json_values import is_object, parsed
 from rlhf.runs import changes, lineage, mlflow_store
 from rlhf.runs.recording import pipeline_runs, reaping
@@ -42,22 +44,26 @@ class Rate(NamedTuple):
 
 class SummaryInputs(Params):
     rounds: Rounds
+    collect_comparisons: CollectComparisons
 
 
 def main(root: Path = Path(".")) -> int:
     """Print the summary of `root`; returns the exit code: 1 if evaluate has not run, 2 for a broken params.yaml."""
     guard.install()
     try:
-        rounds = load(root, SummaryInputs).rounds
+        params = load(root, SummaryInputs)
     except ParamsError as error:
         guard.say(str(error))
         return 2
+    rounds, waits = params.rounds, [*_what_waits(root, params)]
     if not rounds:
         guard.say("params.yaml: rounds: expected at least one round, got none; presets/laptop.yaml shows one")
         return 2
     last = list(rounds)[-1]
     evaluate, reward = _read(root, "evaluate"), _read(root, "reward_model", last)
     if evaluate is None:
+        for line in waits:
+            guard.say(line, sys.stdout)
         print(
             "metrics/evaluate.json: not there, for evaluate has not ended; run `make run` or `dvc repro` first",
             file=sys.stderr,
@@ -69,9 +75,17 @@ def main(root: Path = Path(".")) -> int:
         lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trusted, ""]
     except (LookupError, TypeError, ValueError, AttributeError) as error:  # of another version, or edited
         raise ValueError(f"{' or '.join(figures)}: not the figures that the stage writes ({error}); {ANEW}") from None
-    earlier = changes.in_a_line(root, figures)
-    guard.say("\n".join([*([earlier, ""] if earlier else []), *lines, *places(root, figures)]), sys.stdout)
+    earlier = [one for one in (changes.in_a_line(root, figures),) if one]
+    first = [*earlier, *waits]
+    guard.say("\n".join([*first, *([""] if first else []), *lines, *places(root, figures)]), sys.stdout)
     return 0
+
+
+def _what_waits(root: Path, params: SummaryInputs) -> Iterator[str]:
+    """Yield a line on each round whose answers wait for people's labels."""
+    for name, progress in standing.of_rounds(root, params.rounds, params.collect_comparisons):
+        if progress.waiting:
+            yield progress.in_words(name)
 
 
 def headline(evaluate: Metrics) -> str:

@@ -102,6 +102,7 @@ UNIONS = {  # by section
             "reward_model": "examples/labelers.yaml",
             "function": "examples/labelers_function.yaml",
             "chat_model": "examples/labelers.yaml",
+            "people": "examples/people.yaml",
         },
     ),
     "collect_prompts": Union(
@@ -114,6 +115,13 @@ UNIONS = {  # by section
             "hub": "presets/real_en.yaml",
         },
     ),
+}
+
+
+ANSWERS = ("batch_size", "max_completion_tokens", "max_judge_prompts", "max_prompt_tokens", "max_prompts", "max_responses")
+MOVED = {  # keys that older params have, by their places: where they are now
+    f"collect_comparisons.{key}": f"collect_answers.{key}"
+    for key in (*ANSWERS, "min_responses", "prompts", "temperatures")
 }
 
 
@@ -137,7 +145,12 @@ class Installed(NamedTuple):
     file: str | None  # a pattern of one of its .gguf files; None: its only one
 
 
-Named = Local | OnHub | Installed  # what params name that lies outside params.yaml
+class OfRounds(NamedTuple):
+    place: str  # the key that names it
+    path: str  # of a folder, with a folder for each round in it; as written
+
+
+Named = Local | OnHub | Installed | OfRounds  # what params name that lies outside params.yaml
 
 
 def folder_or_hub(key: str, hub: OnHub, root: Path) -> Named:
@@ -223,7 +236,10 @@ def parse(schema: type[AnyParams], content: Any, path: str) -> AnyParams:
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        raise ParamsError("\n".join(_explain(mistake, path) for mistake in error.errors())) from None
+        lines = [_explain(mistake, path) for mistake in error.errors()]
+        told = {to.partition(".")[0] for line in lines for to in MOVED.values() if f": it is {to} now" in line}
+        lines = [line for line in lines if not any(line.startswith(f"params.yaml: {name}: missing") for name in told)]
+        raise ParamsError("\n".join(lines)) from None
 
 
 def load(root: Path, schema: type[AnyParams]) -> AnyParams:
@@ -253,6 +269,9 @@ def _explain(mistake: Any, path: str) -> str:
     place = f"{' '.join(place.split()):.200}"
     if type_ == "missing":
         return f"params.yaml: {place}: missing; {union.shown.get(kind or '', LAPTOP)} shows a value"
+    if type_ == "extra_forbidden" and place in MOVED:
+        value = masking.without_values(mistake["input"])
+        return f"params.yaml: {place}: it is {MOVED[place]} now; move it there (value {shown(value)})"
     if type_ == "extra_forbidden":
         where = f" for {union.key} '{kind}'" if kind else ""
         value = masking.MASK if masking.is_secret(pieces[-1]) else masking.without_values(mistake["input"])

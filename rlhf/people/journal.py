@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
+LOCKS = ".locks"  # folder beside the files, which neither git nor DVC looks into
+
 
 class Line(NamedTuple):
     """A line of a journal."""
@@ -89,5 +91,7 @@ def read_folder(folder: Path) -> tuple[list[Line], list[Torn]]:
 
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
-    with FileLock(file.with_name(f".{file.name}.lock"), timeout=30):
+    locks = file.parent / LOCKS
+    locks.mkdir(exist_ok=True)
+    with FileLock(locks / f"{file.name}.lock", timeout=30):
         yield

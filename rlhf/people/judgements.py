@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict, cast
+from typing import Any, Literal, NamedTuple, TypedDict, cast, get_args
 
 from rlhf.people import journal
 from rlhf.people.journal import Line
@@ -140,6 +140,12 @@ def problem_in(content: Mapping[str, Any]) -> str | None:
         return f"ratings: expected {num} whole numbers, or null (got {ratings!r})"
     if not _is_list(flags, num, list) or not all(_is_text(flag) for some in flags for flag in some):
         return f"flags: expected {num} lists of names (got {flags!r})"
+    if content["pool"] not in get_args(Pool):
+        return f"pool: expected one of {', '.join(get_args(Pool))} (got {content['pool']!r})"
+    if type(content["withdrawn"]) is not bool or not isinstance(content["seconds"], int | float):
+        return "withdrawn: expected true or false; seconds: a number"
+    if not (content["replaces"] is None or _is_text(content["replaces"])):
+        return f"replaces: expected a judgement's id, or null (got {content['replaces']!r})"
     written = content["written"]
     if written is not None and not (isinstance(written, dict) and _is_text(written.get("text"))):
         return 'written: expected {"text": ..., "from": index or null}, or null'

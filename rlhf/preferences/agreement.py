@@ -1,6 +1,7 @@
 """How often two orders of the same responses agree, over pairs that both order: labelers, gold, models' scores."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from rlhf.records.types import Comparison
@@ -43,6 +44,38 @@ def between_labelers(comparisons: Sequence[Comparison]) -> dict[str, float]:
         agreed, num_pairs = with_labels(with_gold, [comparison["gold"] for comparison in with_gold])
         metrics |= {"agreement_with_gold": agreed, "agreement_with_gold_pairs": num_pairs}
     return metrics
+
+
+def krippendorffs_alpha(prompts: Sequence[Mapping[str, Sequence[int]]]) -> float | None:
+    """Return Krippendorff's alpha (ordinal) of labelers' rankings, {labeler: ranks of K responses} a prompt.
+
+    1: all labelers order alike, 0: as by chance. A unit is one response to a prompt that two labelers or more have
+    ranked; its value is its place in that prompt's ranking, the mean rank of its ties less a half, divided by K, so that
+    prompts of different K have one range, and each labeler's places one mean. Responses to a prompt are not independent
+    of each other, as units are meant to be: an interval has to draw prompts. None where nothing was ranked twice, or
+    where all places are equal: of constant values alpha is not defined.
+    """
+    several = [prompt for prompt in prompts if len(prompt) > 1]
+    labelers = sorted({labeler for prompt in several for labeler in prompt})
+    columns = [
+        [places[labeler][unit] if labeler in places else math.nan for labeler in labelers]
+        for places in ({labeler: _places(ranks) for labeler, ranks in prompt.items()} for prompt in several)
+        for unit in range(len(next(iter(places.values()))))
+    ]
+    if len({value for column in columns for value in column if not math.isnan(value)}) < 2:
+        return None
+    import krippendorff
+    import numpy as np
+
+    found = krippendorff.alpha(np.array(columns).T, level_of_measurement="ordinal")  # labelers are rows
+    return None if math.isnan(found) else float(found)
+
+
+def _places(ranks: Sequence[int]) -> list[float]:
+    """Return where each response stands in a ranking, in 0..1: the middle of those that share its rank."""
+    num = len(ranks)
+    below = [sum(other < rank for other in ranks) for rank in ranks]
+    return [(before + sum(other == rank for other in ranks) / 2) / num for before, rank in zip(below, ranks, strict=True)]
 
 
 def with_labels(comparisons: Sequence[Comparison], scores: Sequence[Sequence[float]]) -> tuple[float, int]:

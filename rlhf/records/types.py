@@ -56,6 +56,13 @@ class Comparison(Dialogue):
     gold: NotRequired[list[float]]  # K scores of the gold labeler, where it knows the task
 
 
+class AnsweredPrompt(Dialogue):
+    """A dialogue and K different responses to it, which labelers are to judge."""
+
+    kind: Literal["answered_prompt"]
+    responses: list[str]
+
+
 class Document(TypedDict):
     """Pretraining text."""
 
@@ -82,7 +89,7 @@ class Sample(Dialogue):
 
 DialogueRecord = Prompt | Demonstration | Comparison  # what a row of a source is read as, unless it is a document
 
-Kind = TypeVar("Kind", Prompt, Demonstration, Comparison, Document, CopyProbe, Sample)
+Kind = TypeVar("Kind", Prompt, Demonstration, AnsweredPrompt, Comparison, Document, CopyProbe, Sample)
 
 
 def name_of(kind: type) -> str:

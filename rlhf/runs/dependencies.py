@@ -180,7 +180,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
         if path.is_file():
             found.append(path)
         for folder, folders, names in os.walk(path):
-            folders[:] = sorted({*folders} - {lineage.IGNORED})
+            folders[:] = sorted({*folders} - lineage.IGNORED)
             found += [Path(folder, name) for name in sorted(names)]
     return found
 

@@ -12,6 +12,7 @@ from rlhf.params.runtime import RuntimeInputs
 from rlhf.runs import lineage, sessions
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed, interrupts
+from rlhf.runtime.waiting import CODE, Waiting
 from rlhf.secrets import guard
 
 
@@ -64,7 +65,8 @@ def _watched(name: StageName) -> Iterator[None]:
 
 @contextmanager
 def plain_errors(name: StageName) -> Iterator[None]:
-    """End the process with the message of an error that its user can mend, without a traceback (TRACEBACK=1).
+    """End the process with the message of an error that its user can mend, without a traceback (TRACEBACK=1), or of what
+    people have to do before it goes on.
 
     Whatever the end, say how the outputs come back that DVC removed before it started the stage.
     """
@@ -77,6 +79,10 @@ def plain_errors(name: StageName) -> Iterator[None]:
         guard.say(f"{name.title}: interrupted")
         _show_the_way_back(name)
         raise SystemExit(interrupts.CODE) from None
+    except Waiting as waiting:
+        guard.say(f"{name.title}: {waiting}")
+        _show_the_way_back(name)
+        raise SystemExit(CODE) from None
     except (ValueError, OSError, MemoryError) as error:
         if os.environ.get("TRACEBACK"):
             raise

@@ -14,7 +14,7 @@ from rlhf.runs.stage_name import StageName
 
 CHUNK = 1 << 20  # bytes
 CODE_FOLDERS = ("rlhf/", "stages/", "tools/")  # where those of a stage's deps begin that are code
-IGNORED = "__pycache__"  # by .dvcignore; its other names are not in what a run makes or reads
+IGNORED = {"__pycache__", ".locks"}  # by .dvcignore; its other names are not in what a run makes or reads
 CODE = (".py", ".yaml")  # ends of files that a run may depend on, in git or not
 
 
@@ -32,7 +32,7 @@ def dvc_md5(path: Path) -> str:
     entries = [
         {"md5": _file_md5(file), "relpath": file.relative_to(path).as_posix()}
         for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).as_posix())
-        if file.is_file() and IGNORED not in file.relative_to(path).parts
+        if file.is_file() and not IGNORED & {*file.relative_to(path).parts}
     ]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 

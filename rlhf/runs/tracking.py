@@ -26,6 +26,7 @@ from rlhf.runs.recording.attempts import Training
 from rlhf.runs.stage_name import StageName
 from rlhf.runtime import distributed
 from rlhf.runtime.flat import flat_numbers
+from rlhf.runtime.waiting import Waiting
 
 if TYPE_CHECKING:  # stages without tensors import this module too
     from rlhf.runs.checkpoints import States
@@ -146,7 +147,7 @@ def stage_run(
 
     Raises ParamsError for a broken tracking section and ConnectionError for a server that does not answer or a folder
     that is not there, both before the block begins. The run ends FINISHED, FAILED (an exception) or KILLED (SIGINT,
-    SIGTERM).
+    SIGTERM; Waiting, and then its page says for what).
     """
     settings = load(root, TrackingInputs).tracking
     name = StageName(stage, round_name)
@@ -158,7 +159,7 @@ def stage_run(
     if states and states.points:
         progress.goes_on_from(len(states.points))
     run = StageRun(name, progress, recorder, settings.log_every)
-    status = "FAILED"
+    status, end = "FAILED", ""
     try:
         alone = states if distributed.count() == 1 else None
         with _interruptible(progress, alone), read.held() if read else nullcontext():
@@ -169,14 +170,20 @@ def stage_run(
     except KeyboardInterrupt:
         status = "KILLED"
         raise
+    except Waiting as waiting:  # not a failure: it goes on once people have done their part
+        status, end = "KILLED", "waits"
+        run.describe([f"**It waits.** {waiting}"], [])
+        raise
     finally:
         run._close(status)
         if distributed.is_first():
-            _report_end(progress, recorder, status, states)
+            _report_end(progress, recorder, status, states, end or status.lower())
 
 
-def _report_end(progress: Progress, recorder: MlflowWorker | None, status: str, states: "States | None") -> None:
-    end = f"{status.lower()} after {duration(progress.elapsed())}"
+def _report_end(
+    progress: Progress, recorder: MlflowWorker | None, status: str, states: "States | None", word: str
+) -> None:
+    end = f"{word} after {duration(progress.elapsed())}"
     where = f"  {recorder.link}" if recorder else ""
     progress.say(f"{progress.name}  {end}{where}")
     if status != "FINISHED" and states and states.steps_kept:

@@ -13,7 +13,8 @@ MEMORY = {  # what to lower where a stage runs out of memory
     "reward_model": "reward_model.micro_batch_rows",
     "judge": "judge.micro_batch_rows",
     "ppo": "ppo.micro_batch_size",
-    "collect_comparisons": "collect_comparisons.batch_size",
+    "collect_answers": "collect_answers.batch_size",
+    "collect_comparisons": "collect_comparisons.scoring_batch_size",
     "evaluate": "evaluate.batch_size and evaluate.scoring_batch_size",
 }
 

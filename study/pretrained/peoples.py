@@ -17,8 +17,8 @@ SCRATCH = Path("presets/real_en.yaml")
 SPLITS = ["reward_model", "judge", "validation"]
 SHARES = {"sft": 0.05, "reward_model": 0.72, "judge": 0.02, "ppo": 0.03, "validation": 0.17, "test": 0.01}
 TRAINING = {  # of both reward models
-    "collect_comparisons.max_prompts": 0,
-    "collect_comparisons.max_judge_prompts": 0,
+    "collect_answers.max_prompts": 0,
+    "collect_answers.max_judge_prompts": 0,
     "collect_comparisons.labelers": None,
     "reward_model.max_tokens": 320,
     "reward_model.too_long": "cut",

@@ -23,7 +23,7 @@ stages:
       params: []
 """
 OTHER_OUTS = {"evaluate": ["data/model_card"]}
-PER_ROUND = {"collect_comparisons", "reward_model", "ppo"}
+PER_ROUND = {"collect_answers", "collect_comparisons", "reward_model", "ppo"}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,17 +9,18 @@ import pytest
 from rlhf.runtime.flat import flatten
 from tests import toys
 
-ROUND = ("collect_comparisons@r1", "reward_model@r1", "ppo@r1")
+ROUND = ("collect_answers@r1", "collect_comparisons@r1", "reward_model@r1", "ppo@r1")
 TRAINING = ("pretrain", "sft", *ROUND, "feedme", "judge")
 DIRECT = {  # section of params.yaml, or a key of one that other stages read too: stages that read it
     "seed": {"collect_prompts", *TRAINING, "evaluate"},
     "runtime": {*TRAINING, "evaluate"},
-    "rounds": {"collect_comparisons@r1", "evaluate"},
+    "rounds": {"collect_answers@r1", "collect_comparisons@r1", "evaluate"},
     "tracking": set(),
     "checkpoints": set(),
     "collect_prompts": {"collect_prompts"},
     "pretrain": {"pretrain"},
     "sft": {"sft"},
+    "collect_answers": {"collect_answers@r1"},
     "collect_comparisons": {"collect_comparisons@r1"},
     "reward_model": {"reward_model@r1"},
     "rewards": {"ppo@r1", "evaluate"},
@@ -33,6 +34,7 @@ BEHIND = {  # what is rerun after a stage, if its outputs differ
     "collect_prompts": {*TRAINING, "evaluate"},
     "pretrain": {"sft", *ROUND, "feedme", "judge", "evaluate"},
     "sft": {*ROUND, "feedme", "judge", "evaluate"},
+    "collect_answers@r1": {*ROUND[1:], "feedme", "judge", "evaluate"},
     "collect_comparisons@r1": {"reward_model@r1", "ppo@r1", "feedme", "judge", "evaluate"},
     "reward_model@r1": {"ppo@r1", "evaluate"},
     "ppo@r1": {"evaluate"},

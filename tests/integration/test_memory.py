@@ -28,7 +28,7 @@ def prepared(root, changes: dict):
     shape = {"shape": "desktop", "vocab_size": 340, "previous_token_heads": 0, "tokens": 512}
     content["pretrain"] |= shape
     content["collect_prompts"]["comparisons"] |= {"max_responses": 4}
-    content["collect_comparisons"] |= {"max_responses": 4}
+    content["collect_answers"] |= {"max_responses": 4}
     for name in ("sft", "reward_model"):
         content[name] |= {"max_tokens": 256, "batch_size": 16, "micro_batch_rows": 16, "epochs": 1}
     content["sft"]["packing"] = False

@@ -11,6 +11,7 @@ import pytest
 
 from rlhf.params.base import read_yaml
 from stages import (
+    collect_answers,
     collect_comparisons,
     collect_prompts,
     evaluate,
@@ -27,9 +28,9 @@ from tools import check
 
 SEEDS = range(int(os.environ["MIXTURES"])) if "MIXTURES" in os.environ else (7, 28)
 STAGES = [
-    collect_prompts, pretrain, sft, collect_comparisons, reward_model, ppo, feedme, judge, evaluate,
+    collect_prompts, pretrain, sft, collect_answers, collect_comparisons, reward_model, ppo, feedme, judge, evaluate,
 ]  # fmt: skip
-OF_A_ROUND = (collect_comparisons, reward_model, ppo)
+OF_A_ROUND = (collect_answers, collect_comparisons, reward_model, ppo)
 WORDS = {"en": "red blue green amber violet silver fox mat", "zh": "红 蓝 绿 黄 紫 银 狐 猫"}
 
 
@@ -76,11 +77,12 @@ def mixture(root, draw):
     shares = {"sft": 0.2, "reward_model": 0.2, "judge": 0.2, "ppo": 0.2, "validation": 0.1, "test": 0.1}
     params["collect_prompts"]["shares"] = shares
     long = {"max_prompt_tokens": 180}
-    params["collect_comparisons"] |= long | {"prompts": draw.choice(["reward_model", "sft"]), "min_responses": 2}
+    params["collect_answers"] |= long | {"prompts": draw.choice(["reward_model", "sft"]), "min_responses": 2}
     params["ppo"] |= long | {"prompts": draw.choice(["ppo", "sft"]), "monitor": draw.choice(["warn", "stop", "off"])}
     params["ppo"] |= {"iterations": 6, "batch_size": 4, "minibatch_size": 2}
     if draw.random() < 0.2:
-        params["collect_comparisons"] |= {"labelers": None, "max_prompts": 0, "max_judge_prompts": 0}
+        params["collect_comparisons"]["labelers"] = None
+        params["collect_answers"] |= {"max_prompts": 0, "max_judge_prompts": 0}
     for name in ("sft", "feedme", "reward_model", "judge"):
         params[name] |= {"epochs": 1, "max_tokens": 190}
     best = {"compare": [2], "curve": [1, 2], "curve_draws": 2, "curve_prompts": 6}

@@ -8,7 +8,7 @@ import pytest
 from rlhf.params.base import read_yaml
 from rlhf.records import records
 from rlhf.records.types import Comparison
-from stages import collect_comparisons, collect_prompts, evaluate, feedme, judge, ppo, pretrain, reward_model, sft
+from stages import collect_answers, collect_comparisons, collect_prompts, evaluate, feedme, judge, ppo, pretrain, reward_model, sft
 from tests import toys
 from tests.collect_prompts_section import source
 from tests.labelers import asked
@@ -43,8 +43,9 @@ def project(root, labelers, judge_labelers):
     params["collect_prompts"]["documents"] |= {"personal_data": [], "separator": ""}
     shares = {"sft": 0.2, "reward_model": 0.2, "judge": 0.2, "ppo": 0.2, "validation": 0.1, "test": 0.1}
     params["collect_prompts"]["shares"] = shares
-    own = {"labelers": labelers, "judge_labelers": judge_labelers, "max_prompts": 20, "max_judge_prompts": 14}
-    params["collect_comparisons"] |= own | {"max_prompt_tokens": 120}
+    params["collect_comparisons"] |= {"labelers": labelers, "judge_labelers": judge_labelers}
+    counts = {"max_prompts": 20, "max_judge_prompts": 14, "prompts_with": "any"}
+    params["collect_answers"] |= counts | {"max_prompt_tokens": 120}
     params["ppo"] |= {"max_prompt_tokens": 120, "monitor": "off"}
     for name in ("sft", "feedme", "reward_model", "judge"):
         params[name] |= {"epochs": 1, "max_tokens": 140}
@@ -61,7 +62,7 @@ def run_all(root) -> None:
     assert check.mistakes_in(read_yaml(root / "params.yaml"), root) == []
     for stage in (collect_prompts, pretrain, sft):
         stage.main(root)
-    for stage in (collect_comparisons, reward_model, ppo):
+    for stage in (collect_answers, collect_comparisons, reward_model, ppo):
         stage.main(root, "r1")
     for stage in (feedme, judge, evaluate):
         stage.main(root)

@@ -137,7 +137,7 @@ def test_a_round_taken_away_and_given_back_computes_only_what_cannot_be_restored
     two = one.replace("\ntracking:", "  r2: {policy: ppo/r1, earlier: collect_comparisons/r1}\n\ntracking:", 1)
     params.write_text(two)
     run(root, "dvc", "repro")
-    second = [f"{stage}/r2" for stage in ("collect_comparisons", "reward_model", "ppo")]
+    second = [f"{stage}/r2" for stage in ("collect_answers", "collect_comparisons", "reward_model", "ppo")]
     assert all((root / "data" / place).exists() and (root / f"metrics/{place}.json").exists() for place in second)
 
     params.write_text(one)

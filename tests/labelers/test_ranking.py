@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from rlhf.params.base import ParamsError, read_yaml
+from rlhf.params.base import read_yaml
 from rlhf.records import records
 from rlhf.records.types import Comparison
 from rlhf.world.grading import gold
-from stages import collect_comparisons
 from tests import toys
 from tests.labelers import asked
 from tests.labelers.judge_server import Raw, by_length, judging
-from tests.test_collect_comparisons import collected, prepared, world_prompts
+from tests.test_collect_answers import prepared, world_prompts
+from tests.test_collect_comparisons import collected, rank
 
 TASTE = """
 def length(messages, answers):
@@ -33,6 +33,7 @@ def place(root, tokenizer):
     mixed = [*toys.prompts(9), *world_prompts(3, first=200)]
     records.write(root / "data/collect_prompts/prompts.reward_model.jsonl", mixed)
     records.write(root / "data/collect_prompts/prompts.judge.jsonl", toys.prompts(14)[9:])
+    toys.set_param(root, "collect_answers.prompts_with", "any")
     with asked.functions(root, TASTE):
         yield root
 
@@ -43,7 +44,7 @@ def metrics(root) -> dict:
 
 def test_a_function_ranks_answers_to_all_prompts_with_ties_and_on_its_scale(place, capsys):
     toys.set_param(place, "collect_comparisons.labelers", FUNCTION)
-    collect_comparisons.main(place, "r1")
+    rank(place)
     files = collected(place)
     assert len(files["train"]) + len(files["validation"]) >= 10
     assert len(files["judge"]) >= 4
@@ -72,7 +73,7 @@ def test_another_labeler_ranks_for_the_judge_where_it_is_named(place, capsys):
     other = FUNCTION | {"function": "my_taste:shortness", "scale": None}
     content["collect_comparisons"]["judge_labelers"] = other
     toys.write_params(place, content)
-    collect_comparisons.main(place, "r1")
+    rank(place)
     files = collected(place)
     assert {label["labeler"] for record in files["train"] for label in record["labels"]} == {"function:my_taste:length"}
     for record in files["judge"]:
@@ -89,7 +90,7 @@ def test_an_adopted_reward_model_ranks_by_its_scores(place, tokenizer):
     toys.save(place / "models/reward", toys.reward_model(tokenizer), tokenizer)
     labeler = {"kind": "reward_model", "path": "models/reward", "tie_threshold": 0.0}
     toys.set_param(place, "collect_comparisons.labelers", labeler)
-    collect_comparisons.main(place, "r1")
+    rank(place)
     adopted = AdoptedReward(path="models/reward", revision=None, label=None)
     scorer = AdoptedScorer(adopted, place, toys.runtime())
     for record in collected(place)["judge"]:
@@ -110,7 +111,7 @@ def test_a_reward_model_of_this_project_ranks_by_the_scorer_in_its_folder(place,
     publishing.publish(toys.reward_model(tokenizer), tokenizer, place / "models/reward", RewardMeaning("mean", 0.0))
     labeler = {"kind": "reward_model", "path": "models/reward", "tie_threshold": 0.0}
     toys.set_param(place, "collect_comparisons.labelers", labeler)
-    collect_comparisons.main(place, "r1")
+    rank(place)
     scorer = adopted.opened(AdoptedReward(path="models/reward", revision=None, label=None), place, toys.runtime())
     for record in collected(place)["judge"]:
         texts = record["responses"]
@@ -123,31 +124,32 @@ def test_simulated_labelers_may_rank_for_one_side_and_a_judge_for_the_other(plac
         content = read_yaml(place / "params.yaml")
         content["collect_comparisons"]["judge_labelers"] = asked.JUDGE | {"base_url": judge.base_url}
         toys.write_params(place, content)
-        collect_comparisons.main(place, "r1")
+        rank(place)
     files = collected(place)
     assert len(files["train"]) + len(files["validation"]) == 3, "those with a task"
     assert all(label["labeler"].startswith("labeler_") for record in files["train"] for label in record["labels"])
     assert len(files["judge"]) >= 4
     assert metrics(place)["labelling"].keys() == {"judge"}
-    assert "9 of the 12 prompts of prompts.reward_model get no comparisons" in capsys.readouterr().out
+    assert "9 of the 12 answered prompts of pool train get no comparisons" in capsys.readouterr().out
 
 
 def test_a_judge_alone_may_rank_where_people_rank_for_the_reward_model(place):
     content = read_yaml(place / "params.yaml")
-    content["collect_comparisons"] |= {"labelers": None, "judge_labelers": FUNCTION, "max_prompts": 0}
+    content["collect_comparisons"] |= {"labelers": None, "judge_labelers": FUNCTION}
+    content["collect_answers"]["max_prompts"] = 0
     toys.write_params(place, content)
     records.write(place / "data/collect_prompts/comparisons.train.jsonl", toys.comparisons(9))
-    collect_comparisons.main(place, "r1")
+    rank(place)
     assert len(collected(place)["judge"]) >= 4
-    toys.set_param(place, "collect_comparisons.max_prompts", 3)
-    with pytest.raises(ParamsError, match="set max_prompts to 0"):
-        collect_comparisons.main(place, "r1")
+    toys.set_param(place, "collect_answers.max_prompts", 3)
+    with pytest.raises(ValueError, match=r"nobody is named who ranks the answers to 3 prompts; .* max_prompts to 0"):
+        rank(place)
 
 
 def test_a_chat_model_ranks_both_sides_and_a_rerun_without_it_writes_the_same_bytes(place, capsys):
     with judging(by_length) as judge:
         toys.set_param(place, "collect_comparisons.labelers", asked.JUDGE | {"base_url": judge.base_url})
-        collect_comparisons.main(place, "r1")
+        rank(place)
     written = toys.file_bytes(place / "data") | toys.file_bytes(place / "metrics")
     for record in collected(place)["train"]:
         (label,) = record["labels"]
@@ -159,7 +161,7 @@ def test_a_chat_model_ranks_both_sides_and_a_rerun_without_it_writes_the_same_by
     out = capsys.readouterr().out
     assert LINE in out
     assert f"0 are answered in {place / '.cache/labels'}" in out
-    collect_comparisons.main(place, "r1")
+    rank(place)
     assert toys.file_bytes(place / "data") | toys.file_bytes(place / "metrics") == written
     assert " 0 go to 127.0.0.1" in capsys.readouterr().out
 
@@ -168,7 +170,7 @@ def test_where_the_judge_refuses_everything_nothing_is_left_and_that_is_said(pla
     with judging(lambda _: "VERDICT: DECLINE") as judge:
         toys.set_param(place, "collect_comparisons.labelers", asked.JUDGE | {"base_url": judge.base_url})
         with pytest.raises(ValueError, match="no comparisons: "):
-            collect_comparisons.main(place, "r1")
+            rank(place)
     assert not (place / "data/collect_comparisons/r1").exists()
 
 
@@ -179,5 +181,5 @@ def test_an_error_of_the_address_leaves_what_was_there(place):
     with judging(lambda _: Raw(404, b"no such model")) as judge:
         toys.set_param(place, "collect_comparisons.labelers", asked.JUDGE | {"base_url": judge.base_url})
         with pytest.raises(ValueError, match=r"status 404 for model 'judge-1': no such model"):
-            collect_comparisons.main(place, "r1")
+            rank(place)
     assert len(records.read(folder / "comparisons.train.jsonl", Comparison)) == 2

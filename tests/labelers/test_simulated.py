@@ -7,7 +7,7 @@ from rlhf.labelers.answered import Answered
 from rlhf.params.base import parse
 from rlhf.params.labelers.kinds import Simulated
 from tests import toys
-from tests.test_collect_comparisons import world_prompts
+from tests.test_collect_answers import world_prompts
 
 
 @pytest.mark.parametrize(("asked", "there", "ranking"), [(2, 6, 2), (3, 6, 3), (3, 2, 2), (2, 1, 1)])

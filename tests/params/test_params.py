@@ -1,6 +1,7 @@
 """Parameters: an error names the full path, the value and the fix; what may be null may be left out."""
 
 import copy
+import shutil
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -8,6 +9,7 @@ import pytest
 
 from rlhf.params import overlays
 from rlhf.params.base import UNIONS, ParamsError, load, parse, read_yaml
+from rlhf.params.collect_answers import CollectAnswersInputs
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
 from rlhf.params.collect_prompts import FileSource
 from rlhf.params.feedme import FeedmeInputs
@@ -20,7 +22,8 @@ from tests.collect_prompts_section import source
 from tools import check, presets
 
 SCHEMAS = (
-    PretrainInputs, SftInputs, CollectComparisonsInputs, RewardModelInputs, PpoInputs, FeedmeInputs, JudgeInputs,
+    PretrainInputs, SftInputs, CollectAnswersInputs, CollectComparisonsInputs, RewardModelInputs, PpoInputs, FeedmeInputs,
+    JudgeInputs,
 )  # fmt: skip
 
 
@@ -48,8 +51,8 @@ WRONG = [
     (RewardModelInputs, "reward_model.encoder_path", "bert", r"reward_model: encoder_path must be .* null otherwise"),
     (PpoInputs, "ppo.minibatch_size", 3, r"ppo: batch_size 8 must be a multiple of minibatch_size 3"),
     (PpoInputs, "ppo.kl_controller.target", 0, r"ppo\.kl_controller\.target: .*greater than 0 \(got 0\)"),
-    (CollectComparisonsInputs, "collect_comparisons.min_responses", 5, r"min_responses 5 exceeds max_responses 4"),
-    (CollectComparisonsInputs, "collect_comparisons.labelers", None, r"set max_prompts and max_judge_prompts to 0"),
+    (CollectAnswersInputs, "collect_answers.min_responses", 5, r"min_responses 5 exceeds max_responses 4"),
+    (CollectAnswersInputs, "collect_answers.prompts_with", "gold", r"prompts_with: .*'task'.* \(got 'gold'\)"),
 ]
 
 
@@ -114,7 +117,7 @@ def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         yield "source", content, content["pretrain"]
         for place in content["collect_prompts"]["sources"]:
             yield "kind", content, place.setdefault("kind", "file") and place
-    for name in ("presets/laptop", "examples/labelers", "examples/labelers_function"):
+    for name in ("presets/laptop", "examples/labelers", "examples/labelers_function", "examples/people"):
         content = read_yaml(toys.REPO / f"{name}.yaml")
         if "preset" in content:
             preset = read_yaml(toys.REPO / f"presets/{content.pop('preset')}.yaml")
@@ -232,3 +235,46 @@ def test_parameters_cannot_be_changed_in_flight(root):
     params = load(root, SftInputs)
     with pytest.raises(ValueError, match="frozen"):
         params.sft.epochs = 3
+
+
+OLD = {
+    "max_prompts": 2500, "max_judge_prompts": 400, "prompts": "reward_model", "min_responses": 4, "max_responses": 9,
+    "temperatures": [0.7, 1.0], "max_completion_tokens": 64, "max_prompt_tokens": 120, "batch_size": 256,
+}  # fmt: skip
+
+
+def test_a_key_that_moved_is_told_its_new_place_and_nothing_else_is_said_of_it():
+    content = toys.shrunken_params()
+    content["collect_comparisons"] |= OLD
+    del content["collect_answers"]
+    with pytest.raises(ParamsError) as caught:
+        parse(check.schema(), content, "")
+    assert sorted(str(caught.value).splitlines()) == sorted(
+        f"params.yaml: collect_comparisons.{key}: it is collect_answers.{key} now; move it there (value {value!r})"
+        for key, value in OLD.items()
+    )
+
+
+def test_an_overlay_with_a_key_that_moved_is_told_so_by_its_own_name(tmp_path):
+    shutil.copytree(toys.REPO / "presets", tmp_path / "presets")
+    file = tmp_path / "mine.yaml"
+    file.write_text("preset: tiny\ncollect_comparisons.max_prompts: 7\n")
+    with pytest.raises(ParamsError) as caught:
+        presets.own(tmp_path, file)
+    (line,) = str(caught.value).splitlines()
+    assert line == f"{file}: collect_comparisons.max_prompts: it is collect_answers.max_prompts now; move it there (value 7)"
+
+
+def test_params_of_people_name_their_mistakes(root):
+    people = read_yaml(toys.REPO / "examples/people.yaml")["collect_comparisons"]["labelers"]
+    wrong = {
+        "scale": ({"low": 7, "high": 1}, "must be below high"),
+        "flags": (["sexual", "sexual"], "each name once"),
+        "wait_for": (0, "greater than 0"),
+        "overlap_labelers": (1, "greater than or equal to 2"),
+        "written": ("best", "'first' or 'leave'"),
+    }
+    for key, (value, said) in wrong.items():
+        toys.set_param(root, "collect_comparisons.labelers", people | {key: value})
+        with pytest.raises(ParamsError, match=said):
+            load(root, CollectComparisonsInputs)

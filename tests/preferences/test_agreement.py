@@ -1,5 +1,7 @@
 """Agreement between labelers, and of scores with labelers and with gold."""
 
+import random
+
 import pytest
 
 from rlhf.preferences import agreement
@@ -57,3 +59,64 @@ def test_gold_counts_pairs_whichever_answer_stands_first():
     assert agreement.with_gold([mixed], [[0.0, 2.0, 1.0]], threshold=0.02) == (1.0, 3)
     assert agreement.with_gold([mixed], [[0.0, 2.0, 1.0]], threshold=0.4) == (1.0, 2)
     assert agreement.with_gold([ONE, mixed], [[0.0, 1.0], [2.0, 0.0, 1.0]], threshold=0.02) == (1 / 4, 4)
+
+
+def ranked(*prompts: dict) -> float | None:
+    return agreement.krippendorffs_alpha(prompts)
+
+
+def test_alpha_is_one_where_all_labelers_order_alike_and_below_where_they_do_not():
+    same = {"ada": [1, 2, 3], "ben": [1, 2, 3]}
+    assert ranked(same, {"ada": [2, 1, 2], "eve": [2, 1, 2]}) == 1
+    turned = ranked(same, {"ada": [1, 2, 3], "ben": [3, 2, 1]})
+    assert -0.2 < turned < 0.5
+    assert ranked({"ada": [1, 2, 3], "ben": [3, 2, 1]}) < 0
+
+
+def test_alpha_of_random_rankings_is_about_zero_whatever_k():
+    draw = random.Random(5)
+    prompts = []
+    for _ in range(600):
+        ranks = [*range(1, draw.randint(4, 9) + 1)]
+        prompts.append({name: draw.sample(ranks, len(ranks)) for name in ("ada", "ben")})
+    assert abs(ranked(*prompts)) < 0.05
+
+
+def test_alpha_counts_only_what_two_have_ranked():
+    both = {"ada": [1, 2, 3, 4], "ben": [1, 2, 4, 3]}
+    assert ranked(both, {"ada": [1, 2]}, {"eve": [2, 1]}) == ranked(both)
+    assert ranked({"ada": [1, 2]}, {"ben": [1, 2]}) is None
+    assert ranked() is None
+
+
+def test_alpha_of_constant_places_is_not_defined():
+    """By `krippendorff` it would be an error, or NaN, though all agree."""
+    tied = {"ada": [1, 1, 1], "ben": [1, 1, 1]}
+    assert ranked(tied) is None
+    assert ranked(tied, {"ada": [1, 1, 1]}) is None
+
+
+def test_ties_share_the_mean_of_their_places():
+    assert agreement._places([1, 1, 2]) == pytest.approx([1 / 3, 1 / 3, 5 / 6])
+    assert agreement._places([1, 1, 3]) == agreement._places([1, 1, 2])
+    assert agreement._places([2, 1]) == [0.75, 0.25]
+
+
+def test_alpha_is_that_of_the_definition():
+    """Ordinal alpha of two raters by Krippendorff's formula, with coincidences counted here."""
+    prompts = [{"a": [1, 2, 3], "b": [1, 3, 2]}, {"a": [2, 1, 3], "b": [2, 1, 3]}]
+    pairs = [(one, other) for p in prompts for one, other in zip(*(agreement._places(r) for r in p.values()), strict=True)]
+    values = sorted({value for pair in pairs for value in pair})
+    count = {value: sum(pair.count(value) for pair in pairs) for value in values}
+
+    def distance(one: float, other: float) -> float:
+        low, high = sorted((one, other))
+        between = sum(count[value] for value in values if low <= value <= high)
+        return (between - (count[low] + count[high]) / 2) ** 2
+
+    total = sum(count.values())
+    observed = sum(2 * distance(*pair) for pair in pairs) / total
+    expected = sum(
+        count[one] * (count[other] - (one == other)) * distance(one, other) for one in values for other in values
+    ) / (total * (total - 1))
+    assert ranked(*prompts) == pytest.approx(1 - observed / expected)

@@ -8,6 +8,7 @@ import pytest
 from rlhf.runs import launch
 from rlhf.runs.recording import endings
 from rlhf.runtime import distributed
+from rlhf.runtime.waiting import CODE, Waiting
 from tests import toys
 
 
@@ -174,3 +175,16 @@ def test_a_round_is_handed_on(here, monkeypatch):
     found = []
     launch.run_round("ppo", lambda _root, name: found.append(name))
     assert found == ["r1"]
+
+
+def test_a_stage_that_waits_ends_with_a_code_of_its_own_and_its_line(here, monkeypatch, capsys):
+    monkeypatch.setenv("TRACEBACK", "1")  # it is no error, and has none
+
+    def wait() -> None:
+        raise Waiting("3 of 4 prompts of round r1 wait for labels")
+
+    with pytest.raises(SystemExit) as end:
+        launch.run("sft", wait)
+    assert end.value.code == CODE == 75
+    assert capsys.readouterr().err == "sft: 3 of 4 prompts of round r1 wait for labels\n"
+    assert [ending.status for ending in endings.read(here)] == ["killed"]

@@ -79,7 +79,7 @@ FILE = source("mine", "params.yaml", columns={"prompt": 'q, "quoted" [1]', "resp
         ({"rounds": {"r2": ROUND}}, "+"),
         ({"pretrain": toys.adopting("adopted")}, "~"),
         ({"collect_prompts": {"sources": [FILE]}}, ""),
-        ({"collect_comparisons": {"labelers": None, "max_prompts": 0, "max_judge_prompts": 0}}, ""),
+        ({"collect_comparisons": {"labelers": None}, "collect_answers": {"max_prompts": 0}}, ""),
     ],
     ids=[
         "numbers",

@@ -129,7 +129,7 @@ WORLD = read_yaml(REPO / "presets/tiny.yaml")["collect_prompts"]["sources"]
 UNRANKED = "simulated labelers rank answers to prompts of kinds world and instructions alone, and no such source has "
 OF_WORLD = {"reward_model": UNRANKED + "prompts in its use and reward_model in its splits", "judge": UNRANKED}
 NOBODY = {"collect_comparisons.labelers": None} | {
-    f"collect_comparisons.{count}": 0 for count in ("max_prompts", "max_judge_prompts")
+    f"collect_answers.{count}": 0 for count in ("max_prompts", "max_judge_prompts")
 }
 
 
@@ -140,8 +140,10 @@ def beside(use: list[str], splits: list[str], of_world=("sft", "ppo")) -> dict:
 
 
 BOTH = ["reward_model", "judge"]
-FROM_SFT = {"collect_comparisons.prompts": "sft"}
+FROM_SFT = {"collect_answers.prompts": "sft"}
 NO_RANKED, NO_JUDGED = f"max_prompts: {OF_WORLD['reward_model']}", f"max_judge_prompts: {OF_WORLD['judge']}"
+NO_TASK = "max_prompts: collect_answers.prompts_with is task, which prompts of kinds world and instructions alone have"
+NO_TASK_JUDGED = NO_TASK.replace("max_prompts", "max_judge_prompts")
 
 
 @pytest.mark.parametrize(
@@ -158,15 +160,16 @@ NO_RANKED, NO_JUDGED = f"max_prompts: {OF_WORLD['reward_model']}", f"max_judge_p
     ],
 )
 def test_comparisons_come_from_labelers_who_know_the_prompts_or_are_given(tiny, changes, said):
-    found = [line for line in tiny(changes) if "collect_comparisons." in line]
+    found = [line for line in tiny(changes) if "collect_answers." in line]
     assert len(found) == len(said)
     for line, beginning in zip(found, said, strict=True):
-        assert line.startswith(f"params.yaml: collect_comparisons.{beginning}")
+        assert line.startswith(f"params.yaml: collect_answers.{beginning}")
         assert "would learn from nothing" in line
 
 
 TASTE = {"kind": "function", "function": "my_taste:brevity", "tie_threshold": 0.0}
-ANY = {"collect_comparisons.labelers": TASTE}
+ALL = {"collect_answers.prompts_with": "any"}
+ANY = {"collect_comparisons.labelers": TASTE} | ALL
 BREVITY = "def brevity(messages, answers):\n    return [0.0 for _ in answers]\n"
 
 
@@ -175,7 +178,8 @@ BREVITY = "def brevity(messages, answers):\n    return [0.0 for _ in answers]\n"
     [
         (ANY | beside(["prompts"], BOTH), []),
         (ANY | FROM_SFT | beside(["prompts"], BOTH), []),
-        ({"collect_comparisons.judge_labelers": TASTE} | beside(["prompts"], BOTH), [NO_RANKED]),
+        ({"collect_comparisons.judge_labelers": TASTE} | ALL | beside(["prompts"], BOTH), [NO_RANKED]),
+        (ANY | {"collect_answers.prompts_with": "task"} | beside(["prompts"], BOTH), [NO_TASK, NO_TASK_JUDGED]),
     ],
 )
 def test_labelers_of_other_kinds_rank_answers_to_prompts_of_ones_own(tiny, tmp_path, changes, said):
@@ -184,7 +188,7 @@ def test_labelers_of_other_kinds_rank_answers_to_prompts_of_ones_own(tiny, tmp_p
         found = tiny(changes)
     assert len(found) == len(said)
     for line, beginning in zip(found, said, strict=True):
-        assert line.startswith(f"params.yaml: collect_comparisons.{beginning}")
+        assert line.startswith(f"params.yaml: collect_answers.{beginning}")
         assert "would learn from nothing" in line
 
 
@@ -237,7 +241,7 @@ CHAT = read_yaml(REPO / "examples/labelers.yaml")["collect_comparisons"]["labele
         ({"base_url": "https://judge.example/v1?key=secret"}, "key_variable"),
         ({"key_variable": "sk-1234567890abcdefghij1234"}, "name of an environment variable"),
         ({"key_variable": "deadbeefdeadbeefdeadbeef"}, "name of an environment variable"),
-        ({"kind": "oracle"}, "expected one of 'simulated', 'reward_model', 'function', 'chat_model'"),
+        ({"kind": "oracle"}, "expected one of 'simulated', 'reward_model', 'function', 'chat_model', 'people'"),
         ({"noise": 0.1}, "unknown key for kind 'chat_model'"),
         ({"compares": "scores"}, "scale must be given"),
         ({"scale": {"low": 1.0, "high": 5.0}}, "scale must be given"),
@@ -250,7 +254,7 @@ CHAT = read_yaml(REPO / "examples/labelers.yaml")["collect_comparisons"]["labele
     ],
 )
 def test_a_mistake_about_a_judge_is_named_without_its_secrets(tiny, changes, said):
-    found = tiny({"collect_comparisons.labelers": CHAT | changes})
+    found = tiny(ALL | {"collect_comparisons.labelers": CHAT | changes})
     assert [line for line in found if "collect_comparisons" in line and said in line], found
     for secret in ("secret", "sk-1234567890abcdefghij1234", "deadbeef"):
         assert not any(secret in line for line in found)
@@ -261,7 +265,7 @@ def test_by_hand_a_judges_cost_and_what_may_be_missing_are_said(tiny, tmp_path, 
     judge = CHAT | {"base_url": "http://judge.example/v1", "max_requests": 100}
     sizes = {"max_prompts": 10, "max_judge_prompts": 20, "min_responses": 2, "max_responses": 4}
     sizes |= {"max_prompt_tokens": 100, "max_completion_tokens": 50}
-    changes = {f"collect_comparisons.{name}": value for name, value in sizes.items()}
+    changes = ALL | {f"collect_answers.{name}": value for name, value in sizes.items()}
     assert tiny(changes | {"collect_comparisons.labelers": judge}) == []
     assert check.main([], tmp_path) == 0
     said = capsys.readouterr()
@@ -297,8 +301,8 @@ ROUNDS = {"rounds.r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"}
 @pytest.mark.parametrize(
     ("changes", "most"),
     [
-        ({"collect_comparisons.max_judge_prompts": 9}, 9),
-        ({"collect_comparisons.max_judge_prompts": 10}, None),
+        ({"collect_answers.max_judge_prompts": 9}, 9),
+        ({"collect_answers.max_judge_prompts": 10}, None),
         ({"collect_prompts.max_prompts.judge": 4}, 4),
         (ROUNDS | {"collect_prompts.max_prompts.judge": 4}, 8),  # each round ranks answers to the same prompts
         (ROUNDS | {"collect_prompts.max_prompts.judge": 5}, None),
@@ -328,7 +332,7 @@ def test_no_stage_asks_for_more_tokens_than_the_context_holds(tiny, path):
     ]
 
 
-@pytest.mark.parametrize("stage", ["collect_comparisons", "ppo", "evaluate"])
+@pytest.mark.parametrize("stage", ["collect_answers", "ppo", "evaluate"])
 def test_prompt_and_answer_together_fit_the_context(tiny, stage):
     prompt, answer = f"{stage}.max_prompt_tokens", f"{stage}.max_completion_tokens"
     assert tiny({prompt: CONTEXT - 10, answer: 10}) == []

@@ -503,3 +503,83 @@ def test_a_path_that_only_a_shell_could_read_is_refused_with_the_words_to_write(
 def test_a_data_sets_folder_in_a_home_is_refused_with_the_words_to_write(project, key):
     add_source(project, **(HUB | {"id": "json", "subset": None, "folder": None, "revision": None} | {key: "~/outside"}))
     assert any("write the whole path" in mistake for mistake in check.check(project))
+
+
+def people() -> dict:
+    return read_yaml(toys.REPO / "examples/people.yaml")["collect_comparisons"]["labelers"]
+
+
+def test_peoples_labels_are_watched_round_by_round_and_their_folders_made(project, capsys):
+    change(project, **{"collect_comparisons.labelers": people()})
+    change(project, **{"rounds.r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"}})
+    assert check.main([], project) == 0
+    assert "deps of collect_comparisons: + data/labels/${key}" in capsys.readouterr().out
+    assert deps_of(project, "collect_comparisons") == ["data/labels/${key}"]
+    assert deps_of(project, "collect_answers") == []
+    made = toys.file_bytes(project / "data/labels")
+    assert {*made} == {"instructions.md", "r1/README.md", "r2/README.md"}
+    (project / "data/labels/instructions.md").write_text("Ours.")
+    assert check.main([], project) == 0
+    assert (project / "data/labels/instructions.md").read_text() == "Ours."
+    assert "data/labels" not in capsys.readouterr().out
+
+
+def test_within_dvc_the_folders_of_a_new_round_are_made_before_its_answers(project, monkeypatch, capsys):
+    change(project, **{"collect_comparisons.labelers": people()})
+    monkeypatch.setenv("DVC_STAGE", "collect_answers@r1")
+    assert check.main(["collect_answers", "r1"], project) == 0
+    assert (project / "data/labels/r1/README.md").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_dvc_sees_a_new_label_and_no_lock_and_answers_are_not_behind_it(project, monkeypatch):
+    from dvc.repo import Repo
+
+    from rlhf.runs import lineage
+    from tests.people.judged import answered, judgement, say
+
+    change(project, **{"collect_comparisons.labelers": people()})
+    assert check.main([], project) == 0
+    (project / ".dvc").mkdir()
+    (project / ".dvc/config").write_text("[core]\n    no_scm = True\n")
+    shutil.copy(toys.REPO / ".dvcignore", project)
+    say(project, judgement(answered(0), "ada"))
+    before = lineage.dvc_md5(project / "data/labels/r1")
+    assert (project / "data/labels/r1/.locks/ada.jsonl.lock").exists()
+
+    def seen() -> tuple[str, list[str]]:
+        with Repo(str(project)) as repo:
+            found = [
+                (stage.addressing, dep)
+                for stage in repo.index.stages
+                for dep in stage.deps
+                if str(dep).startswith("data/labels")
+            ]
+            for _, dep in found:
+                dep.save()
+            return found[0][1].hash_info.value, [name for name, _ in found]
+
+    md5, stages = seen()
+    assert (md5, stages) == (before, ["collect_comparisons@r1"])
+    say(project, judgement(answered(1), "ada"))
+    assert seen()[0] != before
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("data", "the pipeline writes"), ("data/ppo", "the pipeline writes data/ppo"), ("data/${x}", "takes ${ for a variable")],
+)
+def test_a_folder_of_labels_that_the_pipeline_would_write_over_is_refused(project, folder, said):
+    change(project, **{"collect_comparisons.labelers": people() | {"folder": folder}})
+    assert any("labelers.folder: " in line and said in line for line in check.check(project))
+
+
+def test_labels_that_git_does_not_keep_are_named_with_the_command(project):
+    change(project, **{"collect_comparisons.labelers": people()})
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    shutil.copy(toys.REPO / ".gitignore", project)
+    check.main([], project)
+    (line,) = inputs.untracked(params_of(project), project)
+    assert line.startswith("data/labels: git does not keep it") and line.endswith(": git add data/labels")
+    subprocess.run(["git", "add", "data/labels"], cwd=project, check=True)
+    assert inputs.untracked(params_of(project), project) == []

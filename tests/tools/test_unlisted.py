@@ -12,7 +12,7 @@ from rlhf.runs import lineage
 from tests import toys
 from tools import check
 
-STAGES = ("collect_comparisons", "reward_model", "ppo")
+STAGES = ("collect_answers", "collect_comparisons", "reward_model", "ppo")
 SECOND = {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"}
 METRICS = (
     *(f"metrics/{stage}/r2.json" for stage in STAGES), "metrics/plots/reward_model/r2.csv", "metrics/plots/ppo/r2.csv",
@@ -61,9 +61,9 @@ def test_what_comes_back_goes_and_the_screen_says_so(root, capsys, words):
     before = toys.file_bytes(root / "data") | toys.file_bytes(root / "metrics")
     assert check.main(words, root) == 0
     assert capsys.readouterr().out.splitlines()[0] == (
-        "round r2: params.yaml no longer lists it; removed data/collect_comparisons/r2, data/ppo/r2, "
-        "data/reward_model/r2 and 6 files below metrics/. With the round in params.yaml again, dvc repro brings them "
-        "back"
+        "round r2: params.yaml no longer lists it; removed data/collect_answers/r2, "
+        "data/collect_comparisons/r2, data/ppo/r2, data/reward_model/r2 and 7 files below metrics/. With the round in "
+        "params.yaml again, dvc repro brings them back"
     )
     after = toys.file_bytes(root / "data") | toys.file_bytes(root / "metrics")
     assert after == {path: content for path, content in before.items() if "r2" not in str(path)}

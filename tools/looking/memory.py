@@ -108,7 +108,7 @@ def _supervised(params: Any, section: Any, sizes: Dimensions) -> Held:
 
 
 def _reward(params: Any, section: Any, sizes: Dimensions) -> Held:
-    answers = max(params.collect_comparisons.max_responses, params.collect_prompts.comparisons.max_responses)
+    answers = max(params.collect_answers.max_responses, params.collect_prompts.comparisons.max_responses)
     rows = max(answers, _part(params, section.batch_size * answers, section.micro_batch_rows))
     tokens = min(rows, section.batch_size * answers) * section.max_tokens
     work = _work(params, section, tokens, section.max_tokens, tokens if section.likelihood_coef else 0)

@@ -1,4 +1,4 @@
-"""Who ranks the policy's answers: simulated labelers, an adopted reward model, a function, or a model at an address."""
+"""Who ranks the policy's answers: simulated labelers, an adopted reward model, a function, a model at an address, people."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from rlhf.params.base import Local, Named, Params, is_mapping
+from rlhf.params.base import Local, Named, OfRounds, Params, is_mapping
+from rlhf.params.labelers.people import People
 from rlhf.params.labelers.who_ranks import SIMULATED
 from rlhf.params.rewards import AdoptedReward, FunctionReward, named_adopted, named_function
 
@@ -141,14 +142,14 @@ def _simulated_where_no_kind_is_named(given: Any) -> Any:
 
 
 AnyLabelers = Annotated[
-    Annotated[Simulated | RewardModelLabeler | FunctionLabeler | ChatModel, Field(discriminator="kind")],
+    Annotated[Simulated | RewardModelLabeler | FunctionLabeler | ChatModel | People, Field(discriminator="kind")],
     BeforeValidator(_simulated_where_no_kind_is_named),
 ]
 
 
 def name_of(labelers: AnyLabelers) -> str:
-    """Return who ranks, as messages and labels name it; simulated labelers have names of their own on labels."""
-    if isinstance(labelers, Simulated):
+    """Return who ranks, as messages and labels name it; simulated labelers and people have names of their own on labels."""
+    if isinstance(labelers, Simulated | People):
         return labelers.kind
     if isinstance(labelers, ChatModel):
         return f"{labelers.kind}:{labelers.model}"
@@ -156,11 +157,13 @@ def name_of(labelers: AnyLabelers) -> str:
 
 
 def named(place: str, params: AnyLabelers | None, root: Path) -> list[Named]:
-    """Return what labelers at `place` of params.yaml name outside it: a model, a function's file, instructions."""
+    """Return what labelers at `place` of params.yaml name outside it: a model, a function's file, instructions, labels."""
     if isinstance(params, RewardModelLabeler):
         return [named_adopted(place, params, root)]
     if isinstance(params, FunctionLabeler):
         return [named_function(f"{place}.function", params.function, root)]
     if isinstance(params, ChatModel) and params.instructions_file is not None:
         return [Local(f"{place}.instructions_file", params.instructions_file, "files")]
+    if isinstance(params, People):
+        return [OfRounds(f"{place}.folder", params.folder)]
     return []

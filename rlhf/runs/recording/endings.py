@@ -11,6 +11,7 @@ from typing import NamedTuple
 from filelock import FileLock
 
 from rlhf.runtime.files import write_text
+from rlhf.runtime.waiting import Waiting
 from rlhf.secrets import guard
 
 FILE = ".checkpoints/endings.jsonl"  # below the main repository
@@ -43,7 +44,7 @@ def noted(home: Path, process: str, session: str, place: str) -> Iterator[None]:
     try:
         yield
         status = "finished"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Waiting):
         status = "killed"
         raise
     finally:
