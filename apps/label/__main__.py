@@ -27,10 +27,11 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     """Serve until it is ended; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--round", metavar="ROUND", help="whose answers (the last that has some)")
+    parser.add_argument("--pool", choices=("train", "judge"), help="whose people label, where the two differ")
     running.add_arguments(parser, PORT)
     chosen = parser.parse_args(arguments)
     allowed = running.settings(chosen, root)
-    task = settings.read(root)
+    task = settings.read(root, chosen.pool)
     place = Place(root, settings.round_of(root, chosen.round))
     place.cache.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,15 +1,13 @@
 """How often people agree, while they label: in pairs with one another and with known orders, and by Krippendorff's alpha.
 
-A pair of answers counts where both order it; ties are left out, as in metrics of collect_comparisons. Alpha counts ties
-as well: its units are pairs of answers (first better, equal, second better: ordinal), and of ratings each answer
-(interval). 1 is perfect, 0 is what chance gives.
+A pair of answers counts where both order it; ties are left out. Alpha counts ties as well. Both are those of
+collect_comparisons' metrics (rlhf.preferences.agreement); alpha of ratings, whose level is interval, stands here alone.
 """
 
 import math
 import warnings
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 import krippendorff
@@ -59,30 +57,19 @@ class Tally:
         return Share(sum(one[0] for one in found), sum(one[1] for one in found))
 
 
-def alpha_of_ranks(rankings: Iterable[Sequence[Sequence[int]]]) -> float | None:
-    """Return alpha over pairs of answers, of the rankings that each prompt has; None where nobody shares a prompt, or
-    where all say the same of all pairs."""
-    units = [
-        [_sign(ranks[two] - ranks[one]) for ranks in some]
-        for some in rankings
-        if len(some) > 1
-        for one, two in combinations(range(len(some[0])), 2)
-    ]
-    return _alpha(units, [-1, 0, 1], "ordinal")
-
-
 def alpha_of_ratings(ratings: Iterable[Sequence[Sequence[int | None]]], scale: tuple[int, int]) -> float | None:
     """Return alpha over answers, of the ratings that each prompt has."""
+    domain = [*range(scale[0], scale[1] + 1)]
     units = [
-        [rated[index] for rated in some if rated[index] is not None]
+        [rated[index] for rated in some if rated[index] in domain]  # earlier ones may have had another scale
         for some in ratings
         if some
         for index in range(len(some[0]))
     ]
-    return _alpha([unit for unit in units if len(unit) > 1], [*range(scale[0], scale[1] + 1)], "interval")
+    return _alpha([unit for unit in units if len(unit) > 1], domain)
 
 
-def _alpha(units: Sequence[Sequence[int | None]], domain: list[int], level: str) -> float | None:
+def _alpha(units: Sequence[Sequence[int | None]], domain: list[int]) -> float | None:
     if len({value for unit in units for value in unit}) < 2:  # the library raises, or gives no number
         return None
     place = {value: index for index, value in enumerate(domain)}
@@ -93,9 +80,6 @@ def _alpha(units: Sequence[Sequence[int | None]], domain: list[int], level: str)
                 counts[row, place[value]] += 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # 0 / 0, where it gives no number
-        found = krippendorff.alpha(value_counts=counts, value_domain=domain, level_of_measurement=level)
+        found = krippendorff.alpha(value_counts=counts, value_domain=domain, level_of_measurement="interval")
     return float(found) if math.isfinite(found) else None
 
-
-def _sign(difference: int) -> int:
-    return (difference > 0) - (difference < 0)

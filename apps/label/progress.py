@@ -4,11 +4,12 @@ import time
 from statistics import median
 from typing import Any
 
-from apps.label.agreement import Share, Tally, alpha_of_ranks, alpha_of_ratings, share
+from apps.label.agreement import Share, Tally, alpha_of_ratings, share
 from apps.label.board import Board
 from apps.label.items import Item, order_for
 from apps.label.references import KNOWN
 from apps.label.settings import TaskSettings
+from rlhf.preferences.agreement import krippendorffs_alpha
 
 ALPHA_SECONDS = 3.0  # between two of everybody's figures, which go over all judgements
 
@@ -64,7 +65,7 @@ class Progress:
         board = self.board
         judged = [[said for said in board.judged.get(key, {}).values() if said["ranks"]] for key in board.items]
         enough = [board.is_enough(key) for key in board.items]
-        ranks = [[said["ranks"] or [] for said in some] for some in judged]
+        ranks = [{said["labeler"]: said["ranks"] or [] for said in some} for some in judged]
         rated = [[said["ratings"] for said in some if said["ratings"]] for some in judged]
         return {
             "prompts": len(board.items),
@@ -72,7 +73,7 @@ class Progress:
             "wanted": sum(item.wanted for item in board.items.values()),
             "given": sum(min(len(some), item.wanted) for some, item in zip(judged, board.items.values(), strict=True)),
             "labelers": [self._row(who) for who in sorted(board.labelers)],
-            "alpha_ranks": alpha_of_ranks(ranks),
+            "alpha_ranks": krippendorffs_alpha(ranks),
             "alpha_ratings": alpha_of_ratings(rated, self.settings.scale) if self.settings.scale else None,
         }
 

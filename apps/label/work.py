@@ -16,12 +16,12 @@ from apps.label.items import Item
 from apps.label.leases import Leases
 from apps.label.progress import Progress
 from apps.label.settings import TaskSettings
+from rlhf.params.labelers.people import INSTRUCTIONS
 from rlhf.people import judgements
 from rlhf.people.judgements import Judgement
 from rlhf.secrets import guard
 
 CACHE = Path(".cache/label")  # below the repository
-INSTRUCTIONS = "instructions.md"
 
 
 class Place(NamedTuple):
@@ -73,7 +73,7 @@ class Work:
         """Return what labelers read first, and its sum, which is its version."""
         file = self.settings.folder / INSTRUCTIONS
         if not file.exists():
-            raise ValueError(f"{file} is missing: python -m tools.check writes it, for you to change")
+            raise ValueError(f"{file} is missing: python -m tools.check writes it, for you to make it yours")
         raw = file.read_bytes()
         try:
             return {"text": raw.decode("utf-8"), "sha256": hashlib.sha256(raw).hexdigest()}

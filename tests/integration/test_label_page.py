@@ -109,7 +109,7 @@ def test_two_labelers_at_once_share_what_is_meant_for_both_and_nothing_else(proj
     ada.wait(lambda: ada.see("#agreement"), "the agreement")
     told = ada.text("#agreement")
     assert "ada" in told and "ben" in told and "%" in told
-    assert "Krippendorff's alpha over pairs" in told and "not yet" not in told.split("alpha over pairs")[1].split("\n")[0]
+    assert "Krippendorff's alpha of ranks" in told and "not yet" not in told.split("alpha of ranks")[1].split("\n")[0]
     screenshot(ada.driver, "label-agreement")
     ada.press(Keys.ESCAPE)
     assert "agreement" in ada.text("#how-far")

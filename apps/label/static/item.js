@@ -17,7 +17,7 @@ export class Item {
     const filled = (values, nothing) => Array.from({ length: this.num }, (_, index) => values?.[index] ?? nothing());
     this.said = {
       ranks: filled(start.ranks, () => null),
-      ratings: filled(settings.scale ? start.ratings : null, () => null),
+      ratings: filled(settings.scale ? start.ratings : null, () => null).map((one) => (one >= settings.scale?.[0] && one <= settings.scale?.[1] ? one : null)),
       flags: filled(start.flags, () => []).map((some) => some.filter((flag) => settings.flags.includes(flag))),
       written: start.written ?? null,
       replaces: item.judgement?.id ?? null,

@@ -47,7 +47,7 @@ const en = {
   feedback_score: "Training so far: {share} of {pairs} pairs; {done} of {items} items.", yours: "Yours", known: "Known",
   agreement_title: "Agreement", agreement_text: "The share of pairs of answers that two people both order, and order alike. 50% is chance.",
   labeler: "Labeler", judged: "Judged", with_people: "With people", with_known: "With simulated or held-out labelers", training: "Training",
-  alpha: "Krippendorff's alpha over pairs (ordinal, ties count): {ranks}", alpha_ratings: "Krippendorff's alpha of ratings (interval): {ratings}",
+  alpha: "Krippendorff's alpha of ranks (ordinal, ties count): {ranks}", alpha_ratings: "Krippendorff's alpha of ratings (interval): {ratings}",
   none: "not yet", of_pairs: "{share} of {pairs}", own_known: "You and {name}: {share}",
   help_title: "Keys", key_digits: "rank of the marked answer, then on to the next; the same digit is a tie", key_zero: "takes its rank away",
   key_shift: "rates the marked answer", key_arrows: "marks another answer", key_enter: "submits (in a text: Ctrl Enter)",
@@ -59,7 +59,7 @@ const en = {
   "flag.sexual_content": "Sexual content", "flag.violent": "Violent content", "flag.violent_content": "Violent content",
   "flag.encourages_harm": "Encourages harm, or does not discourage it", "flag.denigrates": "Denigrates a protected group",
   "flag.harmful_advice": "Gives harmful advice", "flag.expresses_opinion": "Expresses an opinion", "flag.opinion": "Expresses an opinion",
-  "flag.expresses_moral_judgment": "Expresses a moral judgement", "flag.moral_judgment": "Expresses a moral judgement",
+  "flag.expresses_judgment": "Expresses a moral judgement", "flag.expresses_moral_judgment": "Expresses a moral judgement", "flag.moral_judgment": "Expresses a moral judgement",
   "flag.satisfies_constraint": "Satisfies the given constraint", "flag.fails_constraint": "Misses a given constraint",
 };
 
@@ -93,14 +93,14 @@ const zh = {
   feedback_score: "目前的练习：{pairs} 对中 {share}；{done} / {items} 题。", yours: "您的", known: "已知",
   agreement_title: "一致性", agreement_text: "两人都分出先后的回答对中，先后相同的比例。50% 相当于随机。",
   labeler: "标注者", judged: "已标注", with_people: "与他人", with_known: "与模拟或保留的标注者", training: "练习",
-  alpha: "回答对的 Krippendorff alpha（次序，含并列）：{ranks}", alpha_ratings: "评分的 Krippendorff alpha（等距）：{ratings}", none: "暂无", of_pairs: "{pairs} 中 {share}",
+  alpha: "名次的 Krippendorff alpha（次序，含并列）：{ranks}", alpha_ratings: "评分的 Krippendorff alpha（等距）：{ratings}", none: "暂无", of_pairs: "{pairs} 中 {share}",
   own_known: "您与 {name}：{share}", help_title: "按键", key_digits: "给当前回答排名次，然后到下一个；数字相同即并列", key_zero: "去掉名次", key_shift: "给当前回答评分",
   key_arrows: "换一个回答", key_enter: "提交（在文本中：Ctrl Enter）", key_back: "撤销；无可撤销时回到上一题", key_s: "跳过并说明原因", key_f: "当前回答的标记",
   key_e: "把当前回答改得更好", key_n: "另写一个回答", key_x: "展开或收起长文本", key_w: "收回正在回看的标注", key_i: "说明", key_a: "一致性", key_help: "这些按键", key_esc: "离开文本，关闭窗口",
   "flag.fails_instruction": "没有遵从指令", "flag.fails_the_instruction": "没有遵从指令", "flag.inappropriate": "不适合助手的身份", "flag.hallucination": "幻觉：编造内容",
   "flag.sexual": "色情内容", "flag.sexual_content": "色情内容", "flag.violent": "暴力内容", "flag.violent_content": "暴力内容", "flag.encourages_harm": "鼓励伤害，或不加劝阻",
   "flag.denigrates": "贬低受保护群体", "flag.harmful_advice": "给出有害建议", "flag.expresses_opinion": "表达了意见", "flag.opinion": "表达了意见",
-  "flag.expresses_moral_judgment": "表达了道德评判", "flag.moral_judgment": "表达了道德评判", "flag.satisfies_constraint": "满足了给定的约束", "flag.fails_constraint": "没有满足给定的约束",
+  "flag.expresses_judgment": "表达了道德评判", "flag.expresses_moral_judgment": "表达了道德评判", "flag.moral_judgment": "表达了道德评判", "flag.satisfies_constraint": "满足了给定的约束", "flag.fails_constraint": "没有满足给定的约束",
 };
 
 export const t = wording({ en, zh });

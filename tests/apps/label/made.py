@@ -37,7 +37,8 @@ def project(root: Path, train: list[dict], judge: list[dict] | None = None, **la
         "overlap_share": 0.0, "overlap_labelers": 2, "wait_for": 1.0, "written": "first", "training": None, **labelers,
     }  # fmt: skip
     rounds = {"r1": {"policy": "sft", "earlier": "collect_prompts"}}
-    params = {"rounds": rounds, "collect_comparisons": {"labelers": people, "judge_labelers": None}}
+    section = {"validation_share": 0.15, "scoring_batch_size": 8, "labelers": people, "judge_labelers": None}
+    params = {"rounds": rounds, "collect_comparisons": section}
     (root / "params.yaml").write_text(json.dumps(params))  # YAML too
     folder = root / "data/collect_answers/r1"
     folder.mkdir(parents=True, exist_ok=True)

@@ -32,9 +32,9 @@ def test_a_tally_forgets_what_is_taken_back():
 
 def test_alpha_is_1_of_one_mind_and_about_0_of_chance():
     same = [[[1, 2, 3], [1, 2, 3]], [[2, 1, 1], [2, 1, 1]]]
-    assert agreement.alpha_of_ranks(same) == pytest.approx(1.0)
+    assert agreement.alpha_of_ratings(same, (1, 3)) == pytest.approx(1.0)
     opposed = [[[1, 2, 3], [3, 2, 1]], [[2, 1, 3], [2, 3, 1]]]
-    assert agreement.alpha_of_ranks(opposed) < 0
+    assert agreement.alpha_of_ratings(opposed, (1, 3)) < 0
 
 
 def test_alpha_by_hand():
@@ -44,9 +44,9 @@ def test_alpha_by_hand():
 
 
 def test_where_alpha_is_undefined_there_is_none():
-    assert agreement.alpha_of_ranks([]) is None
-    assert agreement.alpha_of_ranks([[[1, 2]]]) is None
-    assert agreement.alpha_of_ranks([[[1, 1], [1, 1]]]) is None
+    assert agreement.alpha_of_ratings([], (1, 7)) is None
+    assert agreement.alpha_of_ratings([[[1, 2]]], (1, 7)) is None
+    assert agreement.alpha_of_ratings([[[9, 1], [1, 9]]], (1, 7)) is None, "of another scale"
     assert agreement.alpha_of_ratings([[[5, None], [5, None]]], (1, 7)) is None
     assert agreement.alpha_of_ratings([[[1, None], [None, 7]]], (1, 7)) is None
 

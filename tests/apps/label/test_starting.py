@@ -7,35 +7,53 @@ from filelock import FileLock
 
 from apps.label import __main__ as command
 from apps.label import items, settings
+from rlhf.params.base import read_yaml
 from tests.apps.label import made
 from tests.apps.label.made import Person
 
 
-def changed(root, **labelers) -> None:
+def changed(root, labelers, judge_labelers=None) -> None:
     params = json.loads((root / "params.yaml").read_text())
-    params["collect_comparisons"]["labelers"] = labelers or None
+    params["collect_comparisons"] |= {"labelers": labelers, "judge_labelers": judge_labelers}
     (root / "params.yaml").write_text(json.dumps(params))
 
 
-@pytest.mark.parametrize("labelers", [{}, {"kind": "simulated"}, {"num_training": 3}, {"kind": "function"}])
-def test_where_no_people_label_it_says_so(tmp_path, labelers):
+def people(root) -> dict:
+    return json.loads((root / "params.yaml").read_text())["collect_comparisons"]["labelers"]
+
+
+def test_where_no_people_label_it_says_so(tmp_path):
     root = made.project(tmp_path, [made.prompt(0)])
-    changed(root, **labelers)
-    with pytest.raises(ValueError, match="kind: people label where it is 'people'"):
-        settings.read(root)
+    simulated = read_yaml(made.REPO / "presets/laptop.yaml")["collect_comparisons"]["labelers"]
+    for labelers in (None, simulated):
+        changed(root, labelers)
+        with pytest.raises(ValueError, match="collect_comparisons.labelers: nobody has anything to label"):
+            settings.read(root)
 
 
-def test_the_judges_labelers_alone_may_be_people(tmp_path):
+def test_people_are_compared_with_the_params_simulated_labelers_or_the_presets(tmp_path):
+    root = made.project(tmp_path, [made.prompt(0)])
+    preset = settings.read(root).simulated
+    assert preset is not None
+    other = {**read_yaml(made.REPO / "presets/laptop.yaml")["collect_comparisons"]["labelers"], "num_held_out": 1}
+    changed(root, people(root), other)
+    assert settings.read(root).simulated == preset.model_copy(update={"num_held_out": 1})
+    (root / "presets/laptop.yaml").unlink()
+    changed(root, people(root))
+    assert settings.read(root).simulated is None
+
+
+def test_the_judges_labelers_alone_may_be_people_or_others(tmp_path):
     root = made.project(tmp_path, [made.prompt(0)], [made.prompt(1)])
-    params = json.loads((root / "params.yaml").read_text())
-    section = params["collect_comparisons"]
-    section["judge_labelers"], section["labelers"] = section["labelers"], None
-    (root / "params.yaml").write_text(json.dumps(params))
+    crew = people(root)
+    assert settings.read(root).pools == ("train", "judge")
+    changed(root, None, crew)
     assert settings.read(root).pools == ("judge",)
-    section["labelers"] = {**section["judge_labelers"], "folder": "other"}
-    (root / "params.yaml").write_text(json.dumps(params))
-    with pytest.raises(ValueError, match="differ"):
+    changed(root, crew, {**crew, "folder": "other"})
+    with pytest.raises(ValueError, match="--pool train, or --pool judge"):
         settings.read(root)
+    assert settings.read(root, "judge").folder == root / "other"
+    assert settings.read(root, "train").pools == ("train",)
 
 
 def test_the_last_round_with_answers_is_taken_unless_one_is_named(tmp_path):
