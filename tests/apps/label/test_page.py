@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from apps.label import routes
-from apps.label.settings import POOLS
 from apps.serving import static_files
 from tests.apps.label import made
 from tests.apps.label.made import Person
@@ -99,4 +98,3 @@ def test_who_asks_is_told_and_nothing_else_of_the_project(tmp_path):
     assert found["flags"] == made.FLAGS
     assert found["scale"] == [1, 7]
     assert str(tmp_path) not in str(found)
-    assert set(POOLS) == {"train", "judge"}
