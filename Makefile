@@ -1,6 +1,7 @@
 # make run          the whole recipe on params.yaml, then a summary      make test   the tests
 #                   (where people rank: as far as it goes, and what waits for labels)
 # make ui           MLflow on http://localhost:5000                      make lint   ruff, and types by pyright
+# make label        people rank answers in the browser, at http://127.0.0.1:8000; LABEL="--round r1 --port 8001"
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
 # make real         the recipe on a pretrained model out of a package, offline; stopped, it goes on; REAL="--comparisons ..."
@@ -34,7 +35,7 @@ REAL_INSTALLED := $(VENV)/real-$(REAL_VERSION)
 INSTALL := -m pip install --disable-pip-version-check --quiet
 LOCKED := $(INSTALL) --constraint requirements.lock
 
-.PHONY: run real test ui integration bench bench-full study claims mutants lint setup lock audit bom
+.PHONY: run real test ui label integration bench bench-full study claims mutants lint setup lock audit bom
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -50,6 +51,9 @@ test: $(INSTALLED)
 
 ui: $(INSTALLED)
 	@$(BIN)/python -m tools.ui --port $(PORT)
+
+label: $(INSTALLED)
+	@$(BIN)/python -m apps.label $(LABEL)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

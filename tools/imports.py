@@ -9,7 +9,7 @@ import ast
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-PACKAGES = ("rlhf", "stages", "tools", "study")
+PACKAGES = ("rlhf", "stages", "tools", "apps", "study")
 # These change no byte of an output, so that editing them reruns nothing. What only they import is left out as well.
 BYTE_NEUTRAL = {
     "rlhf/runs/checkpoints.py", "rlhf/runs/dependencies.py", "rlhf/runs/launch.py", "rlhf/runs/tracking.py",

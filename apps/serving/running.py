@@ -1,7 +1,8 @@
 """A page is served: its arguments, its guard, its address in a line, an end that loses nothing."""
 
 import argparse
-import os
+import contextlib
+import errno
 import socket
 import sys
 from pathlib import Path
@@ -54,7 +55,8 @@ def serve(app: "Starlette", allowed: Settings, host: str, port: int, title: str)
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        guard.say(f"{host}:{port}: {os.strerror(error.errno or 0)}. Name another: --port {port + 1}")
+        hint = f". Name another: --port {port + 1}" if error.errno == errno.EADDRINUSE else ""
+        guard.say(f"{host}:{port}: {error.strerror or error}{hint}")
         return 1
     shown = f"[{host}]" if ":" in host else host
     token = "/?token=... (each person's own)" if allowed.tokens else ""
@@ -67,10 +69,12 @@ def serve(app: "Starlette", allowed: Settings, host: str, port: int, title: str)
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=5,
+        http="h11",  # also where another parser is installed
         h11_max_incomplete_event_size=64 << 10,
         limit_concurrency=2000,
         ws="none",
         lifespan="on",
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, which uvicorn passes on when all is answered
+        uvicorn.Server(config).run(sockets=[listening])
     return 0

@@ -13,6 +13,7 @@ FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imp
     ("runtime", "engine", "world", "instructions"),
     ("grading",),
     ("records",),
+    ("people",),
     ("tokens", "collection"),
     ("lora",),
     ("models",),
@@ -37,9 +38,9 @@ def imports(file: Path) -> Iterator[str]:
 
 def test_imports_run_downwards():
     height = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
-    height |= {"stages": len(FLOORS), "tools": len(FLOORS), "study": len(FLOORS) + 1, "benchmarks": len(FLOORS) + 2}
+    height |= {"apps": len(FLOORS) + 1, "stages": len(FLOORS), "tools": len(FLOORS), "study": len(FLOORS) + 1, "benchmarks": len(FLOORS) + 2}
     upwards = []
-    for package in ("rlhf", "stages", "tools", "study"):
+    for package in ("rlhf", "stages", "tools", "apps", "study"):
         for file in sorted((toys.REPO / package).rglob("*.py")):
             name = file.relative_to(toys.REPO).as_posix()
             own = folder_of(name)
@@ -49,8 +50,15 @@ def test_imports_run_downwards():
     assert upwards == []
 
 
+def test_pages_for_people_know_no_stage():
+    """They stand beside the tools, of which they take how a command ends."""
+    for file in sorted((toys.REPO / "apps").rglob("*.py")):
+        others = {other for other in imports(file) if folder_of(other) != "apps" and not other.startswith("rlhf/")}
+        assert all(other.startswith("tools/looking/") or other == "tools/__init__.py" for other in others), (file, others)
+
+
 def test_no_folder_is_crowded():
-    for package in ("rlhf", "stages", "tools", "study", "benchmarks"):
+    for package in ("rlhf", "stages", "tools", "apps", "study", "benchmarks"):
         for folder in [toys.REPO / package, *(toys.REPO / package).rglob("*/")]:
             modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
             assert len(modules) <= MOST_MODULES, folder

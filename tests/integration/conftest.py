@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from tests import loopback
+from tests.integration import browsing
 
 REPO = Path(__file__).resolve().parent.parent.parent
 EXPERIMENT = "more_kl"
@@ -109,23 +110,8 @@ def mlflow_url(pipeline: Pipeline) -> Iterator[str]:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator["webdriver.Chrome"]:  # noqa: F821
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or pytest.fail("chromium is missing: make integration")
-    switches = (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-dev-shm-usage", "--window-size=1600,1200", f"--user-data-dir={tmp_path / 'profile'}",
-    )  # fmt: skip
-    for switch in switches:
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    try:
+    with browsing.chromium(tmp_path / "profile") as driver:
         yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture

@@ -1,0 +1,125 @@
+"""What is judged already, by whom, and what each labeler gets next."""
+
+from collections.abc import Iterable, Iterator
+
+from apps.label.items import Item
+from apps.label.leases import Leases
+from rlhf.people import judgements
+from rlhf.people.judgements import Judgement, Placed
+
+SKIPS = 2  # labelers who skip a prompt: then nobody else is asked
+
+
+class Board:
+    """The items of a round and the judgements that hold. Not for several threads at once: its owner has a lock."""
+
+    def __init__(self, items: Iterable[Item], training: Iterable[Item], leases: Leases):
+        self.items = {item.key: item for item in items}
+        self.training = {item.key: item for item in training}
+        self.leases = leases
+        self.judged: dict[str, dict[str, Judgement]] = {}  # item: {labeler: what holds}
+        self.first: dict[tuple[str, str], Judgement] = {}  # (labeler, training item): their first try, which counts
+        self.history: dict[str, list[str]] = {}  # labeler: items, in the order in which they were first judged
+        self.known: dict[str, Judgement] = {}  # by the judgement's id
+        self.labelers: set[str] = set()
+
+    def item(self, key: object) -> Item | None:
+        return (self.items.get(key) or self.training.get(key)) if isinstance(key, str) else None
+
+    def replay(self, read: judgements.Judgements) -> int:
+        """Take the judgements of earlier days; return how many are of answers that are no longer these."""
+        keys = {(item.prompt, item.answers): key for key, item in [*self.items.items(), *self.training.items()]}
+        holding = {id(one.judgement) for one in judgements.current(read)}
+        others = 0
+        for placed in read.lines:
+            said = placed.judgement
+            key = keys.get((said["prompt"], said["answers"]))
+            self.known[said["id"]] = said
+            self.labelers.add(said["labeler"])
+            if key is None:
+                others += id(said) in holding
+            elif said["withdrawn"]:
+                self.take_back(key, said)
+            else:
+                self.take(key, said)
+        return others
+
+    def take(self, key: str, said: Judgement) -> Judgement | None:
+        """Let a judgement hold; return the one that it replaces."""
+        labeler = said["labeler"]
+        self.labelers.add(labeler)
+        self.known[said["id"]] = said
+        if key in self.training:
+            self.first.setdefault((labeler, key), said)
+        some = self.judged.setdefault(key, {})
+        before = some.get(labeler)
+        some[labeler] = said
+        if before is None:
+            self.history.setdefault(labeler, []).append(key)
+        return before
+
+    def take_back(self, key: str, said: Judgement) -> Judgement | None:
+        """Let a labeler's judgement hold no longer; return it."""
+        self.known[said["id"]] = said
+        before = self.judged.get(key, {}).pop(said["labeler"], None)
+        if before is not None:
+            self.history[said["labeler"]].remove(key)
+        return before
+
+    def next_training(self, labeler: str) -> Item | None:
+        """Return the labeler's next training item."""
+        return next((item for key, item in self.training.items() if (labeler, key) not in self.first), None)
+
+    def next(self, labeler: str, drafts: Iterable[str]) -> Item | None:
+        """Return, and lease, the labeler's next item: what is before them already, what they have begun, what others
+        have begun and is meant for several, and then what nobody has seen."""
+        for key in [*self.leases.of(labeler), *drafts]:
+            if key in self.items and not self._done(labeler, key):
+                self.leases.give(labeler, key)
+                return self.items[key]
+        open_ones = [item for key, item in self.items.items() if not self._done(labeler, key) and self.places(key) > 0]
+        if not open_ones:
+            return None
+        chosen = next((item for item in open_ones if self._begun(item.key)), open_ones[0])
+        self.leases.give(labeler, chosen.key)
+        return chosen
+
+    def places(self, key: str) -> int:
+        """Return how many more labelers an item could be given to now."""
+        if self.is_enough(key):
+            return 0
+        some = self.judged.get(key, {})
+        ranked = sum(said["ranks"] is not None for said in some.values())
+        return self.items[key].wanted - ranked - len(self.leases.holders(key) - some.keys())
+
+    def is_enough(self, key: str) -> bool:
+        """Return whether as many have judged an item as it is meant for, or so many have skipped it."""
+        ranked = [said["ranks"] is not None for said in self.judged.get(key, {}).values()]
+        return sum(ranked) >= self.items[key].wanted or len(ranked) - sum(ranked) >= SKIPS
+
+    def previous(self, labeler: str, key: str | None) -> Item | None:
+        """Return the item that a labeler judged before this one; None where there is none. Training stands."""
+        own = [one for one in self.history.get(labeler, []) if one in self.items]
+        before = own[: own.index(key)] if key in own else own
+        return self.items[before[-1]] if before else None
+
+    def of(self, labeler: str) -> Iterator[tuple[Item, Judgement]]:
+        """Yield a labeler's judgements of this round's items."""
+        for key in self.history.get(labeler, []):
+            if key in self.items:
+                yield self.items[key], self.judged[key][labeler]
+
+    def _done(self, labeler: str, key: str) -> bool:
+        return labeler in self.judged.get(key, {})
+
+    def _begun(self, key: str) -> bool:
+        return bool(self.judged.get(key)) or bool(self.leases.holders(key))
+
+
+def replay_training(board: Board, placed: Iterable[Placed]) -> None:
+    """Take training of other rounds: whoever has learnt need not learn again."""
+    keys = {(item.prompt, item.answers): key for key, item in board.training.items()}
+    for one in placed:
+        key = keys.get((one.judgement["prompt"], one.judgement["answers"]))
+        if one.judgement["pool"] == "training" and key is not None:
+            board.first.setdefault((one.judgement["labeler"], key), one.judgement)
