@@ -1,6 +1,7 @@
 """A page is served: its arguments, its guard, its address in a line, an end that loses nothing."""
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -67,10 +68,12 @@ def serve(app: "Starlette", allowed: Settings, host: str, port: int, title: str)
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=5,
+        http="h11",  # also where another parser is installed
         h11_max_incomplete_event_size=64 << 10,
         limit_concurrency=2000,
         ws="none",
         lifespan="on",
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C, which uvicorn passes on when all is answered
+        uvicorn.Server(config).run(sockets=[listening])
     return 0
