@@ -1,5 +1,6 @@
 """Moderation before and after the model: by data/moderation, where that stage has made it."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -34,7 +35,18 @@ def opened(root: Path) -> Moderator | None:
         return None
     from rlhf import moderation  # pyright: ignore[reportAttributeAccessIssue]
 
-    return moderation.opened(root / FOLDER)
+    return OneAtATime(moderation.opened(root / FOLDER))
+
+
+class OneAtATime:
+    """A moderator that requests and answers may ask at once."""
+
+    def __init__(self, inner: Moderator):
+        self._inner, self._alone = inner, threading.Lock()
+
+    def judge(self, dialogues: Sequence[list[Message]], /) -> Sequence[Verdict]:
+        with self._alone:
+            return self._inner.judge(dialogues)
 
 
 def due(text: str, judged: int) -> int:

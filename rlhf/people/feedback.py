@@ -60,7 +60,7 @@ KINDS: dict[str, dict[str, tuple[Check, str]]] = {  # of lines: what each key mu
         "category": (_some, "a name, or null"),
     },
     "appeal": {"blocked": (_text, "the id of a line of kind blocked")},
-    "trace": {"answer": (_text, "an answer's id"), "trace": (_text, "a trace's id")},
+    "trace": {"answer": (_text, "a turn's id"), "trace": (_text, "a trace's id"), "said": (_texts, "a list of ids")},
 }
 COMMON: dict[str, tuple[Check, str]] = {
     "id": (_text, "an id"),
@@ -112,7 +112,7 @@ class History:
         self.choices: dict[str, dict[str, Any]] = {}  # by pair: the line that holds
         self.blocked: dict[str, dict[str, Any]] = {}  # by its own id
         self.appeals: dict[str, dict[str, Any]] = {}  # by what they appeal against
-        self.traces: dict[str, str] = {}  # by answer
+        self.traces: dict[str, dict[str, Any]] = {}  # by turn: the newest line of its trace
         self.replaced = 0  # lines of which a later one took the place
         self._known: set[str] = set()  # ids of all lines
 
@@ -133,7 +133,7 @@ class History:
         missing = [one for one in named if one not in self.turns]
         if missing:
             return f"{kind}: it is about the turn {str(missing[0])[:60]!r}, which no line before it holds"
-        if kind != "blocked" and any(self.turns[one].role != "assistant" for one in named):
+        if kind not in ("blocked", "trace") and any(self.turns[one].role != "assistant" for one in named):
             return f"{kind}: it is about a turn that is no answer"
         if kind == "appeal" and content["blocked"] not in self.blocked:
             return f"appeal: nothing was blocked as {str(content['blocked'])[:60]!r}"
@@ -167,7 +167,7 @@ class History:
             self.replaced += line["pair"] in self.choices
             self.choices[line["pair"]] = line
         elif kind == "trace":
-            self.traces[line["answer"]] = line["trace"]
+            self.traces[line["answer"]] = line
         else:
             own, key = (self.blocked, "id") if kind == "blocked" else (self.appeals, "blocked")
             own[line[key]] = line
