@@ -149,9 +149,10 @@ class _Chat:
         await self._write(user, kind, content)
         for turn in about:
             self._parts.traces.sync(user, str(turn))
+        history = await self._history(user)
         with self._books.lock:
             blocked = history.blocked_turns()
-            turns = [showing.shown(history, history.turns[one], blocked) for one in about]
+            turns = [showing.shown(history, history.turns[one], blocked) for one in about if one in history.turns]
         return JSONResponse({"turns": turns})
 
     def _check_pair(self, history: History, content: dict[str, Any]) -> None:
@@ -173,7 +174,10 @@ class _Chat:
         known = await run_in_threadpool(checkpoints.found, self._parts.root)
         wanted = requests.wanted(given, known)
         history = await self._agreed(user)
-        turn = _again(history, wanted.turn) if wanted.turn else await self._new_turn(user, history, wanted)
+        if wanted.turn is None:
+            wanted = wanted._replace(turn=await self._new_turn(user, history, wanted))
+            history = await self._history(user)
+        turn = _again(history, wanted.turn)
         first = {"type": "turn", "turn": turn.id, "conversation": turn.conversation, "parent": turn.parent}
         stop = await self._judged(user, history, turn)
         if stop is not None:
@@ -184,7 +188,8 @@ class _Chat:
         begun = [first, *({"type": "answer", "answer": job.id, "side": job.asked.side} for job in jobs)]
         return StreamingResponse(self._stream(begun, jobs, events, user), media_type=LINES)
 
-    async def _new_turn(self, user: str, history: History, wanted: Wanted) -> Turn:
+    async def _new_turn(self, user: str, history: History, wanted: Wanted) -> str:
+        """Write what a user says; returns its id."""
         conversation = new_id()
         if wanted.parent is not None:
             before = history.turns.get(wanted.parent)
@@ -196,8 +201,7 @@ class _Chat:
                 raise Refused(409, "choose between the two answers first")
             conversation = before.conversation
         content = {"conversation": conversation, "parent": wanted.parent, "role": "user", "content": wanted.text}
-        line = await self._write(user, "turn", content)
-        return history.turns[line["id"]]
+        return (await self._write(user, "turn", content))["id"]
 
     async def _judged(self, user: str, history: History, turn: Turn) -> dict[str, Any] | None:
         """Judge what a user says; returns what is said of it where it is blocked."""
@@ -278,8 +282,8 @@ class _Chat:
             raise Refused(400, f"{error}") from None
 
 
-def _again(history: History, turn: str) -> Turn:
-    found = history.turns.get(turn)
+def _again(history: History, turn: str | None) -> Turn:
+    found = history.turns.get(turn or "")
     if found is None or found.role != "user":
         raise Refused(404, "turn: there is no such message of yours")
     return found

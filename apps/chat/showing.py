@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rlhf.people.feedback import History, Turn
+from rlhf.people.feedback import WHOLE, History, Turn
 
 TITLE = 80  # characters
 
@@ -27,15 +27,29 @@ def conversation(history: History, name: str) -> dict[str, Any] | None:
     return {"id": name, "turns": turns, "choices": choices} if turns else None
 
 
+def _pair(history: History, turn: Turn) -> list[Turn]:
+    """Return both answers of a pair between which nobody chose yet, as far as they are there; else none."""
+    pair = turn.more.get("pair")
+    if not pair or pair in history.choices:
+        return []
+    return [one for one in history.turns.values() if one.parent == turn.parent and one.more.get("pair") == pair]
+
+
 def is_open(history: History, turn: Turn) -> bool:
-    """Say whether a turn is one of two between which nobody chose yet."""
-    return bool(turn.more.get("pair")) and turn.more["pair"] not in history.choices
+    """Say whether a turn is one of two between which a choice can be made, and was not."""
+    both = _pair(history, turn)
+    return len(both) == 2 and all(one.end in WHOLE for one in both)
+
+
+def is_hidden(history: History, turn: Turn) -> bool:
+    """Say whether it must not be known who gave an answer: a choice may still come."""
+    return len(_pair(history, turn)) == 1 or is_open(history, turn)
 
 
 def shown(history: History, turn: Turn, blocked: Mapping[str, Any]) -> dict[str, Any]:
     """Return a turn for the page; of one in an open pair not who said it."""
     stop = blocked.get(turn.id)
-    hidden = is_open(history, turn)
+    hidden = is_hidden(history, turn)
     return {
         **{key: getattr(turn, key) for key in ("id", "parent", "role", "content", "end", "at")},
         "pair": turn.more.get("pair"),
