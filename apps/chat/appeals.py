@@ -2,7 +2,7 @@
 
     python -m apps.chat.appeals [--folder data/feedback] [--all] > own/appeals.jsonl
 
-One JSON object a line: {"messages": [...], "category": name or null, "source": "appeal" or "blocked", "at": time}. An appeal is a user's
+One JSON object a line: {"messages": [...], "category": name or null, "source": "appeal" or "blocked", "user", "at"}. An appeal is a user's
 claim that it was harmless: its category is null. Read the lines before anything learns from them; --all adds what nobody
 appealed against, with the category that moderation gave it.
 """
@@ -54,6 +54,7 @@ def exported(folder: Path, everything: bool) -> Iterator[dict[str, Any]]:
                     "messages": history.messages(stop["turn"]),
                     "category": None if is_appeal else stop["category"],
                     "source": "appeal" if is_appeal else "blocked",
+                    "user": stop["user"],
                     "at": stop["at"],
                 }
 

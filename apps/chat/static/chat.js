@@ -31,7 +31,7 @@ const act = {
     if (turn) send({ parent: turn.parent, text });
     draw();
   },
-  say: async (turn, what) => { await feedback(what); document.querySelector(`[data-turn="${turn.id}"] button`)?.focus({ preventScroll: true }); },
+  say: (turn, what) => feedback(what),
   choose: (version, chosen) => feedback({ kind: "choice", pair: version[0].pair, answers: version.map((turn) => turn.id), chosen }),
   copy: (turn) => navigator.clipboard?.writeText(turn.content).then(() => say(t("copied"))),
   better: (turn) => { about = turn; $("better-text").value = turn.better ?? turn.content; $("better-none").hidden = !turn.better; $("better").showModal(); },
@@ -147,12 +147,13 @@ const toEnd = () => { $("log").scrollTop = $("log").scrollHeight; };
 
 function draw(stay = false, end = false) {
   const log = $("log");
-  const [top, follows] = [log.scrollTop, isAtEnd()];
+  const [top, follows, focus] = [log.scrollTop, isAtEnd(), focused()];
   const steps = tree.path();
   const last = steps.at(-1);
   log.replaceChildren(...(steps.length ? steps.map((step) => drawn(step, step === last)) : [hint()]));
   if (last?.version[0].role === "user" && !last.version[0].blocked && !going) log.append(make("div", { class: "tools" }, make("small", { class: "muted" }, t("not_sent")), make("button", { type: "button", onclick: () => send({ turn: last.version[0].id }) }, `↻ ${t("again")}`)));
   log.scrollTop = top;
+  if (focus) log.querySelectorAll(`${focus.within} button`)[focus.number]?.focus({ preventScroll: true });
   if (end || (follows && !stay)) toEnd();
   const waits = last && tree.isOpen(last.version);
   $("blocker").hidden = !waits;
@@ -160,6 +161,15 @@ function draw(stay = false, end = false) {
   $("send").disabled = Boolean(going) || Boolean(waits);
   $("send").hidden = Boolean(going);
   $("stop").hidden = !going;
+}
+
+/** Return which button of which turn has the focus, so that drawing anew does not take it away. */
+function focused() {
+  const active = document.activeElement;
+  const turn = active?.closest?.("[data-turn], .choose");
+  if (!turn || active.tagName !== "BUTTON") return null;
+  const within = turn.dataset.turn ? `[data-turn="${turn.dataset.turn}"]` : ".choose";
+  return { within, number: [...turn.querySelectorAll("button")].indexOf(active) };
 }
 
 function drawn(step, isLast) {
