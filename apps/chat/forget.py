@@ -61,26 +61,16 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
 
 
 def _journals(folder: Path, user: str) -> Iterator[str]:
-    """Delete the user's own journal, and the user's lines in other files there, such as copies; yield what was done."""
+    """Delete the user's journal, and the user's lines in other files there, such as copies; yield what was done."""
     for file in sorted(folder.glob("*.jsonl")):
-        lines, _ = journal.read(file)
-        own = [line for line in lines if line.content.get("user") == user]
-        if file.stem != user and not own:
-            continue
-        if file.stem == user or len(own) == len(lines):
-            _wiped(file)
+        is_own = file.stem == user
+        count = journal.take_out(file, lambda content, is_own=is_own: is_own or content.get("user") == user)
+        if is_own and file.exists():  # torn lines are left, which may be anything
+            file.unlink()
+        if not file.exists():
             file.with_name(f".{file.name}.lock").unlink(missing_ok=True)
-            yield f"{file}: deleted, {len(lines)} lines"
-        else:
-            yield f"{file}: {len(own)} lines of {user} stay in this file of another; collect_prompts leaves them out"
-
-
-def _wiped(file: Path) -> None:
-    """Overwrite a file before it is deleted: where file systems copy on write, or on flash, bytes may stay."""
-    with open(file, "r+b") as opened:
-        opened.write(b"\0" * file.stat().st_size)
-        opened.flush()
-    file.unlink()
+        if count:
+            yield f"{file}: {f'{count} lines taken out' if file.exists() else f'deleted, {count} lines'}"
 
 
 def _traces(root: Path, settings: Tracking, user: str) -> Iterator[str]:

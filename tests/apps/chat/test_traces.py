@@ -186,9 +186,13 @@ def test_a_store_that_cannot_be_reached_is_said_and_the_journal_is_gone_all_the_
     assert not (stored / FOLDER / "ada.jsonl").exists()
 
 
-def test_lines_of_the_user_in_anothers_file_stay_there_and_are_named(stored, capsys):
+def test_lines_of_the_user_in_another_file_are_taken_out_of_it(stored, capsys):
     own, other = Journal(), Journal("bob")
+    own.asks(f"Say {WORD}.")
+    file = other.written(stored / FOLDER)
+    before = file.read_bytes()
     other.lines += own.lines
     other.written(stored / FOLDER)
     forget.main(["ada"], stored)
-    assert "bob.jsonl: 1 lines of ada stay" in capsys.readouterr().out
+    assert "bob.jsonl: 2 lines taken out" in capsys.readouterr().out
+    assert file.read_bytes() == before
