@@ -31,6 +31,7 @@ LINE = "line"  # an assessment's metadata: the journal's line
 RETRY_SECONDS = 60.0
 CUT = ("left", "failed")  # ends of answers whose traces are no good ones
 TAKEN_BACK = "taken back"
+REFUSED = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "BAD_REQUEST")  # of one trace, not of all
 
 
 class Said(NamedTuple):
@@ -73,7 +74,7 @@ class Traces(threading.Thread):
         if self._store is None:
             return None
         base = mlflow_store.link(self._uri(), self._store.experiment_id, None).partition("/runs?")[0]
-        return f"{base}/chat-sessions"
+        return f"{base}/chat-sessions?workflowType=genai_development"
 
     def close(self, seconds: float) -> None:
         """Write what waits, and end; at most so long."""
@@ -84,9 +85,7 @@ class Traces(threading.Thread):
         self._look_at_checkpoints()
         if not self._settings.enabled:
             return
-        if self._open():
-            self._look_at_checkpoints()
-            self._catch_up()
+        self._open()
         while (item := self._waiting.get()) is not None:
             if self._open():
                 self._guarded(*item)
@@ -123,7 +122,9 @@ class Traces(threading.Thread):
             self._is_down(error)
             return False
         self.state, self.why = "kept", None
-        return True
+        self._look_at_checkpoints()
+        self._catch_up()
+        return self._store is not None
 
     def _is_down(self, error: Exception) -> None:
         self._store = None
@@ -142,13 +143,17 @@ class Traces(threading.Thread):
                     if (turn.role == "assistant" or turn.id in blocked) and _is_behind(history, turn)
                 ]  # fmt: skip
             for turn in behind:
-                self._guarded(user, turn, may_exist=True)
+                if self._store is not None:
+                    self._guarded(user, turn, may_exist=True)
 
     def _guarded(self, user: str, turn: str, may_exist: bool = False) -> None:
         try:
             self._sync(user, turn, may_exist)
         except Exception as error:  # noqa: BLE001 - see the class
-            self._is_down(error)
+            if getattr(error, "error_code", None) in REFUSED:
+                guard.say(f"the trace of {turn}: {error}")
+            else:
+                self._is_down(error)
 
     def _sync(self, user: str, turn: str, may_exist: bool) -> None:
         with self._books.lock:
@@ -197,7 +202,7 @@ class Traces(threading.Thread):
         answer = {"role": "assistant", "content": turn.content}
         outputs = {"choices": [{"message": answer, "finish_reason": turn.end}]} if asked is not messages else None
         span.end(outputs=outputs, status="ERROR" if turn.end in CUT else "OK", end_time_ns=ended)
-        self._store.client.get_trace(span.trace_id)  # raises where it is not there: the exporter only warns
+        self._store.client.get_trace(span.trace_id, display=False)  # raises where it is not there: the exporter only warns
         return span.trace_id
 
     def _assess(self, trace: str, wanted: list[Said]) -> None:
@@ -206,7 +211,7 @@ class Traces(threading.Thread):
         from mlflow.entities import AssessmentSource
 
         assert self._store
-        present = self._store.client.get_trace(trace).info.assessments
+        present = self._store.client.get_trace(trace, display=False).info.assessments
         for one in wanted:
             own = sorted((a for a in present if a.name == one.name), key=lambda a: a.create_time_ms or 0)
             if any((a.metadata or {}).get(LINE) == one.line for a in own):

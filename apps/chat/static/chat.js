@@ -222,6 +222,9 @@ async function list() {
   if (!found) return;
   told = found;
   describe();
+  const waits = told.traces.state === "opening" || told.checkpoints.some((one) => !one.md5);
+  clearTimeout(list.again);
+  if (waits) list.again = setTimeout(list, 2000);
   $("conversations").replaceChildren(...told.conversations.map((one) => make("li", {}, make("button", { type: "button", title: one.title, "aria-current": one.id === tree.id ? "true" : null, onclick: () => open(one.id) }, one.title))));
 }
 
