@@ -2,9 +2,9 @@
 
     python -m apps.chat.appeals [--folder data/feedback] [--all] > own/appeals.jsonl
 
-One JSON object a line: {"messages": [...], "category": name or null, "source": "appeal" or "blocked", "user", "at"}. An appeal is a user's
-claim that it was harmless: its category is null. Read the lines before anything learns from them; --all adds what nobody
-appealed against, with the category that moderation gave it.
+One JSON object a line: {"messages": [...], "category": name or null, "source": "appeal" or "blocked", "user", "at"}.
+An appeal is a user's claim that it was harmless: its category is null. Read the lines before anything learns from them.
+--all adds what nobody appealed against, with the category that moderation gave it.
 """
 
 import argparse

@@ -14,7 +14,8 @@ EN = (
     "some. {away} To delete all of it: python -m apps.chat.forget {user}"
 )
 ZH = (
-    "您在此输入的内容、模型的回答以及您的评价保存在本机的 {file}{traces}。它们可能成为训练数据（提示、更好的回答和选择）；"
+    "您在此输入的内容、模型的回答以及您的评价保存在本机的 {file}{traces}。它们可能成为训练数据"
+    "（提示、更好的回答和选择）；"
     "个人信息按规则过滤，但可能有遗漏。{away}删除全部内容：python -m apps.chat.forget {user}"
 )
 TRACES = {"en": ", and as traces in MLflow ({uri})", "zh": "，并作为轨迹保存在 MLflow（{uri}）中"}
@@ -29,8 +30,8 @@ def texts(user: str, settings: Tracking, root: Path) -> dict[str, str]:
     """Return the text by language."""
     uri = mlflow_store.resolve_uri(settings.uri, mlflow_store.anchor(root))
     stays = not settings.enabled or uri.startswith("sqlite:")
-    where = mlflow_store.anchor(root) / "mlflow.db" if settings.uri is None and uri.startswith("sqlite:") else None
-    shown = where.name if where else masked(uri)
+    home = mlflow_store.anchor(root)
+    shown = "mlflow.db" if uri == mlflow_store.resolve_uri("sqlite:///mlflow.db", home) else masked(uri)
     found = dict[str, str]()
     for language, text in (("en", EN), ("zh", ZH)):
         traces = TRACES[language].format(uri=shown) if settings.enabled else ""

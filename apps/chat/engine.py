@@ -49,9 +49,7 @@ class TooLong(ValueError):
 class Engine(Protocol):
     """What computes answers; called by one thread at a time."""
 
-    def answer(
-        self, checkpoint: Checkpoint, messages: Sequence[Message], settings: Settings
-    ) -> Iterator[Begun | Part]:
+    def answer(self, checkpoint: Checkpoint, messages: Sequence[Message], settings: Settings) -> Iterator[Begun | Part]:
         """Yield what is read, and then the answer after each token. Raises ValueError where it cannot be."""
         ...
 
@@ -72,9 +70,7 @@ class ModelEngine:
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._is_prepared = False
 
-    def answer(
-        self, checkpoint: Checkpoint, messages: Sequence[Message], settings: Settings
-    ) -> Iterator[Begun | Part]:
+    def answer(self, checkpoint: Checkpoint, messages: Sequence[Message], settings: Settings) -> Iterator[Begun | Part]:
         from rlhf.models import placement, ways
         from rlhf.sampling import streaming
         from rlhf.sampling.rollouts import Sampling
@@ -108,9 +104,7 @@ class ModelEngine:
         return loaded
 
 
-def fitted(
-    tokenizer: Any, messages: Sequence[Message], max_tokens: int, context: int
-) -> tuple[Begun, list[int]]:
+def fitted(tokenizer: Any, messages: Sequence[Message], max_tokens: int, context: int) -> tuple[Begun, list[int]]:
     """Return what a model reads of a dialogue: the oldest turns are left out, in pairs, until an answer has room.
 
     Raises TooLong where the last message alone leaves no room.

@@ -2,9 +2,9 @@
 
     python -m apps.chat.forget NAME
 
-Deletes the user's journal below data/feedback and their traces in MLflow, with what of them lies among the artifacts, and notes a
-salted sum of the name: the next `dvc repro` leaves out what was said before, also in copies of the journal. Says what it
-cannot delete: outputs of earlier runs in DVC's cache, models that were trained on them, copies elsewhere.
+Deletes the user's journal below data/feedback and their traces in MLflow, with what of them lies among the artifacts,
+and notes a salted sum of the name: the next `dvc repro` leaves out what was said before, also in copies of the journal.
+Says what it cannot delete: outputs of earlier runs in DVC's cache, models that were trained on them, copies elsewhere.
 """
 
 import argparse
@@ -32,10 +32,11 @@ from tools.looking import piped
 LOCATION = "mlflow.artifactLocation"  # tag of a trace
 COLLECTED = Path("data/collect_prompts")
 LEFT = (
-    "What this cannot delete: {collected}earlier outputs in DVC's cache and remotes, models trained on them, runs' artifacts, "
-    "copies and backups.\n"
+    "What this cannot delete: {collected}earlier outputs in DVC's cache and remotes, models trained on them, runs' "
+    "artifacts, copies and backups.\n"
     "  dvc repro -f collect_prompts && dvc repro     the data, and all models, without this user\n"
-    "  dvc gc --workspace                            then: what no present output needs leaves the cache (--cloud: the remote)"
+    "  dvc gc --workspace                            then: what no present output needs leaves the cache\n"
+    "                                                (--cloud: the remote, too)"
 )
 
 
@@ -117,7 +118,9 @@ def _mentions(folder: Path, user: str) -> int:
     """Return how many lines of collected data name the user."""
     mark = f'"user": "{user}"'
     return sum(
-        mark in line for file in sorted(folder.glob("*.jsonl")) for line in file.open(encoding="utf-8", errors="replace")
+        mark in line
+        for file in sorted(folder.glob("*.jsonl"))
+        for line in file.open(encoding="utf-8", errors="replace")
     )
 
 

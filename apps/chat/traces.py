@@ -1,8 +1,8 @@
 """What is said in the chat as MLflow traces: one an answer, a conversation their session, what people said assessments.
 
 The journals are what holds; traces follow them, also after a time without MLflow. They are written by one thread, at
-once (MLFLOW_ENABLE_ASYNC_TRACE_LOGGING=false): MLflow's own background writer would refuse feedback on a trace that it has not
-written yet, and may leave a trace's text among the artifacts.
+once (MLFLOW_ENABLE_ASYNC_TRACE_LOGGING=false): MLflow's own background writer would refuse feedback on a trace that it
+has not written yet, and may leave a trace's text among the artifacts.
 """
 
 import os
@@ -116,7 +116,7 @@ class Traces(threading.Thread):
             store = mlflow_store.open_store(self._settings, mlflow_store.anchor(self._root))
             import mlflow
 
-            mlflow.set_tracking_uri(self._uri())
+            _set_uri(mlflow, self._uri())
             self._store = store
         except Exception as error:  # noqa: BLE001 - a database's driver has errors of its own
             self._is_down(error)
@@ -202,7 +202,9 @@ class Traces(threading.Thread):
         answer = {"role": "assistant", "content": turn.content}
         outputs = {"choices": [{"message": answer, "finish_reason": turn.end}]} if asked is not messages else None
         span.end(outputs=outputs, status="ERROR" if turn.end in CUT else "OK", end_time_ns=ended)
-        self._store.client.get_trace(span.trace_id, display=False)  # raises where it is not there: the exporter only warns
+        self._store.client.get_trace(
+            span.trace_id, display=False
+        )  # raises where it is not there: the exporter only warns
         return span.trace_id
 
     def _assess(self, trace: str, wanted: list[Said]) -> None:
@@ -223,9 +225,7 @@ class Traces(threading.Thread):
                 mlflow.log_feedback(trace_id=trace, name=one.name, value=one.value, **about)
             else:
                 assert newest.assessment_id
-                mlflow.override_feedback(
-                    trace_id=trace, assessment_id=newest.assessment_id, value=one.value, **about
-                )
+                mlflow.override_feedback(trace_id=trace, assessment_id=newest.assessment_id, value=one.value, **about)
 
     def _run(self, path: str, md5: str) -> str | None:
         """Return the run that made a checkpoint's bytes; None where none is known."""
@@ -235,6 +235,16 @@ class Traces(threading.Thread):
             runs = mlflow_store.runs_that_made(self._store.client, self._store.experiment_id, path, md5)
             self._runs[path, md5] = runs[0].info.run_id if runs else None
         return self._runs[path, md5]
+
+
+def _set_uri(mlflow: Any, uri: str) -> None:
+    """Tell MLflow's tracing where the store is. It would also tell the environment, by which params mean another."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    if before is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def _tags(about: Any, run: str | None) -> dict[str, str]:

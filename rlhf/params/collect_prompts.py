@@ -283,7 +283,9 @@ class MaxPrompts(Params):
     test: Cap | None
 
 
-AnySource = Annotated[WorldSource | InstructionsSource | FeedbackSource | FileSource | HubSource, Field(discriminator="kind")]
+AnySource = Annotated[
+    WorldSource | InstructionsSource | FeedbackSource | FileSource | HubSource, Field(discriminator="kind")
+]
 
 
 class CollectPrompts(Params):

@@ -46,7 +46,10 @@ KINDS: dict[str, dict[str, tuple[Check, str]]] = {  # of lines: what each key mu
         "role": (lambda one: one in ("user", "assistant"), "user or assistant"),
         "content": (lambda one: isinstance(one, str), "a text"),
     },
-    "thumb": {"answer": (_text, "an answer's id"), "value": (lambda one: one in ("up", "down", None), "up, down, null")},
+    "thumb": {
+        "answer": (_text, "an answer's id"),
+        "value": (lambda one: one in ("up", "down", None), "up, down, null"),
+    },
     "better": {"answer": (_text, "an answer's id"), "text": (_some, "a text, or null")},
     "flag": {"answer": (_text, "an answer's id"), "flags": (_texts, "a list of names")},
     "choice": {

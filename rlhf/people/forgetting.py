@@ -1,7 +1,7 @@
 """Users who asked to be forgotten: sums of their names, so that copies of what they said stay out.
 
-.forgotten.jsonl beside the journals holds a line a user: a salted sum, slow to guess a name from, and when it was asked.
-What a user says after that is said anew, with a new consent.
+.forgotten.jsonl beside the journals holds a line a user: a salted sum, slow to guess a name from, and when that was
+asked. What a user says after that is said anew, with a new consent.
 """
 
 import hashlib

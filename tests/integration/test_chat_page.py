@@ -252,7 +252,7 @@ def _check_data(chat):
     content = read_yaml(chat.root / "params.yaml")
     content["tracking"]["enabled"] = False
     sources = content["collect_prompts"]["sources"]
-    sources[0] |= {"documents": 60, "prompts": 400, "copy_probes": 2}
+    sources[0] |= {"documents": 60, "prompts": 2500, "copy_probes": 2}
     common = {"kind": "feedback", "paths": ["data/feedback/*.jsonl"]}
     sources.append({"name": "said", **common, "use": ["demonstrations", "prompts"], "splits": ["sft", "ppo"]})
     toys.write_params(chat.root, content)
@@ -297,8 +297,8 @@ def test_the_page_fits_a_desk_and_a_hand_in_both_colours_and_languages(chat, scr
     wide = chat.browser.execute_script("return document.documentElement.scrollWidth")
     assert wide <= width
     unnamed = chat.browser.execute_script(
-        "return [...document.querySelectorAll('button, select, input, textarea')].filter(one => !(one.textContent.trim() || "
-        "one.getAttribute('aria-label') || (one.labels && one.labels.length && one.labels[0].textContent.trim())))"
+        "return [...document.querySelectorAll('button, select, input, textarea')].filter(one => !("
+        "one.textContent.trim() || one.getAttribute('aria-label') || (one.labels && one.labels.length && one.labels[0].textContent.trim())))"
         ".map(one => one.outerHTML)"
     )
     assert unnamed == []

@@ -1,6 +1,6 @@
 """The chat as a process, for a browser's tests: real models, slowed so that a person can stop them; a stub moderates.
 
-    python -m tests.apps.chat.launched SECONDS_A_TOKEN [arguments of apps.chat]
+python -m tests.apps.chat.launched SECONDS_A_TOKEN [arguments of apps.chat]
 """
 
 import sys

@@ -110,7 +110,7 @@ def test_nobody_else_can_stop_or_read_what_is_mine(serve):
         answer = next(event["answer"] for event in events if event["type"] == "text")
         assert other.post("/api/stop", answer=answer).json() == {"stopped": False}
         gate.release(9)
-        [*events]
+        assert list(events)[-1]["type"] == "ends"
     conversation = client.history().turns[answer].conversation
     assert other.get("/api/conversation", id=conversation).status_code == 404
     assert other.post("/api/feedback", kind="thumb", answer=answer, value="up").status_code == 400
@@ -213,7 +213,11 @@ def test_an_answer_is_cut_before_the_sentence_that_moderation_blocks(serve):
     assert said.text() == "That is nice."
     assert "bomb" not in "".join(event.get("add", "") for event in said.of("text"))
     (answer,) = said.answers
-    assert (answer["end"], answer["blocked"]["where"], answer["blocked"]["category"]) == ("blocked", "answer", "violent")
+    assert (answer["end"], answer["blocked"]["where"], answer["blocked"]["category"]) == (
+        "blocked",
+        "answer",
+        "violent",
+    )
     body = {"models": ["sft"], "temperature": 0.5, "max_tokens": 5, "text": "x", "parent": answer["id"]}
     assert client.post("/api/answer", **body).status_code == 409
     assert client.asks(turn=said.turn).answers[0]["end"] == "blocked"
@@ -293,7 +297,8 @@ def test_a_body_that_is_no_object_is_refused(serve, body):
     "what",
     [
         {"kind": "consent"}, {"kind": "thumb", "answer": "x"}, {"kind": "thumb", "answer": "x", "value": "up"},
-        {"kind": "flag", "answer": "x", "flags": ["my own"]}, {"kind": "choice", "pair": "p", "answers": None, "chosen": None},
+        {"kind": "flag", "answer": "x", "flags": ["my own"]},
+        {"kind": "choice", "pair": "p", "answers": None, "chosen": None},
         {"kind": "choice", "pair": "p", "answers": ["a", "b"], "chosen": "c"}, {"kind": "appeal", "blocked": []},
         {"kind": "better", "answer": ["x"], "text": "y"},
     ],
