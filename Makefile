@@ -2,6 +2,7 @@
 #                   (where people rank: as far as it goes, and what waits for labels)
 # make ui           MLflow on http://localhost:5000                      make lint   ruff, and types by pyright
 # make label        people rank answers in the browser, at http://127.0.0.1:8000; LABEL="--round r1 --port 8001"
+# make chat         talk with what was trained, on http://localhost:8012; what is said of answers becomes data; CHAT="--port 8013"
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
 # make real         the recipe on a pretrained model out of a package, offline; stopped, it goes on; REAL="--comparisons ..."
@@ -35,7 +36,7 @@ REAL_INSTALLED := $(VENV)/real-$(REAL_VERSION)
 INSTALL := -m pip install --disable-pip-version-check --quiet
 LOCKED := $(INSTALL) --constraint requirements.lock
 
-.PHONY: run real test ui label integration bench bench-full study claims mutants lint setup lock audit bom
+.PHONY: run real test ui label chat integration bench bench-full study claims mutants lint setup lock audit bom
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -54,6 +55,9 @@ ui: $(INSTALLED)
 
 label: $(INSTALLED)
 	@$(BIN)/python -m apps.label $(LABEL)
+
+chat: $(INSTALLED)
+	@$(BIN)/python -m apps.chat $(CHAT)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .

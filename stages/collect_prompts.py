@@ -30,7 +30,7 @@ from rlhf.collection.table.facts import Rows
 from rlhf.collection.table.gathering import Gathered, Progress, gather
 from rlhf.collection.table.spill import Spill
 from rlhf.params.base import load, read_yaml
-from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, inputs
+from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, FeedbackSource, inputs
 from rlhf.params.labelers.who_ranks import rank_any_prompt
 from rlhf.records import records
 from rlhf.runs import launch, tracking
@@ -128,8 +128,9 @@ def check_complete(collected: Collected, params: CollectPrompts, any_ranked: tup
 
     What others than simulated labelers rank only loosens this check, and changes no byte: `any_ranked` is no dep.
     """
+    may_be_empty = {source.name for source in params.sources if isinstance(source, FeedbackSource)}
     for name, count in _by_source(collected.gathered, params)[0].items():
-        if count == 0:
+        if count == 0 and name not in may_be_empty:
             raise ValueError(f"source '{name}': holds no rows; mend its paths or numbers, or remove it")
     using = [source.name for source in params.sources if "documents" in source.use]
     for name, rows in collected.documents.items() if using else ():

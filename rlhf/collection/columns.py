@@ -17,7 +17,7 @@ from rlhf.collection.formats.form import DESCRIPTIONS, as_number, good_or_bad, i
 from rlhf.collection.languages.names import code_of
 from rlhf.collection.readers import Row
 from rlhf.params.base import listed, shown
-from rlhf.params.collect_prompts import Meaning, Source, TableSource
+from rlhf.params.collect_prompts import FeedbackSource, Meaning, Source, TableSource
 from rlhf.records.json_values import is_list, is_object, parsed
 from rlhf.records.types import DialogueRecord, Document, Label
 
@@ -35,6 +35,7 @@ USUAL: dict[Meaning, list[str]] = {
     "ranks": ["ranks"],
     **DESCRIPTIONS,
 }
+DROPPED = "dropped"  # column of a row of feedback that is none: why
 LISTS: set[Meaning] = {"messages", "responses", "scores", "ranking", "ranks", "labels"}
 TURNS: set[Meaning] = {"prompt", "chosen", "rejected", "response", "history"}  # text, or a list of turns as text
 
@@ -61,6 +62,8 @@ def recognise(row: Row, source: Source, index: int) -> Document | DialogueRecord
     A comparison keeps all its responses here. Raises Dropped for rows that cannot be used, ValueError (naming place and
     fix) for broken ones and for columns that nothing is known about.
     """
+    if isinstance(source, FeedbackSource) and DROPPED in row.fields:
+        raise Dropped(row.fields[DROPPED])
     cells = _cells(row, source)
     if "text" in cells and (set(source.use) == {"documents"} or not {"prompt", "messages", "chosen"} & set(cells)):
         return Document(kind="document", text=_text(cells["text"]), source=source.name)

@@ -8,7 +8,15 @@ from rlhf.collection.batches.work import Sample
 from rlhf.collection.dropped import Drops
 from rlhf.collection.formats.form import Form
 from rlhf.collection.table.contents import QUANTILES, Contents
-from rlhf.params.collect_prompts import FileSource, HubSource, InstructionsSource, Source, TableSource, WorldSource
+from rlhf.params.collect_prompts import (
+    FeedbackSource,
+    FileSource,
+    HubSource,
+    InstructionsSource,
+    Source,
+    TableSource,
+    WorldSource,
+)
 from rlhf.runtime.markdown import markdown_table
 
 PAPER_CATEGORIES = {  # % of the API prompt distribution, Ouyang et al. 2022, Table 1
@@ -173,6 +181,8 @@ def _place(source: Source) -> str:
         return f"verifiable instructions {over}, seed {source.seed}, {source.half} half"
     if isinstance(source, HubSource):
         return f"hub: {source.id} ({source.split})"
+    if isinstance(source, FeedbackSource):
+        return f"what people said in the chat: {', '.join(source.paths)}"
     assert isinstance(source, FileSource)
     return ", ".join(source.paths)
 

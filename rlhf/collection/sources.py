@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
 
+from rlhf.collection import feedback
 from rlhf.collection.bounded import bound_of, size_of
 from rlhf.collection.files.arrow_files import read_arrow, read_parquet
 from rlhf.collection.files.json_files import read_json
@@ -14,6 +15,7 @@ from rlhf.collection.files.packed import ENDINGS, head_of
 from rlhf.collection.readers import Row, read_csv, read_text
 from rlhf.params.collect_prompts import (
     AnySource,
+    FeedbackSource,
     FileFormat,
     FileSource,
     HubSource,
@@ -59,6 +61,8 @@ def rows(source: AnySource, root: Path, separator: str) -> Iterator[Row]:
         return _world_rows(source)
     if isinstance(source, InstructionsSource):
         return _instruction_rows(source, root)
+    if isinstance(source, FeedbackSource):
+        return feedback.rows(source, root)
     found = _hub_rows(source) if isinstance(source, HubSource) else _file_rows(source, root, separator)
     return islice(found, source.limit)
 

@@ -111,6 +111,7 @@ UNIONS = {  # by section
         {
             "world": LAPTOP,
             "instructions": "presets/pretrained.yaml",
+            "feedback": "examples/feedback.yaml",
             "file": "examples/own_project.yaml",
             "hub": "presets/real_en.yaml",
         },

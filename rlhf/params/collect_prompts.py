@@ -127,6 +127,20 @@ class InstructionsSource(Source):
         return self
 
 
+class FeedbackSource(Source):
+    """What people said in the chat (`make chat`): a journal a user, see `rlhf.people.feedback`."""
+
+    kind: Literal["feedback"]
+    paths: list[str] = Field(min_length=1)
+    thumbs: bool = False  # an answer with its thumb up is a demonstration
+
+    @model_validator(mode="after")
+    def _has_what_is_used(self) -> "FeedbackSource":
+        if "documents" in self.use:
+            raise ValueError(f"source '{self.name}': use: documents: chats are none")
+        return self
+
+
 class Scale(Params):
     """The lowest and the highest score that labelers could give."""
 
@@ -269,7 +283,9 @@ class MaxPrompts(Params):
     test: Cap | None
 
 
-AnySource = Annotated[WorldSource | InstructionsSource | FileSource | HubSource, Field(discriminator="kind")]
+AnySource = Annotated[
+    WorldSource | InstructionsSource | FeedbackSource | FileSource | HubSource, Field(discriminator="kind")
+]
 
 
 class CollectPrompts(Params):
@@ -411,7 +427,9 @@ def named(params: CollectPrompts, root: Path) -> list[Named]:
     found: list[Named] = []
     for number, source in enumerate(params.sources):
         place = f"collect_prompts.sources.{number}"
-        if isinstance(source, FileSource | InstructionsSource) and source.paths:
+        if isinstance(source, FeedbackSource):
+            found += [_named_journals(f"{place}.paths (source '{source.name}')", path) for path in source.paths]
+        elif isinstance(source, FileSource | InstructionsSource) and source.paths:
             found += [Local(f"{place}.paths (source '{source.name}')", path, "files") for path in source.paths]
         elif isinstance(source, HubSource) and source.id in READERS_OF_FOLDERS:
             found += [Local(f"{place}.folder", source.folder, "folder")] if source.folder else []
@@ -419,6 +437,22 @@ def named(params: CollectPrompts, root: Path) -> list[Named]:
             on_hub = OnHub(f"{place}.revision", "datasets", source.id, source.revision)
             found.append(folder_or_hub(f"{place}.id", on_hub, root))
     return found
+
+
+def _named_journals(place: str, path: str) -> Local:
+    """Return a pattern's folder, which stays where the last of its users is forgotten; a file by itself."""
+    is_pattern = glob.has_magic(path)
+    return Local(place, str(Path(path).parent), "folder") if is_pattern else Local(place, path, "files")
+
+
+def feedback_files(source: FeedbackSource, root: Path) -> list[Path]:
+    """Return the journals that a source names, sorted; a pattern may name none. Raises as `matches` does."""
+    found = [path for pattern in source.paths for path in _found(pattern, root) or [*_not_a_pattern(pattern, root)]]
+    return sorted(dict.fromkeys(path for path in found if path.is_file()))
+
+
+def _not_a_pattern(path: str, root: Path) -> list[Path]:
+    return [] if glob.has_magic(path) else matches(path, root)
 
 
 def inputs(params: CollectPrompts, root: Path = Path(".")) -> list[Path]:

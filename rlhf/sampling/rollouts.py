@@ -95,7 +95,7 @@ def complete(
         logits = logits[owners]
         reader.choose(owners)
     for t in range(limit):
-        token = _choose(logits[:, : ends.num_tokens].float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
+        token = choose(logits[:, : ends.num_tokens].float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
         ids[rows[going], t], mask[rows[going], t] = token[going], True
         going &= ~torch.isin(token, ending)
         num_going = int(going.sum())
@@ -159,7 +159,7 @@ def sequence_logprobs(
     return parallel.by_length(measure, lengths, batch_size)
 
 
-def _choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
+def choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:
     """Return one token a row: the likeliest at temperature 0, else by inverting the cumulative distribution."""
     if temperature == 0:
         return logits.argmax(dim=-1)

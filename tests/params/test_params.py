@@ -107,7 +107,7 @@ def test_what_the_toys_write_is_what_a_parser_reads(tmp_path):
 def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield for each kind of `pretrain` and of a source: the key that says it, params, and the mapping within them."""
     examples = []
-    for name in ("own_project", "gguf", "package"):
+    for name in ("own_project", "gguf", "package", "feedback"):
         preset, changes = presets.read_overlay(toys.REPO / f"examples/{name}.yaml")
         examples.append(overlays.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes))
     for content in (

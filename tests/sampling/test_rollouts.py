@@ -171,7 +171,7 @@ def test_sampled_frequencies_are_the_softmax(model, tokenizer):
 @pytest.mark.parametrize(("draw", "token"), [(0.0, 1), (0.2499, 1), (0.2501, 3), (1 - 2**-53, 3)])
 def test_no_draw_picks_a_token_without_probability(draw, token):
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 1.0986123, -torch.inf]])
-    assert rollouts._choose(logits, torch.tensor([draw], dtype=torch.float64), 1.0).item() == token
+    assert rollouts.choose(logits, torch.tensor([draw], dtype=torch.float64), 1.0).item() == token
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])

@@ -1,0 +1,233 @@
+"""One thread answers: a queue of what users ask, first come, first served; whoever waits is told how many are before.
+
+What was begun is stored, whoever stops it or leaves: an answer that its reader left is marked so.
+"""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from apps.chat import moderating
+from apps.chat.books import Books, new_id
+from apps.chat.checkpoints import Checkpoint
+from apps.chat.engine import Begun, Engine, Settings
+from apps.chat.moderating import Moderator, Verdict
+from rlhf.records.types import Message
+from rlhf.secrets import guard
+
+MOST_WAITING = 500
+MOST_OF_A_USER = 4
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+class Busy(Exception):  # noqa: N818 - what is said to a client
+    """More waits than can be borne."""
+
+
+class Asked(NamedTuple):
+    """An answer that is wanted."""
+
+    user: str
+    conversation: str
+    parent: str  # the user's turn
+    messages: Sequence[Message]
+    checkpoint: Checkpoint
+    settings: Settings
+    pair: str | None
+    side: int
+
+
+class Job:
+    """An answer on its way. `stop` may be called by any thread."""
+
+    def __init__(self, asked: Asked, emit: Emit):
+        self.id, self.asked, self._emit = new_id(), asked, emit
+        self.end: str | None = None  # why it was stopped
+        self.shown = ""  # text that was sent
+
+    def stop(self, why: str) -> None:
+        self.end = self.end or why
+
+    def emit(self, kind: str, **content: Any) -> None:
+        self._emit({"type": kind, "answer": self.id, "side": self.asked.side, **content})
+
+    def show(self, text: str) -> None:
+        """Send what is new of a text; all of it where it does not go on as it was."""
+        if text == self.shown:
+            return
+        if text.startswith(self.shown):
+            self.emit("text", add=text[len(self.shown) :])
+        else:
+            self.emit("text", whole=text)
+        self.shown = text
+
+
+class Stored(NamedTuple):
+    """What became of a job."""
+
+    text: str
+    end: str
+    begun: Begun | None
+    tokens: int
+    verdict: Verdict | None  # of the moderator who blocked it
+    problem: str | None
+    seconds: float
+
+
+class Answerer(threading.Thread):
+    """Computes one answer after another."""
+
+    def __init__(
+        self,
+        books: Books,
+        engine: Engine,
+        moderator: Moderator | None,
+        about: Callable[[Checkpoint], dict[str, Any]],
+        stored: Callable[[str, str], None],
+    ):
+        """`about`: what is kept of a checkpoint with its answers; `stored`: told (user, answer) of each."""
+        super().__init__(name="answers", daemon=True)
+        self._books, self._engine, self._moderator = books, engine, moderator
+        self._about, self._stored = about, stored
+        self._waiting: deque[Job] = deque()
+        self._now: Job | None = None
+        self._changed = threading.Condition()
+        self._is_ending = False
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Let jobs wait for their turn. Raises Busy."""
+        with self._changed:
+            own = Counter(job.asked.user for job in self._all())[jobs[0].asked.user]
+            if len(self._waiting) + len(jobs) > MOST_WAITING:
+                raise Busy(f"{len(self._waiting)} answers are waited for; try again in a minute")
+            if own + len(jobs) > MOST_OF_A_USER:
+                raise Busy(f"expected at most {MOST_OF_A_USER} answers on their way for one user; stop one first")
+            self._waiting.extend(jobs)
+            self._changed.notify()
+        self._tell_places()
+
+    def find(self, user: str, answer: str) -> Job | None:
+        """Return a user's job that is not done yet."""
+        with self._changed:
+            return next((job for job in self._all() if (job.id, job.asked.user) == (answer, user)), None)
+
+    def close(self) -> None:
+        """Stop what is being computed, store it, and end; what waits is not begun."""
+        with self._changed:
+            self._is_ending = True
+            for job in self._all():
+                job.stop("left")
+            self._changed.notify()
+
+    def run(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                self._answer(job)
+            except Exception as error:  # noqa: BLE001 - one answer's fault must not end all others
+                guard.say(f"chat: {type(error).__name__}: {error}")
+                job.emit("failed", error=f"{type(error).__name__}: {error}")
+            self._now = None
+            self._tell_places()
+
+    def _all(self) -> list[Job]:
+        return [*([self._now] if self._now else []), *self._waiting]
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            while not self._waiting and not self._is_ending:
+                self._changed.wait()
+            if self._is_ending:
+                for job in self._waiting:
+                    job.emit("failed", error="the chat was ended")
+                return None
+            self._now = self._waiting.popleft()
+            return self._now
+
+    def _tell_places(self) -> None:
+        with self._changed:
+            ahead = 1 if self._now else 0
+            for place, job in enumerate(self._waiting):
+                job.emit("waits", ahead=place + ahead)
+
+    def _answer(self, job: Job) -> None:
+        if job.end is not None:  # before it began: nothing was said
+            job.emit("ends", turn=None, end=job.end, error=None)
+            return
+        job.emit("begins")
+        done = self._computed(job)
+        asked = job.asked
+        try:
+            line = self._books.write(asked.user, "turn", _line(job, done, self._about(asked.checkpoint)))
+            if done.verdict is not None:
+                self._books.write(asked.user, "blocked", blocked("answer", job.id, done.verdict))
+        except ValueError as error:  # its user was forgotten meanwhile
+            job.emit("failed", error=f"{error}")
+            return
+        job.emit("ends", turn=line["id"], end=done.end, error=done.problem)
+        self._stored(asked.user, line["id"])
+
+    def _computed(self, job: Job) -> Stored:
+        asked, since = job.asked, time.monotonic()
+        text, tokens, end, judged = "", 0, "end", 0
+        begun, verdict, problem = None, None, None
+        try:
+            for part in self._engine.answer(asked.checkpoint, asked.messages, asked.settings):
+                if isinstance(part, Begun):
+                    begun = part
+                    job.emit("reads", **part._asdict())
+                    continue
+                text, tokens, end = part.text, part.tokens, part.end or "end"
+                if job.end is not None:
+                    end = job.end
+                verdict, judged = self._judged(job, text, judged, part.end is not None or job.end is not None)
+                if verdict is not None:
+                    end = "blocked"
+                if verdict is not None or job.end is not None:
+                    break
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            end, problem = "failed", f"{error}"
+        return Stored(text, end, begun, tokens, verdict, problem, time.monotonic() - since)
+
+    def _judged(self, job: Job, text: str, judged: int, is_last: bool) -> tuple[Verdict | None, int]:
+        """Show what may be shown of an answer; returns the verdict that blocks it, and up to where it is judged."""
+        if self._moderator is None:
+            job.show(text)
+            return None, len(text)
+        end = len(text) if is_last else moderating.due(text, judged)
+        if end == judged and not is_last:
+            return None, judged
+        messages: list[Message] = [*job.asked.messages, {"role": "assistant", "content": text[:end]}]
+        verdict = moderating.judged(self._moderator, messages) if text[:end].strip() else None
+        if verdict is not None and verdict.blocked:
+            return verdict, judged
+        job.show(text[:end])
+        return None, end
+
+
+def blocked(where: str, turn: str, verdict: Verdict) -> dict[str, Any]:
+    """Return the line that says what was blocked."""
+    probability = round(float(verdict.probability), 4)
+    return {"where": where, "turn": turn, "category": verdict.category, "probability": probability}
+
+
+def _line(job: Job, done: Stored, about: dict[str, Any]) -> dict[str, Any]:
+    asked = job.asked
+    return {
+        "id": job.id,
+        "conversation": asked.conversation,
+        "parent": asked.parent,
+        "role": "assistant",
+        "content": done.text,
+        "end": done.end,
+        "checkpoint": about,
+        "settings": asked.settings._asdict(),
+        "reads": done.begun._asdict() if done.begun else None,
+        "tokens": done.tokens,
+        "seconds": round(done.seconds, 3),
+        "pair": asked.pair,
+        "side": asked.side,
+        **({"problem": done.problem} if done.problem else {}),
+    }

@@ -1,0 +1,128 @@
+"""Delete what a user said in the chat, for good, and keep copies of it out of the data.
+
+    python -m apps.chat.forget NAME
+
+Deletes the user's journal below data/feedback and their traces in MLflow, with what of them lies among the artifacts,
+and notes a salted sum of the name: the next `dvc repro` leaves out what was said before, also in copies of the journal.
+Says what it cannot delete: outputs of earlier runs in DVC's cache, models that were trained on them, copies elsewhere.
+"""
+
+import argparse
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from apps.chat.books import FOLDER
+from apps.chat.traces import USER
+from rlhf.params.base import load
+from rlhf.params.tracking import Tracking, TrackingInputs
+from rlhf.people import forgetting, journal
+from rlhf.people.names import checked
+from rlhf.runs import mlflow_store
+from rlhf.secrets import guard
+from rlhf.secrets.masking import masked
+from tools.looking import piped
+
+LOCATION = "mlflow.artifactLocation"  # tag of a trace
+COLLECTED = Path("data/collect_prompts")
+LEFT = (
+    "What this cannot delete: {collected}earlier outputs in DVC's cache and remotes, models trained on them, runs' "
+    "artifacts, copies and backups.\n"
+    "  dvc repro -f collect_prompts && dvc repro     the data, and all models, without this user\n"
+    "  dvc gc --workspace                            then: what no present output needs leaves the cache\n"
+    "                                                (--cloud: the remote, too)"
+)
+
+
+def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
+    """Delete a user's records; returns the exit code: 1 where something could not be reached."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("user", metavar="NAME")
+    user = checked(parser.parse_args(arguments).user)
+    settings = load(root, TrackingInputs).tracking
+    forgetting.remember(root / FOLDER, user, forgetting.now())
+    for line in _journals(root / FOLDER, user):
+        guard.say(line, sys.stdout)
+    code = 0
+    try:
+        for line in _traces(root, settings, user):
+            guard.say(line, sys.stdout)
+    except Exception as error:  # noqa: BLE001 - a database's driver has errors of its own
+        guard.say(f"MLflow: {error}\n  its traces of {user} may be there still: run this again when it can be reached")
+        code = 1
+    in_data = _mentions(root / COLLECTED, user)
+    guard.say(LEFT.format(collected=f"{in_data} lines below {COLLECTED}; " if in_data else ""), sys.stdout)
+    return code
+
+
+def _journals(folder: Path, user: str) -> Iterator[str]:
+    """Delete the user's journal, and the user's lines in other files there, such as copies; yield what was done."""
+    for file in sorted(folder.glob("*.jsonl")):
+        is_own = file.stem == user
+        count = journal.take_out(file, lambda content, is_own=is_own: is_own or content.get("user") == user)
+        if is_own and file.exists():  # torn lines are left, which may be anything
+            file.unlink()
+        if not file.exists():
+            file.with_name(f".{file.name}.lock").unlink(missing_ok=True)
+        if count:
+            yield f"{file}: {f'{count} lines taken out' if file.exists() else f'deleted, {count} lines'}"
+
+
+def _traces(root: Path, settings: Tracking, user: str) -> Iterator[str]:
+    """Delete the user's traces with their artifacts; yield what was done."""
+    home = mlflow_store.anchor(root)
+    uri = mlflow_store.resolve_uri(settings.uri, home)
+    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    if database is not None and not database.exists():
+        yield f"MLflow: {masked(uri)} is not there, so it has no traces"
+        return
+    store = mlflow_store.open_store(settings, home)
+    query = mlflow_store.equals(f"metadata.{USER}", user)
+    everywhere = [one.experiment_id for one in store.client.search_experiments()]
+    count, artifacts = 0, 0
+    while found := store.client.search_traces(
+        locations=everywhere, filter_string=query, max_results=100, include_spans=False
+    ):
+        for trace in found:
+            artifacts += _without_artifacts(trace.info)
+            store.client.delete_traces(trace.info.experiment_id, trace_ids=[trace.info.trace_id])
+            count += 1
+    yield f"MLflow: {count} traces deleted ({masked(uri)}), with {artifacts} folders of artifacts"
+    if database is not None:
+        with closing(sqlite3.connect(database, timeout=30)) as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("VACUUM")  # pages that are free no longer hold what stood in them
+        yield f"{database}: rewritten without what was deleted"
+
+
+def _without_artifacts(info: Any) -> int:
+    """Delete what MLflow's background writer may have left of a trace among the artifacts; returns whether it did."""
+    parts = urlsplit(info.tags.get(LOCATION, ""))
+    folder = Path(url2pathname(parts.path))
+    if parts.scheme not in ("", "file") or info.trace_id not in folder.parts:
+        return 0
+    folder = folder if folder.name == info.trace_id else folder.parent
+    existed = folder.is_dir()
+    shutil.rmtree(folder, ignore_errors=True)
+    return int(existed)
+
+
+def _mentions(folder: Path, user: str) -> int:
+    """Return how many lines of collected data name the user."""
+    mark = f'"user": "{user}"'
+    return sum(
+        mark in line
+        for file in sorted(folder.glob("*.jsonl"))
+        for line in file.open(encoding="utf-8", errors="replace")
+    )
+
+
+if __name__ == "__main__":
+    piped.exit_with(lambda: main(sys.argv[1:]))

@@ -1,0 +1,304 @@
+"""The chat as a person uses it: in a real browser, with real models; then what it left in MLflow and in the data."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from mlflow import MlflowClient
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from rlhf.params.base import read_yaml
+from stages import collect_prompts
+from tests import loopback, toys
+from tests.integration.conftest import REPO, environment
+
+pytestmark = pytest.mark.process
+SECONDS = 120
+
+
+class Chat:
+    """A chat that can be killed and started again, and the browser that looks at it."""
+
+    def __init__(self, root, browser):
+        self.root, self.browser, self.port = root, browser, loopback.free_port()
+        self.process = None
+        self.address = f"http://127.0.0.1:{self.port}/"
+
+    def start(self, pause=0.03):
+        command = [sys.executable, "-m", "tests.apps.chat.launched", str(pause), "--port", str(self.port)]
+        settings = environment(self.root) | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+        log = open(self.root / "chat.log", "a")  # noqa: SIM115
+        self.process = subprocess.Popen(command, cwd=self.root, env=settings, stdout=log, stderr=log)
+        log.close()
+        self.until(self._answers, "the chat did not start")
+
+    def _answers(self):
+        assert self.process.poll() is None, (self.root / "chat.log").read_text()
+        try:
+            return urllib.request.urlopen(self.address, timeout=2).status == 200
+        except OSError:
+            return False
+
+    def stop(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def until(self, holds, words="it did not come to hold"):
+        wait = WebDriverWait(self.browser, SECONDS, 0.1, [StaleElementReferenceException])
+        return wait.until(lambda _: holds(), words)
+
+    def find(self, css):
+        return self.browser.find_elements(By.CSS_SELECTOR, css)
+
+    def one(self, css):
+        self.until(lambda: self.find(css), f"there is no {css}")
+        return self.find(css)[-1]
+
+    def text(self, css="body"):
+        return "\n".join(one.text for one in self.find(css))
+
+    def press(self, css, label=None):
+        def pressed():
+            found = [one for one in self.find(css) if one.is_displayed() and (label is None or label in one.text)]
+            if found:
+                self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", found[-1])
+                found[-1].click()
+            return found
+
+        self.until(pressed, f"there is no {css} {label or ''}")
+
+    def begins(self, name="ada"):
+        self.browser.get(self.address)
+        self.one("#name").send_keys(name, Keys.ENTER)
+        self.until(lambda: "No data leaves this machine" in self.text("#consent"))
+        self.press("#agree")
+        self.until(lambda: not self.find("dialog[open]"))
+
+    def says(self, text):
+        self.one("#text").send_keys(text, Keys.ENTER)
+
+    def is_done(self):
+        return self.one("#send").is_displayed() and not self.find("[data-live]")
+
+    def done(self):
+        self.until(self.is_done, "the answer did not end")
+
+    def answers(self):
+        return [one.text for one in self.find(".answer .text")]
+
+    def lines(self, kind=None, user="ada"):
+        found = [json.loads(line) for line in (self.root / f"data/feedback/{user}.jsonl").read_text().splitlines()]
+        return [line for line in found if kind in (None, line["kind"])]
+
+
+@pytest.fixture
+def chat(root, tokenizer, browser):
+    for number, name in enumerate(("pretrain", "sft", "ppo/r1")):
+        model = toys.policy(tokenizer, seed=number, max_position_embeddings=512)
+        toys.save(root / "data" / name, model, tokenizer)
+    (root / "data/moderation").mkdir()
+    toys.set_param(root, "tracking.enabled", True)
+    made = Chat(root, browser)
+    made.start()
+    yield made
+    if made.process.poll() is None:
+        made.stop(signal.SIGKILL)
+
+
+def test_a_person_talks_stops_asks_again_edits_chooses_and_the_data_and_mlflow_know_it(chat, screenshot):
+    chat.begins()
+    Select(chat.one("#model")).select_by_visible_text("sft")
+    chat.until(lambda: "md5" in chat.text("#about"))
+
+    # an answer that is stopped
+    chat.says("Say red.")
+    chat.until(lambda: len(chat.text("[data-live]")) > 5)
+    screenshot(chat.browser, "chat-streaming")
+    chat.one("#text").send_keys(Keys.ESCAPE)
+    chat.done()
+    chat.until(lambda: "stopped" in chat.text(".answer"))
+    stopped = chat.answers()[0]
+    assert stopped
+
+    # again: another version, and the way back to the first
+    chat.one("#length").clear()
+    chat.one("#length").send_keys("12")
+    chat.press(".answer button", "Again")
+    chat.done()
+    chat.until(lambda: "2 of 2" in chat.text(".branch"))
+    chat.press(".branch button", "‹")
+    chat.until(lambda: chat.answers() == [stopped])
+    chat.press(".branch button", "›")
+
+    # thumbs, taken back and given otherwise; a better answer; flags
+    chat.press("[data-thumb='up']")
+    chat.until(lambda: chat.one("[data-thumb='up']").get_attribute("aria-pressed") == "true")
+    assert chat.browser.switch_to.active_element.get_attribute("data-thumb") == "up", "the focus stays where it was"
+    chat.press("[data-thumb='down']")
+    chat.until(lambda: chat.one("[data-thumb='down']").get_attribute("aria-pressed") == "true")
+    chat.press(".answer button", "Write a better one")
+    field = chat.one("#better-text")
+    field.clear()
+    field.send_keys("The fox is red.")
+    chat.press("#better-form button.main")
+    chat.until(lambda: "The fox is red." in chat.text(".better"))
+    chat.press(".answer button", "Flag")
+    chat.press("#flag-list label", "wrong")
+    chat.press("#flagging-form button.main")
+    chat.until(lambda: "Flags: wrong" in chat.text(".answer"))
+
+    # the message edited: a branch, and the way back
+    chat.press(".turn.user button", "Edit")
+    field = chat.one(".turn.user textarea")
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("Say blue.", Keys.ENTER)
+    chat.done()
+    chat.until(lambda: "Say blue." in chat.text(".turn.user"))
+    chat.press(".turn.user .branch button", "‹")
+    chat.until(lambda: "The fox is red." in chat.text("#log"))
+    chat.press(".turn.user .branch button", "›")
+    chat.until(lambda: "Say blue." in chat.text(".turn.user"))
+
+    # two, blind, and the choice by keyboard
+    Select(chat.one("#other")).select_by_visible_text("ppo/r1")
+    chat.until(lambda: "blind" in chat.text("#about"))
+    chat.says("Where does the fox sit?")
+    chat.done()
+    chat.until(lambda: len(chat.find(".pair .answer")) == 2 and chat.find(".choose"))
+    assert not re.search(r"sft|ppo/r1|md5", chat.text(".pair"))
+    assert not chat.one("#send").is_enabled()
+    screenshot(chat.browser, "chat-blind")
+    chat.browser.execute_script("document.activeElement.blur()")
+    chat.one("body").send_keys("4")
+    chat.until(lambda: {"sft", "ppo/r1"} <= set(re.findall(r"sft|ppo/r1", chat.text(".pair"))))
+    assert chat.one(".answer.chosen").get_attribute("data-turn") == chat.lines("choice")[-1]["chosen"]
+    screenshot(chat.browser, "chat-chosen")
+
+    # a message that is blocked, and the appeal
+    Select(chat.one("#other")).select_by_value("")
+    chat.says("How is a bomb made?")
+    chat.until(lambda: "moderation takes it for violent" in chat.text("#log"))
+    chat.press(".stopped button", "This was harmless")
+    chat.until(lambda: "it is recorded" in chat.text(".stopped"))
+    screenshot(chat.browser, "chat-blocked")
+
+    # reload in the middle of an answer: it is kept as far as it came
+    chat.press("#new")
+    chat.one("#length").clear()
+    chat.one("#length").send_keys("400")
+    chat.says("Who lives here?")
+    chat.until(lambda: len(chat.text("[data-live]")) > 5)
+    chat.browser.refresh()
+    chat.until(lambda: any(line.get("end") == "left" for line in chat.lines("turn")))
+    chat.browser.refresh()
+    chat.until(lambda: "the page was left" in chat.text(".answer"))
+
+    # the server is killed and comes back: all is still there, and it goes on
+    assert chat.stop(signal.SIGKILL) == -signal.SIGKILL
+    chat.says("Are you there?")
+    chat.until(lambda: "does not answer" in chat.text("#alert"))
+    assert chat.one("#text").get_attribute("value") == "Are you there?"
+    chat.start(0.0)
+    chat.browser.refresh()
+    chat.until(lambda: "Who lives here?" in chat.text("#log"))
+    titles = chat.text("#conversations")
+    assert "Say red." in titles
+    assert "Who lives here?" in titles
+    chat.press("#conversations button", "Say red.")
+    chat.until(lambda: "Where does the fox sit?" in chat.text("#log"))
+    assert chat.find(".answer.chosen")
+    assert [line for line in chat.browser.get_log("browser") if "Content Security" in line["message"]] == []
+
+    # MLflow says what was said of which model, once
+    chat.until(lambda: "Traces: MLflow" in chat.text("#kept") or chat.browser.refresh())
+    assert chat.stop() == 0
+    _check_traces(chat)
+    _check_data(chat)
+
+
+def _check_traces(chat):
+    client = MlflowClient(f"sqlite:///{chat.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("rlhf").experiment_id
+    traces = {one.info.tags["chat.turn"]: one for one in client.search_traces(locations=[experiment])}
+    turns = {line["id"]: line for line in chat.lines("turn")}
+    answers = {key for key, line in turns.items() if line["role"] == "assistant"}
+    blocked = {line["turn"] for line in chat.lines("blocked")}
+    assert set(traces) == answers | blocked
+    for turn, trace in traces.items():
+        assert trace.info.trace_metadata["mlflow.trace.session"] == turns[turn]["conversation"]
+        if turn in answers:
+            assert trace.info.tags["checkpoint.md5"] == turns[turn]["checkpoint"]["md5"]
+    judged = chat.lines("thumb")[-1]["answer"]
+    said = {one.name: one.value for one in traces[judged].info.assessments if one.valid is not False}
+    assert said == {"thumb": False, "better_answer": "The fox is red.", "flags": "wrong"}
+    assert len([one for one in traces[judged].info.assessments if one.name == "thumb"]) == 2
+    choice = chat.lines("choice")[-1]
+    for answer in choice["answers"]:
+        (own,) = traces[answer].info.assessments
+        assert (own.name, own.value) == ("preferred", answer == choice["chosen"])
+    assert len({trace.info.trace_metadata["mlflow.trace.session"] for trace in traces.values()}) >= 2
+
+
+def _check_data(chat):
+    content = read_yaml(chat.root / "params.yaml")
+    content["tracking"]["enabled"] = False
+    sources = content["collect_prompts"]["sources"]
+    sources[0] |= {"documents": 60, "prompts": 2500, "copy_probes": 2}
+    common = {"kind": "feedback", "paths": ["data/feedback/*.jsonl"]}
+    sources.append({"name": "said", **common, "use": ["demonstrations", "prompts"], "splits": ["sft", "ppo"]})
+    toys.write_params(chat.root, content)
+    shutil.rmtree(chat.root / "data/collect_prompts")
+    found = {}
+    for splits in (["sft"], ["reward_model"], ["ppo"]):
+        use = {"sft": "demonstrations", "reward_model": "comparisons", "ppo": "prompts"}[splits[0]]
+        sources[-1] |= {"use": [use], "splits": splits}
+        toys.write_params(chat.root, content)
+        collect_prompts.main(chat.root)
+        for file in (chat.root / "data/collect_prompts").glob("*.jsonl"):
+            records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            found.setdefault(use, []).extend(record for record in records if record.get("source") == "said")
+    (demonstration,) = found["demonstrations"]
+    assert (demonstration["response"], demonstration["user"]) == ("The fox is red.", "ada")
+    ranked = {record["messages"][-1]["content"]: record for record in found["comparisons"]}
+    assert ranked["Say red."]["responses"][0] == "The fox is red."
+    assert sorted(ranked["Where does the fox sit?"]["labels"][0]["ranks"]) == [1, 2]
+    asked = {record["messages"][-1]["content"] for record in found["prompts"]}
+    assert {"Say red.", "Say blue.", "Where does the fox sit?", "Who lives here?"} <= asked
+    assert not any("bomb" in text for text in asked)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "language"), [(1440, "en"), (390, "zh")])
+def test_the_page_fits_a_desk_and_a_hand_in_both_colours_and_languages(chat, screenshot, width, language, theme):
+    mobile = {"width": width, "height": 844 if width < 800 else 900, "deviceScaleFactor": 1, "mobile": width < 800}
+    chat.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", mobile)
+    chat.begins()
+    Select(chat.one("#theme")).select_by_value(theme)
+    Select(chat.one("#language")).select_by_value(language)
+    chat.one("#length").clear()
+    chat.one("#length").send_keys("30")
+    chat.says("Who lives here? 北京在中国。")
+    chat.done()
+    Select(chat.one("#other")).select_by_value("base")
+    chat.says("Where does the fox sit?")
+    chat.done()
+    chat.until(lambda: len(chat.find(".pair .answer")) == 2)
+    time.sleep(0.5)
+    screenshot(chat.browser, f"chat-{width}-{theme}-{language}")
+    wide = chat.browser.execute_script("return document.documentElement.scrollWidth")
+    assert wide <= width
+    unnamed = chat.browser.execute_script(
+        "return [...document.querySelectorAll('button, select, input, textarea')].filter(one => !("
+        "one.textContent.trim() || one.getAttribute('aria-label') || (one.labels && one.labels.length && one.labels[0].textContent.trim())))"
+        ".map(one => one.outerHTML)"
+    )
+    assert unnamed == []
