@@ -104,6 +104,7 @@ UNIONS = {  # by section
             "chat_model": "examples/labelers.yaml",
         },
     ),
+    "moderation": Union("kind", 2, {"trained": LAPTOP, "adopted": "examples/moderation.yaml"}),
     "collect_prompts": Union(
         "kind",
         3,
