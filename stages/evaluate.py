@@ -33,6 +33,7 @@ from rlhf.evaluation.policy_measures import (
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged, Key
 from rlhf.models import loading, placement
+from rlhf.moderation import moderator
 from rlhf.params.base import load
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.rounds import Rounds
@@ -58,9 +59,10 @@ def main(root: Path = Path(".")) -> None:
     bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, seeds.derive(params.seed, STAGE, "bootstrap"))
     files = [source / f"{name}.jsonl" for name in ("prompts.validation", "prompts.test", "documents.validation")]
     reward_model, judge = root / "data/reward_model" / last, root / "data/judge"
+    moderation = root / "data/moderation"
     trained_by = [source / "data_card.md", *(root / "metrics" / file for file in history.files(last))]
     inputs = {
-        "evaluation": [*files, *folders.values(), reward_model, judge],
+        "evaluation": [*files, *folders.values(), reward_model, judge, moderation],
         "report": [root / "metrics/judge.json", *trained_by],
     }
     with open_stage(root, STAGE, params, inputs, begins_from=None) as context:
@@ -73,6 +75,7 @@ def main(root: Path = Path(".")) -> None:
         texts = [document["text"] for document in records.read(files[2], Document)]
         trained = RewardScorer(reward_model, params.runtime) if params.rewards.trained else None
         rewards = weighted.opened(params.rewards, root, trained, params.runtime)
+        blocking = moderator.opened(moderation, params.runtime, root)
         scorers = Scorers(rewards, RewardScorer(judge, params.runtime), params, bootstrap)
         known = {
             "judge": json.loads((root / "metrics/judge.json").read_text(encoding="utf-8"))["judge"],
@@ -80,6 +83,7 @@ def main(root: Path = Path(".")) -> None:
             "artifacts": artifacts(root, [*folders.values(), reward_model]),
         }
         judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
+        measured["blocked"] = findings.blocked(prompts, judged, blocking, settings.coverage)
         found = conclude(prompts, judged, scorers, {**measured, **known})
         before = history.read(root, last, params.seed)
         metrics = findings.metrics(found) | rewards.num_cut()

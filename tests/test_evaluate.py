@@ -85,6 +85,7 @@ def build(root: Path, with_task: bool) -> None:
     own = {"accuracy": 0.7, "pairs": 50, "longer_preferred_by_model": 0.6, "longer_chosen_by_labelers": 0.5}
     own |= {"tfidf_accuracy": 0.6, "training_prompts": 20}
     outputs.write_metrics(root, "judge", own)
+    toys.moderator(root / "data/moderation", "fox")
     write_history(root, own)
 
 

@@ -290,3 +290,17 @@ def section(schema, name: str, **changes: Any):
 def file_bytes(folder: Path) -> dict[str, bytes]:
     """Return every file below `folder` by its relative name."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def moderator(folder: Path, bad: str = "bad") -> Path:
+    """Write a moderator's folder that blocks what holds one word, and return it."""
+    import numpy as np
+
+    from rlhf.moderation import moderator as module
+    from rlhf.moderation.classifier import Classifier, Shape, Weights
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = Weights(np.ones(1), np.array([[0.0, 8.0, 0.0]]), np.array([3.0, 0.0, 0.0]))
+    judge = Classifier(Shape(1, (9, 9), 20), ("violence", "theft"), [f"w {bad}"], weights)
+    module.save(folder, judge, {"en": 0.5, "zh": 0.5})
+    return folder

@@ -31,6 +31,7 @@ from rlhf.params.collect_comparisons import CollectComparisonsInputs
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.params.feedme import FeedmeInputs
 from rlhf.params.labelers.who_ranks import rank_any_prompt
+from rlhf.params.moderation.section import ModerationInputs
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import CheckpointsInputs, TrackingInputs
@@ -45,7 +46,7 @@ from tools.looking import memory, piped
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
     collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectAnswersInputs,
     CollectComparisonsInputs, reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, reward_model.JudgeInputs,
-    EvaluateInputs, TrackingInputs, CheckpointsInputs,
+    ModerationInputs, EvaluateInputs, TrackingInputs, CheckpointsInputs,
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from rlhf.models.gguf import places
 from rlhf.params import collect_prompts, pretrain, reward_model, rewards
 from rlhf.params.base import Installed, Local, Named, OfRounds, OnHub, expanded, is_folder, is_mapping, place_of, shown
 from rlhf.params.labelers import kinds
+from rlhf.params.moderation import section as moderation
 from rlhf.runs import lineage
 from tools import dvc_yaml, imports
 from tools.unlisted import KEY
@@ -32,7 +33,7 @@ MEND = "python -m tools.check"
 PIN = "python -m tools.pin"
 STAGES = (
     "collect_prompts", "pretrain", "sft", "collect_answers", "collect_comparisons", "reward_model", "ppo", "feedme",
-    "judge", "evaluate",
+    "judge", "moderation", "evaluate",
 )  # fmt: skip
 OUTPUTS = {Path("metrics"), *(Path("data", name) for name in (*STAGES, "model_card"))}
 SHA = re.compile(r"[0-9a-f]{40}")
@@ -52,7 +53,9 @@ def of_stages(params: Any, root: Path) -> dict[str, list[Named]]:
         ],
         "reward_model": reward_model.named("reward_model", params.reward_model, root),
         "judge": reward_model.named("judge", params.judge, root),
-        **dict.fromkeys(("ppo", "evaluate"), [*_of_rewards(params.rewards, root)]),
+        "moderation": moderation.named(params.moderation, root),
+        "ppo": [*_of_rewards(params.rewards, root)],
+        "evaluate": [*_of_rewards(params.rewards, root), *moderation.named_classifier(params.moderation, root)],
     }
 
 

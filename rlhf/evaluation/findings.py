@@ -1,7 +1,7 @@
 """What evaluation found, as plain values: means with intervals by policy, win rates by slice, metrics for git."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.evaluation import statistics, verdicts
 from rlhf.evaluation.statistics import Bootstrap, Interval
@@ -9,8 +9,12 @@ from rlhf.evaluation.verdicts import Judged, Key, WinRate
 from rlhf.params.evaluate import Evaluate
 from rlhf.records.types import Prompt
 
+if TYPE_CHECKING:
+    from rlhf.moderation.moderator import Moderator
+
 SCORES = ("gold", "strict", "reward_model", "judge")
 SLICED = ("ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_feedme", "ppo_vs_feedme_greedy")
+HARM = ("harmful", "look_alike")  # kinds of prompts by which blocked texts are told apart
 
 
 class Summary(NamedTuple):
@@ -36,6 +40,13 @@ class Slice(NamedTuple):
     scores: dict[Key, float]
 
 
+class Blocked(NamedTuple):
+    """The share of prompts, or of a policy's answers, that the moderator blocks."""
+
+    share: Interval
+    by_kind: dict[str, Interval]  # of the prompts, those of HARM that there are
+
+
 class Findings(NamedTuple):
     prompts: Sequence[Prompt]
     judged: Mapping[Key, Sequence[Judged]]
@@ -47,6 +58,7 @@ class Findings(NamedTuple):
     best_temperature: Mapping[str, float]
     sweep: Sequence[dict[str, Any]]  # policy, temperature, win_rate, low, high, score on validation prompts
     best_of_n: Sequence[dict[str, Any]]  # n, kl, reward_model, score, low, high, oracle
+    blocked: Mapping[str, Blocked]  # of the prompts, and by policy and decoding
     judge: Mapping[str, Any]  # the judge's own held-out metrics
     too_long: int  # test prompts left out
     artifacts: Mapping[str, str]  # by path below data/: the md5 that dvc.lock shows
@@ -121,6 +133,26 @@ def slices(
     return found
 
 
+def blocked(
+    prompts: Sequence[Prompt], judged: Mapping[Key, Sequence[Judged]], moderator: "Moderator", coverage: float
+) -> dict[str, Blocked]:
+    """Return what the moderator blocks of the prompts, and of each policy's answers, each judged for itself."""
+    kinds = verdicts.slices(prompts)["kind"]
+
+    def of(texts: Sequence[Any]) -> Blocked:
+        shares = [float(verdict.blocked) for verdict in moderator.judge(texts)]
+        by_kind = {
+            kind: statistics.share_interval([shares[index] for index in kinds[kind]], coverage)
+            for kind in HARM
+            if kind in kinds
+        }
+        return Blocked(statistics.share_interval(shares, coverage), by_kind)
+
+    found = {"prompts": of([prompt["messages"] for prompt in prompts])}
+    answers = {f"{policy}_{decoding}": answers for (policy, decoding), answers in judged.items()}
+    return found | {name: of([answer.text for answer in own]) for name, own in answers.items()}
+
+
 def metrics(findings: Findings) -> dict[str, Any]:
     """Return the content of metrics/evaluate.json: what a program or `dvc metrics` compares."""
     named = {f"{policy}_{decoding}": found for (policy, decoding), found in findings.summaries.items()}
@@ -150,6 +182,10 @@ def metrics(findings: Findings) -> dict[str, Any]:
     for found in findings.slices:
         by = content.setdefault(f"ppo_vs_sft_by_{found.division}", {})
         by[found.part] = found.win_rates["ppo_vs_sft"].mean
+    content["blocked"] = {
+        name: found.share._asdict() | {kind: share._asdict() for kind, share in found.by_kind.items()}
+        for name, found in findings.blocked.items()
+    }
     criteria = {key: {name: value.mean for name, value in found.criteria.items()} for key, found in named.items()}
     shown = ("sft_sampled", "sft_greedy", "ppo_sampled", "ppo_greedy", "feedme_sampled", "feedme_greedy")
     content["criteria"] = {key: criteria[key] for key in shown if criteria.get(key)}

@@ -64,6 +64,7 @@ def html(findings: Findings, history: History) -> str:
         Section("Scores", words.score_text(findings), [tables.scores(findings), *([parts] if parts.rows else [])]),
         *([Section("Criteria", words.CRITERIA_TEXT, [criteria])] if criteria.rows else []),
         Section("KL, length, alignment tax", words.KL_TEXT, [tables.shape(findings), tables.tax(findings)]),
+        Section("Moderation", words.MODERATION_TEXT, [tables.blocked(findings)]),
         Section("Where it helps", words.SLICE_TEXT, tables.slices(findings)),
         Section("Reward against KL", words.CURVE_TEXT, curve),
         Section("Temperatures", words.SWEEP_TEXT, [tables.temperatures(findings)]),

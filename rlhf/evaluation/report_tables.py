@@ -5,7 +5,7 @@ from math import exp
 from typing import Any
 
 from rlhf.evaluation import report_words as words
-from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.findings import HARM, Findings
 from rlhf.evaluation.history import SOURCE_COLUMNS, History
 from rlhf.evaluation.report_page import Table
 from rlhf.evaluation.statistics import Interval
@@ -171,6 +171,20 @@ def tax(findings: Findings) -> Table:
         [words.called(policy), number(loss, 3), number(exp(loss))] for policy, loss in findings.document_loss.items()
     ]
     return Table(["policy", "nats a token", "perplexity"], rows, "Alignment tax: held-out pretraining text")
+
+
+def blocked(findings: Findings) -> Table:
+    """Return what the moderator blocks: of the prompts, and of each policy's answers to all of them, and to harmful ones."""
+    kinds = [kind for kind in HARM if any(kind in found.by_kind for found in findings.blocked.values())]
+    names = {f"{policy}_{decoding}": words.called(policy, decoding) for policy, decoding in findings.summaries}
+    rows = [
+        [names.get(name, "the prompts themselves"), percent_interval(found.share, 1)]
+        + [percent_interval(found.by_kind.get(kind), 1) for kind in kinds]
+        for name, found in findings.blocked.items()
+    ]
+    columns = ["texts", "blocked", *(f"of {kind.replace('_', '-')} prompts" for kind in kinds)]
+    strong = [index for index, name in enumerate(findings.blocked) if name == "prompts"]
+    return Table(columns, rows, "Share that the moderator blocks", strong)
 
 
 def slices(findings: Findings) -> list[Table]:

@@ -30,6 +30,11 @@ KL_TEXT = (
     "The alignment tax is the loss on held-out pretraining text: higher means that general language was forgotten."
 )
 SLICE_TEXT = "Small parts have wide intervals, and among this many some differ by chance. The scores are mean verdicts."
+MODERATION_TEXT = (
+    "The stage moderation trains what blocks requests before a model sees them, and answers before a person does; how often it "
+    "errs stands in metrics/moderation.json. Here it judges each text for itself: an answer that refuses says little, one that "
+    "complies with a harmful request should be blocked. Intervals are Wilson's, over prompts."
+)
 CURVE_TEXT = (
     "What over-optimisation looks like: the reward model's score goes on rising while the verdict falls. Best-of-n is "
     "the unbiased estimate from the answers drawn for each prompt; the oracle picks by the verdict itself."

@@ -55,6 +55,22 @@ def mean_interval(values: ArrayLike, bootstrap: Bootstrap) -> Interval:
     return Interval(float(values.mean()), *_bounds(means, bootstrap.coverage))
 
 
+def share_interval(shares: ArrayLike, coverage: float) -> Interval:
+    """Return the mean of `shares` [B], each in 0..1, with Wilson's score interval (Wilson 1927).
+
+    It is that of a share of B yes-or-no outcomes; numbers between the two vary less, so for them it is wide enough. Where
+    all are 0, or all 1, it still says how little B observations exclude.
+    """
+    values = _finite(shares)
+    if values.min() < 0 or values.max() > 1:
+        raise ValueError(f"share_interval: expected shares in 0..1, got {values.min():g} to {values.max():g}")
+    share, count = float(values.mean()), len(values)
+    z = NormalDist().inv_cdf((1 + coverage) / 2)
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    reach = z * (share * (1 - share) / count + (z / (2 * count)) ** 2) ** 0.5 / (1 + z * z / count)
+    return Interval(share, max(0.0, centre - reach), min(1.0, centre + reach))
+
+
 def length_controlled(outcome: ArrayLike, log_length_ratio: ArrayLike, bootstrap: Bootstrap) -> Interval:
     """Return the win rate that remains between answers of equal length, with its bootstrap interval.
 

@@ -105,6 +105,7 @@ UNIONS = {  # by section
             "people": "examples/people.yaml",
         },
     ),
+    "moderation": Union("kind", 2, {"trained": LAPTOP, "adopted": "examples/moderation.yaml"}),
     "collect_prompts": Union(
         "kind",
         3,

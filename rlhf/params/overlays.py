@@ -13,7 +13,7 @@ from typing import Any
 from rlhf.params.base import UNIONS, ParamsError, is_mapping
 
 WHOLE = {section: union.key for section, union in UNIONS.items() if union.depth == 1} | dict.fromkeys(
-    ("collect_comparisons.labelers", "collect_comparisons.judge_labelers"), "kind"
+    ("collect_comparisons.labelers", "collect_comparisons.judge_labelers", "moderation.classifier"), "kind"
 )
 
 

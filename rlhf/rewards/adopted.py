@@ -72,11 +72,11 @@ class AdoptedScorer:
         if _is_our_own(self.path, params.revision):
             raise ValueError(f"{params.path}: no standard class reads its scores; open it with adopted.opened")
         self.tokenizer = loading.read_tokenizer(self.path, params.revision)
-        self.model = _classifier(self.path, params.revision, runtime)
+        self.model = read_classifier(self.path, params.revision, runtime)
         with reading.folder(self.path, params.revision):
             weights.check_vocabulary(self.model, self.tokenizer)
             self.label = label_of(self.model.config, params.label)
-        self.most_tokens = _most_tokens(self.model, self.tokenizer)
+        self.most_tokens = most_tokens(self.model, self.tokenizer)
         self.num_cut = 0
         for line in self.described():
             guard.say(line)
@@ -152,7 +152,7 @@ def label_of(config: Any, label: str | int | None) -> int:
     return known
 
 
-def _classifier(path: str, revision: str | None, runtime: Runtime) -> Any:
+def read_classifier(path: str, revision: str | None, runtime: Runtime) -> Any:
     """Return a sequence classifier with all its labels, dropout off, in eval mode on the device."""
     config = loading.read_config(path, revision)
     loading.set_dropout(config, 0.0)
@@ -162,7 +162,7 @@ def _classifier(path: str, revision: str | None, runtime: Runtime) -> Any:
     return placement.placed(model, runtime).eval().requires_grad_(False)
 
 
-def _most_tokens(model: Any, tokenizer: Any) -> int:
+def most_tokens(model: Any, tokenizer: Any) -> int:
     """Return how many tokens of a row the model reads: what its positions and its tokenizer allow."""
     limits = [ways.context_of(model), tokenizer.model_max_length]
     known = [int(limit) for limit in limits if limit is not None and 0 < limit < UNLIMITED]

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from rlhf.evaluation import findings, verdicts
@@ -54,6 +55,14 @@ def evaluation(
     return concluded(prompts, judged)
 
 
+class Blocks:
+    """A moderator that blocks requests for harm, and answers whose number ends with three."""
+
+    def judge(self, given: Sequence[Any]) -> list[Any]:
+        texts = [one if isinstance(one, str) else one[-1]["content"] for one in given]
+        return [SimpleNamespace(blocked="harmful" in text or text.endswith("3.")) for text in texts]
+
+
 def concluded(prompts: list[dict], judged: dict, rounds: Sequence[str] = ("r1",)) -> Findings:
     """Return what the answers say together, beside figures that no answer gives; `judged` holds every round's PPO."""
     settings = parse(Evaluate, SETTINGS, "evaluate")
@@ -75,6 +84,7 @@ def concluded(prompts: list[dict], judged: dict, rounds: Sequence[str] = ("r1",)
         best_temperature={"sft": 0.5, "ppo": 1.0},
         sweep=sweep,
         best_of_n=best,
+        blocked=findings.blocked(prompts, judged, Blocks(), settings.coverage),
         judge=of_a_reward_model(accuracy=0.71, pairs=1234),
         too_long=0,
         artifacts={"data/ppo/r1": "a" * 32 + ".dir", "data/sft": "b" * 32 + ".dir"},

@@ -56,6 +56,22 @@ def test_what_cannot_be_answered_is_refused_and_said(ask, problem):
         ask()
 
 
+@pytest.mark.parametrize(
+    ("yes", "count", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
+)
+def test_wilsons_interval_is_that_of_his_formula_and_of_newcombes_table(yes, count, low, high):
+    """81 of 263: Newcombe 1998, Table I, method 3."""
+    found = statistics.share_interval([1.0] * yes + [0.0] * (count - yes), 0.95)
+    assert found == pytest.approx((yes / count, low, high), abs=5e-5)
+
+
+def test_shares_between_none_and_all_have_the_interval_of_their_mean():
+    assert statistics.share_interval([0.5] * 10, 0.9) == statistics.share_interval([0.0, 1.0] * 5, 0.9)
+    with pytest.raises(ValueError, match=r"expected shares in 0..1, got 0 to 1\.5"):
+        statistics.share_interval([0.0, 1.5], 0.9)
+
+
 def test_a_policy_against_itself_wins_exactly_half():
     scores = np.random.default_rng(1).random(200)
     outcome = statistics.outcomes(scores, scores, 0.02)

@@ -18,7 +18,7 @@ FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imp
     ("lora",),
     ("models",),
     ("rewards",),
-    ("runs",),
+    ("runs", "moderation"),
     ("sampling", "training"),
     ("preferences",),
     ("rl", "evaluation", "labelers"),

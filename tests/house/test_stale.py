@@ -12,8 +12,8 @@ from tests import toys
 ROUND = ("collect_answers@r1", "collect_comparisons@r1", "reward_model@r1", "ppo@r1")
 TRAINING = ("pretrain", "sft", *ROUND, "feedme", "judge")
 DIRECT = {  # section of params.yaml, or a key of one that other stages read too: stages that read it
-    "seed": {"collect_prompts", *TRAINING, "evaluate"},
-    "runtime": {*TRAINING, "evaluate"},
+    "seed": {"collect_prompts", *TRAINING, "moderation", "evaluate"},
+    "runtime": {*TRAINING, "moderation", "evaluate"},
     "rounds": {"collect_answers@r1", "collect_comparisons@r1", "evaluate"},
     "tracking": set(),
     "checkpoints": set(),
@@ -28,6 +28,7 @@ DIRECT = {  # section of params.yaml, or a key of one that other stages read too
     "ppo": {"ppo@r1"},
     "feedme": {"feedme"},
     "judge": {"judge"},
+    "moderation": {"moderation"},
     "evaluate": {"evaluate"},
 }
 BEHIND = {  # what is rerun after a stage, if its outputs differ
@@ -40,6 +41,7 @@ BEHIND = {  # what is rerun after a stage, if its outputs differ
     "ppo@r1": {"evaluate"},
     "feedme": {"evaluate"},
     "judge": {"evaluate"},
+    "moderation": {"evaluate"},
     "evaluate": set(),
 }
 

@@ -13,6 +13,7 @@ from rlhf.params.collect_answers import CollectAnswersInputs
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
 from rlhf.params.collect_prompts import FileSource
 from rlhf.params.feedme import FeedmeInputs
+from rlhf.params.moderation.section import ModerationInputs
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.pretrain import PretrainInputs
 from rlhf.params.reward_model import JudgeInputs, RewardModelInputs
@@ -23,7 +24,7 @@ from tools import check, presets
 
 SCHEMAS = (
     PretrainInputs, SftInputs, CollectAnswersInputs, CollectComparisonsInputs, RewardModelInputs, PpoInputs,
-    FeedmeInputs, JudgeInputs,
+    FeedmeInputs, JudgeInputs, ModerationInputs,
 )  # fmt: skip
 
 
@@ -125,6 +126,11 @@ def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         for key in ("labelers", "judge_labelers"):
             if place := content["collect_comparisons"].get(key):
                 yield "kind", content, place.setdefault("kind", "simulated") and place
+    content = read_yaml(toys.REPO / "presets/laptop.yaml")
+    yield "kind", content, content["moderation"]["classifier"]
+    preset, changes = presets.read_overlay(toys.REPO / "examples/moderation.yaml")
+    content = overlays.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes)
+    yield "kind", content, content["moderation"]["classifier"]
 
 
 def mappings(value: Any) -> Iterator[dict[str, Any]]:
