@@ -50,6 +50,7 @@ QUESTIONS = {  # name: (one policy and decoding, the other)
     "ppo_vs_best_of_4": ("ppo_sampled", "best_of_4_sampled"),
     "feedme_vs_sft_greedy": ("feedme_greedy", "sft_greedy"),
 }
+KINDS = [f"{policy}_{decoding}" for policy in ("sft", "ppo") for decoding in ("sampled", "greedy")]
 SHOWN = 20  # prompts with the answers of SFT and PPO
 
 
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
         print(error, file=sys.stderr)
         return 2
     write_text(root / OUT, json.dumps(measured, indent=2, sort_keys=True) + "\n")
-    write_text(root / PAGE, page(measured, samples_of(folder)))
+    write_text(root / PAGE, page(measured))
     return 0
 
 
@@ -145,6 +146,7 @@ def measures(folder: Path) -> dict[str, Any]:
         "strict": evaluated["strict"],
         "num_tokens": evaluated["num_tokens"],
         "strict_by_kind": by_kind(samples),
+        "samples": [shown(sample) for sample in samples[:SHOWN]],
         "reward_model_here": json.loads((folder / "metrics/reward_model/r1.json").read_text(encoding="utf-8"))[
             "reward_model"
         ]["r1"],
@@ -176,30 +178,37 @@ def by_kind(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
     for kind in sorted({sample["category"] for sample in samples}):
         some = [sample for sample in samples if sample["category"] == kind]
         found[kind] = {"prompts": len(some)} | {
-            f"{policy}_{decoding}": sum(one["answers"][f"{policy}_{decoding}"]["strict"] for one in some) / len(some)
-            for policy in ("sft", "ppo")
-            for decoding in ("sampled", "greedy")
+            name: sum(one["answers"][name]["strict"] for one in some) / len(some) for name in KINDS
         }
     return found
 
 
-def page(measured: Mapping[str, Any], samples: Sequence[Sample]) -> str:
+def shown(sample: Sample) -> dict[str, Any]:
+    """Return a prompt with the greedy answers of SFT and PPO, and gold's scores of them."""
+    answers = {name: sample["answers"][f"{name}_greedy"] for name in ("sft", "ppo")}
+    return {"prompt": sample["messages"][-1]["content"]} | {
+        name: {"text": one["text"], "gold": one["gold"]} for name, one in answers.items()
+    }
+
+
+def page(measured: Mapping[str, Any]) -> str:
     """Return docs/generated/real.md: figures, and the answers of SFT and PPO to the first prompts."""
     rates = [
         [name, *(_percent(one) for one in (rate, rate["without_phrases"], rate["plain"]))]
-        for name, rate in measured["win_rate"].items()
+        for name in QUESTIONS
+        for rate in [measured["win_rate"][name]]
     ]
     kinds = [
-        [kind, str(row["prompts"]), *(f"{row[name]:.2f}" for name in row if name != "prompts")]
+        [kind, str(row["prompts"]), *(f"{row[name]:.2f}" for name in KINDS)]
         for kind, row in measured["strict_by_kind"].items()
     ]
-    shown = [
-        f"**{_quoted(sample['messages'][-1]['content'])}**\n\n"
+    answered = [
+        f"**{_quoted(sample['prompt'])}**\n\n"
         + "\n".join(
-            f"- {name}: {_quoted(sample['answers'][key]['text'])} ({sample['answers'][key]['gold']:.2f})"
-            for name, key in (("SFT", "sft_greedy"), ("PPO", "ppo_greedy"))
+            f"- {name}: {_quoted(sample[key]['text'])} ({sample[key]['gold']:.2f})"
+            for name, key in (("SFT", "sft"), ("PPO", "ppo"))
         )
-        for sample in samples[:SHOWN]
+        for sample in measured["samples"]
     ]
     parts = [
         f"{measured['prompts']} held-out prompts; gold verifies; 95% intervals over prompts. KL of PPO to SFT "
@@ -212,7 +221,7 @@ def page(measured: Mapping[str, Any], samples: Sequence[Sample]) -> str:
         "## Strictly right, by kind of instruction",
         markdown_table(["kind", "prompts", "SFT sampled", "SFT greedy", "PPO sampled", "PPO greedy"], kinds),
         f"## The first {SHOWN} prompts, greedy, with gold",
-        *shown,
+        *answered,
     ]
     return pages.page("A pretrained model on real text", "python -m study.pretrained", OUT, "\n\n".join(parts)) + "\n"
 

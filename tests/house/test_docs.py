@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from benchmarks import compare
 from rlhf.params.base import read_yaml
 from study import pages
+from study.pretrained import __main__ as pretrained
 from tests import toys
 from tools import mutants, presets
 from tools.looking import adoption
@@ -126,6 +127,7 @@ def test_generated_pages_are_what_the_measurements_say():
     found = json.loads(text_of(ROOT / mutants.OUT))
     expected[mutants.PAGE.name] = mutants.page(found, mutants.reasons(ROOT))
     expected[adoption.PAGE.name] = adoption.page(json.loads(text_of(ROOT / adoption.OUT)))
+    expected[pretrained.PAGE.name] = pretrained.page(json.loads(text_of(ROOT / pretrained.OUT)))
     assert {page.name: text_of(page) for page in GENERATED.glob("*.md")} == expected
 
 

@@ -60,8 +60,7 @@ def test_win_rates_stand_with_what_is_left_of_them(workspace):
 
 
 def test_the_page_shows_rates_and_samples(workspace):
-    samples = run.samples_of(workspace)
-    text = run.page(run.measures(workspace) | {"minutes": 12.5, "peak_mb": 3000}, samples)
+    text = run.page(run.measures(workspace) | {"minutes": 12.5, "peak_mb": 3000})
     assert "| ppo\\_vs\\_sft\\_greedy |" in text or "| ppo_vs_sft_greedy |" in text
     assert "12.5 minutes, 3000 MB" in text
     assert text.count("- PPO: `") == run.SHOWN
