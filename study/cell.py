@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlhf.params import overlays
 from rlhf.params.base import ParamsError, load, read_yaml
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.runtime.files import write_text
 from study import measure, params, workspace
 from study.workspace import Finished
+from tools.overlays import laying
 
 PRESET = Path("presets/laptop.yaml")
 OUT = Path("metrics/study/cells")
@@ -54,7 +54,7 @@ def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
 
 def content(root: Path, cell: params.Cell) -> dict[str, Any]:
     """Return the whole params of a cell: the laptop preset, its seed, its changes."""
-    return overlays.laid_over(read_yaml(root / PRESET), {"seed": cell.seed, **cell.change})
+    return laying.laid_over(read_yaml(root / PRESET), {"seed": cell.seed, **cell.change})
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class Cell(Params):
     """One changed pipeline: what differs from presets/laptop.yaml, what of it is run, what is measured."""
 
     seed: int = Field(ge=0)
-    change: dict[str, Any]  # an overlay (rlhf/params/overlays.py); its keys are dotted
+    change: dict[str, Any]  # an overlay (tools/overlays/laying.py); its keys are dotted
     targets: list[str] = Field(min_length=1)  # stages of dvc.yaml
     measures: list[Literal["policies", "policy", "reward_model", "curve", "evaluation", "without_criterion", "limits"]]
 

@@ -57,7 +57,7 @@ def _equal_texts_of_yaml_are_parsed_once():
     What the toys wrote is known without it; tests/params/test_params.py parses such texts.
     """
     from rlhf.params import base
-    from tools import overlay_text
+    from tools.overlays import texts
 
     def once(read):
         kept = functools.cache(lambda text: pickle.dumps(read(text)))
@@ -70,7 +70,7 @@ def _equal_texts_of_yaml_are_parsed_once():
 
     with pytest.MonkeyPatch.context() as patch:
         for reader in ("_read", "entries"):
-            patch.setattr(overlay_text, reader, once(getattr(overlay_text, reader)))
+            patch.setattr(texts, reader, once(getattr(texts, reader)))
         patch.setattr(base, "YAML", lambda **_: types.SimpleNamespace(load=load))
         yield
 

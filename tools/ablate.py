@@ -5,7 +5,7 @@
     python -m tools.ablate ablations/*.yaml -j 2         through the queue, two at a time
     python -m tools.ablate ablations/*.yaml --table      only show those that have run
 
-An ablation is an overlay (rlhf/params/overlays.py): a file of changed keys, nested as in params.yaml or dotted, laid
+An ablation is an overlay (tools/overlays/laying.py): a file of changed keys, nested as in params.yaml or dotted, laid
 over it, or over the preset that the file names (preset: stiennon). Its name is the experiment's in `dvc exp show` and
 the parent run's in MLflow; an experiment of that name on this commit is removed first. All are checked before the first
 one runs; each runs in a copy, so that this folder stays as it is, and there only the stages that it changes.

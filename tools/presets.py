@@ -18,13 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlhf.params import overlays
 from rlhf.params.base import ParamsError, read_yaml, shown
 from rlhf.runtime.files import write_text
 from rlhf.secrets import guard
-from tools import check, overlay_text
+from tools import check
 from tools.looking import piped
-from tools.overlay_text import PRESET
+from tools.overlays import laying, texts
+from tools.overlays.texts import PRESET
 
 FOLDER = Path("presets")
 OVERLAYS = FOLDER / "overlays"
@@ -107,13 +107,13 @@ def read_overlay(file: Path) -> tuple[str, dict[str, Any]]:
 def applied(root: Path, file: Path, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return `base` with the changes of an overlay. Raises ParamsError naming the file and all mistakes."""
     try:
-        target = overlays.laid_over(base, changes)
+        target = laying.laid_over(base, changes)
     except ParamsError as error:
         raise ParamsError(_of_file(str(error), file)) from None
     mistakes = check.mistakes_in(target, root)
-    for place in overlays.replaced(base, changes):
+    for place in laying.replaced(base, changes):
         if any(re.match(rf"params\.yaml: {place}\.\S+: missing", mistake) for mistake in mistakes):
-            key = overlays.WHOLE[place]
+            key = laying.WHOLE[place]
             mistakes.append(f"params.yaml: {place}: another {key} replaces the section whole; write all its keys")
     if mistakes:
         raise ParamsError("\n".join(_of_file(mistake, file) for mistake in mistakes))
@@ -136,7 +136,7 @@ def name_of(root: Path) -> str:
 
 def _laid_over(base: str, file: Path, title: str) -> str:
     try:
-        return overlay_text.laid_over(base, file.read_text(encoding="utf-8"), title)
+        return texts.laid_over(base, file.read_text(encoding="utf-8"), title)
     except ParamsError as error:
         raise ParamsError(_of_file(str(error), file)) from None
 

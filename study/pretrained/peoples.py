@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlhf.params import overlays
 from rlhf.params.base import ParamsError, read_yaml
 from rlhf.runs import lineage
 from study import workspace
+from tools.overlays import laying
 
 SCRATCH = Path("presets/real_en.yaml")
 SPLITS = ["reward_model", "judge", "validation"]
@@ -42,9 +42,7 @@ def accuracies(
     ):
         read = sources(content, comparisons, documents, limit)
         collected = {**content["collect_prompts"], "sources": read, "shares": SHARES}
-        folders[name] = workspace.prepare(
-            root, name, overlays.laid_over(base, TRAINING | {"collect_prompts": collected})
-        )
+        folders[name] = workspace.prepare(root, name, laying.laid_over(base, TRAINING | {"collect_prompts": collected}))
         workspace.reproduce(folders[name], ["collect_prompts"])
     _refuse_other_comparisons(folders)
     found = {}

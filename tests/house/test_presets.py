@@ -14,11 +14,12 @@ from rlhf.collection.columns import recognise
 from rlhf.collection.dropped import Dropped
 from rlhf.collection.sources import rows
 from rlhf.models.shapes import SHAPES
-from rlhf.params import collect_prompts, overlays
+from rlhf.params import collect_prompts
 from rlhf.params.base import parse, read_yaml
 from rlhf.params.collect_prompts import CollectPrompts, FileSource, HubSource
 from tools import check, presets
-from tools.overlay_text import Entry, entries
+from tools.overlays import laying
+from tools.overlays.texts import Entry, entries
 
 REPO = Path(__file__).resolve().parents[2]
 PRESETS = sorted((REPO / "presets").glob("*.yaml"))
@@ -127,7 +128,7 @@ def test_an_overlay_says_only_what_differs_in_value_or_in_comment(name):
     file = REPO / presets.OVERLAYS / f"{name}.yaml"
     preset, changes = presets.read_overlay(file)
     base = REPO / f"presets/{preset}.yaml"
-    whole = tuple(f"{place}." for place in overlays.replaced(read_yaml(base), changes))
+    whole = tuple(f"{place}." for place in laying.replaced(read_yaml(base), changes))
     beneath = {place: (value, {"", comment}) for place, value, comment in said(entries(base.read_text("utf-8")))}
     repeated = [
         place

@@ -13,7 +13,16 @@ from rlhf.people import judgements, sharing
 from tests.apps.label import made
 from tests.integration import browsing
 from tests.integration.label_pages import (
-    ARABIC, CHINESE, CODE, LONG, MARKUP, Labeler, draft, eventually, saved, settled,
+    ARABIC,
+    CHINESE,
+    CODE,
+    LONG,
+    MARKUP,
+    Labeler,
+    draft,
+    eventually,
+    saved,
+    settled,
 )  # fmt: skip
 
 SPECIAL = [LONG, CODE, ARABIC, CHINESE, MARKUP, "Short.", "A line\n  and an indented one."]
@@ -160,7 +169,9 @@ def test_killed_in_the_middle_and_started_again_it_goes_on(project, served, peop
     server.start()
     ada.wait(lambda: saved(root, "ada"), "it was sent again")
     ada.wait(lambda: ada.prompt != prompt and not ada.see("#alert"), "the next prompt")
-    assert [[line["ranks"][index] for index in line["order"]] for line in saved(root, "ada")] == [[1, 2, 3, *[4] * (num - 3)]]
+    assert [[line["ranks"][index] for index in line["order"]] for line in saved(root, "ada")] == [
+        [1, 2, 3, *[4] * (num - 3)]
+    ]
     assert ada.prompt != ben.prompt, "after a restart each still has their own"
     ben.rank([1] * len(ben.answers))
     ben.submit()
@@ -268,7 +279,10 @@ def test_whatever_a_text_holds_is_shown_as_it_is(project, served, people, screen
     ada = special(root, served, people)
     assert ada.driver.title == "Labelling r1"
     assert ada.driver.find_elements(By.CSS_SELECTOR, "#item img, #item script, #item b:not(.place b)") == []
-    by_text = {text: ada.driver.find_elements(By.CSS_SELECTOR, ".answer .text")[place] for place, text in enumerate(ada.answers)}
+    by_text = {
+        text: ada.driver.find_elements(By.CSS_SELECTOR, ".answer .text")[place]
+        for place, text in enumerate(ada.answers)
+    }
     assert MARKUP in by_text
     code = ada.driver.find_element(By.CSS_SELECTOR, ".answer pre code")
     assert "    for value in values:\n        result += value" in code.get_property("textContent")
@@ -320,11 +334,18 @@ def test_it_fits_reads_and_is_named_at_any_width_colour_and_language(
 ):
     root = project(1)
     ada = special(root, served, people)
-    ada.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
-    ada.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]})
+    ada.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
+    ada.driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    )
     if language == "zh":
         ada.click("#menu summary")
-        ada.script("const s = document.getElementById('language'); s.value = 'zh'; s.dispatchEvent(new Event('change'))")
+        ada.script(
+            "const s = document.getElementById('language'); s.value = 'zh'; s.dispatchEvent(new Event('change'))"
+        )
         assert ada.script("return document.documentElement.lang") == "zh"
         assert ada.text("#submit-text") == "提交"
         ada.driver.refresh()
@@ -352,18 +373,25 @@ def test_it_fits_reads_and_is_named_at_any_width_colour_and_language(
 def test_on_a_phone_everything_is_done_by_touch(project, served, people):
     root = project()
     ada = people(served(root), "ada").open()
-    ada.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True})
+    ada.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    )
     ada.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
 
     def tap(element) -> None:
         ada.script("arguments[0].scrollIntoView({block: 'center'})", element)
-        box = ada.script("const b = arguments[0].getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2, b.width, b.height]", element)
+        box = ada.script(
+            "const b = arguments[0].getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2, b.width, b.height]",
+            element,
+        )
         assert min(box[2:]) >= 24
         for kind, points in (("touchStart", [{"x": box[0], "y": box[1]}]), ("touchEnd", [])):
             ada.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
     def button(card: int, group: str, text: str):
-        found = ada.driver.find_elements(By.CSS_SELECTOR, ".answer")[card].find_elements(By.CSS_SELECTOR, f".{group} button")
+        found = ada.driver.find_elements(By.CSS_SELECTOR, ".answer")[card].find_elements(
+            By.CSS_SELECTOR, f".{group} button"
+        )
         return next(one for one in found if one.text == text)
 
     num = len(ada.answers)
@@ -403,7 +431,9 @@ def test_by_tab_and_enter_alone_a_prompt_is_ranked(project, served, people):
             reached += 1
             ada.wait(lambda: ada.ranks.count(1) == reached, "ranked")
             assert ada.driver.switch_to.active_element.get_attribute("aria-label") == "Rank 1"
-            assert ada.script("const s = getComputedStyle(document.activeElement); return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2")
+            assert ada.script(
+                "const s = getComputedStyle(document.activeElement); return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2"
+            )
     assert reached == len(ada.answers)
     before = ada.prompt
     ada.press(Keys.ENTER)

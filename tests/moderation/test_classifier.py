@@ -11,7 +11,10 @@ from rlhf.params.base import parse
 from rlhf.params.moderation.section import Trained
 from tests import toys
 
-BAD, GOOD = ("steal the red bike", "steal a car now", "rob the old bank"), ("paint the red bike", "wash a car now", "你好")
+BAD, GOOD = (
+    ("steal the red bike", "steal a car now", "rob the old bank"),
+    ("paint the red bike", "wash a car now", "你好"),
+)
 CATEGORIES = ["theft", "violence"]
 
 

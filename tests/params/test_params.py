@@ -7,7 +7,6 @@ from typing import Any, get_args
 
 import pytest
 
-from rlhf.params import overlays
 from rlhf.params.base import UNIONS, ParamsError, load, parse, read_yaml
 from rlhf.params.collect_answers import CollectAnswersInputs
 from rlhf.params.collect_comparisons import CollectComparisonsInputs
@@ -21,6 +20,7 @@ from rlhf.params.sft import SftInputs
 from tests import toys
 from tests.collect_prompts_section import source
 from tools import check, presets
+from tools.overlays import laying
 
 SCHEMAS = (
     PretrainInputs, SftInputs, CollectAnswersInputs, CollectComparisonsInputs, RewardModelInputs, PpoInputs,
@@ -110,7 +110,7 @@ def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     examples = []
     for name in ("own_project", "gguf", "package", "feedback"):
         preset, changes = presets.read_overlay(toys.REPO / f"examples/{name}.yaml")
-        examples.append(overlays.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes))
+        examples.append(laying.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes))
     for content in (
         *examples,
         *(read_yaml(toys.REPO / f"presets/{name}.yaml") for name in ("laptop", "instructgpt", "real_en", "pretrained")),
@@ -122,14 +122,14 @@ def kinds() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         content = read_yaml(toys.REPO / f"{name}.yaml")
         if "preset" in content:
             preset = read_yaml(toys.REPO / f"presets/{content.pop('preset')}.yaml")
-            content = overlays.laid_over(preset, content)
+            content = laying.laid_over(preset, content)
         for key in ("labelers", "judge_labelers"):
             if place := content["collect_comparisons"].get(key):
                 yield "kind", content, place.setdefault("kind", "simulated") and place
     content = read_yaml(toys.REPO / "presets/laptop.yaml")
     yield "kind", content, content["moderation"]["classifier"]
     preset, changes = presets.read_overlay(toys.REPO / "examples/moderation.yaml")
-    content = overlays.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes)
+    content = laying.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes)
     yield "kind", content, content["moderation"]["classifier"]
 
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 import tools.presets
 from rlhf.collection.table.spill import Spill
-from rlhf.params import overlays
 from rlhf.params.base import ParamsError, read_yaml
 from rlhf.params.collect_prompts import CollectPromptsInputs, Meaning
 from stages import collect_prompts
@@ -24,6 +23,7 @@ from tests import toys
 from tests.collect_prompts_section import ALL, section, source, typed
 from tests.searching import LONGEST, search
 from tools import check
+from tools.overlays import laying
 
 SEARCH = search(40)
 
@@ -177,7 +177,7 @@ def places(value, path=()):
 def presets():
     whole = [read_yaml(toys.REPO / f"presets/{name}.yaml") for name in ("tiny", "instructgpt", "real_en")]
     preset, changes = tools.presets.read_overlay(toys.REPO / "examples/own_project.yaml")
-    return [*whole, overlays.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes)]
+    return [*whole, laying.laid_over(read_yaml(toys.REPO / f"presets/{preset}.yaml"), changes)]
 
 
 def assert_in_words(mistakes):

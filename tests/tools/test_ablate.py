@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from rlhf.evaluation.verdicts import Judged
-from rlhf.params import overlays
 from rlhf.params.base import ParamsError
 from tests import toys
 from tests.collect_prompts_section import source
 from tools import ablate
+from tools.overlays import laying
 
 
 def overlay(root, text: str, name: str = "some"):
@@ -94,7 +94,7 @@ FILE = source("mine", "params.yaml", columns={"prompt": 'q, "quoted" [1]', "resp
 )
 def test_dvc_makes_of_the_command_what_the_overlay_says(root, changes, sign):
     (root / "adopted").mkdir()
-    whole = overlays.laid_over(toys.read_yaml(root / "params.yaml"), changes)
+    whole = laying.laid_over(toys.read_yaml(root / "params.yaml"), changes)
     found = ablate.Ablation("some", tuple(ablate.differences(toys.read_yaml(root / "params.yaml"), whole)))
     assert sign in {change.sign for change in found.changes}
     assert applied(root, found) == whole

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from rlhf.params import overlays
 from rlhf.params.base import read_yaml
 from tests import toys
 from tools import check, presets
+from tools.overlays import laying
 
 OWN = "preset: tiny\nppo:\n  kl_coef: 0.75   # mine\nsft.epochs: 3\n"
 
@@ -58,7 +58,7 @@ def test_a_file_of_ones_own_becomes_params(root, capsys):
     file = write(root, OWN)
     assert presets.main([file, "--out", "params.yaml"]) == 0
     changes = {"ppo": {"kl_coef": 0.75}, "sft": {"epochs": 3}}
-    assert read_yaml(root / "params.yaml") == overlays.laid_over(read_yaml(root / "presets/tiny.yaml"), changes)
+    assert read_yaml(root / "params.yaml") == laying.laid_over(read_yaml(root / "presets/tiny.yaml"), changes)
     assert check.check(root) == []
     text = (root / "params.yaml").read_text()
     assert "kl_coef: 0.75            # mine\n" in text

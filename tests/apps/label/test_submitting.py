@@ -133,7 +133,13 @@ def test_what_is_no_judgement_is_refused_by_the_name_of_its_field_and_not_writte
 
 def test_numbers_that_json_does_not_have_and_half_characters_are_refused(root, ada):
     item = ada.next()
-    for text in (json.dumps({**ada.form(item), "seconds": float("nan")}), json.dumps({**ada.form(item), "skipped": "\ud800"}), "[", "[]", "1" * 5000):
+    for text in (
+        json.dumps({**ada.form(item), "seconds": float("nan")}),
+        json.dumps({**ada.form(item), "skipped": "\ud800"}),
+        "[",
+        "[]",
+        "1" * 5000,
+    ):
         body = text.replace("{", '{"labeler": "ada", ', 1)
         answer = ada.client.post("/api/submit", content=body, headers={"content-type": "application/json"})
         assert answer.status_code == 422, text

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
 
 from rlhf.params.base import Params, ParamsError
-from rlhf.params.overlays import WHOLE, laid_over, replaced
 from rlhf.runtime.flat import flatten
 from tools import check
+from tools.overlays.laying import WHOLE, laid_over, replaced
 
 BASE = {"seed": 1, "ppo": {"kl_coef": 0.1, "kl_controller": {"kind": "fixed", "target": 6.0}}, "list": [1, {"a": 2}]}
 SCRATCH = {"pretrain": {"source": "scratch", "shape": "laptop", "sequence_tokens": 96}}

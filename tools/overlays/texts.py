@@ -1,6 +1,6 @@
 """Lays an overlay's text over that of a params file, so that the comments of both stay.
 
-The values are those of `overlays.laid_over`; here is decided which comments stand beside them. A key that the overlay
+The values are those of `laying.laid_over`; here is decided which comments stand beside them. A key that the overlay
 names has the overlay's comment, above it and behind it, and where the overlay has none the one that it had before.
 """
 
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
-from rlhf.params import overlays
 from rlhf.params.base import ParamsError
+from tools.overlays import laying
 
 PRESET = "preset"  # the key by which an overlay names what lies beneath; none of params.yaml's
 INDENT = "  "
@@ -39,7 +39,7 @@ def laid_over(base: str, overlay: str, title: str) -> str:
     above.pop(PRESET, None)
     text = "\n".join([*head, *_lines(_merged(below, _nested(above), ""), "")]) + "\n"
     changes = {key: value for key, value in _read(overlay).items() if key != PRESET}
-    if _read(text) != overlays.laid_over(_read(base), changes):
+    if _read(text) != laying.laid_over(_read(base), changes):
         raise ParamsError("params.yaml: cannot be laid over with its comments; write it as params.yaml is written")
     return text
 
@@ -162,7 +162,7 @@ def _over(below: Entry, above: Entry, place: str) -> Entry:
     value, flow = above.value, above.flow
     if isinstance(below.value, dict) and isinstance(above.value, dict):
         beneath, written = ({key: inner.value for key, inner in keys.items()} for keys in (below.value, above.value))
-        if not overlays.replaces(place, beneath, written):
+        if not laying.replaces(place, beneath, written):
             value, flow = _merged(below.value, above.value, f"{place}."), below.flow
     comments = tuple(line for line in above.lead if line)
     empty = tuple(line for line in below.lead if not line)

@@ -1,4 +1,4 @@
-"""An overlay over a text: its values are those of `overlays.laid_over`, and the comments of both stay."""
+"""An overlay over a text: its values are those of `laying.laid_over`, and the comments of both stay."""
 
 import json
 
@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from rlhf.params.base import ParamsError
 from rlhf.runtime.flat import flatten
-from tools.overlay_text import laid_over
+from tools.overlays.texts import laid_over
 
 BASE = """\
 # The base.
