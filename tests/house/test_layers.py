@@ -38,7 +38,13 @@ def imports(file: Path) -> Iterator[str]:
 
 def test_imports_run_downwards():
     height = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
-    height |= {"apps": len(FLOORS) + 1, "stages": len(FLOORS), "tools": len(FLOORS), "study": len(FLOORS) + 1, "benchmarks": len(FLOORS) + 2}
+    height |= {
+        "apps": len(FLOORS) + 1,
+        "stages": len(FLOORS),
+        "tools": len(FLOORS),
+        "study": len(FLOORS) + 1,
+        "benchmarks": len(FLOORS) + 2,
+    }
     upwards = []
     for package in ("rlhf", "stages", "tools", "apps", "study"):
         for file in sorted((toys.REPO / package).rglob("*.py")):
@@ -54,7 +60,10 @@ def test_pages_for_people_know_no_stage():
     """They stand beside the tools, of which they take how a command ends."""
     for file in sorted((toys.REPO / "apps").rglob("*.py")):
         others = {other for other in imports(file) if folder_of(other) != "apps" and not other.startswith("rlhf/")}
-        assert all(other.startswith("tools/looking/") or other == "tools/__init__.py" for other in others), (file, others)
+        assert all(other.startswith("tools/looking/") or other == "tools/__init__.py" for other in others), (
+            file,
+            others,
+        )
 
 
 def test_no_folder_is_crowded():

@@ -8,7 +8,18 @@ import pytest
 from rlhf.params.base import read_yaml
 from rlhf.records import records
 from rlhf.records.types import Comparison
-from stages import collect_answers, collect_comparisons, collect_prompts, evaluate, feedme, judge, ppo, pretrain, reward_model, sft
+from stages import (
+    collect_answers,
+    collect_comparisons,
+    collect_prompts,
+    evaluate,
+    feedme,
+    judge,
+    ppo,
+    pretrain,
+    reward_model,
+    sft,
+)
 from tests import toys
 from tests.collect_prompts_section import source
 from tests.labelers import asked

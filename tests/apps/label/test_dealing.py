@@ -72,7 +72,9 @@ def test_asked_again_a_labeler_gets_what_is_before_them_on_any_browser(tmp_path)
 
 
 def test_orders_differ_between_labelers_and_stay_for_one(tmp_path):
-    root = made.project(tmp_path, [made.prompt(number, num=6) for number in range(8)], overlap_share=1.0, overlap_labelers=3)
+    root = made.project(
+        tmp_path, [made.prompt(number, num=6) for number in range(8)], overlap_share=1.0, overlap_labelers=3
+    )
     crew = people(made.work(root), "ada", "ben", "eva")
     orders = {one.name: {} for one in crew}
     for _ in range(8):

@@ -46,7 +46,16 @@ def test_every_word_that_is_asked_for_is_there():
 @pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.name)
 def test_no_script_makes_markup_of_text(file: Path):
     text = file.read_text(encoding="utf-8")
-    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "DOMParser", "srcdoc"):
+    for way in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "Function(",
+        "DOMParser",
+        "srcdoc",
+    ):
         assert way not in text, way
     assert not re.findall(r"https?://", text)
 
@@ -87,7 +96,13 @@ def test_all_files_are_served_and_no_other(tmp_path):
     for script in SCRIPTS:
         for place in re.findall(r'from "(/[^"]+)"', script.read_text(encoding="utf-8")):
             assert ada.client.get(place).headers["content-type"].startswith("text/javascript"), place
-    for place in ("/static/..%2fpage.html", "/static/routes.py", "/static/none.js", "/shared/..%2f..%2ftokens.py", "/x"):
+    for place in (
+        "/static/..%2fpage.html",
+        "/static/routes.py",
+        "/static/none.js",
+        "/shared/..%2f..%2ftokens.py",
+        "/x",
+    ):
         assert ada.client.get(place).status_code == 404, place
 
 

@@ -114,10 +114,14 @@ def test_a_skip_has_its_reason_and_no_ranks(root, ada):
     [
         ({"id": "x"}, "id"), ({"id": None}, "id"), ({"item": "none"}, "item"), ({"item": ["x"]}, "item"),
         ({"ranks": None}, "ranks"), ({"ranks": [1, 2, 3, 4]}, "ranks"), ({"ranks": [1, 2, 3, 4, 6]}, "ranks"),
-        ({"ranks": [1, 2, 3, 4, True]}, "ranks"), ({"ranks": [1, 2, 3, 4, None]}, "ranks"), ({"ranks": [0, 1, 1, 1, 1]}, "ranks"),
-        ({"ratings": [8, 1, 1, 1, 1]}, "ratings"), ({"ratings": [1.5, 1, 1, 1, 1]}, "ratings"), ({"ratings": [1]}, "ratings"),
-        ({"flags": [["invented"], [], [], [], []]}, "flags"), ({"flags": [[]]}, "flags"), ({"flags": "sexual"}, "flags"),
-        ({"written": {"text": " "}}, "written"), ({"written": {"text": "a", "from": 5}}, "from"), ({"written": "a"}, "written"),
+        ({"ranks": [1, 2, 3, 4, True]}, "ranks"), ({"ranks": [1, 2, 3, 4, None]}, "ranks"),
+        ({"ranks": [0, 1, 1, 1, 1]}, "ranks"),
+        ({"ratings": [8, 1, 1, 1, 1]}, "ratings"), ({"ratings": [1.5, 1, 1, 1, 1]}, "ratings"),
+        ({"ratings": [1]}, "ratings"),
+        ({"flags": [["invented"], [], [], [], []]}, "flags"), ({"flags": [[]]}, "flags"),
+        ({"flags": "sexual"}, "flags"),
+        ({"written": {"text": " "}}, "written"), ({"written": {"text": "a", "from": 5}}, "from"),
+        ({"written": "a"}, "written"),
         ({"skipped": ""}, "skipped"), ({"skipped": "x" * 501}, "skipped"),
         ({"seconds": -1}, "seconds"), ({"seconds": "1"}, "seconds"), ({"seconds": None}, "seconds"),
         ({"instructions": "new"}, "instructions"),
@@ -133,7 +137,13 @@ def test_what_is_no_judgement_is_refused_by_the_name_of_its_field_and_not_writte
 
 def test_numbers_that_json_does_not_have_and_half_characters_are_refused(root, ada):
     item = ada.next()
-    for text in (json.dumps({**ada.form(item), "seconds": float("nan")}), json.dumps({**ada.form(item), "skipped": "\ud800"}), "[", "[]", "1" * 5000):
+    for text in (
+        json.dumps({**ada.form(item), "seconds": float("nan")}),
+        json.dumps({**ada.form(item), "skipped": "\ud800"}),
+        "[",
+        "[]",
+        "1" * 5000,
+    ):
         body = text.replace("{", '{"labeler": "ada", ', 1)
         answer = ada.client.post("/api/submit", content=body, headers={"content-type": "application/json"})
         assert answer.status_code == 422, text

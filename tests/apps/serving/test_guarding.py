@@ -121,14 +121,11 @@ def test_a_body_that_never_ends_holds_no_connection(monkeypatch):
 
 def test_a_page_behind_is_told_that_its_reader_has_gone():
     async def read() -> list[str]:
-        kinds = []
-
         async def receive():
             return {"type": "http.disconnect"}
 
         replayed = bodies.replayed(b"{}", receive)
-        kinds = [(await replayed())["type"], (await replayed())["type"]]
-        return kinds
+        return [(await replayed())["type"], (await replayed())["type"]]
 
     assert asyncio.run(read()) == ["http.request", "http.disconnect"]
 
