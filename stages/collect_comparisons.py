@@ -38,9 +38,9 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         together = {name: earlier[name] + new[name] for name in FILES}
         if not together["train"]:
             raise ValueError(
-                f"no comparisons: give collect_prompts a source with comparisons, or {ANSWERS} max_prompts, and "
-                f"{STAGE} labelers of a kind that ranks answers to any prompt (docs/labelers.md), or simulated ones and "
-                "prompts of the embedded world (a source of kind world)"
+                f"no comparisons: give collect_prompts a source with comparisons, or {ANSWERS} max_prompts and "
+                f"{STAGE} labelers: of a kind that ranks answers to any prompt (docs/labelers.md), or simulated ones "
+                "and prompts of the embedded world (a source of kind world)"
             )
         if not together["validation"]:  # given comparisons without validation users: keep whole prompts apart
             together["train"], together["validation"] = held_out(together["train"], section.validation_share)
@@ -100,7 +100,7 @@ def held_out(comparisons: Sequence[Comparison], share: float) -> tuple[list[Comp
         apart = random.Random(seeds.derive(0, comparison["id"])).random() < share
         (validation if apart else training).append(comparison)
     if not validation and len({one["id"] for one in training}) > 1:
-        last = training[-1]["id"]  # of one prompt there may be several: with an answer that a labeler wrote, and without
+        last = training[-1]["id"]  # a prompt may have several: what a labeler wrote makes one more
         validation = [one for one in training if one["id"] == last]
         training = [one for one in training if one["id"] != last]
     return training, validation

@@ -105,7 +105,8 @@ def test_a_prompt_too_long_or_with_equal_answers_alone_is_counted(root, tokenize
 
     def same(model, tokenizer, dialogues, row_ids, sampling):
         found = respond(model, tokenizer, dialogues, row_ids, sampling)
-        return [one._replace(text="same") if row.startswith("toy-1/") else one for row, one in zip(row_ids, found)]
+        rows = zip(row_ids, found, strict=True)
+        return [one._replace(text="same") if row.startswith("toy-1/") else one for row, one in rows]
 
     monkeypatch.setattr(collect_answers.rollouts, "respond", same)
     collect_answers.main(root, "r1")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -128,8 +127,8 @@ def test_answered_prompts_that_simulated_labelers_do_not_know_are_counted_on_the
     rank(root)
     lines = [line for line in capsys.readouterr().out.splitlines() if "get no comparisons" in line]
     assert lines == [
-        "collect_comparisons@r1  2 of the 18 answered prompts of pool train get no comparisons: simulated labelers rank "
-        "answers to prompts of the embedded world alone"
+        "collect_comparisons@r1  2 of the 18 answered prompts of pool train get no comparisons: simulated labelers "
+        "rank answers to prompts of the embedded world alone"
     ]
 
 

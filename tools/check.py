@@ -43,9 +43,9 @@ from tools.checking import labelers, people
 from tools.looking import memory, piped
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
-    collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectAnswersInputs, CollectComparisonsInputs,
-    reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, reward_model.JudgeInputs, EvaluateInputs, TrackingInputs,
-    CheckpointsInputs,
+    collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectAnswersInputs,
+    CollectComparisonsInputs, reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, reward_model.JudgeInputs,
+    EvaluateInputs, TrackingInputs, CheckpointsInputs,
 )  # fmt: skip
 
 

@@ -36,9 +36,7 @@ def rank(
     return rankings | {NAMES[place.rpartition(".")[2]]: Ranking([], held.counts)}
 
 
-def _read(
-    pools: Mapping[str, Sequence[Answered]], params: People, context: StageContext
-) -> tuple[Standing, Progress]:
+def _read(pools: Mapping[str, Sequence[Answered]], params: People, context: StageContext) -> tuple[Standing, Progress]:
     folder, round_name = params.folder_of(context.root, str(context.round_name)), str(context.round_name)
     answers = standing.read_answers(context.root, round_name)
     held = standing.standing(judgements.read(folder.parent, round_name), answers)
@@ -90,9 +88,7 @@ def _flags(said: Sequence[Judgement], params: People) -> Iterator[str]:
             yield flag.replace(" ", "_") if flag in params.flags else "not_in_params"
 
 
-def _written(
-    one: Answered, said: Sequence[Judgement], params: People, counts: Counter[str]
-) -> Iterator[Labelled]:
+def _written(one: Answered, said: Sequence[Judgement], params: People, counts: Counter[str]) -> Iterator[Labelled]:
     """Yield the prompt with each better answer that a labeler wrote, before all others, which tie: their order stands
     in the label on the answers alone. It has no score, since nobody has rated it.
     """

@@ -61,8 +61,8 @@ def _ranked_by(
     labelers, place = params.labelers_of(pool)
     if labelers is None and answered:
         raise ValueError(
-            f"{context.stage}.{place}: nobody is named who ranks the answers to {len(answered)} prompts; name labelers, "
-            f"or set collect_answers.{'max_prompts' if pool == TRAIN else 'max_judge_prompts'} to 0"
+            f"{context.stage}.{place}: nobody is named who ranks the answers to {len(answered)} prompts; name "
+            f"labelers, or set collect_answers.{'max_prompts' if pool == TRAIN else 'max_judge_prompts'} to 0"
         )
     known = [one for one in answered if labelers and can_rank(labelers, one.prompt)]
     if len(known) < len(answered):

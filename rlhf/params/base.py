@@ -118,11 +118,13 @@ UNIONS = {  # by section
 }
 
 
-ANSWERS = ("batch_size", "max_completion_tokens", "max_judge_prompts", "max_prompt_tokens", "max_prompts", "max_responses")
 MOVED = {  # keys that older params have, by their places: where they are now
     f"collect_comparisons.{key}": f"collect_answers.{key}"
-    for key in (*ANSWERS, "min_responses", "prompts", "temperatures")
-}
+    for key in (
+        "max_prompts", "max_judge_prompts", "prompts", "min_responses", "max_responses", "temperatures",
+        "max_completion_tokens", "max_prompt_tokens", "batch_size",
+    )
+}  # fmt: skip
 
 
 class Local(NamedTuple):
@@ -236,10 +238,10 @@ def parse(schema: type[AnyParams], content: Any, path: str) -> AnyParams:
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(mistake, path) for mistake in error.errors()]
-        told = {to.partition(".")[0] for line in lines for to in MOVED.values() if f": it is {to} now" in line}
-        lines = [line for line in lines if not any(line.startswith(f"params.yaml: {name}: missing") for name in told)]
-        raise ParamsError("\n".join(lines)) from None
+        mistakes = error.errors()
+        moved = {MOVED.get(".".join(map(str, mistake["loc"])), "").partition(".")[0] for mistake in mistakes}
+        told = [one for one in mistakes if one["type"] != "missing" or ".".join(map(str, one["loc"])) not in moved]
+        raise ParamsError("\n".join(_explain(mistake, path) for mistake in told)) from None
 
 
 def load(root: Path, schema: type[AnyParams]) -> AnyParams:

@@ -50,10 +50,10 @@ def krippendorffs_alpha(prompts: Sequence[Mapping[str, Sequence[int]]]) -> float
     """Return Krippendorff's alpha (ordinal) of labelers' rankings, {labeler: ranks of K responses} a prompt.
 
     1: all labelers order alike, 0: as by chance. A unit is one response to a prompt that two labelers or more have
-    ranked; its value is its place in that prompt's ranking, the mean rank of its ties less a half, divided by K, so that
-    prompts of different K have one range, and each labeler's places one mean. Responses to a prompt are not independent
-    of each other, as units are meant to be: an interval has to draw prompts. None where nothing was ranked twice, or
-    where all places are equal: of constant values alpha is not defined.
+    ranked; its value is its place in that prompt's ranking: the mean rank of its ties less a half, divided by K. So
+    prompts of different K have one range, and each labeler's places one mean. Responses to a prompt are not
+    independent of each other, as units are meant to be: an interval has to draw prompts. None where nothing was ranked
+    twice, or where all places are equal: of constant values alpha is not defined.
     """
     several = [prompt for prompt in prompts if len(prompt) > 1]
     labelers = sorted({labeler for prompt in several for labeler in prompt})
@@ -73,9 +73,9 @@ def krippendorffs_alpha(prompts: Sequence[Mapping[str, Sequence[int]]]) -> float
 
 def _places(ranks: Sequence[int]) -> list[float]:
     """Return where each response stands in a ranking, in 0..1: the middle of those that share its rank."""
-    num = len(ranks)
     below = [sum(other < rank for other in ranks) for rank in ranks]
-    return [(before + sum(other == rank for other in ranks) / 2) / num for before, rank in zip(below, ranks, strict=True)]
+    tied = [sum(other == rank for other in ranks) for rank in ranks]
+    return [(before + ties / 2) / len(ranks) for before, ties in zip(below, tied, strict=True)]
 
 
 def with_labels(comparisons: Sequence[Comparison], scores: Sequence[Sequence[float]]) -> tuple[float, int]:

@@ -65,8 +65,8 @@ def _watched(name: StageName) -> Iterator[None]:
 
 @contextmanager
 def plain_errors(name: StageName) -> Iterator[None]:
-    """End the process with the message of an error that its user can mend, without a traceback (TRACEBACK=1), or of what
-    people have to do before it goes on.
+    """End the process with the message of an error that its user can mend, without a traceback (TRACEBACK=1), or with
+    what is waited for.
 
     Whatever the end, say how the outputs come back that DVC removed before it started the stage.
     """

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from rlhf.people import judgements
-from rlhf.records.types import Comparison
 from rlhf.records import records
+from rlhf.records.types import Comparison
 from rlhf.runtime import outputs
 from rlhf.runtime.waiting import Waiting
 from stages import collect_comparisons
@@ -59,7 +59,8 @@ def test_it_waits_and_says_for_how_many_and_goes_on_when_they_are_judged(place):
 
 def test_it_goes_on_with_a_share_of_the_prompts_where_that_is_enough(place):
     toys.set_param(place, "collect_comparisons.labelers", PEOPLE | {"wait_for": 0.5})
-    say(place, *(judgement(one, "ada") for one in PROMPTS[:3]), *(judgement(one, "ada", pool="judge") for one in JUDGES[:2]))
+    say(place, *(judgement(one, "ada") for one in PROMPTS[:3]))
+    say(place, *(judgement(one, "ada", pool="judge") for one in JUDGES[:2]))
     files = ranked(place)
     assert len(files["train"]) + len(files["validation"]) == 3
     assert metrics(place)["labelling"]["train"]["prompts_not_judged"] == 3
@@ -145,7 +146,7 @@ def test_what_is_passed_over_is_said_by_file_and_line_and_counted(place, capsys)
     collect_comparisons.main(place, "r1")
     said = [line for line in capsys.readouterr().out.splitlines() if "passed over" in line]
     file = place / "data/labels/r1/ada.jsonl"
-    assert [line.split(file.name)[1].split(":")[1] for line in said] == ["12", "10", "11"]
+    assert [line.split(file.name)[1].split(":")[1] for line in said] == ["12", "11", "10"]
     assert all(str(file) in line for line in said)
     counted = metrics(place)["labelling"]["labels"]
     assert (counted["lines_not_read"], counted["other_answers"], counted["unknown_prompts"]) == (1, 1, 1)

@@ -142,7 +142,7 @@ def test_a_judge_alone_may_rank_where_people_rank_for_the_reward_model(place):
     rank(place)
     assert len(collected(place)["judge"]) >= 4
     toys.set_param(place, "collect_answers.max_prompts", 3)
-    with pytest.raises(ValueError, match=r"nobody is named who ranks the answers to 3 prompts; .* max_prompts to 0"):
+    with pytest.raises(ValueError, match=r"nobody is named who ranks the answers to 3 prompts; .*max_prompts to 0"):
         rank(place)
 
 

@@ -9,10 +9,17 @@ from rlhf.runs import sessions
 from rlhf.runs.recording import endings
 from rlhf.runs.recording.endings import Ending
 from rlhf.runs.stage_name import StageName
+from rlhf.runtime.waiting import Waiting
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(None, "finished"), (ValueError("bad"), "failed"), (KeyboardInterrupt(), "killed")]
+    ("error", "status"),
+    [
+        (None, "finished"),
+        (ValueError("bad"), "failed"),
+        (KeyboardInterrupt(), "killed"),
+        (Waiting("labels"), "killed"),
+    ],
 )
 def test_a_stage_notes_its_beginning_and_how_it_ended(tmp_path, monkeypatch, error, status):
     monkeypatch.delenv("DVC_ROOT", raising=False)

@@ -77,6 +77,14 @@ def test_reward_models_on_other_comparisons_are_held_against_those_of_the_unchan
     assert steps[4][1].held_out == root / ".study/shared_18/data/collect_comparisons/r1"
 
 
+def test_reward_models_on_other_answers_too(root, steps):
+    content = json.loads((root / params.FILE).read_text())
+    content["cells"]["noise"]["change"] = {"collect_answers.min_responses": 2}
+    (root / params.FILE).write_text(json.dumps(content))
+    cell.main(["noise"], root)
+    assert [step[:2] for step in steps[2:4]] == [("prepare", "shared_18"), ("run", "shared_18")]
+
+
 @pytest.mark.parametrize("name", ["noisy_policy", "epochs"])
 def test_other_cells_are_measured_on_their_own_comparisons(root, steps, name):
     cell.main([name], root)

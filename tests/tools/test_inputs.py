@@ -567,7 +567,7 @@ def test_dvc_sees_a_new_label_and_no_lock_and_answers_are_not_behind_it(project,
 
 @pytest.mark.parametrize(
     ("folder", "said"),
-    [("data", "the pipeline writes"), ("data/ppo", "the pipeline writes data/ppo"), ("data/${x}", "takes ${ for a variable")],
+    [("data", "pipeline writes"), ("data/ppo", "pipeline writes data/ppo"), ("data/${x}", "takes ${ for a variable")],
 )
 def test_a_folder_of_labels_that_the_pipeline_would_write_over_is_refused(project, folder, said):
     change(project, **{"collect_comparisons.labelers": people() | {"folder": folder}})

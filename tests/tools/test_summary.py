@@ -9,6 +9,7 @@ from rlhf.params.base import read_yaml
 from rlhf.runs import lineage, tracking
 from rlhf.runtime import outputs
 from tests import notebook, toys
+from tests.people import judged
 from tests.tools.test_check import REPO
 from tools import summary
 
@@ -277,3 +278,15 @@ def test_without_the_data_the_run_is_that_of_dvc_lock(evaluated, recorded, capsy
     said = mlflow_says(recorded, capsys)
     assert f"/runs/{evaluated[1][1]}?" in said
     assert lineage.locked_outs(recorded)["evaluate"].keys() == {"data/evaluate", "metrics/evaluate.json"}
+
+
+def test_what_waits_for_people_stands_first(root, capsys):
+    toys.set_param(root, "collect_comparisons.labelers", judged.PEOPLE)
+    judged.write_answers(root, [judged.answered(0), judged.answered(1)])
+    line = "2 of 2 prompts of round r1 wait for labels: make label; then dvc repro goes on"
+    assert summary.main(root) == 1
+    assert capsys.readouterr().out.splitlines() == [line]
+    write(root, 0.7, 0.8)
+    assert summary.main(root) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown.index(line) < next(number for number, one in enumerate(shown) if one.startswith("Did RLHF help?"))

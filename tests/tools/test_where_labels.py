@@ -14,7 +14,8 @@ GIT = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
 @pytest.fixture
 def root(tmp_path):
     """A root in git with two rounds' labels."""
-    say(tmp_path, *(judgement(answered(number), "ada") for number in range(3)), judgement(answered(0), "ada", [3, 2, 1]))
+    say(tmp_path, *(judgement(answered(number), "ada") for number in range(3)))
+    say(tmp_path, judgement(answered(0), "ada", [3, 2, 1]))
     say(tmp_path, judgement(answered(0), "ben"))
     say(tmp_path, judgement(answered(5), "zoe"), round_name="r2")
     for command in (["init", "-q"], ["add", "data"], ["commit", "-qm", "labels"]):

@@ -1,4 +1,4 @@
-"""What `tools.check` says of labelers: who ranks nothing or cannot, functions that fail, missing keys, a judge's cost."""
+"""What `tools.check` says of labelers: who can rank what, functions that fail, keys that lack, a judge's cost."""
 
 import os
 from collections.abc import Iterator
@@ -22,7 +22,10 @@ def _answers_have_a_labeler(params: Any) -> Iterator[str]:
         judges = section.judge_labelers if count == "max_judge_prompts" else None
         wanted = getattr(answers, count)
         if section.labelers is None and judges is None and wanted:
-            yield f"collect_answers.{count}: without collect_comparisons.labelers nobody ranks answers; set it to 0 (got {wanted})"
+            yield (
+                f"collect_answers.{count}: without collect_comparisons.labelers nobody ranks answers; set it to 0 "
+                f"(got {wanted})"
+            )
 
 
 def _simulated_labelers_rank_what_they_know(params: Any) -> Iterator[str]:
@@ -30,8 +33,8 @@ def _simulated_labelers_rank_what_they_know(params: Any) -> Iterator[str]:
     named = [one for one in (section.labelers, section.judge_labelers) if one is not None]
     if params.collect_answers.prompts_with == "any" and named and all(isinstance(one, Simulated) for one in named):
         yield (
-            "collect_answers.prompts_with: simulated labelers rank answers to prompts with a task alone, and others would "
-            "be answered for nothing; expected 'task' (got 'any')"
+            "collect_answers.prompts_with: simulated labelers rank answers to prompts with a task alone, and others "
+            "would be answered for nothing; expected 'task' (got 'any')"
         )
 
 
@@ -65,11 +68,14 @@ RULES = (
 
 
 def mistakes(params: Any, root: Path) -> Iterator[str]:
-    """Yield what is wrong with functions and files that params name: of a function's missing file its own rule says so."""
+    """Yield what is wrong with functions and files that params name: of one whose file is missing, its own rule says
+    so.
+    """
     for name in PLACES:
         labelers = getattr(params.collect_comparisons, name)
         if isinstance(labelers, People) and labelers.training and not (root / expanded(labelers.training)).is_file():
-            yield f"collect_comparisons.{name}.training: no such file below {root.resolve()} (got {labelers.training!r})"
+            missing = f"no such file below {root.resolve()} (got {labelers.training!r})"
+            yield f"collect_comparisons.{name}.training: {missing}"
         if not isinstance(labelers, FunctionLabeler):
             continue
         try:

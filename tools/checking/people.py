@@ -11,8 +11,8 @@ from rlhf.runtime.files import write_text
 
 TEMPLATE = Path(__file__).with_name(INSTRUCTIONS)
 README = (
-    "One file a labeler, one judgement a line, only ever appended to: `docs/labelers.md` says what a line holds. Git keeps\n"
-    "these files; DVC watches them.\n"
+    "One file a labeler, one judgement a line, only ever appended to: `docs/labelers.md` says what a line holds.\n"
+    "Git keeps these files; DVC watches them.\n"
 )
 
 
@@ -29,7 +29,7 @@ def _make(labelers: People, rounds: list[str], root: Path) -> Iterator[str]:
     instructions = root / expanded(labelers.folder) / INSTRUCTIONS
     if not instructions.exists():
         write_text(instructions, TEMPLATE.read_text(encoding="utf-8"))
-        yield f"{labelers.folder}/{INSTRUCTIONS}: written; it is what labelers are told: make it yours before they begin"
+        yield f"{labelers.folder}/{INSTRUCTIONS}: written, which is what labelers are told: make it yours first"
     for name in rounds:
         readme = labelers.folder_of(root, name) / "README.md"  # git keeps no empty folder, and DVC warns of one
         if not readme.exists():

@@ -4,9 +4,9 @@
     python -m tools.labels export --format argilla --round r1 --out ranked.jsonl
 
 Import reads what `collect_prompts` reads (Argilla 1.x and 2.x, Label Studio, TRL's pairs, and some fifty more) and what
-export wrote as jsonl. It takes judgements of answers that the round has, known by their text, adds them to the labeler's
-file and rewrites no line; what is there already is not added again. Export writes the judgements that hold. Whatever a
-file or a form cannot carry is counted and said.
+export wrote as jsonl. It takes judgements of answers that the round has, known by their text, adds them to the
+labeler's file and rewrites no line; what is there already is not added again. Export writes the judgements that hold.
+Whatever a file or a form cannot carry is counted and said.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         return 2
     answers = standing.read_answers(root, chosen.round)
     if not any(answers.values()):
-        raise ValueError(f"data/collect_answers/{chosen.round}: no answers to judge are there yet; dvc repro makes them")
+        raise ValueError(f"data/collect_answers/{chosen.round}: no answers to judge are there; dvc repro makes them")
     folder = people.folder_of(root, chosen.round).parent
     if chosen.command == "import":
         there = importing.Place(folder, chosen.round, names.checked(chosen.labeler), answers, people.scale)

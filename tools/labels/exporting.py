@@ -62,7 +62,7 @@ def _as_other(form: str) -> Callable[[AnsweredPrompt, Sequence[Judgement], Peopl
         counts["skips_not_carried"] += sum(one["ranks"] is None for one in said)
         ranked = [one for one in said if one["ranks"] is not None]
         if form == "label_studio":  # an order says no ties; other labelers' rankings of the same prompt go out
-            apart = [one for one in ranked if len({*one["ranks"] or ()}) == len(one["ranks"] or ())]
+            apart = [one for one in ranked if _has_no_ties(one)]
             counts["rankings_with_ties_left_out"] += len(ranked) - len(apart)
             ranked = apart
         if not ranked:
@@ -76,6 +76,11 @@ def _as_other(form: str) -> Callable[[AnsweredPrompt, Sequence[Judgement], Peopl
         return found
 
     return made
+
+
+def _has_no_ties(judgement: Judgement) -> bool:
+    ranks = judgement["ranks"] or []
+    return len({*ranks}) == len(ranks)
 
 
 def _count_what_is_lost(said: Sequence[Judgement], counts: Counter[str]) -> None:

@@ -1,4 +1,4 @@
-"""Judgements of a file of another tool, on answers that a round has: read, matched by their text, put into its order."""
+"""Judgements of a file of another tool: read, matched with a round's answers by their text, put into its order."""
 
 import json
 from collections import Counter, defaultdict

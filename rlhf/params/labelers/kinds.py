@@ -1,4 +1,4 @@
-"""Who ranks the policy's answers: simulated labelers, an adopted reward model, a function, a model at an address, people."""
+"""Who ranks the policy's answers: simulated labelers, a reward model, a function, a model at an address, people."""
 
 import re
 from pathlib import Path
@@ -148,7 +148,7 @@ AnyLabelers = Annotated[
 
 
 def name_of(labelers: AnyLabelers) -> str:
-    """Return who ranks, as messages and labels name it; simulated labelers and people have names of their own on labels."""
+    """Return who ranks, as messages and labels name it; simulated labelers and people sign labels by name."""
     if isinstance(labelers, Simulated | People):
         return labelers.kind
     if isinstance(labelers, ChatModel):
@@ -157,7 +157,7 @@ def name_of(labelers: AnyLabelers) -> str:
 
 
 def named(place: str, params: AnyLabelers | None, root: Path) -> list[Named]:
-    """Return what labelers at `place` of params.yaml name outside it: a model, a function's file, instructions, labels."""
+    """Return what labelers at `place` of params.yaml name outside it: a model, files, people's labels."""
     if isinstance(params, RewardModelLabeler):
         return [named_adopted(place, params, root)]
     if isinstance(params, FunctionLabeler):

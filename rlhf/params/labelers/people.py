@@ -13,7 +13,7 @@ INSTRUCTIONS = "instructions.md"  # in the labels' folder: what labelers are tol
 
 def _flag(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9 _-]{0,38}[a-z0-9])?", text):
-        raise ValueError("expected a flag's name: up to 40 of a-z, 0-9, spaces, - and _, a letter or digit at both ends")
+        raise ValueError("expected a name: up to 40 of a-z, 0-9, spaces, - and _, a letter or digit at both ends")
     return text
 
 
