@@ -1,4 +1,5 @@
-"""How often people agree, while they label: in pairs with one another and with known orders, and by Krippendorff's alpha.
+"""How often people agree while they label: in pairs, with one another and with known orders, and by Krippendorff's
+alpha.
 
 A pair of answers counts where both order it; ties are left out. Alpha counts ties as well. Both are those of
 collect_comparisons' metrics (rlhf.preferences.agreement); alpha of ratings, whose level is interval, stands here alone.
@@ -82,4 +83,3 @@ def _alpha(units: Sequence[Sequence[int | None]], domain: list[int]) -> float | 
         warnings.simplefilter("ignore", RuntimeWarning)  # 0 / 0, where it gives no number
         found = krippendorff.alpha(value_counts=counts, value_domain=domain, level_of_measurement="interval")
     return float(found) if math.isfinite(found) else None
-

@@ -1,4 +1,4 @@
-"""What a page submits, checked, and made a judgement: in it answers stand in the order shown, in the file in their own."""
+"""What a page submits is checked and made a judgement: answers stand in the order shown there, here in their own."""
 
 import re
 from collections.abc import Sequence

@@ -51,7 +51,10 @@ def read(root: Path, round_name: str, settings: TaskSettings) -> list[Item]:
 
 
 def read_training(file: Path | None) -> list[Item]:
-    """Return a labeler's training in the order of its file: answered prompts with `ranks`, or comparisons. Raises ValueError naming file, line and field."""
+    """Return a labeler's training in the order of its file: answered prompts with `ranks`, or comparisons.
+
+    Raises ValueError naming file, line and field.
+    """
     if file is None:
         return []
     if not file.exists():
@@ -61,7 +64,9 @@ def read_training(file: Path | None) -> list[Item]:
         item, ranks = _item(row, place, "training"), _known_ranks(row)
         num = len(item.responses)
         if not is_list(ranks) or len(ranks) != num or any(type(one) is not int or not 1 <= one <= num for one in ranks):
-            raise ValueError(f"{place}: ranks: expected {num} whole numbers, one an answer, 1 for the best (got {ranks!r})")
+            raise ValueError(
+                f"{place}: ranks: expected {num} whole numbers, one an answer, 1 for the best (got {ranks!r})"
+            )
         if len(set(ranks)) == 1:
             raise ValueError(f"{place}: ranks: all are equal, from which nobody learns: give answers that differ")
         why = row.get("why")

@@ -11,7 +11,7 @@ from apps.label.references import KNOWN
 from apps.label.settings import TaskSettings
 from rlhf.preferences.agreement import krippendorffs_alpha
 
-ALPHA_SECONDS = 3.0  # between two of everybody's figures, which go over all judgements
+SHARE_OF_TIME = 20  # everybody's figures go over all judgements: at most so small a part of the time is spent on them
 
 
 class Progress:
@@ -19,7 +19,7 @@ class Progress:
 
     def __init__(self, board: Board, tally: Tally, settings: TaskSettings):
         self.board, self.tally, self.settings = board, tally, settings
-        self._stale, self._when = True, 0.0
+        self._stale, self._until = True, 0.0
         self._together: dict[str, Any] = {}
 
     def changed(self) -> None:
@@ -27,9 +27,11 @@ class Progress:
 
     def of(self, labeler: str) -> dict[str, Any]:
         """Return what a labeler sees."""
-        if not self._together or (self._stale and time.monotonic() - self._when > ALPHA_SECONDS):
-            self._stale, self._when = False, time.monotonic()
+        now = time.monotonic()
+        if not self._together or (self._stale and now > self._until):
+            self._stale = False
             self._together = self._everybody()
+            self._until = time.monotonic() + SHARE_OF_TIME * (time.monotonic() - now)
         return {"own": self._own(labeler), "all": self._together}
 
     def feedback(self, labeler: str, item: Item) -> dict[str, Any]:

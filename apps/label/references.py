@@ -1,4 +1,4 @@
-"""Orders that people's rankings are compared with: of simulated labelers, held out, where a prompt has a task, and those
+"""What people's rankings are compared with: of simulated labelers, held out, where a prompt has a task, and those
 that a round's comparisons hold already."""
 
 from collections.abc import Collection

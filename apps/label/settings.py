@@ -90,5 +90,7 @@ def round_of(root: Path, asked: str | None) -> str:
     found = [name for name in names if asked in (None, name) and (root / "data/collect_answers" / name).is_dir()]
     if not found:
         name = asked or names[0]
-        raise ValueError(f"data/collect_answers/{name} is missing: dvc repro collect_answers@{name} samples the answers")
+        raise ValueError(
+            f"data/collect_answers/{name} is missing: dvc repro collect_answers@{name} samples the answers"
+        )
     return found[-1]

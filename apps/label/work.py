@@ -55,7 +55,9 @@ class Work:
             guard.say(problem)
         others = self.board.replay(read)
         if others:
-            guard.say(f"{others} judgements are of other answers than data/collect_answers/{place.round_name} holds now")
+            guard.say(
+                f"{others} judgements are of other answers than data/collect_answers/{place.round_name} holds now"
+            )
         for folder in sorted(settings.folder.glob("*/")):
             if folder.name != place.round_name:
                 replay_training(self.board, judgements.read(settings.folder, folder.name).lines)

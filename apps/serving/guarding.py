@@ -100,7 +100,10 @@ class Guarded:
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name.lower() for name, _ in message.get("headers", ())}
-                message = {**message, "headers": [*message.get("headers", ()), *(h for h in HEADERS if h[0] not in own)]}
+                message = {
+                    **message,
+                    "headers": [*message.get("headers", ()), *(h for h in HEADERS if h[0] not in own)],
+                }
             await send(message)
 
         try:
@@ -174,7 +177,9 @@ def _check_origin(headers: Mapping[str, str]) -> None:
     """What changes something comes from this page itself: another's page in the same browser can send no JSON here."""
     site = headers.get("sec-fetch-site", "same-origin")
     origin = headers.get("origin")
-    if site not in ("same-origin", "none") or (origin is not None and _place(origin) != headers.get("host", "").lower()):
+    if site not in ("same-origin", "none") or (
+        origin is not None and _place(origin) != headers.get("host", "").lower()
+    ):
         raise Refused(403, "expected a request from this page itself, not from another's")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(415, "expected Content-Type: application/json")

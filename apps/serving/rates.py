@@ -5,7 +5,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-MOST_CLIENTS = 10_000  # whose buckets are remembered; the one that asked longest ago is forgotten first, and is full again
+MOST_CLIENTS = (
+    10_000  # whose buckets are remembered; the one that asked longest ago is forgotten first, and is full again
+)
 
 
 class Rates:

@@ -1,4 +1,4 @@
-"""Files of a page: what its own folder holds, and what pages share, by name. Nothing else of the disk can be asked for."""
+"""Files of a page: what its own folder holds, and what pages share, by name. Nothing else can be asked for."""
 
 import mimetypes
 from pathlib import Path

@@ -7,12 +7,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests import loopback
+from tests.apps.label import made
 from tests.integration import browsing
 
 REPO = Path(__file__).resolve().parent.parent.parent
@@ -126,3 +128,37 @@ def screenshot(request: pytest.FixtureRequest, tmp_path: Path):
         print(f"{request.node.name}: {path}")
 
     return keep
+
+
+@pytest.fixture
+def label_project(tmp_path):
+    """Return a function that makes a project: so many prompts, with other keys of labelers where they are given."""
+
+    def make(count: int = 12, **labelers):
+        root = tmp_path / "project"
+        root.mkdir()
+        rows = [made.prompt(number, num=4 + number % 3) for number in range(count)]
+        return made.project(root, rows, **labelers)
+
+    return make
+
+
+@pytest.fixture
+def label_served():
+    """Return a function that serves a project's page until the test ends."""
+    with ExitStack() as stack:
+        yield lambda root: stack.enter_context(browsing.serving(root, "-m", "apps.label"))
+
+
+@pytest.fixture
+def labelers(tmp_path):
+    """Return a function that gives a person a browser of their own."""
+    from tests.integration.label_pages import Labeler
+
+    with ExitStack() as stack:
+
+        def person(server, name: str | None, *switches: str) -> Labeler:
+            driver = stack.enter_context(browsing.chromium(tmp_path / f"profile-{name}-{time.time_ns()}", *switches))
+            return Labeler(driver, server.url, name)
+
+        yield person

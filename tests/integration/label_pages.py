@@ -14,7 +14,10 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 SECONDS = 60  # a busy machine draws slowly
 LONG = "\n\n".join(f"Paragraph {number}. " + "All work and no play makes a long answer. " * 6 for number in range(12))
-CODE = "Use a loop:\n\n```python\ndef total(values):\n    result = 0\n    for value in values:\n        result += value  # adds\n    return result\n```\n\nThat is all."
+LOOP = (
+    "def total(values):\n    result = 0\n    for value in values:\n        result += value  # adds\n    return result"
+)
+CODE = f"Use a loop:\n\n```python\n{LOOP}\n```\n\nThat is all."
 ARABIC = "مرحبا بالعالم! هذا جواب مكتوب من اليمين إلى اليسار، وفيه كلمة Python بالإنجليزية."
 CHINESE = "你好，世界！这是一个中文回答，里面有代码 `x = 1`，也有标点。"
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script><b>bold</b>"

@@ -76,7 +76,7 @@ export function rich(text) {
     const joined = lines.join("\n");
     lines = [];
     if (code) made.append(make("pre", { dir: "ltr", tabindex: "0" }, make("code", {}, joined)));
-    else if (joined.trim()) for (const part of joined.split(/\n{2,}/)) if (part.trim()) made.append(make("p", { dir: "auto" }, part));
+    else if (joined.trim()) for (const part of joined.split(/\n{2,}/)) if (part.trim()) made.append(make("p", { dir: "auto" }, part.replace(/^\n+|\n+$/g, "")));
   };
   for (const line of text.split("\n")) {
     const mark = line.match(FENCE)?.[1];

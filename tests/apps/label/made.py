@@ -1,4 +1,4 @@
-"""A project in which people label: its params, its answers, its instructions; and a page on it that is asked by hand."""
+"""A project in which people label: params, answers, instructions; and a person who asks its page by hand."""
 
 import hashlib
 import json
@@ -82,7 +82,8 @@ class Person:
 
     def form(self, item: dict[str, Any], **changes: Any) -> dict[str, Any]:
         return {
-            "id": uuid.uuid4().hex, "item": item["key"], "ranks": [*range(1, len(item["answers"]) + 1)], "ratings": None,
+            "id": uuid.uuid4().hex, "item": item["key"], "ratings": None,
+            "ranks": [*range(1, len(item["answers"]) + 1)],
             "flags": [[] for _ in item["answers"]], "written": None, "skipped": None, "seconds": 3.0,
             "instructions": VERSION, **changes,
         }  # fmt: skip

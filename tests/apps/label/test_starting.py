@@ -84,7 +84,8 @@ def test_missing_instructions_and_answers_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [("{", "not valid JSON"), ("[]", "JSON object"), (json.dumps(made.prompt(1, num=10)), "2 to 9"),
-     (json.dumps(made.prompt(1, responses=["a", "a"])), "different"), (json.dumps(made.prompt(1, messages="x")), "messages"),
+     (json.dumps(made.prompt(1, responses=["a", "a"])), "different"),
+     (json.dumps(made.prompt(1, messages="x")), "messages"),
      (json.dumps(made.prompt(0)), "twice"), ("\udcff", "UTF-8")],
 )  # fmt: skip
 def test_answers_of_another_form_are_named_with_their_place(tmp_path, line, words):

