@@ -1,6 +1,7 @@
 """The chat as a person uses it: in a real browser, with real models; then what it left in MLflow and in the data."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -22,7 +23,7 @@ from tests import loopback, toys
 from tests.integration.conftest import REPO, environment
 
 pytestmark = pytest.mark.process
-SECONDS = 120
+SECONDS = int(os.environ.get("PATIENCE", "120"))
 
 
 class Chat:
@@ -60,7 +61,7 @@ class Chat:
         return self.browser.find_elements(By.CSS_SELECTOR, css)
 
     def one(self, css):
-        self.until(lambda: self.find(css), f"there is no {css}")
+        self.until(lambda: any(one.is_displayed() for one in self.find(css)), f"there is no {css}")
         return self.find(css)[-1]
 
     def text(self, css="body"):
@@ -78,7 +79,7 @@ class Chat:
 
     def begins(self, name="ada"):
         self.browser.get(self.address)
-        self.one("#name").send_keys(name, Keys.ENTER)
+        self.one("#hello[open] #name").send_keys(name, Keys.ENTER)
         self.until(lambda: "No data leaves this machine" in self.text("#consent"))
         self.press("#agree")
         self.until(lambda: not self.find("dialog[open]"))

@@ -76,7 +76,7 @@ function chosenModels() {
 /** Ask for an answer: to a new message ({parent, text}), or again ({turn}). */
 async function send(what) {
   if (going) return;
-  const body = { user, models: chosenModels(), temperature: Number($("temperature").value), max_tokens: Number($("length").value), ...what };
+  const body = { user, models: chosenModels(), temperature: Number($("temperature").value), max_tokens: Number($("length").value), conversation: what.turn ? null : tree.id, ...what };
   const live = new Map();
   going = { ids: live, text: what.text };
   draw();
