@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 from mlflow import MlflowClient
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -55,7 +55,10 @@ class Chat:
 
     def until(self, holds, words="it did not come to hold"):
         wait = WebDriverWait(self.browser, SECONDS, 0.1, [StaleElementReferenceException])
-        return wait.until(lambda _: holds(), words)
+        try:
+            return wait.until(lambda _: holds(), words)
+        except TimeoutException:
+            pytest.fail(f"{words}; the page says:\n{self.text()}\n{(self.root / 'chat.log').read_text()}")
 
     def find(self, css):
         return self.browser.find_elements(By.CSS_SELECTOR, css)
@@ -221,7 +224,7 @@ def test_a_person_talks_stops_asks_again_edits_chooses_and_the_data_and_mlflow_k
 
     # MLflow says what was said of which model, once
     chat.until(lambda: "Traces: MLflow" in chat.text("#kept") or chat.browser.refresh())
-    assert chat.stop() == 0
+    assert chat.stop() == -signal.SIGTERM  # uvicorn ends by the signal that it was given, when all is stored
     _check_traces(chat)
     _check_data(chat)
 
