@@ -190,7 +190,9 @@ class _Chat:
 
     async def _new_turn(self, user: str, history: History, wanted: Wanted) -> str:
         """Write what a user says; returns its id."""
-        conversation = new_id()
+        conversation = wanted.conversation or new_id()
+        if wanted.conversation and all(one.conversation != conversation for one in history.turns.values()):
+            raise Refused(404, "conversation: there is none of yours of this name")
         if wanted.parent is not None:
             before = history.turns.get(wanted.parent)
             if before is None or before.role != "assistant":

@@ -9,7 +9,7 @@ from rlhf.records.types import Message
 
 FOLDER = Path("data/moderation")
 SENTENCE_ENDS = ".!?。！？\n"
-MOST_UNJUDGED = 120  # characters: an answer without sentences is judged as often as that
+MOST_UNJUDGED = 60  # characters: an answer without sentences is judged as often as that
 
 
 class Verdict(Protocol):

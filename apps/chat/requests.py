@@ -25,7 +25,8 @@ class Wanted(NamedTuple):
     """An answer, or two, that the page asks for."""
 
     turn: str | None  # the user's turn that is answered again
-    parent: str | None  # of a new turn: the answer before it; None: a new conversation
+    parent: str | None  # of a new turn: the answer before it; None: it begins a conversation
+    conversation: str | None  # in which it stands beside the first message; None: a new one
     text: str | None  # of a new turn
     models: list[Checkpoint]
     settings: Settings  # with seed 0: each answer gets its own
@@ -80,10 +81,11 @@ def wanted(given: Mapping[str, Any], known: Sequence[Checkpoint]) -> Wanted:
     settings = Settings(
         _number(given, "temperature", TEMPERATURES), int(_number(given, "max_tokens", LENGTHS, whole=True)), 0
     )
-    turn, parent = (_id(given, key) for key in ("turn", "parent"))
+    turn, parent, conversation = (_id(given, key) for key in ("turn", "parent", "conversation"))
     if turn is not None:
-        return Wanted(turn, None, None, [by_name[one] for one in names], settings)
-    return Wanted(None, parent, text(given, "text"), [by_name[one] for one in names], settings)
+        return Wanted(turn, None, None, None, [by_name[one] for one in names], settings)
+    models = [by_name[one] for one in names]
+    return Wanted(None, parent, conversation, text(given, "text"), models, settings)
 
 
 def _id(given: Mapping[str, Any], key: str) -> str | None:

@@ -163,6 +163,8 @@ class Traces(threading.Thread):
                 return
             line = history.traces.get(turn)
             wanted, messages = [*assessments(user, history, said)], history.messages(turn)
+            if line and line["said"] == [one.line for one in wanted]:
+                return
         trace = str(line["trace"]) if line else self._found(turn) if may_exist else None
         if trace is None:
             trace = self._write(user, said, messages)

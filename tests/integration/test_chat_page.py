@@ -1,6 +1,7 @@
 """The chat as a person uses it: in a real browser, with real models; then what it left in MLflow and in the data."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -11,7 +12,7 @@ import urllib.request
 
 import pytest
 from mlflow import MlflowClient
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -22,7 +23,7 @@ from tests import loopback, toys
 from tests.integration.conftest import REPO, environment
 
 pytestmark = pytest.mark.process
-SECONDS = 120
+SECONDS = int(os.environ.get("PATIENCE", "120"))
 
 
 class Chat:
@@ -54,13 +55,16 @@ class Chat:
 
     def until(self, holds, words="it did not come to hold"):
         wait = WebDriverWait(self.browser, SECONDS, 0.1, [StaleElementReferenceException])
-        return wait.until(lambda _: holds(), words)
+        try:
+            return wait.until(lambda _: holds(), words)
+        except TimeoutException:
+            pytest.fail(f"{words}; the page says:\n{self.text()}\n{(self.root / 'chat.log').read_text()}")
 
     def find(self, css):
         return self.browser.find_elements(By.CSS_SELECTOR, css)
 
     def one(self, css):
-        self.until(lambda: self.find(css), f"there is no {css}")
+        self.until(lambda: any(one.is_displayed() for one in self.find(css)), f"there is no {css}")
         return self.find(css)[-1]
 
     def text(self, css="body"):
@@ -78,7 +82,7 @@ class Chat:
 
     def begins(self, name="ada"):
         self.browser.get(self.address)
-        self.one("#name").send_keys(name, Keys.ENTER)
+        self.one("#hello[open] #name").send_keys(name, Keys.ENTER)
         self.until(lambda: "No data leaves this machine" in self.text("#consent"))
         self.press("#agree")
         self.until(lambda: not self.find("dialog[open]"))
@@ -220,7 +224,7 @@ def test_a_person_talks_stops_asks_again_edits_chooses_and_the_data_and_mlflow_k
 
     # MLflow says what was said of which model, once
     chat.until(lambda: "Traces: MLflow" in chat.text("#kept") or chat.browser.refresh())
-    assert chat.stop() == 0
+    assert chat.stop() == -signal.SIGTERM  # uvicorn ends by the signal that it was given, when all is stored
     _check_traces(chat)
     _check_data(chat)
 

@@ -76,7 +76,7 @@ function chosenModels() {
 /** Ask for an answer: to a new message ({parent, text}), or again ({turn}). */
 async function send(what) {
   if (going) return;
-  const body = { user, models: chosenModels(), temperature: Number($("temperature").value), max_tokens: Number($("length").value), ...what };
+  const body = { user, models: chosenModels(), temperature: Number($("temperature").value), max_tokens: Number($("length").value), conversation: what.turn ? null : tree.id, ...what };
   const live = new Map();
   going = { ids: live, text: what.text };
   draw();
@@ -295,7 +295,8 @@ function listen() {
   $("new").addEventListener("click", () => { open(null); $("text").focus(); });
   $("menu").addEventListener("click", () => $("menu").setAttribute("aria-expanded", String($("side").classList.toggle("open"))));
   for (const id of ["model", "other", "temperature", "length"]) {
-    $(id).addEventListener("input", () => { remember(named(id), $(id).value); $("shown").textContent = $("temperature").value; describe(); });
+    const changed = () => { remember(named(id), $(id).value); $("shown").textContent = $("temperature").value; describe(); };
+    for (const kind of ["input", "change"]) $(id).addEventListener(kind, changed); // some ways to choose fire one alone
   }
   $("better-form").addEventListener("submit", () => feedback({ kind: "better", answer: about.id, text: $("better-text").value }));
   $("better-none").addEventListener("click", () => { $("better").close(); feedback({ kind: "better", answer: about.id, text: null }); });

@@ -92,7 +92,7 @@ function tools(t, turn, act, more) {
   const judged = ["end", "length", "stopped"].includes(turn.end);
   const thumb = (value, sign) => button(`${sign} ${t(value === "up" ? "good" : "bad")}`, () => act.say(turn, { kind: "thumb", answer: turn.id, value: turn.thumb === value ? null : value }), { "aria-pressed": String(turn.thumb === value), "data-thumb": value });
   return make("div", { class: "tools" }, more.branches,
-    judged ? [thumb("up", "👍"), thumb("down", "👎")] : null,
+    judged ? [thumb("up", "▲"), thumb("down", "▼")] : null,
     judged || turn.end === "blocked" ? button(t("write_better"), () => act.better(turn)) : null,
     judged || turn.end === "blocked" ? button(t("flag"), () => act.flag(turn), { "aria-pressed": String(Boolean(turn.flags?.length)) }) : null,
     turn.content ? button(t("copy"), () => act.copy(turn)) : null,

@@ -53,15 +53,21 @@ def test_the_model_reads_the_dialogue_that_was_chosen_to_go_on_with(serve):
     engine = StubEngine("A.")
     client = serve(engine)
     first = client.asks("one")
-    edited = client.asks("one, edited")
-    assert first.conversation != edited.conversation
+    edited = client.asks("one, edited", conversation=first.conversation)
+    assert client.asks("another").conversation != first.conversation == edited.conversation
     second = client.asks("two", parent=first.answers[0]["id"])
     branch = client.asks("two, edited", parent=first.answers[0]["id"])
     assert second.conversation == branch.conversation == first.conversation
     again = client.asks(turn=second.turn)
     assert again.answers[0]["parent"] == second.turn
     seen = [[one["content"] for one in messages] for _, messages, _ in engine.asked]
-    assert seen[2:] == [["one", "A.", "two"], ["one", "A.", "two, edited"], ["one", "A.", "two"]]
+    assert seen[1:] == [
+        ["one, edited"],
+        ["another"],
+        ["one", "A.", "two"],
+        ["one", "A.", "two, edited"],
+        ["one", "A.", "two"],
+    ]
     turns = client.tree(first.conversation)["turns"]
     assert [turn["content"] for turn in turns if turn["parent"] == first.answers[0]["id"]] == ["two", "two, edited"]
     assert len([turn for turn in turns if turn["parent"] == second.turn]) == 2
@@ -272,6 +278,7 @@ def test_a_user_who_is_forgotten_while_the_chat_runs_is_gone_and_agrees_anew(ser
         ({"text": "a" * 20_001}, 400, "at most 20000 characters (got 20001)"),
         ({"text": "\ud83d"}, 400, "half of a surrogate pair"),
         ({"parent": "nothing"}, 404, "there is no such answer"),
+        ({"conversation": "nothing"}, 404, "conversation: there is none of yours"),
         ({"parent": 7}, 400, "parent: expected an id, or null"),
         ({"turn": "nothing"}, 404, "there is no such message of yours"),
         ({"user": "../ada"}, 400, "expected a name"),
