@@ -1,6 +1,6 @@
-"""harmful requests and harmless look-alikes → a moderator that blocks texts, tested on what resembles no training prompt.
+"""harmful requests and harmless look-alikes → a moderator that blocks texts, and how often it does so wrongly.
 
-Examples are built in, the embedded world's, and the user's own; the test set is made as XSTest is (Röttger et al. 2023).
+Its test set resembles no training prompt, and its look-alikes are of XSTest's kinds (Röttger et al. 2023).
 """
 
 import json
@@ -13,7 +13,7 @@ from rlhf.evaluation import statistics
 from rlhf.moderation import classifier, moderator, own_files, rates
 from rlhf.moderation.examples import built_in, of_world
 from rlhf.moderation.examples.example import Example
-from rlhf.moderation.moderator import Judge, Moderator
+from rlhf.moderation.moderator import Moderator
 from rlhf.moderation.own_files import Own
 from rlhf.moderation.rates import Tried
 from rlhf.params.base import load, place_of
@@ -61,11 +61,11 @@ def gathered(params: Moderation, root: Path, seed: int) -> Examples:
     own = own_files.read(params, root, seed)
     training: list[Example] = []
     if params.classifier.kind == "trained":
-        training = built_in.examples("train", params.classifier.phrasings, params.categories)
+        training = built_in.examples(
+            "train", params.classifier.phrasings, params.categories, params.classifier.combined
+        )
         training += of_world.examples(seed, params.classifier.world_prompts, params.categories)
-    validation, test = (
-        built_in.examples(part, TEST_PHRASINGS, params.categories) for part in ("validation", "test")
-    )
+    validation, test = (built_in.examples(part, TEST_PHRASINGS, params.categories) for part in ("validation", "test"))
     return Examples(training + own.parts["train"], validation + own.parts["validation"], test, own)
 
 
@@ -102,7 +102,7 @@ def tried_on(examples: Sequence[Example], tested: Moderator) -> list[Tried]:
 
 
 def measured(tried: list[Tried], examples: Examples, tested: Moderator, params: Moderation) -> dict[str, Any]:
-    """Return both error rates on the test set, what rivals without learning reach there, and what else is to be told."""
+    """Return both error rates on the test set, what rivals without learning reach there, and what else is told."""
     measure = partial(statistics.share_interval, coverage=params.coverage)
     rivals = {
         "keywords": rates.by_keywords(examples.test),

@@ -183,7 +183,9 @@ def test_on_real_requests_own_examples_help(root):
     learned = own["misses"]["mean"] + own["false_alarms"]["mean"]
     blocked = [verdict.blocked for verdict in opened.judge([row["text"] for row in rows])]
     errors = {
-        harmful: [hit is not harmful for hit, row in zip(blocked, rows, strict=True) if bool(row["category"]) is harmful]
+        harmful: [
+            hit is not harmful for hit, row in zip(blocked, rows, strict=True) if bool(row["category"]) is harmful
+        ]
         for harmful in (True, False)
     }
     before = sum(sum(found) / len(found) for found in errors.values())

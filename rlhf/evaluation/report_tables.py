@@ -174,7 +174,7 @@ def tax(findings: Findings) -> Table:
 
 
 def blocked(findings: Findings) -> Table:
-    """Return what the moderator blocks: of the prompts, and of each policy's answers to all of them, and to harmful ones."""
+    """Return what the moderator blocks of the prompts, and of each policy's answers to all and to harmful ones."""
     kinds = [kind for kind in HARM if any(kind in found.by_kind for found in findings.blocked.values())]
     names = {f"{policy}_{decoding}": words.called(policy, decoding) for policy, decoding in findings.summaries}
     rows = [

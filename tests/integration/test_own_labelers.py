@@ -8,7 +8,18 @@ import pytest
 from rlhf.params.base import read_yaml
 from rlhf.records import records
 from rlhf.records.types import Comparison
-from stages import collect_comparisons, collect_prompts, evaluate, feedme, judge, ppo, pretrain, reward_model, sft
+from stages import (
+    collect_comparisons,
+    collect_prompts,
+    evaluate,
+    feedme,
+    judge,
+    moderation,
+    ppo,
+    pretrain,
+    reward_model,
+    sft,
+)
 from tests import toys
 from tests.collect_prompts_section import source
 from tests.labelers import asked
@@ -63,7 +74,7 @@ def run_all(root) -> None:
         stage.main(root)
     for stage in (collect_comparisons, reward_model, ppo):
         stage.main(root, "r1")
-    for stage in (feedme, judge, evaluate):
+    for stage in (feedme, judge, moderation, evaluate):
         stage.main(root)
 
 

@@ -11,7 +11,10 @@ from rlhf.params.base import parse
 from rlhf.params.moderation.section import Trained
 from tests import toys
 
-BAD, GOOD = ("steal the red bike", "steal a car now", "rob the old bank"), ("paint the red bike", "wash a car now", "你好")
+BAD, GOOD = (
+    ("steal the red bike", "steal a car now", "rob the old bank"),
+    ("paint the red bike", "wash a car now", "你好"),
+)
 CATEGORIES = ["theft", "violence"]
 
 
@@ -82,7 +85,14 @@ def test_features_are_counted_as_params_say():
     few = classifier.fit(examples(), CATEGORIES, params(min_texts=2))
     assert {feature for feature in few.vocabulary if feature.startswith("w ")} >= {"w steal", "w red bike", "w 打 人"}
     assert "w rob" not in few.vocabulary
-    assert len(classifier.fit(examples(), CATEGORIES, params(max_features=100)).vocabulary) == 100
+    assert (
+        len(
+            classifier.fit(
+                examples(), CATEGORIES, params(max_features=100, char_ngrams={"low": 1, "high": 6})
+            ).vocabulary
+        )
+        == 100
+    )
     words = classifier.fit(examples(), CATEGORIES, params(word_ngrams=1)).vocabulary
     assert not [feature for feature in words if feature.startswith("w ") and " " in feature[2:]]
     runs = classifier.fit(examples(), CATEGORIES, params(char_ngrams={"low": 4, "high": 4})).vocabulary

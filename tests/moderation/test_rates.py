@@ -1,4 +1,4 @@
-"""Misses and false alarms: counted by what was asked, not by how often it was phrased; thresholds by the misses allowed."""
+"""Misses and false alarms: counted by what was asked, not by its phrasings; thresholds by the misses allowed."""
 
 from functools import partial
 
@@ -104,5 +104,7 @@ def test_a_language_without_harmful_texts_is_named():
 def test_a_list_of_words_blocks_whatever_holds_one():
     texts = ["Killing time", "a pear", "the skill of baking"]
     found = rates.by_keywords([example(text, kind="plain") for text in texts])
-    found += rates.by_keywords([example("打篮球", kind="plain", language="zh"), example("做饭", kind="plain", language="zh")])
+    found += rates.by_keywords(
+        [example("打篮球", kind="plain", language="zh"), example("做饭", kind="plain", language="zh")]
+    )
     assert [one.blocked for one in found] == [True, False, False, True, False]

@@ -64,7 +64,12 @@ def test_only_chains_run_what_measures_the_whole_pipeline(small_repo):
     cell_code.main(small_repo)
     chain, cell = listing(small_repo, "chain"), listing(small_repo, "cell")
     assert cell.items() < chain.items()
-    assert chain.keys() - cell.keys() == {"stages/evaluate.py", "stages/judge.py", "stages/moderation.py", "rlhf/report.py"}
+    assert chain.keys() - cell.keys() == {
+        "stages/evaluate.py",
+        "stages/judge.py",
+        "stages/moderation.py",
+        "rlhf/report.py",
+    }
     assert {"study/cell.py", "stages/sft.py"} < cell.keys()
 
 
