@@ -3,7 +3,6 @@
 Its test set resembles no training prompt, and its look-alikes are of XSTest's kinds (Röttger et al. 2023).
 """
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from rlhf.params.moderation.section import Adopted, Moderation, ModerationInputs
 from rlhf.records import records
 from rlhf.runs import launch, tracking
 from rlhf.runtime import outputs, seeds
-from rlhf.runtime.files import new_folder, write_json
+from rlhf.runtime.files import new_folder
 
 STAGE = "moderation"
 TEST_PHRASINGS = 20  # of an act of validation and test: all frames
@@ -50,7 +49,7 @@ def main(root: Path = Path(".")) -> None:
         with new_folder(root / "data" / STAGE) as folder:
             moderator.save(folder, judge, thresholds)
             records.write(folder / "test.jsonl", (row(one) for one in tried))
-        write_metrics(root, metrics)
+        outputs.write_metrics(root, STAGE, metrics, beside=("misses", "false_alarms"))
         run.log_metrics(metrics)
         run.log_artifact(root / "data" / STAGE / "test.jsonl")
         run.say(in_a_line(metrics))
@@ -132,14 +131,6 @@ def measured(tried: list[Tried], examples: Examples, tested: Moderator, params: 
 def row(one: Tried) -> dict[str, Any]:
     """Return a text of the test set with its verdict."""
     return {**one.example._asdict(), "blocked": one.blocked, "named": one.named}
-
-
-def write_metrics(root: Path, metrics: dict[str, Any]) -> None:
-    """Write metrics/moderation.json: the stage's section as every stage's, and the two rates beside it, for programs
-    that know no stages."""
-    path = outputs.write_metrics(root, STAGE, metrics)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, content | {name: content[STAGE][name] for name in ("false_alarms", "misses")})
 
 
 def in_a_line(metrics: dict[str, Any]) -> str:

@@ -85,7 +85,7 @@ def _lines(text: str) -> list[str]:
 def examples(part: Part, phrasings: int, categories: Sequence[str], combined: int = 0) -> list[Example]:
     """Return all examples of a part: each act in at most `phrasings` frames. Harm of other categories is left out.
 
-    `combined`: of training, acts of a verb and an object for each category; of harmless ones as many as of harmful ones.
+    `combined`: of training, acts of a verb and an object for each category, and as many harmless ones.
     """
     found = []
     for language in FILES:
