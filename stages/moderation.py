@@ -75,9 +75,9 @@ def lines(examples: Examples) -> list[str]:
         f"{len(examples.training):,} texts to train on, {len(examples.validation):,} to choose the threshold on, "
         f"{len(examples.test):,} to test on"
     ]
-    if own.count or own.passed_over:
+    if own.num_texts or own.passed_over:
         counts = ", ".join(f"{part} {len(texts)}" for part, texts in own.parts.items())
-        found.append(f"own examples: {own.count} ({counts})")
+        found.append(f"own examples: {own.num_texts} ({counts})")
     return found + [f"own examples: {count} passed over: {why}" for why, count in sorted(own.passed_over.items())]
 
 
@@ -121,7 +121,7 @@ def measured(tried: list[Tried], examples: Examples, tested: Moderator, params: 
             "training": len(examples.training),
             "validation": len(examples.validation),
             "test": len(examples.test),
-            "own": examples.own.count,
+            "own": examples.own.num_texts,
             "own_passed_over": sum(examples.own.passed_over.values()),
         },
     }

@@ -29,7 +29,7 @@ class Own(NamedTuple):
     passed_over: Counter[str]
 
     @property
-    def count(self) -> int:
+    def num_texts(self) -> int:
         return sum(len(found) for found in self.parts.values())
 
 

@@ -126,8 +126,12 @@ def _of_combined(texts: Texts, categories: Sequence[str], count: int) -> Iterato
 def _answers(texts: Texts, harmful: Mapping[str, Sequence[str]]) -> Iterator[Example]:
     """Yield what an assistant says to harmful requests, a refusal and an answer to each; refusals name the harm."""
     for name, acts in harmful.items():
+        both: tuple[tuple[Sequence[str], str | None, Kind], ...] = (
+            (texts.refusals, None, "refusal"),
+            (texts.compliance, name, "compliance"),
+        )
         for number, act in enumerate(acts):
-            for forms, category, kind in ((texts.refusals, None, "refusal"), (texts.compliance, name, "compliance")):
+            for forms, category, kind in both:
                 group = f"{texts.language} {kind} {name}: {act}"
                 form = forms[number % len(forms)]
                 text = _filled(form.replace(ACT, act), texts, Random(f"{texts.part} {group}"))
