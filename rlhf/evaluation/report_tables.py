@@ -182,7 +182,7 @@ def blocked(findings: Findings) -> Table:
         + [percent_interval(found.by_kind.get(kind), 1) for kind in kinds]
         for name, found in findings.blocked.items()
     ]
-    columns = ["texts", "blocked", *(f"of {kind.replace('_', '-')} prompts" for kind in kinds)]
+    columns = ["texts", "blocked", *(f"where the prompt is {HARM[kind]}" for kind in kinds)]
     strong = [index for index, name in enumerate(findings.blocked) if name == "prompts"]
     return Table(columns, rows, "Share that the moderator blocks", strong)
 
