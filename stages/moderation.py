@@ -1,9 +1,8 @@
-"""harmful requests and harmless look-alikes → a moderator that blocks texts, tested on what resembles no training prompt.
+"""harmful requests and harmless look-alikes → a moderator that blocks texts, and how often it does so wrongly.
 
-Examples are built in, the embedded world's, and the user's own; the test set is made as XSTest is (Röttger et al. 2023).
+Its test set resembles no training prompt, and its look-alikes are of XSTest's kinds (Röttger et al. 2023).
 """
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from rlhf.evaluation import statistics
 from rlhf.moderation import classifier, moderator, own_files, rates
 from rlhf.moderation.examples import built_in, of_world
 from rlhf.moderation.examples.example import Example
-from rlhf.moderation.moderator import Judge, Moderator
+from rlhf.moderation.moderator import Moderator
 from rlhf.moderation.own_files import Own
 from rlhf.moderation.rates import Tried
 from rlhf.params.base import load, place_of
@@ -21,7 +20,7 @@ from rlhf.params.moderation.section import Adopted, Moderation, ModerationInputs
 from rlhf.records import records
 from rlhf.runs import launch, tracking
 from rlhf.runtime import outputs, seeds
-from rlhf.runtime.files import new_folder, write_json
+from rlhf.runtime.files import new_folder
 
 STAGE = "moderation"
 TEST_PHRASINGS = 20  # of an act of validation and test: all frames
@@ -50,7 +49,7 @@ def main(root: Path = Path(".")) -> None:
         with new_folder(root / "data" / STAGE) as folder:
             moderator.save(folder, judge, thresholds)
             records.write(folder / "test.jsonl", (row(one) for one in tried))
-        write_metrics(root, metrics)
+        outputs.write_metrics(root, STAGE, metrics, beside=("misses", "false_alarms"))
         run.log_metrics(metrics)
         run.log_artifact(root / "data" / STAGE / "test.jsonl")
         run.say(in_a_line(metrics))
@@ -61,11 +60,11 @@ def gathered(params: Moderation, root: Path, seed: int) -> Examples:
     own = own_files.read(params, root, seed)
     training: list[Example] = []
     if params.classifier.kind == "trained":
-        training = built_in.examples("train", params.classifier.phrasings, params.categories)
+        training = built_in.examples(
+            "train", params.classifier.phrasings, params.categories, params.classifier.combined
+        )
         training += of_world.examples(seed, params.classifier.world_prompts, params.categories)
-    validation, test = (
-        built_in.examples(part, TEST_PHRASINGS, params.categories) for part in ("validation", "test")
-    )
+    validation, test = (built_in.examples(part, TEST_PHRASINGS, params.categories) for part in ("validation", "test"))
     return Examples(training + own.parts["train"], validation + own.parts["validation"], test, own)
 
 
@@ -76,9 +75,9 @@ def lines(examples: Examples) -> list[str]:
         f"{len(examples.training):,} texts to train on, {len(examples.validation):,} to choose the threshold on, "
         f"{len(examples.test):,} to test on"
     ]
-    if own.count or own.passed_over:
+    if own.num_texts or own.passed_over:
         counts = ", ".join(f"{part} {len(texts)}" for part, texts in own.parts.items())
-        found.append(f"own examples: {own.count} ({counts})")
+        found.append(f"own examples: {own.num_texts} ({counts})")
     return found + [f"own examples: {count} passed over: {why}" for why, count in sorted(own.passed_over.items())]
 
 
@@ -102,7 +101,7 @@ def tried_on(examples: Sequence[Example], tested: Moderator) -> list[Tried]:
 
 
 def measured(tried: list[Tried], examples: Examples, tested: Moderator, params: Moderation) -> dict[str, Any]:
-    """Return both error rates on the test set, what rivals without learning reach there, and what else is to be told."""
+    """Return both error rates on the test set, what rivals without learning reach there, and what else is told."""
     measure = partial(statistics.share_interval, coverage=params.coverage)
     rivals = {
         "keywords": rates.by_keywords(examples.test),
@@ -122,7 +121,7 @@ def measured(tried: list[Tried], examples: Examples, tested: Moderator, params: 
             "training": len(examples.training),
             "validation": len(examples.validation),
             "test": len(examples.test),
-            "own": examples.own.count,
+            "own": examples.own.num_texts,
             "own_passed_over": sum(examples.own.passed_over.values()),
         },
     }
@@ -132,14 +131,6 @@ def measured(tried: list[Tried], examples: Examples, tested: Moderator, params: 
 def row(one: Tried) -> dict[str, Any]:
     """Return a text of the test set with its verdict."""
     return {**one.example._asdict(), "blocked": one.blocked, "named": one.named}
-
-
-def write_metrics(root: Path, metrics: dict[str, Any]) -> None:
-    """Write metrics/moderation.json: the stage's section as every stage's, and the two rates beside it, for programs
-    that know no stages."""
-    path = outputs.write_metrics(root, STAGE, metrics)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, content | {name: content[STAGE][name] for name in ("false_alarms", "misses")})
 
 
 def in_a_line(metrics: dict[str, Any]) -> str:

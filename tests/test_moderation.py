@@ -17,7 +17,9 @@ OWN = [{"text": f"wug the {word} number {n}", "category": "theft" if word == "da
 
 def small(root: Path, **classifier) -> Path:
     """Make the stage quick: one frame an act, few features."""
-    for name, value in ({"phrasings": 1, "world_prompts": 80, "max_features": 4000} | classifier).items():
+    for name, value in (
+        {"phrasings": 1, "combined": 10, "world_prompts": 80, "max_features": 4000} | classifier
+    ).items():
         toys.set_param(root, f"moderation.classifier.{name}", value)
     return root
 
@@ -68,7 +70,7 @@ def test_its_figures_are_both_rates_with_intervals_by_language_and_what_rivals_r
 
 
 def test_what_was_learned_is_better_than_a_coin_on_requests_that_nothing_before_resembles(root):
-    moderation.main(small(root, phrasings=6, max_features=30000))
+    moderation.main(small(root, phrasings=6, combined=100, max_features=30000))
     found = figures(root)["moderation"]
     assert found["misses"]["mean"] + found["false_alarms"]["mean"] < 0.8
     assert found["false_alarms"]["plain"]["mean"] < found["false_alarms"]["look_alikes"]["mean"]
@@ -114,7 +116,14 @@ def test_what_it_reads_is_an_input_of_its_run(root, recorder, files_read):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("phrasings", 2), ("world_prompts", 0), ("window_words", 4), ("inverse_regularisation", 0.1), ("min_texts", 5)],
+    [
+        ("phrasings", 2),
+        ("combined", 0),
+        ("world_prompts", 0),
+        ("window_words", 4),
+        ("inverse_regularisation", 0.1),
+        ("min_texts", 60),
+    ],
 )
 def test_each_param_of_the_classifier_changes_what_is_made(root, tmp_path, name, value):
     moderation.main(small(root))
@@ -155,7 +164,7 @@ def test_an_adopted_classifier_gets_its_threshold_and_its_rates_here(root, token
     moderation.main(root)
     found = figures(root)["moderation"]
     assert found["texts"]["training"] == 0
-    assert found["validation"]["misses"]["en"]["mean"] <= 0.1
+    assert found["validation"]["misses"]["en"]["mean"] <= 0.2
     assert {file.name for file in (root / "data/moderation").iterdir()} == {"moderator.json", "test.jsonl"}
     (verdict,) = opening.opened(root / "data/moderation").judge(["Say red."])
     assert verdict.by_category["violence"] == verdict.probability

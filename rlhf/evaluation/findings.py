@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SCORES = ("gold", "strict", "reward_model", "judge")
 SLICED = ("ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_feedme", "ppo_vs_feedme_greedy")
-HARM = ("harmful", "look_alike")  # kinds of prompts by which blocked texts are told apart
+HARM = {"harmful": "harmful", "look_alike": "a look-alike"}  # kinds of prompts by which blocked texts are told apart
 
 
 class Summary(NamedTuple):

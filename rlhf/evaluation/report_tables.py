@@ -174,7 +174,7 @@ def tax(findings: Findings) -> Table:
 
 
 def blocked(findings: Findings) -> Table:
-    """Return what the moderator blocks: of the prompts, and of each policy's answers to all of them, and to harmful ones."""
+    """Return what the moderator blocks of the prompts, and of each policy's answers to all and to harmful ones."""
     kinds = [kind for kind in HARM if any(kind in found.by_kind for found in findings.blocked.values())]
     names = {f"{policy}_{decoding}": words.called(policy, decoding) for policy, decoding in findings.summaries}
     rows = [
@@ -182,7 +182,7 @@ def blocked(findings: Findings) -> Table:
         + [percent_interval(found.by_kind.get(kind), 1) for kind in kinds]
         for name, found in findings.blocked.items()
     ]
-    columns = ["texts", "blocked", *(f"of {kind.replace('_', '-')} prompts" for kind in kinds)]
+    columns = ["texts", "blocked", *(f"where the prompt is {HARM[kind]}" for kind in kinds)]
     strong = [index for index, name in enumerate(findings.blocked) if name == "prompts"]
     return Table(columns, rows, "Share that the moderator blocks", strong)
 

@@ -58,8 +58,8 @@ def mean_interval(values: ArrayLike, bootstrap: Bootstrap) -> Interval:
 def share_interval(shares: ArrayLike, coverage: float) -> Interval:
     """Return the mean of `shares` [B], each in 0..1, with Wilson's score interval (Wilson 1927).
 
-    It is that of a share of B yes-or-no outcomes; numbers between the two vary less, so for them it is wide enough. Where
-    all are 0, or all 1, it still says how little B observations exclude.
+    It is that of a share of B yes-or-no outcomes; numbers between the two vary less, so for them it is wide enough.
+    Where all are 0, or all 1, it still says how little B observations exclude.
     """
     values = _finite(shares)
     if values.min() < 0 or values.max() > 1:

@@ -151,9 +151,7 @@ def fit(examples: Sequence[Example], categories: Sequence[str], params: Trained)
     return Classifier(shape, categories, vocabulary, weights)
 
 
-def _vocabulary(
-    texts: Iterable[list[str]], shape: Shape, params: Trained
-) -> tuple[list[str], NDArray[np.float64]]:
+def _vocabulary(texts: Iterable[list[str]], shape: Shape, params: Trained) -> tuple[list[str], NDArray[np.float64]]:
     """Return the features that enough texts have, the most frequent ones, and their idf: log((1+N)/(1+n)) + 1."""
     counts, num_texts = Counter[str](), 0
     low, high = shape.char_ngrams

@@ -104,7 +104,7 @@ def opened(folder: Path, runtime: Runtime | None = None, root: Path | None = Non
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
         if content["form"] != FORM:
-            raise ValueError(f"form {content['form']!r}")
+            raise LookupError(f"form {content['form']!r}, expected {FORM}")
         thresholds = {language: float(content["thresholds"][language]) for language in features.LANGUAGES}
         if content["kind"] == "adopted":
             params = parse(Adopted, content["classifier"], "moderation.classifier")

@@ -1,7 +1,7 @@
 """Examples of the user's own: lines with a text and the category of its harm.
 
 A line has `text`, `prompt` or `messages` (the last turn counts), and `category`: a name of params, or null where it is
-harmless; `user`, if it is known, for a user's texts go into one part. What was appealed against in the chat comes so too.
+harmless; `user`, if it is known, for a user's texts go into one part. Appeals from the chat come so too.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ class Own(NamedTuple):
     passed_over: Counter[str]
 
     @property
-    def count(self) -> int:
+    def num_texts(self) -> int:
         return sum(len(found) for found in self.parts.values())
 
 
@@ -43,7 +43,9 @@ def read(params: Moderation, root: Path, seed: int) -> Own:
             if key in seen:
                 if seen[key].category != example.category:
                     was, now = seen[key].category, example.category
-                    raise ValueError(f"{row.where}: the same text has category {now!r} here and {was!r} before: mend one")
+                    raise ValueError(
+                        f"{row.where}: the same text has category {now!r} here and {was!r} before: mend one"
+                    )
                 own.passed_over["the same text again"] += 1
                 continue
             seen[key] = example

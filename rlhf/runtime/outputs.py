@@ -12,16 +12,17 @@ from rlhf.runtime.files import write_json, write_text
 DECIMALS = 6
 
 
-def write_metrics(root: Path, name: str, metrics: Mapping[str, Any]) -> Path:
+def write_metrics(root: Path, name: str, metrics: Mapping[str, Any], beside: Sequence[str] = ()) -> Path:
     """Write metrics/<name>.json; `name` is a stage, or a stage and its round ("ppo/r1": {"ppo": {"r1": metrics}}).
 
     `metrics` may nest mappings; its leaves are finite numbers, strings or booleans. Keys are sorted and floats rounded
     to six decimals, so equal values give equal bytes. Returns the path. Raises ValueError naming a leaf that is NaN,
-    infinite or of another type.
+    infinite or of another type. `beside`: metrics that stand beside the section too, for programs that know no stages.
     """
-    content = _canonical(metrics, name)
+    own = content = _canonical(metrics, name)
     for part in reversed(name.split("/")):
         content = {part: content}
+    content |= {key: own[key] for key in beside}
     path = root / "metrics" / f"{name}.json"
     write_json(path, content)
     return path

@@ -17,6 +17,7 @@ from stages import (
     evaluate,
     feedme,
     judge,
+    moderation,
     ppo,
     pretrain,
     reward_model,
@@ -28,7 +29,8 @@ from tools import check
 
 SEEDS = range(int(os.environ["MIXTURES"])) if "MIXTURES" in os.environ else (7, 28)
 STAGES = [
-    collect_prompts, pretrain, sft, collect_answers, collect_comparisons, reward_model, ppo, feedme, judge, evaluate,
+    collect_prompts, pretrain, sft, collect_answers, collect_comparisons, reward_model, ppo, feedme, judge, moderation,
+    evaluate,
 ]  # fmt: skip
 OF_A_ROUND = (collect_answers, collect_comparisons, reward_model, ppo)
 WORDS = {"en": "red blue green amber violet silver fox mat", "zh": "红 蓝 绿 黄 紫 银 狐 猫"}

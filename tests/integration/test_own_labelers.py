@@ -15,6 +15,7 @@ from stages import (
     evaluate,
     feedme,
     judge,
+    moderation,
     ppo,
     pretrain,
     reward_model,
@@ -75,7 +76,7 @@ def run_all(root) -> None:
         stage.main(root)
     for stage in (collect_answers, collect_comparisons, reward_model, ppo):
         stage.main(root, "r1")
-    for stage in (feedme, judge, evaluate):
+    for stage in (feedme, judge, moderation, evaluate):
         stage.main(root)
 
 

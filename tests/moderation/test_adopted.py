@@ -92,9 +92,8 @@ def test_labels_that_are_not_the_models_are_refused(tmp_path, tokenizer):
         with pytest.raises(ValueError, match=r"classifier\.labels: expected each of its labels .*fine, cruel"):
             AdoptedClassifier(adopted(labels=labels), CATEGORIES, tmp_path, toys.runtime())
     saved(tmp_path / "model", tokenizer, ["cruel"])
+    chosen = adopted().model_copy(update={"labels": {"cruel": "violence"}})
     with pytest.raises(ValueError, match="it has one label; expected 'sigmoid'"):
-        labels = {"cruel": "violence"}
-        chosen = adopted().model_copy(update={"labels": labels})
         AdoptedClassifier(chosen, CATEGORIES, tmp_path, toys.runtime())
 
 

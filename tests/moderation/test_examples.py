@@ -32,12 +32,12 @@ def runs(text: str) -> set[str]:
     return {" ".join(pair) for pair in zip(words, words[1:], strict=False)} or set(words)
 
 
-@pytestdef without_near(texts: list[str], params: NearDuplicates) -> list[str]:
+def without_near(texts: list[str], params: NearDuplicates) -> list[str]:
     near = near_texts(texts, params)
     return [text for text in texts if text not in near]
 
 
-.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_no_frame_act_text_or_slot_stands_in_two_parts(language):
     parts = [built_in.read(language, part) for part in PARTS]
     for one, other in combinations(parts, 2):

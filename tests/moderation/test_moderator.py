@@ -53,7 +53,7 @@ def test_many_texts_have_the_verdicts_that_each_has_alone(folder):
     [
         (None, "no moderator's folder: .*dvc repro moderation"),
         ("{", "not what the stage writes"),
-        ('{"form": 7}', r"not what the stage writes|form 7"),
+        ('{"form": 7}', "not what the stage writes .*form 7"),
         ('{"form": 1, "kind": "trained", "categories": []}', "not what the stage writes .*thresholds"),
         ("[]", "not what the stage writes"),
     ],

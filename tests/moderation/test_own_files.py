@@ -79,7 +79,7 @@ def test_a_users_texts_go_into_one_part_wherever_they_stand(tmp_path):
 def test_a_text_that_stands_twice_is_taken_once_and_counted(tmp_path):
     write(tmp_path / "a.jsonl", {"text": "Rob it", "category": "theft"}, {"text": "rob  IT!", "category": "theft"})
     own = own_files.read(params("a.jsonl", "*.jsonl"), tmp_path, 1)
-    assert own.count == 1
+    assert own.num_texts == 1
     assert dict(own.passed_over) == {"the same text again": 1}
 
 

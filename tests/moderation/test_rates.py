@@ -1,4 +1,4 @@
-"""Misses and false alarms: counted by what was asked, not by how often it was phrased; thresholds by the misses allowed."""
+"""Misses and false alarms: counted by what was asked, not by its phrasings; thresholds by the misses allowed."""
 
 from functools import partial
 

@@ -4,9 +4,9 @@
     python -m tools.moderate -                                the same of standard input, a text a line
     python -m tools.moderate FILE --folder data/moderation    another moderator's folder
 
-FILE is JSONL, JSON, CSV or Parquet, packed or not; a row has `text`, `prompt` or `messages` (the last turn is judged). A
-.txt file has a text a line. --out: to a file. Where each row has `category`, the name of a harm or null for harmless, the
-rates of errors are said as well.
+FILE is JSONL, JSON, CSV or Parquet, packed or not; a row has `text`, `prompt` or `messages` (the last turn is judged).
+A .txt file has a text a line. --out: to a file. Where each row has `category`, the name of a harm or null for harmless,
+the rates of errors are said as well.
 """
 
 import argparse

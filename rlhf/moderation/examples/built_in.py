@@ -5,6 +5,7 @@ An act stands in several frames; what was made of one act is one group. Nothing 
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from rlhf.moderation.examples.example import Example, Kind, Part
 FILES = {"en": "english.yaml", "zh": "chinese.yaml"}
 ENDS = (".", "?", "。", "？")  # of a whole text; anything else is an act
 ACT = "{act}"
+LOOK_ALIKES, PLAIN = "look_alikes", "plain"
 
 
 class Texts(NamedTuple):
@@ -30,6 +32,7 @@ class Texts(NamedTuple):
     plain: Sequence[str]
     refusals: Sequence[str]
     compliance: Sequence[str]
+    combined: Mapping[str, Sequence[str]]  # acts of training alone, by category, look_alikes or plain
 
 
 @cache
@@ -47,6 +50,7 @@ def read(language: str, part: Part) -> Texts:
         plain=_lines(content["plain"][part]),
         refusals=_lines(answers["refusals"][part]),
         compliance=_lines(answers["compliance"][part]),
+        combined=_combined(content["combined"], language) if part == "train" else {},
     )
 
 
@@ -61,12 +65,28 @@ def _content(language: str) -> dict[str, Any]:
     return reader.load(Path(__file__).with_name(FILES[language]).read_text(encoding="utf-8"))
 
 
+def _combined(content: Mapping[str, str], language: str) -> dict[str, list[str]]:
+    """Return every verb of a line before every object of it, by what the line stands under, in a random order."""
+    found, between = {}, " " if language == "en" else ""
+    for name, text in content.items():
+        acts = []
+        for line in _lines(text):
+            verbs, objects = ([one.strip() for one in side.split(",")] for side in line.split("|"))
+            pairs = [f"{verb}{between}{thing}" for verb in verbs for thing in objects]
+            acts.append(Random(line).sample(pairs, len(pairs)))
+        found[name] = [act for row in zip_longest(*acts) for act in row if act is not None]
+    return found
+
+
 def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def examples(part: Part, phrasings: int, categories: Sequence[str]) -> list[Example]:
-    """Return all examples of a part: each act in at most `phrasings` frames. Harm of other categories is left out."""
+def examples(part: Part, phrasings: int, categories: Sequence[str], combined: int = 0) -> list[Example]:
+    """Return all examples of a part: each act in at most `phrasings` frames. Harm of other categories is left out.
+
+    `combined`: of training, acts of a verb and an object for each category, and as many harmless ones.
+    """
     found = []
     for language in FILES:
         texts = read(language, part)
@@ -77,6 +97,7 @@ def examples(part: Part, phrasings: int, categories: Sequence[str]) -> list[Exam
             found += _phrased(texts, acts, phrasings, (None, "look_alike", name))
         found += _phrased(texts, texts.plain, phrasings, (None, "plain", "plain"))
         found += _answers(texts, known)
+        found += _of_combined(texts, categories, combined)
     return list(dict.fromkeys(found))
 
 
@@ -93,11 +114,24 @@ def _phrased(
             yield Example(text, texts.language, category, kind, type_, group)
 
 
+def _of_combined(texts: Texts, categories: Sequence[str], count: int) -> Iterator[Example]:
+    for name, acts in texts.combined.items():
+        if name in categories:
+            yield from _phrased(texts, acts[:count], 1, (name, "harmful", name))
+        elif name in (LOOK_ALIKES, PLAIN):
+            kind: Kind = "plain" if name == PLAIN else "look_alike"
+            yield from _phrased(texts, acts[: count * len(categories) // 2], 1, (None, kind, "combined"))
+
+
 def _answers(texts: Texts, harmful: Mapping[str, Sequence[str]]) -> Iterator[Example]:
     """Yield what an assistant says to harmful requests, a refusal and an answer to each; refusals name the harm."""
     for name, acts in harmful.items():
+        both: tuple[tuple[Sequence[str], str | None, Kind], ...] = (
+            (texts.refusals, None, "refusal"),
+            (texts.compliance, name, "compliance"),
+        )
         for number, act in enumerate(acts):
-            for forms, category, kind in ((texts.refusals, None, "refusal"), (texts.compliance, name, "compliance")):
+            for forms, category, kind in both:
                 group = f"{texts.language} {kind} {name}: {act}"
                 form = forms[number % len(forms)]
                 text = _filled(form.replace(ACT, act), texts, Random(f"{texts.part} {group}"))

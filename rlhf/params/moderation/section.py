@@ -27,6 +27,7 @@ class Trained(Params):
 
     kind: Literal["trained"]
     phrasings: int = Field(ge=1, le=20)  # frames that are put around each act of the built-in examples
+    combined: int = Field(ge=0)  # acts of a verb and an object, for each category and language
     world_prompts: int = Field(ge=0)  # of the embedded world, with answers; half of them harmful or look-alikes
     word_ngrams: int = Field(ge=1, le=5)  # words of the longest run; a Chinese character is a word
     char_ngrams: Lengths  # runs of characters within a word
