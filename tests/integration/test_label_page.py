@@ -201,6 +201,27 @@ def test_without_all_ranks_nothing_is_submitted_and_it_says_which(label_project,
     assert ada.ranks[1] is None, "keys of the page do not reach through a window"
 
 
+def test_after_the_mouse_keys_do_what_they_did(label_project, label_served, labelers):
+    root = label_project()
+    ada = labelers(label_served(root), "ada").open()
+    num = len(ada.answers)
+    for card in range(num):
+        ada.driver.find_elements("css selector", ".answer")[card].find_elements("css selector", ".ranks button")[
+            0
+        ].click()
+    ada.click(".ratings button", 4)
+    ada.click("#show-help")
+    ada.wait(lambda: ada.see(".keys"), "the keys")
+    ada.press(Keys.ESCAPE)
+    ada.click("#menu summary")
+    ada.press(Keys.ESCAPE)
+    assert not ada.see("#menu .menu")
+    ada.submit()
+    (line,) = saved(root, "ada")
+    assert line["ranks"] == [1] * num
+    assert sum(rating is not None for rating in line["ratings"]) == 1
+
+
 def test_training_comes_first_with_its_feedback(label_project, label_served, labelers, screenshot):
     root = label_project(2, training="training.jsonl")
     made.write_lines(root / "training.jsonl", [made.prompt(100, ranks=[1, 2, 3, 4], why="**First** is right.")])
