@@ -43,8 +43,9 @@ class Pool(NamedTuple):
 def main(root: Path = Path("."), round_name: str = "r1") -> None:
     params = load(root, CollectAnswersInputs)
     folder, section = root / "data" / params.rounds[round_name].policy, params.collect_answers
+    prompts, kind = PROMPTS[section.prompts]
     pools = [
-        Pool("train", *PROMPTS[section.prompts], section.max_prompts),
+        Pool("train", prompts, kind, section.max_prompts),
         Pool("judge", JUDGE_PROMPTS, Prompt, section.max_judge_prompts),
     ]
     files = [root / f"data/collect_prompts/{pool.prompts}.jsonl" for pool in pools]

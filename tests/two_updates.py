@@ -20,7 +20,7 @@ from rlhf.params.base import parse
 from rlhf.params.ppo import Ppo
 from rlhf.params.pretrain import Scratch
 from rlhf.params.reward_model import RewardModel
-from rlhf.params.supervised import Supervised
+from rlhf.params.training.supervised import Supervised
 from rlhf.preferences import preference_training, rewards
 from rlhf.rl import experience
 from rlhf.rl.experience import Models

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from rlhf.params.base import Params
 from rlhf.params.runtime import Runtime
-from rlhf.params.supervised import Supervised
+from rlhf.params.training.supervised import Supervised
 
 
 class Feedme(Supervised):

@@ -25,7 +25,7 @@ WHY = {
 class Standing(NamedTuple):
     """A round's judgements, held against its answers."""
 
-    held: dict[str, list[Placed]]  # by answers_id: those that hold, one a labeler, by the labelers' names
+    held: dict[str, list[Placed]]  # by answers_id: those that hold, one a labeler, in the order of files
     problems: list[str]  # "file:line: why it is passed over"
     counts: dict[str, int]  # lines that are not used, by why
 
@@ -77,8 +77,7 @@ def standing(read: Judgements, answers: Mapping[str, Sequence[AnsweredPrompt]]) 
         "training": num_training,
         **{why: len(places) for why, places in found.items()},
     }
-    by_labeler = {key: sorted(some, key=lambda one: one.judgement["labeler"]) for key, some in held.items()}
-    return Standing(by_labeler, [*read.problems, *(place for some in found.values() for place in some)], counts)
+    return Standing(dict(held), [*read.problems, *(place for some in found.values() for place in some)], counts)
 
 
 def people_of(params: CollectComparisons) -> list[tuple[People, list[str]]]:

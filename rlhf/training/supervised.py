@@ -10,7 +10,7 @@ import torch
 from rlhf.lora import folders as adapter_folders
 from rlhf.models import loading, placement
 from rlhf.params.runtime import Runtime
-from rlhf.params.supervised import Supervised
+from rlhf.params.training.supervised import Supervised
 from rlhf.records.types import Demonstration
 from rlhf.runs import checkpoints
 from rlhf.runtime import distributed, failures, outputs, parallel, seeds

@@ -104,7 +104,7 @@ def test_ties_share_the_mean_of_their_places():
 
 def test_alpha_is_that_of_the_definition():
     """Ordinal alpha of two raters by Krippendorff's formula, with coincidences counted here."""
-    prompts = [{"a": [1, 2, 3], "b": [1, 3, 2]}, {"a": [2, 1, 3], "b": [2, 1, 3]}]
+    prompts = [{"a": [1, 1, 2], "b": [1, 2, 3]}, {"a": [1, 1, 1, 2], "b": [2, 1, 3, 4]}, {"a": [1, 2], "b": [2, 1]}]
     pairs = [pair for one in prompts for pair in zip(*map(agreement._places, one.values()), strict=True)]
     values = sorted({value for pair in pairs for value in pair})
     count = {value: sum(pair.count(value) for pair in pairs) for value in values}

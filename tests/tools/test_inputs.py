@@ -550,7 +550,7 @@ def test_dvc_sees_a_new_label_and_no_lock_and_answers_are_not_behind_it(project,
     def seen() -> tuple[str, list[str]]:
         with Repo(str(project)) as repo:
             found = [
-                (stage.addressing, dep)
+                (stage.name, dep)
                 for stage in repo.index.stages
                 for dep in stage.deps
                 if str(dep).startswith("data/labels")

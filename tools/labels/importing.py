@@ -67,7 +67,7 @@ def _judgement(found: Found, place: Place, last: Mapping[str, str]) -> Judgement
     said: Any = found.said
     answers = judgements.answers_id(found.answered["messages"], found.answered["responses"])
     if said.get("kind") == "judgement":
-        return {**said, "labeler": place.labeler, "pool": found.pool, "replaces": last.get(answers)}
+        return said | {"labeler": place.labeler, "pool": found.pool, "replaces": last.get(answers)}
     num, ratings = len(found.answered["responses"]), _ratings(said, place.scale)
     content = json.dumps([place.labeler, answers, said["ranks"], ratings])
     return Judgement(
