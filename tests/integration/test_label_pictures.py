@@ -118,8 +118,8 @@ def test_pictures(served, labelers, keep):
                 one.press(*map(str, ranks))
             one.wait(lambda one=one, ranks=ranks: one.ranks == ranks, "ranked")
             one.submit()
+    size(ada, 900, 620, "light")
     ada.press("a")
     ada.wait(lambda: "ben" in ada.text("#dialog-body"), "the agreement")
-    size(ada, 900, 620, "light")
     keep(ada, "label_agreement")
     assert ada.errors() == []
