@@ -11,7 +11,7 @@ from apps.label.references import KNOWN
 from apps.label.settings import TaskSettings
 from rlhf.preferences.agreement import krippendorffs_alpha
 
-SHARE_OF_TIME = 20  # everybody's figures go over all judgements: at most so small a part of the time is spent on them
+SHARE_OF_TIME = 10  # what goes over all judgements is worked out anew so rarely that it takes a tenth of the time
 
 
 class Progress:
@@ -32,7 +32,7 @@ class Progress:
             self._stale = False
             self._together = self._everybody()
             self._until = time.monotonic() + SHARE_OF_TIME * (time.monotonic() - now)
-        return {"own": self._own(labeler), "all": self._together}
+        return {"own": self._own(labeler), "all": {**self._counts(), **self._together}}
 
     def feedback(self, labeler: str, item: Item) -> dict[str, Any]:
         """Return how a labeler's first try on a training item fares, and their training so far."""
@@ -63,18 +63,22 @@ class Progress:
             "training": self._training(labeler),
         }
 
-    def _everybody(self) -> dict[str, Any]:
+    def _counts(self) -> dict[str, int]:
         board = self.board
-        judged = [[said for said in board.judged.get(key, {}).values() if said["ranks"]] for key in board.items]
-        enough = [board.is_enough(key) for key in board.items]
-        ranks = [{said["labeler"]: said["ranks"] or [] for said in some} for some in judged]
-        rated = [[said["ratings"] for said in some if said["ratings"]] for some in judged]
+        ranked = {key: sum(bool(said["ranks"]) for said in some.values()) for key, some in board.judged.items()}
         return {
             "prompts": len(board.items),
-            "done": sum(enough),
+            "done": sum(board.is_enough(key) for key in ranked if key in board.items),
             "wanted": sum(item.wanted for item in board.items.values()),
-            "given": sum(min(len(some), item.wanted) for some, item in zip(judged, board.items.values(), strict=True)),
-            "labelers": [self._row(who) for who in sorted(board.labelers)],
+            "given": sum(min(ranked.get(key, 0), item.wanted) for key, item in board.items.items()),
+        }
+
+    def _everybody(self) -> dict[str, Any]:
+        judged = [some.values() for key, some in self.board.judged.items() if key in self.board.items]
+        ranks = [{said["labeler"]: said["ranks"] for said in some if said["ranks"]} for some in judged]
+        rated = [[said["ratings"] for said in some if said["ranks"] and said["ratings"]] for some in judged]
+        return {
+            "labelers": [self._row(who) for who in sorted(self.board.labelers)],
             "alpha_ranks": krippendorffs_alpha(ranks),
             "alpha_ratings": alpha_of_ratings(rated, self.settings.scale) if self.settings.scale else None,
         }

@@ -109,12 +109,22 @@ def test_a_reload_or_another_browser_finds_the_draft(label_project, label_served
 
 def test_a_tab_closed_right_after_a_key_loses_nothing(label_project, label_served, labelers):
     root = label_project()
-    ada = labelers(label_served(root), "ada").open()
+    server = label_served(root)
+    ada = labelers(server, "ada").open()
     ada.press("3", "1")
     ada.driver.get("about:blank")
+    elsewhere = labelers(server, "ada").open()
+    assert elsewhere.ranks[:2] == [3, 1], "the server heard it when the page went"
     ada.open()
-    assert ada.ranks[:2] == [3, 1]
-    assert ada.errors() == []
+    ada.press("4")
+    server.kill()
+    ada.press("2")
+    ada.driver.get("about:blank")
+    server.start()
+    ada.open()
+    assert ada.ranks[:4] == [3, 1, 4, 2], "nobody but this browser heard the last one"
+    settled(ada)
+    assert draft(root, "ada")["ranks"][:4] == [3, 1, 4, 2]
 
 
 def test_killed_in_the_middle_and_started_again_it_goes_on(label_project, label_served, labelers):
@@ -199,6 +209,27 @@ def test_without_all_ranks_nothing_is_submitted_and_it_says_which(label_project,
     ada.wait(lambda: ada.see(".keys"), "the keys")
     ada.press("2", Keys.ENTER)
     assert ada.ranks[1] is None, "keys of the page do not reach through a window"
+
+
+def test_after_the_mouse_keys_do_what_they_did(label_project, label_served, labelers):
+    root = label_project()
+    ada = labelers(label_served(root), "ada").open()
+    num = len(ada.answers)
+    for card in range(num):
+        ada.driver.find_elements("css selector", ".answer")[card].find_elements("css selector", ".ranks button")[
+            0
+        ].click()
+    ada.click("#show-help")
+    ada.wait(lambda: ada.see(".keys"), "the keys")
+    ada.press(Keys.ESCAPE)
+    ada.click("#menu summary")
+    ada.press(Keys.ESCAPE)
+    assert not ada.see("#menu .menu")
+    ada.click(".ratings button", 4)
+    ada.submit()
+    (line,) = saved(root, "ada")
+    assert line["ranks"] == [1] * num
+    assert sum(rating is not None for rating in line["ratings"]) == 1
 
 
 def test_training_comes_first_with_its_feedback(label_project, label_served, labelers, screenshot):

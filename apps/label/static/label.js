@@ -262,11 +262,12 @@ function pressed(event) {
     page.view.focus();
     return;
   }
-  if (event.ctrlKey || target.closest("textarea, input, select")) return;
-  if (event.key === "Escape") {
+  if (event.key === "Escape" && $("menu").open) {
     $("menu").open = false;
+    page.view?.focus();
     return;
   }
+  if (event.ctrlKey || target.closest("textarea, input, select")) return;
   const onButton = target.closest("button, a, summary");
   if (onButton && event.key === "Enter") return; // it is pressed
   if (target.closest(".text, pre") && event.key.startsWith("Arrow")) return; // it scrolls
@@ -283,6 +284,10 @@ function pressed(event) {
 }
 
 document.addEventListener("keydown", pressed);
+// the mouse leaves the focus where it was: Enter submits after a click, too, and presses nothing twice
+document.addEventListener("mousedown", (event) => {
+  if (!dialogs.isOpen() && event.target.closest("button, summary")) event.preventDefault();
+});
 const clicks = {
   undo, withdraw, skip, submit: () => submit(), write: () => page.view?.write(null), rename, "show-help": () => dialogs.help(), "show-agreement": agreement,
   "show-instructions": () => dialogs.instructions(page.me.instructions.text, false), "remove-written": () => page.view?.removeWritten(),
