@@ -244,7 +244,9 @@ def _check_traces(chat):
     judged = chat.lines("thumb")[-1]["answer"]
     said = {one.name: one.value for one in traces[judged].info.assessments if one.valid is not False}
     assert said == {"thumb": False, "better_answer": "The fox is red.", "flags": "wrong"}
-    assert len([one for one in traces[judged].info.assessments if one.name == "thumb"]) == 2
+    assert [one.value for one in traces[judged].info.assessments if one.name == "thumb" and one.valid is not False] == [
+        False
+    ]
     choice = chat.lines("choice")[-1]
     for answer in choice["answers"]:
         (own,) = traces[answer].info.assessments
