@@ -113,7 +113,7 @@ def fitted(tokenizer: Any, messages: Sequence[Message], max_tokens: int, context
 
     system = [one for one in messages[:1] if one["role"] == "system"]
     turns = [*messages[len(system) :]]
-    least = min(max_tokens, LEAST_NEW)
+    least, ids = min(max_tokens, LEAST_NEW), list[int]()
     for first in range(0, len(turns), 2):
         ids = chat.prompt_ids(tokenizer, [*system, *turns[first:]])
         room = context - len(ids)

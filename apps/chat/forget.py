@@ -91,7 +91,7 @@ def _traces(root: Path, settings: Tracking, user: str) -> Iterator[str]:
     ):
         for trace in found:
             artifacts += _without_artifacts(trace.info)
-            store.client.delete_traces(trace.info.experiment_id, trace_ids=[trace.info.trace_id])
+            store.client.delete_traces(str(trace.info.experiment_id), trace_ids=[trace.info.trace_id])
             count += 1
     yield f"MLflow: {count} traces deleted ({masked(uri)}), with {artifacts} folders of artifacts"
     if database is not None:

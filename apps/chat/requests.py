@@ -96,7 +96,7 @@ def _id(given: Mapping[str, Any], key: str) -> str | None:
 
 
 def _number(given: Mapping[str, Any], key: str, bounds: tuple[float, float], whole: bool = False) -> float:
-    found = given.get(key)
+    found: Any = given.get(key)
     is_number = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
     if not is_number or not bounds[0] <= found <= bounds[1] or (whole and found != int(found)):
         kind = "a whole number" if whole else "a number"

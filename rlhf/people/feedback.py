@@ -162,7 +162,7 @@ class History:
         elif kind == "turn":
             keys = {"kind", "user", *Turn._fields}
             more = {key: value for key, value in line.items() if key not in keys}
-            self.turns[line["id"]] = Turn(*(line[key] for key in Turn._fields[:-1]), more)
+            self.turns[line["id"]] = Turn(**{key: line[key] for key in Turn._fields[:-1]}, more=more)
         elif kind in OF_AN_ANSWER:
             self.replaced += (kind, line["answer"]) in self.said
             self.said[kind, line["answer"]] = line

@@ -214,9 +214,8 @@ def test_a_person_talks_stops_asks_again_edits_chooses_and_the_data_and_mlflow_k
     chat.start(0.0)
     chat.browser.refresh()
     chat.until(lambda: "Who lives here?" in chat.text("#log"))
-    titles = chat.text("#conversations")
-    assert "Say red." in titles
-    assert "Who lives here?" in titles
+    for title in ("Say red.", "Who lives here?"):
+        chat.until(lambda title=title: title in chat.text("#conversations"))
     chat.press("#conversations button", "Say red.")
     chat.until(lambda: "Where does the fox sit?" in chat.text("#log"))
     assert chat.find(".answer.chosen")
@@ -244,7 +243,9 @@ def _check_traces(chat):
     judged = chat.lines("thumb")[-1]["answer"]
     said = {one.name: one.value for one in traces[judged].info.assessments if one.valid is not False}
     assert said == {"thumb": False, "better_answer": "The fox is red.", "flags": "wrong"}
-    assert len([one for one in traces[judged].info.assessments if one.name == "thumb"]) == 2
+    assert [one.value for one in traces[judged].info.assessments if one.name == "thumb" and one.valid is not False] == [
+        False
+    ]
     choice = chat.lines("choice")[-1]
     for answer in choice["answers"]:
         (own,) = traces[answer].info.assessments

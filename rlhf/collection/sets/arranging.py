@@ -117,7 +117,7 @@ def check_not_empty(contents: Contents, params: CollectPrompts, any_ranked: tupl
         "validation": [["prompts.validation"], ["demonstrations.validation"]],
         "test": [["prompts.test"]],
     }
-    if files["comparisons.train"]:
+    if files["comparisons.train"] and not (contents.ranked_has_tasks or any_ranked[0]):  # else some are ranked later
         needed["validation"].append(["comparisons.validation"])
     for split, share in shares_of(params).items():
         for names in needed[split] if share > 0 else []:
