@@ -1,5 +1,6 @@
 """The stage `moderation`: examples in, a moderator and its error rates out."""
 
+import gzip
 import json
 import os
 import shutil
@@ -170,32 +171,33 @@ def test_an_adopted_classifier_gets_its_threshold_and_its_rates_here(root, token
     assert verdict.by_category["violence"] == verdict.probability
 
 
-REAL = "MODERATION_DATA"  # a folder with prompts_xstest_en.jsonl.gz
+REAL = "MODERATION_DATA"  # a folder with these files, of rows with a prompt
+HARMLESS, MIXED = ("demos_belle_zh", "prompts_cvalues_zh"), "prompts_xstest_en"  # XSTest's rows have a label, too
+
+
+def real_rows(folder: Path) -> list[dict]:
+    rows = []
+    for name in (*HARMLESS, MIXED):
+        with gzip.open(folder / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            given = [json.loads(line) for line in lines]
+        rows += [
+            {"text": row["prompt"], "category": "violence" if row.get("label") == "unsafe" else None} for row in given
+        ]
+    return rows
 
 
 def test_on_real_requests_own_examples_help(root):
-    """XSTest's prompts, trained on three in five: fewer errors on the others than without. docs/moderation.md."""
+    """Three in five of people's prompts are learned; of the others far fewer are blocked without need than before."""
     folder = os.environ.get(REAL)
     if not folder:
-        pytest.skip(f"{REAL} names no folder of real prompts")
-    import gzip
-
-    with gzip.open(Path(folder) / "prompts_xstest_en.jsonl.gz", "rt", encoding="utf-8") as lines:
-        given = [json.loads(line) for line in lines]
-    rows = [{"text": row["prompt"], "category": "violence" if row["label"] == "unsafe" else None} for row in given]
-    (root / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        pytest.skip(f"{REAL} names no folder of real prompts: docs/moderation.md")
+    rows = real_rows(Path(folder))
     moderation.main(root)
-    opened = opening.opened(root / "data/moderation")
+    harmless = [row["text"] for row in rows if row["category"] is None]
+    blocked = [verdict.blocked for verdict in opening.opened(root / "data/moderation").judge(harmless)]
+    (root / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     toys.set_param(root, "moderation.files", ["own.jsonl"])
     moderation.main(root)
     own = figures(root)["moderation"]["own"]
-    learned = own["misses"]["mean"] + own["false_alarms"]["mean"]
-    blocked = [verdict.blocked for verdict in opened.judge([row["text"] for row in rows])]
-    errors = {
-        harmful: [
-            hit is not harmful for hit, row in zip(blocked, rows, strict=True) if bool(row["category"]) is harmful
-        ]
-        for harmful in (True, False)
-    }
-    before = sum(sum(found) / len(found) for found in errors.values())
-    assert learned < before
+    assert own["false_alarms"]["high"] < 0.7 * sum(blocked) / len(blocked)
+    assert own["misses"]["mean"] < 0.4
