@@ -278,7 +278,11 @@ def test_the_embedded_world_fills_every_file_but_the_comparisons(tmp_path):
     [
         (lambda s: s["sources"][1].update(paths=[]), "sources.1", "at least 1 item"),
         (lambda s: s["sources"][1].update(format="xml"), "sources.1", "'auto', 'jsonl', 'json', 'csv'"),
-        (lambda s: s["sources"][1].update(kind="web"), "sources.1", "'world', 'instructions', 'feedback', 'file', 'hub'"),
+        (
+            lambda s: s["sources"][1].update(kind="web"),
+            "sources.1",
+            "'world', 'instructions', 'feedback', 'file', 'hub'",
+        ),
         (lambda s: s["sources"][1].update(colour=1), "sources.1", "unknown key"),
         (lambda s: s["sources"][1].pop("use"), "sources.1", "missing"),
         (lambda s: s["sources"][1].update(columns={"promt": "a"}), "sources.1", "'prompt'"),
