@@ -167,6 +167,7 @@ def test_who_was_forgotten_stays_out_also_in_copies_elsewhere_and_comes_back_by_
     records, dropped = read(tmp_path, **both)
     assert [one["user"] for one in records] == ["bob"]
     assert dropped == ["forgotten_user"] * 2
+    assert read(tmp_path, paths=["copies/*.jsonl"]) == ([], ["forgotten_user"] * 2)
     later = Journal()
     for line in later.lines:
         line["id"] = "later"

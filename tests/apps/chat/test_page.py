@@ -214,7 +214,7 @@ def test_a_message_that_moderation_blocks_reaches_no_model(serve):
 
 
 def test_an_answer_is_cut_before_the_sentence_that_moderation_blocks(serve):
-    client = serve(StubEngine("That is nice. Take a bomb now. And more words."), StubModerator())
+    client = serve(StubEngine("That is nice.Take a bomb now. And more words."), StubModerator())
     said = client.asks("Hello.")
     assert said.text() == "That is nice."
     assert "bomb" not in "".join(event.get("add", "") for event in said.of("text"))
