@@ -303,7 +303,7 @@ def test_the_page_fits_a_desk_and_a_hand_in_both_colours_and_languages(chat, scr
     assert wide <= width
     unnamed = chat.browser.execute_script(
         "return [...document.querySelectorAll('button, select, input, textarea')].filter(one => !("
-        "one.textContent.trim() || one.getAttribute('aria-label') || (one.labels && one.labels.length && one.labels[0].textContent.trim())))"
+        "one.textContent.trim() || one.getAttribute('aria-label') || one.labels?.[0]?.textContent.trim()))"
         ".map(one => one.outerHTML)"
     )
     assert unnamed == []
