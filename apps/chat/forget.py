@@ -69,7 +69,7 @@ def _journals(folder: Path, user: str) -> Iterator[str]:
         if is_own and file.exists():  # torn lines are left, which may be anything
             file.unlink()
         if not file.exists():
-            file.with_name(f".{file.name}.lock").unlink(missing_ok=True)
+            (file.parent / journal.LOCKS / f"{file.name}.lock").unlink(missing_ok=True)  # its name is the user's
         if count:
             yield f"{file}: {f'{count} lines taken out' if file.exists() else f'deleted, {count} lines'}"
 

@@ -176,6 +176,7 @@ def test_a_user_is_forgotten_in_journals_traces_artifacts_and_the_databases_byte
         if file.is_file() and "data/collect_prompts" not in str(file):
             assert WORD.encode() not in file.read_bytes(), file
     assert "ada" not in (stored / FOLDER / ".forgotten.jsonl").read_text()
+    assert not list((stored / FOLDER).rglob("*ada*"))
     left = traces_of(stored)
     assert [one.info.trace_metadata["mlflow.trace.user"] for one in left.values()] == ["bob"]
     with sqlite3.connect(stored / "mlflow.db") as connection:
