@@ -90,7 +90,7 @@ def test_an_answer_that_is_stopped_is_kept_as_far_as_it_came(serve):
         (ended,) = [event for event in events if event["type"] == "ends"]
     assert ended["shown"]["end"] == "stopped"
     assert ended["shown"]["content"] == "a b c"
-    assert client.post("/api/stop", answer=answer).json() == {"stopped": False}
+    until(lambda: client.post("/api/stop", answer=answer).json() == {"stopped": False})
 
 
 def test_an_answer_whose_reader_leaves_is_kept_and_says_so(serve):
