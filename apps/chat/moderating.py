@@ -33,7 +33,7 @@ def opened(root: Path) -> Moderator | None:
     """Return the moderator that lies below data/; None where there is none."""
     if not (root / FOLDER).is_dir():
         return None
-    from rlhf import moderation  # pyright: ignore[reportAttributeAccessIssue]
+    from rlhf import moderation
 
     return OneAtATime(moderation.opened(root / FOLDER))
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from apps.label.items import Item, order_for
 from apps.label.settings import TaskSettings
+from rlhf.people.forgetting import now
 from rlhf.people.judgements import Judgement
 
 MOST_TEXT, MOST_REASON, MOST_SECONDS = 100_000, 500, 7 * 24 * 3600.0
@@ -65,10 +65,6 @@ def same(one: Judgement, other: Judgement) -> bool:
 def withdrawal(said: Judgement, identifier: str) -> Judgement:
     """Return the line that takes a judgement back."""
     return cast(Judgement, {**said, "id": identifier, "at": now(), "replaces": said["id"], "withdrawn": True})
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def identity(value: Any) -> str:

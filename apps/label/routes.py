@@ -1,8 +1,7 @@
 """The page's addresses: what it asks, checked, and answered by the work of the round."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,19 +97,15 @@ def app(work: Work) -> Starlette:
         "submit": lambda who, asked: work.submit(who, asked),
         "withdraw": lambda who, asked: work.withdraw(who, asked.get("item"), asked.get("id")),
     }
-    routes = [
-        *static_files.routes(PAGE, STATIC),
-        Route("/api/me", me),
-        Route("/api/name", name, methods=["POST"]),
-        Route("/api/export", export),
-        *(Route(f"/api/{path}", named(does), methods=["POST"]) for path, does in posts.items()),
-    ]
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(
+        routes=[
+            *static_files.routes(PAGE, STATIC),
+            Route("/api/me", me),
+            Route("/api/name", name, methods=["POST"]),
+            Route("/api/export", export),
+            *(Route(f"/api/{path}", named(does), methods=["POST"]) for path, does in posts.items()),
+        ]
+    )
 
 
 def _labeler(request: Request) -> str:
