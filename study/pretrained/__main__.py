@@ -1,7 +1,7 @@
 """The recipe on a pretrained model: presets/pretrained.yaml in a workspace → metrics/real.json, docs/generated/real.md.
 
     python -m study.pretrained                                          run it, or go on where it stopped; measure
-    python -m study.pretrained --comparisons FILE... --text FILE...     also reward models on people's comparisons: on
+    python -m study.pretrained --comparisons FILE... --text FILE...     reward models on people's comparisons alone: on
                                                                         this backbone, and on one from scratch (of text)
     python -m study.pretrained --freeze                                 write frozen.json anew, before anything is tuned
 
@@ -38,8 +38,8 @@ PRESET = Path("presets/pretrained.yaml")
 OUT, PAGE = Path("metrics/real.json"), pages.FOLDER / "real.md"
 FROZEN = Path("examples/pretrained/frozen.json")
 STAGES = (
-    "collect_prompts", "pretrain", "sft", "collect_comparisons@r1", "reward_model@r1", "ppo@r1", "feedme", "judge",
-    "evaluate",
+    "collect_prompts", "pretrain", "sft", "collect_answers@r1", "collect_comparisons@r1", "reward_model@r1", "ppo@r1",
+    "feedme", "judge", "moderation", "evaluate",
 )  # fmt: skip
 TEST = "data/collect_prompts/prompts.test.jsonl"
 QUESTIONS = {  # name: (one policy and decoding, the other)
@@ -64,23 +64,26 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     chosen = parser.parse_args(arguments)
     try:
         content = read_yaml(root / PRESET)
+        if chosen.comparisons:
+            found = peoples.accuracies(root, content, chosen.comparisons, chosen.text, chosen.limit)
+            write_figures(root, known(root) | {"reward_model": found})
+            return 0
         folder = workspace.prepare(root, NAME, content)
         if chosen.freeze:
             workspace.reproduce(folder, ["collect_prompts"])
             write_text(root / FROZEN, json.dumps(hashes(folder), indent=2) + "\n")
             return 0
         measured = run(root, folder)
-        measured["reward_model"] = (
-            peoples.accuracies(root, content, chosen.comparisons, chosen.text, chosen.limit)
-            if chosen.comparisons
-            else known(root).get("reward_model", {})
-        )
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
-    write_text(root / OUT, json.dumps(measured, indent=2, sort_keys=True) + "\n")
+    write_figures(root, measured | {"reward_model": known(root).get("reward_model", {})})
     write_text(root / PAGE, page(measured))
     return 0
+
+
+def write_figures(root: Path, measured: Mapping[str, Any]) -> None:
+    write_text(root / OUT, json.dumps(measured, indent=2, sort_keys=True) + "\n")
 
 
 def run(root: Path, folder: Path) -> dict[str, Any]:
