@@ -101,7 +101,7 @@ class Dependencies:
                 continue
             else:
                 change = "was changed"
-            yield f"{path.relative_to(self._root)} {change} while {self._title} runs"
+            yield f"{lineage.named(self._root, path)} {change} while {self._title} runs"
 
 
 def of_dvc(root: Path, name: StageName) -> Dependencies | None:
@@ -152,7 +152,7 @@ def code_of(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _code_among(root: Path, paths: Iterable[Path]) -> dict[str, str]:
-    names = {path.relative_to(root).as_posix(): path for path in paths if path.exists()}
+    names = {lineage.named(root, path): path for path in paths if path.exists()}
     return {name: lineage.dvc_md5(names[name]) for name in sorted(names) if name.startswith(lineage.CODE_FOLDERS)}
 
 

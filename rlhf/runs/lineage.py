@@ -37,6 +37,11 @@ def dvc_md5(path: Path) -> str:
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
+def named(root: Path, path: Path) -> str:
+    """Return the path as DVC names it: from the project's root, or whole where it lies elsewhere."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
 def size_mb(path: Path) -> float:
     """Return the size of a file or folder in megabytes (10^6 bytes)."""
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]

@@ -13,6 +13,8 @@ The workspace stays in .study/pretrained, with all models.
 import argparse
 import json
 import math
+import shlex
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -55,7 +57,7 @@ SHOWN = 20  # prompts with the answers of SFT and PPO
 
 
 def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
-    """Do as asked; returns the exit code, 2 for mistakes in the preset or in files."""
+    """Do as asked; returns the exit code: 2 for mistakes in the preset or in files, 1 where a stage fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comparisons", nargs="+", type=Path, help="files of people's comparisons")
     parser.add_argument("--text", nargs="+", type=Path, default=[], help="what the model from scratch is pretrained on")
@@ -77,6 +79,9 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
+    except subprocess.CalledProcessError as error:  # the stage has said why
+        print(f"{shlex.join(map(str, error.cmd))} ended with {error.returncode}; run again, it goes on", file=sys.stderr)
+        return 1
     write_figures(root, measured | {"reward_model": known(root).get("reward_model", {})})
     write_text(root / PAGE, page(measured))
     return 0

@@ -103,6 +103,14 @@ def test_a_dependency_that_was_edited_is_named(root, file):
     assert changes(root, lambda: (root / file).write_text("other")) == [f"{file} was changed while sft runs"]
 
 
+def test_files_outside_the_project_are_watched_and_are_no_code(root, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("elsewhere") / "prompts.jsonl"
+    outside.write_text("before")
+    (root / "dvc.yaml").write_text(PIPELINE.replace("data/prompts.jsonl", str(outside)))
+    assert changes(root, lambda: outside.write_text("other")) == [f"{outside} was changed while sft runs"]
+    assert [*dependencies.code(root, StageName("sft", None), {"base": {"folder": "base"}})] == ["rlhf/engine"]
+
+
 def test_a_params_file_of_the_users_own_counts_as_a_whole(root):
     assert changes(root, lambda: (root / "other.yaml").write_text("other")) == ["other.yaml was changed while sft runs"]
 

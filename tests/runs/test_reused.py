@@ -54,6 +54,11 @@ def test_stages_before_it_that_did_not_run_are_asked_about(asked, tmp_path):
     assert asked == [["ppo@r1", "sft"]]
 
 
+def test_files_outside_the_project_may_be_read(asked, tmp_path):
+    (tmp_path / "dvc.yaml").write_text(PIPELINE.replace("rlhf/rl", "/elsewhere/prompts.jsonl"))
+    assert stale(tmp_path, StageName("evaluate"), PARAMS, {"judge", "evaluate"}) == ["rlhf/rl"]
+
+
 def test_stages_before_another_that_ran_are_asked_about_too(asked, tmp_path):
     """`dvc repro --single-item ppo@r1 judge`: nothing stands before `judge`, which ran last."""
     assert stale(tmp_path, StageName("judge"), PARAMS, {"ppo/r1", "judge"}) == ["rlhf/rl"]

@@ -348,8 +348,7 @@ class Recorder:
             guard.say(f"WARNING: {self._stage.title}: MLflow refuses {name}: {why}")
 
     def _relative(self, path: Path) -> str:
-        full, root = path.resolve(), self._root.resolve()
-        return full.relative_to(root).as_posix() if full.is_relative_to(root) else str(full)
+        return lineage.named(self._root.resolve(), path.resolve())
 
     def _tags(self) -> dict[str, str]:
         found = {

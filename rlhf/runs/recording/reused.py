@@ -26,7 +26,7 @@ def stages(root: Path, name: StageName, params: Mapping[str, Any], ran: Collecti
         return {}
     _, paths = dependencies.listed(root, name, params)
     locked = lineage.of_rounds(lineage.locked(root), params.get("rounds", {}))
-    read = {path.relative_to(root).as_posix() for path in paths}
+    read = {lineage.named(root, path) for path in paths}
     own = {title for title in locked if StageName.of(title).place in ran}
     read |= {dep["path"] for title in own for dep in locked[title].get("deps", [])}
     before = lineage.upstream(locked, read) - own
