@@ -41,9 +41,10 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
 
     from apps.chat import checkpoints, moderating
     from apps.chat.answering import Answerer
-    from apps.chat.app import Parts, application
+    from apps.chat.app import application
     from apps.chat.books import FOLDER, Books
     from apps.chat.engine import ModelEngine
+    from apps.chat.parts import Parts
     from apps.chat.traces import Traces
 
     found = checkpoints.found(root)

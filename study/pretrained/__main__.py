@@ -80,7 +80,9 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
         print(error, file=sys.stderr)
         return 2
     except subprocess.CalledProcessError as error:  # the stage has said why
-        print(f"{shlex.join(map(str, error.cmd))} ended with {error.returncode}; run again, it goes on", file=sys.stderr)
+        print(
+            f"{shlex.join(map(str, error.cmd))} ended with {error.returncode}; run again, it goes on", file=sys.stderr
+        )
         return 1
     write_figures(root, measured | {"reward_model": known(root).get("reward_model", {})})
     write_text(root / PAGE, page(measured))

@@ -13,8 +13,9 @@ import uvicorn
 
 from apps.chat import checkpoints
 from apps.chat.answering import Answerer
-from apps.chat.app import Parts, application
+from apps.chat.app import application
 from apps.chat.books import FOLDER, Books
+from apps.chat.parts import Parts
 from apps.chat.traces import Traces
 from apps.serving.guarding import Guarded, Settings
 from rlhf.params.base import load

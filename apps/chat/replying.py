@@ -1,0 +1,145 @@
+"""A message, or one asked again, and the answers to it, streamed as lines of JSON."""
+
+import asyncio
+import contextlib
+import json
+import random
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from apps.chat import answering, checkpoints, moderating, requests, showing
+from apps.chat.answering import Asked, Job
+from apps.chat.books import new_id
+from apps.chat.parts import Parts
+from apps.chat.requests import Wanted
+from apps.serving.asgi import Refused
+from rlhf.people.feedback import WHOLE, History, Turn
+
+SEEDS = 1 << 31
+LINES = "application/x-ndjson"
+
+
+class Replies:
+    """The endpoint that answers."""
+
+    def __init__(self, parts: Parts):
+        self._parts = parts
+
+    async def answer(self, request: Request) -> Response:
+        given = await requests.content(request)
+        user = requests.user(request, given.get("user"))
+        known = await run_in_threadpool(checkpoints.found, self._parts.root)
+        wanted = requests.wanted(given, known)
+        history = await self._parts.agreed(user)
+        if wanted.turn is None:
+            wanted = wanted._replace(turn=await self._new_turn(user, history, wanted))
+            history = await self._parts.history(user)
+        turn = _again(history, wanted.turn)
+        first = {"type": "turn", "turn": turn.id, "conversation": turn.conversation, "parent": turn.parent}
+        stop = await self._judged(user, history, turn)
+        if stop is not None:
+            return StreamingResponse(_lines([first, {"type": "blocked", **stop}]), media_type=LINES)
+        events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        jobs = self._jobs(user, history, turn, wanted, events)
+        self._parts.answerer.submit(jobs)
+        begun = [first, *({"type": "answer", "answer": job.id, "side": job.asked.side} for job in jobs)]
+        return StreamingResponse(self._stream(begun, jobs, events, user), media_type=LINES)
+
+    async def _new_turn(self, user: str, history: History, wanted: Wanted) -> str:
+        """Write what a user says; returns its id."""
+        conversation = wanted.conversation or new_id()
+        if wanted.conversation and all(one.conversation != conversation for one in history.turns.values()):
+            raise Refused(404, "conversation: there is none of yours of this name")
+        if wanted.parent is not None:
+            before = history.turns.get(wanted.parent)
+            if before is None or before.role != "assistant":
+                raise Refused(404, "parent: there is no such answer")
+            if before.end not in (*WHOLE, "left"):
+                raise Refused(409, "nothing follows an answer that was blocked or failed: ask again, or edit")
+            if showing.is_open(history, before):
+                raise Refused(409, "choose between the two answers first")
+            conversation = before.conversation
+        content = {"conversation": conversation, "parent": wanted.parent, "role": "user", "content": wanted.text}
+        return (await self._parts.write(user, "turn", content))["id"]
+
+    async def _judged(self, user: str, history: History, turn: Turn) -> dict[str, Any] | None:
+        """Judge what a user says; returns what is said of it where it is blocked."""
+        moderator = self._parts.moderator
+        if moderator is None:
+            return None
+        stop = history.blocked_turns().get(turn.id)
+        if stop is None:
+            verdict = await run_in_threadpool(moderating.judged, moderator, history.messages(turn.id))
+            if not verdict.blocked:
+                return None
+            stop = await self._parts.write(user, "blocked", answering.blocked("request", turn.id, verdict))
+            self._parts.traces.sync(user, turn.id)
+        return {key: stop.get(key) for key in ("id", "turn", "where", "category", "probability")}
+
+    def _jobs(
+        self, user: str, history: History, turn: Turn, wanted: Wanted, events: "asyncio.Queue[dict[str, Any]]"
+    ) -> list[Job]:
+        loop = asyncio.get_running_loop()
+
+        def emit(event: dict[str, Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody reads
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        models = random.SystemRandom().sample(wanted.models, len(wanted.models))  # blind: no side is one model's
+        pair = new_id() if len(models) > 1 else None
+        messages = history.messages(turn.id)
+        asked = [
+            Asked(
+                user, turn.conversation, turn.id, messages, model,
+                wanted.settings._replace(seed=secrets.randbelow(SEEDS)), pair, side,
+            )
+            for side, model in enumerate(models)
+        ]  # fmt: skip
+        return [Job(one, emit) for one in asked]
+
+    async def _stream(
+        self, begun: Sequence[dict[str, Any]], jobs: Sequence[Job], events: "asyncio.Queue[dict[str, Any]]", user: str
+    ) -> AsyncIterator[bytes]:
+        """Yield lines until all jobs are done; where the reader leaves, what was begun is stored as it is."""
+        going = {job.id for job in jobs}
+        try:
+            for event in begun:
+                yield _line(event)
+            while going:
+                event = await events.get()
+                if event["type"] in ("ends", "failed"):
+                    going.discard(event["answer"])
+                if event["type"] == "reads" and len(jobs) > 1:
+                    event = {key: event[key] for key in ("type", "answer", "side")}  # a context would tell the model
+                if event["type"] == "ends" and event["turn"]:
+                    history = await self._parts.history(user)
+                    with self._parts.books.lock:
+                        turn = history.turns.get(event["turn"])
+                        shown = turn and showing.shown(history, turn, history.blocked_turns())
+                    event = {**event, "shown": shown}
+                yield _line(event)
+        finally:
+            for job in jobs:
+                if job.id in going:
+                    job.stop("left")
+
+
+def _again(history: History, turn: str | None) -> Turn:
+    found = history.turns.get(turn or "")
+    if found is None or found.role != "user":
+        raise Refused(404, "turn: there is no such message of yours")
+    return found
+
+
+def _line(event: dict[str, Any]) -> bytes:
+    return json.dumps(event, ensure_ascii=False).encode() + b"\n"
+
+
+async def _lines(events: Sequence[dict[str, Any]]) -> AsyncIterator[bytes]:
+    for event in events:
+        yield _line(event)
