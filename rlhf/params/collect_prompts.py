@@ -348,7 +348,7 @@ def matches(pattern: str, root: Path) -> list[Path]:
     found = _found(pattern, root)
     files = [file for path in found for file in ([path] if path.is_file() else saved_files(path))]
     if not files:
-        problem = f"no such file under {root.resolve()}; mend the source's paths"
+        problem = f"no such file under {root.resolve()}; mend that path"
         if any(path.is_dir() for path in found):
             problem = f"a folder; name the files in it, such as {pattern:.200}/*.jsonl"
         raise FileNotFoundError(f"{pattern:.200}: {problem}")

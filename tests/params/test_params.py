@@ -277,12 +277,13 @@ def test_params_of_people_name_their_mistakes(root):
     people = read_yaml(toys.REPO / "examples/people.yaml")["collect_comparisons"]["labelers"]
     wrong = {
         "scale": ({"low": 7, "high": 1}, "must be below high"),
-        "flags": (["sexual", "sexual"], "each name once"),
+        "flags": (["sexual", "violent", "sexual"], r"each name once; remove the second sexual \("),
         "wait_for": (0, "greater than 0"),
         "overlap_labelers": (1, "greater than or equal to 2"),
         "written": ("best", "'first' or 'leave'"),
     }
     for key, (value, said) in wrong.items():
         toys.set_param(root, "collect_comparisons.labelers", people | {key: value})
-        with pytest.raises(ParamsError, match=said):
+        with pytest.raises(ParamsError, match=said) as caught:
             load(root, CollectComparisonsInputs)
+        assert str(caught.value).count("(got ") == 1, "what came is said once"

@@ -103,6 +103,16 @@ def test_a_preset_over_itself_is_refused(root, capsys):
     assert "presets/overlays/b.yaml: preset: expected one of laptop, cuda" in capsys.readouterr().err
 
 
+def test_the_first_look_at_the_labelling_page_downloads_nothing_and_is_sound(root):
+    shutil.copy(toys.REPO / "examples/people_tiny.yaml", root / "my.yaml")
+    assert presets.main(["my.yaml", "--out", "params.yaml"]) == 0
+    found = read_yaml(root / "params.yaml")
+    assert {source["kind"] for source in found["collect_prompts"]["sources"]} == {"world"}
+    assert found["collect_answers"]["max_prompts"] == 20
+    assert found["collect_comparisons"]["labelers"]["kind"] == "people"
+    assert check.check(root) == []
+
+
 def test_the_example_of_an_own_project_is_sound(root):
     (root / "models/mine").mkdir(parents=True)
     (root / "own").mkdir()

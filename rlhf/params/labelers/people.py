@@ -45,8 +45,8 @@ class People(Params):
 
     @model_validator(mode="after")
     def _flags_differ(self) -> Self:
-        if len({*self.flags}) < len(self.flags):
-            raise ValueError(f"flags: expected each name once (got {', '.join(self.flags)})")
+        if repeated := sorted({flag for flag in self.flags if self.flags.count(flag) > 1}):
+            raise ValueError(f"flags: expected each name once; remove the second {', '.join(repeated)}")
         return self
 
     def folder_of(self, root: Path, round_name: str) -> Path:
