@@ -40,8 +40,8 @@ def between_labelers(comparisons: Sequence[Comparison]) -> dict[str, float]:
     )
     metrics: dict[str, float] = {"agreement": agreed, "agreement_pairs": num_pairs} if num_pairs else {}
     with_gold = [comparison for comparison in comparisons if "gold" in comparison]
-    if with_gold:
-        agreed, num_pairs = with_labels(with_gold, [comparison["gold"] for comparison in with_gold])
+    agreed, num_pairs = with_labels(with_gold, [comparison["gold"] for comparison in with_gold])
+    if num_pairs:
         metrics |= {"agreement_with_gold": agreed, "agreement_with_gold_pairs": num_pairs}
     return metrics
 

@@ -43,10 +43,11 @@ def measure(
     if "agreement" in ceiling:
         metrics["labelers_agreement"] = ceiling["agreement"]
     known = [index for index, comparison in enumerate(held_out) if "gold" in comparison]
-    if known:
-        metrics["gold_accuracy"], metrics["gold_pairs"] = agreement.with_gold(
-            [held_out[index] for index in known], [scores[index] for index in known], GOLD_TIE
-        )
+    accuracy, num_pairs = agreement.with_gold(
+        [held_out[index] for index in known], [scores[index] for index in known], GOLD_TIE
+    )
+    if num_pairs:
+        metrics |= {"gold_accuracy": accuracy, "gold_pairs": num_pairs}
     return metrics, bins
 
 

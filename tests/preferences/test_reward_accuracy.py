@@ -109,6 +109,8 @@ def test_measures_by_hand():
     some = reward_accuracy.measure(scorer, toys.comparisons(6), [without, *held_out])[0]
     assert (some["gold_accuracy"], some["gold_pairs"], some["pairs"]) == (1.0, 2, 6)
     assert "gold_accuracy" not in reward_accuracy.measure(scorer, toys.comparisons(6), [without])[0]
+    alike = {**held_out[0], "gold": [0.5, 0.5, 0.5]}  # nothing that gold tells apart: no share of it
+    assert "gold_accuracy" not in reward_accuracy.measure(scorer, toys.comparisons(6), [alike])[0]
 
 
 def test_pairs_are_counted_by_category():
