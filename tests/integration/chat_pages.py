@@ -8,7 +8,7 @@ import pytest
 from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 SECONDS = int(os.environ.get("PATIENCE", "120"))
 
@@ -56,6 +56,12 @@ class Talker:
         self.until(lambda: "No data leaves this machine" in self.text("#consent"))
         self.press("#agree")
         self.until(lambda: not self.find("dialog[open]"))
+        focused = "return document.activeElement.id"
+        self.until(lambda: self.browser.execute_script(focused) == "text", "the page is not ready to be typed into")
+
+    def selects(self, css: str, name: str) -> None:
+        """Choose a model; the page may draw its list anew meanwhile."""
+        self.until(lambda: Select(self.one(css)).select_by_visible_text(name) or True, f"no {name} in {css}")
 
     def says(self, text: str) -> None:
         self.one("#text").send_keys(text, Keys.ENTER)
