@@ -34,15 +34,15 @@ def main(arguments: Sequence[str], root: Path = REPO) -> int:
     parser.add_argument("--page", action="store_true", help="run nothing")
     chosen = parser.parse_args(arguments)
     out = root / figures.OUT
-    known = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
     if not chosen.page:
         ground = Ground(root / FOLDER / f"flywheel-{chosen.preset}", cache_of_this_repository())
         try:
-            known[chosen.preset] = Turn(ground, chosen.preset, chosen.prompts, chosen.judge_prompts).run()
+            found = Turn(ground, chosen.preset, chosen.prompts, chosen.judge_prompts).run()
         except RuntimeError as error:
             print(error, file=sys.stderr)
             return 1
-        write_text(out, json.dumps(known, indent=2, sort_keys=True) + "\n")
+        known = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+        write_text(out, json.dumps({**known, chosen.preset: found}, indent=2, sort_keys=True) + "\n")
     write_text(root / figures.PAGE, figures.page(json.loads(out.read_text(encoding="utf-8"))))
     print(f"\nwritten: {figures.OUT}, {figures.PAGE}")
     return 0
