@@ -19,6 +19,7 @@ ROUNDS = {
     "r1": {"policy": "sft", "earlier": "collect_prompts"},
     "r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"},
 }
+FAILED = (1, 255)  # of DVC where a stage does not end well: alone, and with --keep-going
 CHAT_SPLITS = ["sft", "reward_model", "ppo"]  # none for the judge: of few users it would get one at most
 
 
@@ -51,7 +52,11 @@ class Turn:
                 self.reproduce(after)
         with self.step("lineage", "Where does PPO of round r2 come from?"):
             self.found["lineage"] = lineage.checked(self.ground)
-        return self.found | figures.learnt(self.ground.root, [*ROUNDS]) | {"seconds": self.seconds}
+        found = figures.learnt(self.ground.root, [*ROUNDS])
+        for file in ("demonstrations.train", "comparisons.train", "prompts.ppo"):
+            if not found["from_chat"].get(file):
+                raise RuntimeError(f"nothing of the chat is in {file}: {found['from_chat']}")
+        return self.found | found | {"seconds": self.seconds}
 
     @contextmanager
     def step(self, name: str, title: str) -> Iterator[None]:
@@ -97,7 +102,7 @@ class Turn:
 
     def reproduce(self, waiting: str | None) -> None:
         """Let DVC go as far as it can: up to the labels of the round that waits, if any."""
-        said = self.ground.types("dvc", "repro", "--keep-going", codes=(1,) if waiting else (0,))
+        said = self.ground.types("dvc", "repro", "--keep-going", codes=FAILED if waiting else (0,))
         waits = self.ground.types("python", "-m", "tools.waiting", codes=(CODE,) if waiting else (0,))
         if waiting and not (f"of round {waiting} wait for labels" in waits and f"exited with {CODE}" in said):
             raise RuntimeError(f"round {waiting} should wait, and its stage end with {CODE}:\n{said[-2000:]}\n{waits}")
