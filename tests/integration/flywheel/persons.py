@@ -123,13 +123,19 @@ def rank(root: Path, round_name: str, asked: Sequence[Asked]) -> dict[str, int]:
                 while labeler.see("#item"):
                     shown = _squeezed(labeler.prompt)
                     task = known[max((text for text in known if shown.endswith(text)), key=len)]
-                    labeler.rank(records.ranks_of([round(_worth(task, text), 2) for text in labeler.answers]))
+                    labeler.rank(ranked(task, labeler.answers))
                     labeler.submit()
                     counts[name] += 1
                 if errors := labeler.errors():
                     raise RuntimeError(f"the page's log holds errors: {errors}")
             print(f"      {name} has ranked {counts[name]} prompts", flush=True)
     return counts
+
+
+def ranked(task: dict[str, Any] | None, answers: Sequence[str]) -> list[int]:
+    """Return ranks by gold; where gold finds all alike, as of a model that has learned little, the shorter is better."""
+    worth = [round(_worth(task, text), 2) for text in answers]
+    return records.ranks_of(worth if len({*worth}) > 1 else [-float(len(text)) for text in answers])
 
 
 def _worth(task: dict[str, Any] | None, answer: str) -> float:
