@@ -1,4 +1,4 @@
-"""The flywheel turned twice on the tiny preset: chat, labels and a second round by the real pages; back to the lines."""
+"""The flywheel turned twice on the tiny preset: chat, labels and a second round by the real pages."""
 
 import json
 
