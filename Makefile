@@ -3,6 +3,7 @@
 # make ui           MLflow on http://localhost:5000                      make lint   ruff, and types by pyright
 # make label        people rank answers in the browser, at http://127.0.0.1:8000; LABEL="--round r1 --port 8001"
 # make chat         talk with what was trained, on http://localhost:8012; what is said of answers becomes data; CHAT="--port 8013"
+# make flywheel     chat, labels and a second round by scripted people in a browser; FLYWHEEL="--preset laptop"
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
 # make real         the recipe on a pretrained model out of a package, offline; stopped, it goes on; REAL="--comparisons ..."
@@ -36,7 +37,7 @@ REAL_INSTALLED := $(VENV)/real-$(REAL_VERSION)
 INSTALL := -m pip install --disable-pip-version-check --quiet
 LOCKED := $(INSTALL) --constraint requirements.lock
 
-.PHONY: run real test ui label chat integration bench bench-full study claims mutants lint setup lock audit bom
+.PHONY: run real test ui label chat flywheel integration bench bench-full study claims mutants lint setup lock audit bom
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -66,6 +67,9 @@ lint: $(INSTALLED)
 
 integration: $(INTEGRATION_INSTALLED)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration
+
+flywheel: $(INTEGRATION_INSTALLED)
+	@$(BIN)/python -m tests.integration.flywheel $(FLYWHEEL)
 
 bench: $(INSTALLED) $(PEERS_INSTALLED)
 	@$(BIN)/python -m benchmarks.compare --peers $(PEERS) $(BENCH)

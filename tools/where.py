@@ -7,7 +7,8 @@
 
 dvc.lock names the bytes, and MLflow's runs are tagged with the md5 of what they made: so runs are found for outputs
 that DVC skipped, restored from its cache or checked out, too. Of several runs with the same bytes the first is shown.
-Of an artifact that builds on what people judged, the files of their judgements are named, with lines and labelers.
+Of an artifact that builds on what people judged, the files of their judgements are named, with lines and labelers, and
+of one that builds on what people said in the chat, their journals, with lines and users.
 What lies on disk is held against dvc.lock: one artifact by its bytes, a list above 64 MiB by size and number of files.
 
 Writes nothing.
@@ -24,7 +25,7 @@ from rlhf.params.tracking import TrackingInputs
 from rlhf.runs import lineage, mlflow_store
 from rlhf.runtime.flat import flatten
 from rlhf.secrets import guard
-from tools.looking import artifacts, labels, piped
+from tools.looking import artifacts, feedback, labels, piped
 from tools.looking.artifacts import Locked, made_by
 from tools.looking.makers import PARENT, Found, Makers
 
@@ -66,7 +67,8 @@ def answer(root: Path, makers: Makers, asked: str | None, rev: str | None) -> tu
     disk = root if rev is None else None  # what lies there is of now
     known = all(of_stage.runs for of_stage in found.values())
     if asked and len(chosen) == 1:
-        whole = [*described(root, locked, chosen[0], makers, disk), *labels.behind(root, locked, chosen[0], rev)]
+        said = [*labels.behind(root, locked, chosen[0], rev), *feedback.behind(root, locked, chosen[0], rev)]
+        whole = [*described(root, locked, chosen[0], makers, disk), *said]
         return int(not known), [*filter(None, [doubt]), *whole]
     if makers.closed:
         guard.say(makers.closed)

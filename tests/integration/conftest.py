@@ -52,17 +52,22 @@ def environment(root: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
+def copied(root: Path, without: tuple[str, ...] = ()) -> None:
+    """Copy this repository's files, as git would take them now, but for those below `without`."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=REPO, capture_output=True, text=True, check=True).stdout
+    for file in files.split("\0"):
+        if file and not file.startswith(without) and (REPO / file).exists():
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPO / file, root / file)
+
+
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     root = tmp_path_factory.mktemp("pipeline") / "repository"
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPO, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    kept = [file for file in files.split("\0") if file and file != "dvc.lock" and (REPO / file).exists()]
-    for file in kept:  # also metrics/ of the default and of the laboratory, which are not this pipeline's
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(REPO / file, root / file)
+    copied(
+        root, without=("dvc.lock",)
+    )  # also metrics/ of the default and of the laboratory, which are not of these params
     shutil.copy(REPO / "presets/tiny.yaml", root / "params.yaml")
     run(root, "git", "init", "--quiet")
     run(root, "dvc", "repro")

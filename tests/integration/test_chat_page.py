@@ -1,7 +1,6 @@
 """The chat as a person uses it: in a real browser, with real models; then what it left in MLflow and in the data."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -12,27 +11,25 @@ import urllib.request
 
 import pytest
 from mlflow import MlflowClient
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from rlhf.params.base import read_yaml
 from stages import collect_prompts
 from tests import loopback, toys
+from tests.integration.chat_pages import Talker
 from tests.integration.conftest import REPO, environment
 
 pytestmark = pytest.mark.process
-SECONDS = int(os.environ.get("PATIENCE", "120"))
 
 
-class Chat:
-    """A chat that can be killed and started again, and the browser that looks at it."""
+class Chat(Talker):
+    """A chat that can be killed and started again, and the person who looks at it."""
 
     def __init__(self, root, browser):
-        self.root, self.browser, self.port = root, browser, loopback.free_port()
+        self.root, self.port = root, loopback.free_port()
         self.process = None
-        self.address = f"http://127.0.0.1:{self.port}/"
+        super().__init__(browser, f"http://127.0.0.1:{self.port}/")
 
     def start(self, pause=0.03):
         command = [sys.executable, "-m", "tests.apps.chat.launched", str(pause), "--port", str(self.port)]
@@ -53,51 +50,8 @@ class Chat:
         self.process.send_signal(number)
         return self.process.wait(60)
 
-    def until(self, holds, words="it did not come to hold"):
-        wait = WebDriverWait(self.browser, SECONDS, 0.1, [StaleElementReferenceException])
-        try:
-            return wait.until(lambda _: holds(), words)
-        except TimeoutException:
-            pytest.fail(f"{words}; the page says:\n{self.text()}\n{(self.root / 'chat.log').read_text()}")
-
-    def find(self, css):
-        return self.browser.find_elements(By.CSS_SELECTOR, css)
-
-    def one(self, css):
-        self.until(lambda: any(one.is_displayed() for one in self.find(css)), f"there is no {css}")
-        return self.find(css)[-1]
-
-    def text(self, css="body"):
-        return "\n".join(one.text for one in self.find(css))
-
-    def press(self, css, label=None):
-        def pressed():
-            found = [one for one in self.find(css) if one.is_displayed() and (label is None or label in one.text)]
-            if found:
-                self.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", found[-1])
-                found[-1].click()
-            return found
-
-        self.until(pressed, f"there is no {css} {label or ''}")
-
-    def begins(self, name="ada"):
-        self.browser.get(self.address)
-        self.one("#hello[open] #name").send_keys(name, Keys.ENTER)
-        self.until(lambda: "No data leaves this machine" in self.text("#consent"))
-        self.press("#agree")
-        self.until(lambda: not self.find("dialog[open]"))
-
-    def says(self, text):
-        self.one("#text").send_keys(text, Keys.ENTER)
-
-    def is_done(self):
-        return self.one("#send").is_displayed() and not self.find("[data-live]")
-
-    def done(self):
-        self.until(self.is_done, "the answer did not end")
-
-    def answers(self):
-        return [one.text for one in self.find(".answer .text")]
+    def log(self):
+        return (self.root / "chat.log").read_text()
 
     def lines(self, kind=None, user="ada"):
         found = [json.loads(line) for line in (self.root / f"data/feedback/{user}.jsonl").read_text().splitlines()]
@@ -149,16 +103,8 @@ def test_a_person_talks_stops_asks_again_edits_chooses_and_the_data_and_mlflow_k
     assert chat.browser.switch_to.active_element.get_attribute("data-thumb") == "up", "the focus stays where it was"
     chat.press("[data-thumb='down']")
     chat.until(lambda: chat.one("[data-thumb='down']").get_attribute("aria-pressed") == "true")
-    chat.press(".answer button", "Write a better one")
-    field = chat.one("#better-text")
-    field.clear()
-    field.send_keys("The fox is red.")
-    chat.press("#better-form button.main")
-    chat.until(lambda: "The fox is red." in chat.text(".better"))
-    chat.press(".answer button", "Flag")
-    chat.press("#flag-list label", "wrong")
-    chat.press("#flagging-form button.main")
-    chat.until(lambda: "Flags: wrong" in chat.text(".answer"))
+    chat.writes_better("The fox is red.")
+    chat.flags("wrong")
 
     # the message edited: a branch, and the way back
     chat.press(".turn.user button", "Edit")
@@ -181,8 +127,7 @@ def test_a_person_talks_stops_asks_again_edits_chooses_and_the_data_and_mlflow_k
     assert not re.search(r"sft|ppo/r1|md5", chat.text(".pair"))
     assert not chat.one("#send").is_enabled()
     screenshot(chat.browser, "chat-blind")
-    chat.browser.execute_script("document.activeElement.blur()")
-    chat.one("body").send_keys("4")
+    chat.chooses("4")
     chat.until(lambda: {"sft", "ppo/r1"} <= set(re.findall(r"sft|ppo/r1", chat.text(".pair"))))
     assert chat.one(".answer.chosen").get_attribute("data-turn") == chat.lines("choice")[-1]["chosen"]
     screenshot(chat.browser, "chat-chosen")

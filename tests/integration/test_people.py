@@ -1,7 +1,6 @@
 """People in the loop on one's own data: it waits, is labelled, goes on; the next round asks about its own policy."""
 
 import json
-import shutil
 import subprocess
 
 import pytest
@@ -13,7 +12,7 @@ from rlhf.records.types import Comparison
 from rlhf.runtime.waiting import CODE, Waiting
 from stages import collect_answers, collect_comparisons, collect_prompts, ppo, pretrain, reward_model, sft
 from tests import toys
-from tests.integration.conftest import REPO, environment, run
+from tests.integration.conftest import copied, environment, run
 from tests.integration.test_own_labelers import FUNCTION, TASTE, project
 from tests.labelers import asked
 from tests.people.judged import PEOPLE, judgement, say
@@ -72,14 +71,7 @@ def test_a_second_rounds_answers_come_from_the_first_ones_policy_and_are_ranked(
 def repository(tmp_path):
     """A copy of this repository with a project of one's own that people rank, in git and DVC."""
     root = tmp_path / "repository"
-    files = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=REPO, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    for file in (file for file in files.split("\0") if file and file != "dvc.lock" and (REPO / file).exists()):
-        if not file.startswith("metrics/"):
-            (root / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPO / file, root / file)
+    copied(root, without=("dvc.lock", "metrics/"))
     project(root, PEOPLE, None)
     run(root, "git", "init", "--quiet")
     return root
