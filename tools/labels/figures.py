@@ -1,4 +1,4 @@
-"""What a round's judgements come to, a labeler at a time: seconds a prompt, ties, ratings, flags, own answers, skips."""
+"""What a round's judgements come to, by labeler: seconds a prompt, ties, ratings, flags, written answers, skips."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
