@@ -233,6 +233,21 @@ def test_prompts_of_ones_own_are_enough_where_labelers_know_any_prompt(root):
     assert (root / "data/collect_prompts/prompts.reward_model.jsonl").stat().st_size
 
 
+def test_prompts_of_ranked_answers_that_nobody_learns_from_stay_whatever_the_answers_are(root):
+    rows = [json.loads(line) for line in (root / "raw/pairs.jsonl").read_text().splitlines()]
+    too_long, tied = {**rows[0]}, {"prompt": "Whose lamp is it?", "responses": ["Mine.", "Yours."], "scores": [4, 4]}
+    too_long["chosen"] += " It is long." * 400
+    dump(root / "raw/pairs.jsonl", [too_long, *rows[1:], tied])
+    run(root)
+    learned = json.loads((root / "metrics/collect_prompts.json").read_text())["collect_prompts"]["dropped"]
+    assert learned["too_few_responses"] == learned["all_responses_tied"] == 1
+    own = sources()
+    own[2] |= {"use": ["prompts"]}
+    run(root, sources=own, shares={"sft": 0.6, "reward_model": 0.0, "judge": 0.0})
+    asked = json.loads((root / "metrics/collect_prompts.json").read_text())["collect_prompts"]["dropped"]
+    assert not {"too_few_responses", "all_responses_tied"} & {*asked}
+
+
 def test_a_source_without_rows_and_documents_that_are_too_few_are_errors(root):
     (root / "raw/tests.jsonl").write_text("\n")
     with pytest.raises(ValueError, match="source 'tests': holds no rows"):

@@ -21,7 +21,7 @@ from rlhf.collection.readers import Row
 from rlhf.collection.table import categories
 from rlhf.collection.table.facts import DOCUMENTS, Facts, Table, encode, hashed
 from rlhf.params.collect_prompts import AnySource, CollectPrompts, PersonalData
-from rlhf.records.types import DialogueRecord, Document
+from rlhf.records.types import Comparison, DialogueRecord, Document, Prompt
 from rlhf.runtime.seeds import derive
 
 SAMPLES = 3  # of the rows that are dropped for one reason, shown in the data card
@@ -118,6 +118,8 @@ class _Part:
             self._dropped.setdefault(str(dropped), []).append((derive(self._seed, name), name, record))
 
     def _add(self, record: DialogueRecord) -> None:
+        if record["kind"] == "comparison" and "comparisons" not in self._source.use:
+            record = _asked_alone(record)
         found, kinds = clean_record(record, self._params.cleaning)
         if found["kind"] == "comparison":
             limits = self._params.cleaning.response_characters
@@ -158,6 +160,13 @@ class _Part:
             self._reading.noticed(), facts, self._facts.names(), self._facts.responses(),
             b"".join(self._facts.spilled), runs, np.array(self._documents, DOCUMENTS), b"".join(self._lines), error,
         )  # fmt: skip
+
+
+def _asked_alone(comparison: Comparison) -> Prompt:
+    """Return what is asked: where nobody learns from the ranking, the answers' faults are no reason to drop it."""
+    left_out = {"kind", "responses", "labels", "gold"}
+    about: Any = {key: value for key, value in comparison.items() if key not in left_out}
+    return {**about, "kind": "prompt"}
 
 
 def _order(dropped: tuple[int, str, Any]) -> int:
