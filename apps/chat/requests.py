@@ -1,6 +1,5 @@
 """What the page asks for, read out of JSON: every value checked, every refusal in words."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from starlette.requests import Request
 
 from apps.chat.checkpoints import Checkpoint
 from apps.chat.engine import Settings
+from apps.serving import bodies
 from apps.serving.asgi import Refused
 from rlhf.people.names import checked
 
@@ -35,12 +35,9 @@ class Wanted(NamedTuple):
 async def content(request: Request) -> dict[str, Any]:
     """Return the body. Raises Refused where it is no JSON object."""
     try:
-        found = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        raise Refused(400, "expected a body of JSON") from None
-    if not isinstance(found, dict):
-        raise Refused(400, "expected a JSON object")
-    return found
+        return await bodies.json_object(request)
+    except ValueError as error:
+        raise Refused(400, f"{error}") from None
 
 
 def user(request: Request, given: object) -> str:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from apps.label.drafts import Draft
 from apps.label.forms import Unfit
 from apps.label.work import Conflict, Work
-from apps.serving import static_files
+from apps.serving import bodies, static_files
 from rlhf.people.names import checked
 
 PAGE = Path(__file__).parent / "page.html"
@@ -122,12 +122,9 @@ def _labeler(request: Request) -> str:
 
 async def _object(request: Request) -> Asked:
     try:
-        content = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        raise Unfit("expected a JSON object") from None
-    if not isinstance(content, dict):
-        raise Unfit("expected a JSON object")
-    return content
+        return await bodies.json_object(request)
+    except ValueError as error:
+        raise Unfit(f"{error}") from None
 
 
 def _draft(asked: Asked) -> Draft:
