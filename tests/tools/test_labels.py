@@ -179,3 +179,32 @@ def test_a_name_that_can_be_no_files_is_refused(place, tmp_path):
     (tmp_path / "x.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match="expected a name of at most 40 letters"):
         taken(place, str(tmp_path / "x.jsonl"), "../ada")
+
+
+def test_figures_are_each_labelers_own(place, capsys):
+    timed = [answered(number) for number in (30, 31, 32)]
+    write_answers(place, [*PROMPTS, *timed], [JUDGE])
+    for prompt, seconds in zip(timed, [2.0, 4.0, 10.0], strict=True):
+        say(
+            place,
+            judgement(prompt, "cleo", [1, 1, 1], seconds=seconds, flags=[["hallucination"], ["hallucination"], []]),
+        )
+    assert labels.main(["figures", "--round", "r1"], place) == 0
+    found = json.loads(capsys.readouterr().out)["labelers"]
+    assert [*found] == ["ada", "ben", "cleo"]
+    assert (found["ada"]["ranked"], found["ada"]["written"], found["ada"]["tied_pairs"], found["ada"]["pairs"]) == (
+        3,
+        1,
+        1,
+        9,
+    )
+    assert list(found["ada"]["skipped"].values()) == [1]
+    assert found["ada"]["ratings"] == {"1": 1, "3": 1, "7": 1}
+    seconds = found["cleo"]["seconds"]
+    assert [seconds[key] for key in ("lower_quartile", "median", "upper_quartile", "sum")] == [3, 4, 7, 16]
+    assert found["cleo"]["flags"] == {"hallucination": 6}
+    assert (found["cleo"]["tied_pairs"], found["cleo"]["rankings_with_a_tie"], found["ben"]["rankings_with_a_tie"]) == (
+        9,
+        3,
+        0,
+    )

@@ -2,14 +2,17 @@
 
     python -m tools.labels import ranked.jsonl --round r1 --labeler ada
     python -m tools.labels export --format argilla --round r1 --out ranked.jsonl
+    python -m tools.labels figures --round r1
 
 Import reads what `collect_prompts` reads (Argilla 1.x and 2.x, Label Studio, TRL's pairs, and some fifty more) and what
 export wrote as jsonl. It takes judgements of answers that the round has, known by their text, adds them to the
 labeler's file and rewrites no line; what is there already is not added again. Export writes the judgements that hold.
-Whatever a file or a form cannot carry is counted and said.
+Whatever a file or a form cannot carry is counted and said. Figures are each labeler's: seconds a prompt, ties, ratings,
+flags, written answers, skips.
 """
 
 import argparse
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,7 +23,7 @@ from rlhf.params.labelers.people import People
 from rlhf.params.rounds import Rounds
 from rlhf.people import names, standing
 from rlhf.secrets import guard
-from tools.labels import exporting, importing
+from tools.labels import exporting, figures, importing
 from tools.looking import piped
 
 
@@ -43,6 +46,9 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     if not any(answers.values()):
         raise ValueError(f"data/collect_answers/{chosen.round}: no answers to judge are there; dvc repro makes them")
     folder = people.folder_of(root, chosen.round).parent
+    if chosen.command == "figures":
+        guard.say(json.dumps(figures.of_round(folder, chosen.round, answers), ensure_ascii=False, indent=2), sys.stdout)
+        return 0
     if chosen.command == "import":
         there = importing.Place(folder, chosen.round, names.checked(chosen.labeler), answers, people.scale)
         number, counts = importing.take(chosen.file, chosen.only, there, root)
@@ -67,7 +73,8 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     giving = commands.add_parser("export", help="write the judgements that hold for other tools")
     giving.add_argument("--format", required=True, choices=sorted(exporting.FORMATS))
     giving.add_argument("--out", type=Path, required=True)
-    for one in (taking, giving):
+    telling = commands.add_parser("figures", help="say what each labeler's judgements come to")
+    for one in (taking, giving, telling):
         one.add_argument("--round", required=True)
         one.add_argument("--judge", action="store_true", help="of judge_labelers, where these are other people")
     return parser.parse_args(arguments)
