@@ -165,8 +165,8 @@ class _Part:
 def _asked_alone(comparison: Comparison) -> Prompt:
     """Return what is asked: where nobody learns from the ranking, the answers' faults are no reason to drop it."""
     left_out = {"kind", "responses", "labels", "gold"}
-    about: Any = {key: value for key, value in comparison.items() if key not in left_out}
-    return {**about, "kind": "prompt"}
+    asked: Any = {key: value for key, value in comparison.items() if key not in left_out} | {"kind": "prompt"}
+    return asked
 
 
 def _order(dropped: tuple[int, str, Any]) -> int:
