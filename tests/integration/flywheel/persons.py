@@ -71,7 +71,7 @@ def converse(person: Talker, asked: Sequence[Asked], policies: tuple[str, str], 
     person.selects("#model", policies[0])
     person.one("#length").clear()
     person.one("#length").send_keys(LONGEST)
-    flagged = False
+    flagged = written = False
     for question in asked[:-1]:
         _ask(person, question)
         if not person.find("[data-thumb]"):  # the moderator stood before it
@@ -83,10 +83,14 @@ def converse(person: Talker, asked: Sequence[Asked], policies: tuple[str, str], 
         shown = f"[data-thumb='{value}'][aria-pressed='true']"
         person.until(lambda shown=shown: person.find(shown), "the thumb was not taken")
         done[f"thumbs_{value}"] += 1
-        if value == "down":
-            person.writes_better(demonstrations.ideal(question.task))
+        better = demonstrations.ideal(question.task)
+        # each user writes one: whose demonstrations are learned, the split decides
+        is_last_chance = not written and question is asked[-2] and better != person.answers()[-1]
+        if value == "down" or is_last_chance:
+            person.writes_better(better)
+            written = True
             done["better_answers"] += 1
-            if not flagged:
+            if value == "down" and not flagged:
                 person.flags("wrong")
                 done["flags"] += 1
                 flagged = True
