@@ -15,7 +15,7 @@ pytestmark = pytest.mark.process
 def turned(tmp_path_factory):
     """The ground after two turns, and the figures."""
     ground = Ground(tmp_path_factory.mktemp("flywheel") / "ground", None)
-    return ground, Turn(ground, "tiny", 24, 8).run()
+    return ground, Turn(ground, "tiny", 24, 12).run()
 
 
 def test_what_people_say_reaches_the_last_policy(turned):
