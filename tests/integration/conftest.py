@@ -65,9 +65,7 @@ def copied(root: Path, without: tuple[str, ...] = ()) -> None:
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     root = tmp_path_factory.mktemp("pipeline") / "repository"
-    copied(
-        root, without=("dvc.lock",)
-    )  # also metrics/ of the default and of the laboratory, which are not of these params
+    copied(root, without=("dvc.lock",))  # with metrics/ of the default and of the laboratory, not of these params
     shutil.copy(REPO / "presets/tiny.yaml", root / "params.yaml")
     run(root, "git", "init", "--quiet")
     run(root, "dvc", "repro")

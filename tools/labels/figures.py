@@ -1,7 +1,7 @@
 """What a round's judgements come to, by labeler: seconds a prompt, ties, ratings, flags, written answers, skips."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import quantiles
@@ -50,5 +50,5 @@ def _quartiles(seconds: Sequence[float]) -> dict[str, float] | None:
     return {"prompts": len(known), "lower_quartile": low, "median": middle, "upper_quartile": high, "sum": sum(known)}
 
 
-def _counts(values: Any) -> dict[str, int]:
+def _counts(values: Iterable[object]) -> dict[str, int]:
     return {str(value): count for value, count in sorted(Counter(values).items())}

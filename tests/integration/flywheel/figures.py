@@ -1,13 +1,13 @@
 """What a turn of the flywheel has measured, out of its workspace's files; and the page of it."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlhf.runtime.markdown import markdown_table
 from study import pages
+from tests.integration.flywheel import lineage
 
 OUT, PAGE = Path("metrics/flywheel.json"), pages.FOLDER / "flywheel.md"
 COMMAND = "make flywheel"
@@ -63,10 +63,9 @@ def _of_round(root: Path, name: str) -> dict[str, Any]:
 
 def _from_chat(root: Path) -> dict[str, int]:
     """Return how many records of each of collect_prompts' files come from the chat."""
-    found: Counter[str] = Counter()
+    found: dict[str, int] = {}
     for file in sorted((root / "data/collect_prompts").glob("*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            found[file.stem] += json.loads(line).get("source") == "chat"
+        found[file.stem] = sum(line.get("source") == "chat" for line in lineage.lines(file))
     return {name: count for name, count in found.items() if count}
 
 
@@ -89,7 +88,7 @@ def page(measured: Mapping[str, Any]) -> str:
 
 
 def _of_preset(preset: str, found: Mapping[str, Any]) -> list[str]:
-    chat, lineage = found["chat"], found["lineage"]
+    chat, back = found["chat"], found["lineage"]
     lines = ", ".join(f"{count} {kind}" for kind, count in chat["lines"].items())
     came = ", ".join(f"{count} in `{name}`" for name, count in found["from_chat"].items())
     rows = [_row(name, one) for name, one in found["rounds"].items()]
@@ -99,14 +98,14 @@ def _of_preset(preset: str, found: Mapping[str, Any]) -> list[str]:
     took = [[words, f"{found['seconds'][name]:.0f}"] for name, words in STEPS.items()]
     return [
         f"## Preset {preset}",
-        f"{chat['users']} users left {lineage['feedback_lines']} lines in the chat ({lines}); of these came {came}.",
+        f"{chat['users']} users left {back['feedback_lines']} lines in the chat ({lines}); of these came {came}.",
         markdown_table(HEAD, rows),
         markdown_table([wins_of, "simulated labelers, round r1", "people, round r2"], rates),
         markdown_table(["step", "seconds"], [*took, ["together", f"{sum(found['seconds'].values()):.0f}"]]),
-        f"`python -m tools.where data/ppo/r2` leads back to {lineage['judgement_lines']} lines of judgements and "
-        f"{lineage['feedback_lines']} of the chat, such as `{lineage['a_judgement']}` and "
-        f"`{lineage['a_better_answer']}`:",
-        markdown_table(["artifact", "md5"], lineage["md5"].items()),
+        f"`python -m tools.where data/ppo/r2` leads back to {back['judgement_lines']} lines of judgements and "
+        f"{back['feedback_lines']} of the chat, such as `{back['a_judgement']}` and "
+        f"`{back['a_better_answer']}`:",
+        markdown_table(["artifact", "md5"], back["md5"].items()),
     ]
 
 

@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from tests.integration.conftest import REPO, copied, environment, run
@@ -27,7 +27,7 @@ class Ground:
         run(root, "git", "init", "--quiet")
         if cache is not None:
             run(root, "dvc", "cache", "dir", "--local", str(cache))
-        self.keeps("as it comes")
+        self._commit("as it comes", ["--all"])
 
     def types(self, *command: str, codes: Collection[int] = (0,)) -> str:
         """Run a command, tell what matters of what it says and return all of it.
@@ -59,8 +59,10 @@ class Ground:
 
     def keeps(self, message: str) -> None:
         """Commit what git keeps of a turn: params, judgements, locks and metrics."""
-        there = [path for path in MADE if (self.root / path).exists()] if message != "as it comes" else ["--all"]
-        run(self.root, "git", "add", *there)
+        self._commit(message, [path for path in MADE if (self.root / path).exists()])
+
+    def _commit(self, message: str, added: Sequence[str]) -> None:
+        run(self.root, "git", "add", *added)
         run(self.root, "git", "commit", "--quiet", "--allow-empty", "--message", message)
 
 

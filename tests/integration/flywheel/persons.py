@@ -138,13 +138,9 @@ def rank(root: Path, round_name: str, asked: Sequence[Asked]) -> dict[str, int]:
 
 def ranked(task: dict[str, Any] | None, answers: Sequence[str]) -> list[int]:
     """Return ranks by gold; where gold finds all alike, as of a weak model, the shorter is better."""
-    worth = [round(_worth(task, text), 2) for text in answers]
-    return records.ranks_of(worth if len({*worth}) > 1 else [-float(len(text)) for text in answers])
-
-
-def _worth(task: dict[str, Any] | None, answer: str) -> float:
     assert task is not None, "a prompt that nobody knows what to make of"
-    return gold.score(task, answer).score
+    worth = [round(gold.score(task, text).score, 2) for text in answers]
+    return records.ranks_of(worth if len({*worth}) > 1 else [-float(len(text)) for text in answers])
 
 
 def _squeezed(text: str) -> str:

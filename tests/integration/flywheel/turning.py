@@ -75,9 +75,9 @@ class Turn:
     def chat(self) -> None:
         print("    $ make chat", flush=True)
         done = persons.talk(self.ground.root, self.asked, ("ppo/r1", "sft"))
-        self.found["chat"] = {"users": len(persons.USERS), "questions": len(self.asked), **done}
         lines = Counter(line["kind"] for file in lineage.journals(self.ground.root) for line in lineage.lines(file))
-        self.found["chat"]["lines"] = dict(sorted(lines.items()))
+        said: dict[str, Any] = {"users": len(persons.USERS), "questions": len(self.asked), **done}
+        self.found["chat"] = said | {"lines": dict(sorted(lines.items()))}
         missing = [kind for kind in ("consent", "turn", "thumb", "better", "choice", "flag") if not lines[kind]]
         if missing:
             raise RuntimeError(f"nobody left a line of kind {', '.join(missing)} in data/feedback")
