@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -166,6 +167,19 @@ def test_what_is_no_request_gets_an_error_that_says_what_is(asking, method, path
 
 def test_a_body_without_its_length_is_refused(asking):
     assert asking("POST", "/score", iter([b"{}"]))[0] == 411
+
+
+@pytest.mark.parametrize(("path", "status"), [("/score", 411), ("/", 404)])
+def test_a_body_that_comes_after_the_refusal_does_not_hide_it(asking, path, status):
+    def slow():
+        yield b"{"
+        time.sleep(0.3)  # the refusal has been sent
+        for _ in range(8):
+            yield b" " * (1 << 18)
+
+    found, content = asking("POST", path, slow())
+    assert found == status
+    assert "expected" in content["error"]
 
 
 def test_requests_at_once_get_their_own_scores(asking, expected):

@@ -6,8 +6,11 @@ A body is one row, or a list of rows, as in a file (`folder_scorer.asked`); the 
 no password and no encryption: it listens on this machine alone unless it is told otherwise.
 """
 
+import contextlib
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +22,8 @@ from rlhf.rewards.folder_scorer import Asked
 MOST_BYTES = 4 << 20  # of a body
 MOST_ANSWERS = 1024  # of a request
 PATIENCE = 30  # seconds that a client may be silent
+DROPPED_BYTES = 8 * MOST_BYTES  # of a refused request's body, read and dropped
+LINGER = 5.0  # seconds that are spent on it
 Score = Callable[[list[Asked]], list[dict[str, Any]]]
 
 
@@ -74,7 +79,6 @@ class Handler(BaseHTTPRequestHandler):
         if not length.isdecimal():
             raise Refused(HTTPStatus.LENGTH_REQUIRED, "expected a Content-Length")
         if int(length) > MOST_BYTES:
-            self._drop(int(length))
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"expected at most {MOST_BYTES} bytes (got {length})")
         try:
             return json.loads(self.rfile.read(int(length)).decode("utf-8"))
@@ -83,14 +87,24 @@ class Handler(BaseHTTPRequestHandler):
         except (json.JSONDecodeError, RecursionError) as error:
             raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not JSON: {error}") from None
 
-    def _drop(self, length: int) -> None:
-        """Read a body that is too large and drop it, if it is not far too large: else its sender sees no answer."""
-        left = min(length, 8 * MOST_BYTES)
-        while left and (part := self.rfile.read(min(left, 1 << 16))):
-            left -= len(part)
-
     def _refuse(self, refused: Refused) -> None:
         self._answer(refused.status, {"error": str(refused)})
+        self._linger()
+
+    def _linger(self) -> None:
+        """Read what of a refused body still comes and drop it: to close before would lose the answer for its sender.
+
+        It ends with the sender's end of the connection, with `DROPPED_BYTES`, or after `LINGER` seconds.
+        """
+        self.wfile.flush()
+        left, end = DROPPED_BYTES, time.monotonic() + LINGER
+        with contextlib.suppress(OSError):  # silent for too long, or gone
+            self.connection.shutdown(socket.SHUT_WR)
+            while left > 0 and (seconds := end - time.monotonic()) > 0:
+                self.connection.settimeout(seconds)
+                if not (part := self.rfile.read1(1 << 16)):
+                    break
+                left -= len(part)
 
     def _answer(self, status: HTTPStatus, content: Any) -> None:
         body = json.dumps(content, ensure_ascii=False).encode("utf-8")
