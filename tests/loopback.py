@@ -1,4 +1,4 @@
-"""Servers that tests start: on this machine alone, on a free port, and without reading what a request brings."""
+"""Servers that tests start: on this machine alone, on a free port, and without a look at what a request brings."""
 
 import socket
 import threading
@@ -28,6 +28,7 @@ def serving(answer: Callable[[str], Answer | None]) -> Iterator[int]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # noqa: N802
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))  # unread, it could cost its sender the answer
             said = answer(self.path)
             if said is not None:
                 self.send_response(said.status)
