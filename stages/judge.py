@@ -30,7 +30,8 @@ def halves(comparisons: Sequence[Comparison]) -> tuple[list[Comparison], list[Co
     if len(comparisons) < records.FOR_A_JUDGE:
         raise ValueError(
             f"the judge needs at least {records.FOR_A_JUDGE} comparisons set aside for it, got {len(comparisons)}: "
-            "raise collect_prompts.shares.judge, or collect_answers.max_judge_prompts"
+            "raise collect_prompts.shares.judge, or collect_answers.max_judge_prompts; where people rank, prompts that "
+            "all of them skip are none"
         )
     order = sorted(comparisons, key=lambda comparison: comparison["id"])
     random.Random(0).shuffle(order)

@@ -65,10 +65,12 @@ class Progress:
 
     def _counts(self) -> dict[str, int]:
         board = self.board
+        skipped = {key for key, some in board.judged.items() if any(said["skipped"] for said in some.values())}
         ranked = {key: sum(bool(said["ranks"]) for said in some.values()) for key, some in board.judged.items()}
         return {
             "prompts": len(board.items),
             "done": sum(board.is_enough(key) for key in ranked if key in board.items),
+            "skipped": sum(not board.is_enough(key) for key in skipped if key in board.items),
             "wanted": sum(item.wanted for item in board.items.values()),
             "given": sum(min(ranked.get(key, 0), item.wanted) for key, item in board.items.items()),
         }

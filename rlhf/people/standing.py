@@ -33,6 +33,10 @@ class Standing(NamedTuple):
         """Say whether somebody has judged an answered prompt, or has skipped it."""
         return bool(self.of(answered))
 
+    def is_ranked(self, answered: AnsweredPrompt) -> bool:
+        """Say whether somebody has ranked an answered prompt's responses."""
+        return any(placed.judgement["ranks"] for placed in self.of(answered))
+
     def of(self, answered: AnsweredPrompt) -> list[Placed]:
         """Return the judgements that hold for an answered prompt."""
         return self.held.get(judgements.answers_id(answered["messages"], answered["responses"]), [])
@@ -108,11 +112,16 @@ class Progress(NamedTuple):
 
 
 def progress(found: Standing, answers: Mapping[str, Sequence[AnsweredPrompt]], share: float) -> Progress:
-    """Return how many prompts wait until `share` of each pool's have been judged, or skipped, by somebody."""
+    """Return how many prompts wait until `share` of each pool's have been judged, or skipped, by somebody.
+
+    In the judge's pool as many must be ranked as a judge is made of, where so many are left: its stage is a late one,
+    and would stop after all others.
+    """
     waiting = 0
-    for pool in answers.values():
-        num_judged = sum(found.has(one) for one in pool)
-        waiting += max(0, math.ceil(share * len(pool) - 1e-9) - num_judged)
+    for name, pool in answers.items():
+        num_judged, num_ranked = sum(map(found.has, pool)), sum(map(found.is_ranked, pool))
+        least = records.FOR_A_JUDGE - num_ranked if name == "judge" else 0
+        waiting += max(0, math.ceil(share * len(pool) - 1e-9) - num_judged, min(least, len(pool) - num_judged))
     return Progress(waiting, sum(map(len, answers.values())))
 
 

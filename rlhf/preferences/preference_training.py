@@ -52,7 +52,10 @@ def fit(
     """
     root, runtime, name = context.root, context.runtime, context.name
     if not any(records.pairs(label["ranks"]) for comparison in held_out for label in comparison["labels"]):
-        raise ValueError(f"no labeler ranked two answers apart in the {len(held_out)} held-out comparisons; add more")
+        raise ValueError(
+            f"no labeler ranked two answers apart in the {len(held_out)} held-out comparisons: add comparisons, or "
+            "where people rank have more prompts ranked (make label)"
+        )
     generator = torch.Generator().manual_seed(seeds.derive(context.seed, "head"))
     model, tokenizer = start(root, params, runtime, generator)
     for line in folders.ignored(backbone_of(root, params), params.encoder_revision):

@@ -60,7 +60,7 @@ def test_it_waits_and_says_for_how_many_and_goes_on_when_they_are_judged(place):
 def test_it_goes_on_with_a_share_of_the_prompts_where_that_is_enough(place):
     toys.set_param(place, "collect_comparisons.labelers", PEOPLE | {"wait_for": 0.5})
     say(place, *(judgement(one, "ada") for one in PROMPTS[:3]))
-    say(place, *(judgement(one, "ada", pool="judge") for one in JUDGES[:2]))
+    say(place, *(judgement(one, "ada", pool="judge") for one in JUDGES))
     files = ranked(place)
     assert len(files["train"]) + len(files["validation"]) == 3
     assert metrics(place)["labelling"]["train"]["prompts_not_judged"] == 3

@@ -76,6 +76,22 @@ def test_a_share_of_each_pool_is_waited_for_and_a_skipped_prompt_is_done(tmp_pat
     assert standing.progress(held(tmp_path), ANSWERS, share) == (0, 3)
 
 
+def test_a_judge_is_waited_for_until_it_can_be_made_or_no_prompt_is_left(tmp_path):
+    pool = [answered(number) for number in range(20)]
+    answers = {"train": pool[:0], "judge": pool}
+
+    def waiting() -> int:
+        read = judgements.read(tmp_path / "data/labels", "r1")
+        return standing.progress(standing.standing(read, answers), answers, 0.2).waiting
+
+    assert waiting() == 10
+    say(tmp_path, *(judgement(one, "ada", pool="judge") for one in pool[:9]))
+    say(tmp_path, *(skip(one, "ada") for one in pool[9:19]))
+    assert waiting() == 1
+    say(tmp_path, skip(pool[19], "ada"))
+    assert waiting() == 0
+
+
 def test_a_share_that_floats_cannot_hit_waits_for_no_prompt_too_many():
     prompts = {"train": [answered(number) for number in range(10)]}
     none = standing.standing(judgements.Judgements([], []), prompts)

@@ -70,6 +70,13 @@ def test_a_file_of_several_labelers_asks_for_one(place, capsys):
     assert not (place / "data/labels/r1/eve.jsonl").exists()
 
 
+def test_a_labeler_whom_the_file_does_not_name_is_refused(place, capsys):
+    file, _ = exported(place, "argilla", capsys)
+    with pytest.raises(ValueError, match="--only cleo: expected one of whom it names: ada, ben"):
+        taken(place, file, "eve", "--only", "cleo")
+    assert not (place / "data/labels/r1/eve.jsonl").exists()
+
+
 def test_label_studios_order_says_no_ties_which_are_left_out_and_counted(place, capsys):
     file, said = exported(place, "label_studio", capsys)
     assert "1 rankings with ties left out" in said

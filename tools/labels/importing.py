@@ -36,13 +36,15 @@ class Place(NamedTuple):
 def take(file: Path, only: str | None, place: Place, root: Path) -> tuple[int, Counter[str]]:
     """Add the judgements of a file that are not there yet; returns how many, and counts of the others.
 
-    Raises ValueError for a file of several labelers of whom none is chosen.
+    Raises ValueError for a file of several labelers of whom none is chosen, or one whom it does not name.
     """
     counts = Counter[str]()
     found = [*matching.read(file, place.answers, root, counts)]
     labelers = sorted({one.labeler for one in found})
     if only is None and len(labelers) > 1:
         raise ValueError(f"{file}: names several labelers, {listed(labelers)}: choose whose judgements by --only")
+    if only is not None and labelers and only not in labelers:
+        raise ValueError(f"{file}: --only {only}: expected one of whom it names: {listed(labelers)}")
     chosen = [one for one in found if only in (None, one.labeler)]
     counts["of_other_labelers"] += len(found) - len(chosen)
     read = judgements.read(place.folder, place.round_name)

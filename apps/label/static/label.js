@@ -116,9 +116,10 @@ function nothing(focus = true) {
   page.view = page.leased = null;
   $("item").hidden = true;
   $("nothing").hidden = false;
-  const { prompts, done } = page.progress.all;
+  const { prompts, done, skipped } = page.progress.all;
+  const left = prompts - done - skipped;
   $("nothing-title").textContent = t("done_title");
-  $("nothing-text").textContent = done < prompts ? t("wait_text", { left: prompts - done }) : t("done_text");
+  $("nothing-text").textContent = left > 0 ? t("wait_text", { left }) : t(skipped ? "skipped_text" : "done_text", { skipped });
   describe();
   if (focus && !dialogs.isOpen()) $("nothing").focus();
   clearTimeout(page.lookAgain);
@@ -129,8 +130,9 @@ function heard(progress) {
   page.progress = progress;
   const { own, all } = progress;
   const seconds = own.median_seconds === null ? "" : t("how_far_seconds", { seconds: Math.round(own.median_seconds) });
+  const passed = all.skipped ? t("how_far_passed", { skipped: all.skipped }) : "";
   const agree = own.with_people.pairs ? t("how_far_agree", { share: percent(own.with_people.share) }) : "";
-  $("how-far").textContent = t("how_far", { own: own.judged, skipped: own.skipped, seconds, done: all.done, prompts: all.prompts, agree });
+  $("how-far").textContent = t("how_far", { own: own.judged, skipped: own.skipped, seconds, done: all.done, prompts: all.prompts, passed, agree });
   $("bar").max = Math.max(1, all.wanted);
   $("bar").value = all.given;
   for (const draw of page.listeners) draw(progress);

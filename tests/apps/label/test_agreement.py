@@ -131,3 +131,8 @@ def test_progress_counts_own_and_all(two):
     mine = own(ada)
     assert (mine["judged"], mine["skipped"], mine["median_seconds"]) == (2, 1, 20.0)
     assert (shown["all"]["prompts"], shown["all"]["wanted"]) == (3, 6)
+    assert (shown["all"]["done"], shown["all"]["skipped"]) == (0, 1)
+    for _ in range(3):
+        ben.submit(ben.next())
+    counts = ben.post("next")["progress"]["all"]
+    assert (counts["done"], counts["skipped"]) == (2, 1)  # the third has one ranking of two
