@@ -21,7 +21,7 @@ import numpy as np
 
 from rlhf.collection import data_card, loosening
 from rlhf.collection.sets.arranging import Writer, arrange, check_not_empty, documents_in_order
-from rlhf.collection.sets.assigning import assign, check_disjoint
+from rlhf.collection.sets.assigning import assign, check_disjoint, missed
 from rlhf.collection.sets.dropping import Dropping, different_documents
 from rlhf.collection.sources import copy_probes, fingerprint
 from rlhf.collection.table import categories
@@ -29,8 +29,8 @@ from rlhf.collection.table.contents import Contents, contents
 from rlhf.collection.table.facts import Rows
 from rlhf.collection.table.gathering import Gathered, Progress, gather
 from rlhf.collection.table.spill import Spill
-from rlhf.params.base import load, read_yaml
-from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, FeedbackSource, inputs
+from rlhf.params.base import listed, load, read_yaml
+from rlhf.params.collect_prompts import CollectPrompts, CollectPromptsInputs, FeedbackSource, Split, inputs
 from rlhf.params.labelers.who_ranks import rank_any_prompt
 from rlhf.records import records
 from rlhf.runs import launch, tracking
@@ -50,6 +50,7 @@ class Collected(NamedTuple):
     contents: Contents
     categories: dict[str, int]  # rows whose category was changed, by why
     kept_categories: set[str]
+    missed: dict[str, list[Split]]  # by source: splits that it serves and has nothing for
     cut: int  # prompts whose near duplicates were sought among a part of the others
 
 
@@ -95,7 +96,8 @@ def collect(params: CollectPromptsInputs, root: Path, spill: Spill, progress: Pr
     found = arrange(facts, assigned, gathered.sources)
     progress(ASSIGNED, DONE, _counts(gathered))
     held = contents(gathered, found, documents, kept)
-    return Collected(gathered, found, documents, held, changed, kept, dropping.cut)
+    none_for = missed(assigned, facts, gathered.sources, settings)
+    return Collected(gathered, found, documents, held, changed, kept, none_for, dropping.cut)
 
 
 def named_categories(gathered: Gathered, rows: Rows) -> tuple[set[str], dict[str, int]]:
@@ -119,6 +121,11 @@ def lines(collected: Collected, params: CollectPrompts) -> Iterator[str]:
     yield from data_card.mask_lines(gathered.tally.masked)
     yield from categories.lines(collected.categories)
     yield from data_card.document_lines(collected.contents)
+    for name, splits in collected.missed.items():
+        yield (
+            f"WARNING: source '{name}': none of its records entered {listed(splits)}: all that a user said goes to one "
+            "split, and there are few users"
+        )
     if collected.cut:
         yield f"WARNING: {collected.cut} prompts share their rarest words with very many; near duplicates may stay"
 

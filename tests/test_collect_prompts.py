@@ -248,6 +248,20 @@ def test_prompts_of_ranked_answers_that_nobody_learns_from_stay_whatever_the_ans
     assert not {"too_few_responses", "all_responses_tied"} & {*asked}
 
 
+def test_prompts_of_demonstrations_that_nobody_learns_from_stay_whatever_the_answers_are(root):
+    file = root / "raw/demonstrations.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    dump(file, [*rows, {"prompt": "Whose lamp is it?", "response": "It is mine. " * 2000}])
+    run(root)
+    learned = json.loads((root / "metrics/collect_prompts.json").read_text())["collect_prompts"]["dropped"]
+    assert learned["response_too_long"] == 1
+    own = sources()
+    own[1] |= {"use": ["prompts"]}
+    run(root, sources=own, shares={"sft": 0.0})
+    asked = json.loads((root / "metrics/collect_prompts.json").read_text())["collect_prompts"]["dropped"]
+    assert "response_too_long" not in asked
+
+
 def test_a_source_without_rows_and_documents_that_are_too_few_are_errors(root):
     (root / "raw/tests.jsonl").write_text("\n")
     with pytest.raises(ValueError, match="source 'tests': holds no rows"):

@@ -254,6 +254,22 @@ def test_the_stage_puts_each_user_into_one_split_and_each_kind_where_it_belongs(
                for record in found["prompts.ppo"])  # fmt: skip
 
 
+def test_splits_that_few_users_leave_without_a_record_are_named(root, capsys):
+    people(root, count=2)
+    found = collected(root)
+    entered = {name.partition(".")[2] for name, records in found.items() if records}
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "WARNING: source 'chat'" in line]
+    assert "none of its records entered" in line
+    assert "sft" in line or found["demonstrations.train"]
+    assert all(split in line for split in ("ppo", "validation", "test") if split not in entered)
+
+
+def test_where_every_split_got_something_nothing_is_said(root, capsys):
+    people(root)
+    collected(root)
+    assert "none of its records entered" not in capsys.readouterr().err
+
+
 def test_personal_data_is_filtered_and_one_user_gives_a_bounded_number_of_prompts(root):
     own = Journal()
     own.asks("Write to my friend at jane.doe@acme-mail.com about the lion.")

@@ -21,7 +21,7 @@ from rlhf.collection.readers import Row
 from rlhf.collection.table import categories
 from rlhf.collection.table.facts import DOCUMENTS, Facts, Table, encode, hashed
 from rlhf.params.collect_prompts import AnySource, CollectPrompts, PersonalData
-from rlhf.records.types import Comparison, DialogueRecord, Document, Prompt
+from rlhf.records.types import DialogueRecord, Document, Prompt
 from rlhf.runtime.seeds import derive
 
 SAMPLES = 3  # of the rows that are dropped for one reason, shown in the data card
@@ -118,7 +118,7 @@ class _Part:
             self._dropped.setdefault(str(dropped), []).append((derive(self._seed, name), name, record))
 
     def _add(self, record: DialogueRecord) -> None:
-        if record["kind"] == "comparison" and "comparisons" not in self._source.use:
+        if f"{record['kind']}s" not in self._source.use:
             record = _asked_alone(record)
         found, kinds = clean_record(record, self._params.cleaning)
         if found["kind"] == "comparison":
@@ -162,10 +162,10 @@ class _Part:
         )  # fmt: skip
 
 
-def _asked_alone(comparison: Comparison) -> Prompt:
-    """Return what is asked: where nobody learns from the ranking, the answers' faults are no reason to drop it."""
-    left_out = {"kind", "responses", "labels", "gold"}
-    prompt: Any = {key: value for key, value in comparison.items() if key not in left_out} | {"kind": "prompt"}
+def _asked_alone(record: DialogueRecord) -> Prompt:
+    """Return what is asked: where nobody learns from the answers, their faults are no reason to drop it."""
+    left_out = {"kind", "response", "responses", "labels", "gold"}
+    prompt: Any = {key: value for key, value in record.items() if key not in left_out} | {"kind": "prompt"}
     return prompt
 
 

@@ -105,6 +105,25 @@ def _at_most(facts: Table, assigned: Assigned, params: CollectPrompts, tally: Ta
     return assigned.where(kept)
 
 
+def missed(
+    assigned: Assigned, facts: Table, sources: Sequence[AnySource], params: CollectPrompts
+) -> dict[str, list[Split]]:
+    """Return, of each source of which rows are left, the splits that it serves and none of its rows entered.
+
+    A source of few users does so: all that a user said goes into one split.
+    """
+    pairs = np.stack([facts["source"][assigned.rows].astype(np.int64), assigned.splits], axis=1)
+    entered = {(number, SPLITS[split]) for number, split in np.unique(pairs, axis=0).tolist()}
+    _, serves = _tables(sources)
+    shares, found = shares_of(params), dict[str, list[Split]]()
+    for number, source in enumerate(sources):
+        served = [one for one in source.splits if shares[one] > 0 and serves[number, :, SPLITS.index(one)].any()]
+        found[source.name] = [one for one in served if (number, one) not in entered]
+        if len(found[source.name]) in (0, len(served)):  # all: it has no rows, which others say
+            del found[source.name]
+    return found
+
+
 def check_disjoint(facts: Table, assigned: Assigned) -> None:
     """Assert that no dialogue and no user stands in two splits."""
     for column in ("beginning", "user"):

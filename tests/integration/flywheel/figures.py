@@ -82,7 +82,7 @@ def page(measured: Mapping[str, Any]) -> str:
         "Two turns of the flywheel in one run: people talk with PPO on the chat's page, rank the answers of two rounds "
         "on the labelling page, and what they said is found again behind the last policy. **The people are scripted**: "
         "they press the pages' keys in a browser, and judge by the embedded world's gold. Answers in the chat are "
-        "drawn anew each time, so that no two runs have the same bytes. Other work ran on the two cores meanwhile."
+        "drawn anew each time, so that no two runs have the same bytes."
     )
     return pages.page("The flywheel, whole", COMMAND, OUT, "\n\n".join([words, *told])) + "\n"
 
