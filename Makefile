@@ -1,3 +1,4 @@
+# make setup        the virtual environment and the pinned packages, which the other targets make where they are missing
 # make run          the whole recipe on params.yaml, then a summary      make test   the tests
 #                   (where people rank: as far as it goes, and what waits for labels)
 # make ui           MLflow on http://localhost:5000                      make lint   ruff, and types by pyright

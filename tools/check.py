@@ -302,19 +302,23 @@ def _the_judge_learns_from_enough(params: Any) -> Iterator[str]:
     asking = [source for source in feeding if "prompts" in source.use]
     known = [source.prompts for source in asking if source.kind in MADE]
     if rank_any_prompt(params.model_dump())[1]:
-        known += [
-            float("inf") if source.limit is None else source.limit for source in asking if source.kind not in MADE
-        ]
-    given = [source.limit for source in feeding if source.kind not in MADE and "comparisons" in source.use]
+        known += [_most_rows(source) for source in asking if source.kind not in MADE]
+    given = [_most_rows(source) for source in feeding if source.kind not in MADE and "comparisons" in source.use]
     at_most = float("inf") if collected.max_prompts.judge is None else collected.max_prompts.judge
     ranked = min(section.max_judge_prompts, sum(known), at_most) * _num_rounds_up_to(params.judge.round, params.rounds)
-    most = ranked + (float("inf") if None in given else sum(given))
+    most = ranked + sum(given)
     if 0 < most < records.FOR_A_JUDGE:
         yield (
             f"judge: it needs at least {records.FOR_A_JUDGE} comparisons that are set aside for it, and no more than "
             f"{most} can be: raise collect_answers.max_judge_prompts (now {section.max_judge_prompts}), or prompts "
             "or limit of the sources that list judge in their splits"
         )
+
+
+def _most_rows(source: Any) -> float:
+    """Return how many rows a source gives at most; what people say in the chat has no limit."""
+    limit = getattr(source, "limit", None)
+    return float("inf") if limit is None else limit
 
 
 def _num_rounds_up_to(name: str, rounds: Mapping[str, Any]) -> int:

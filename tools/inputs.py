@@ -118,7 +118,8 @@ def _missing(one: Local, root: Path) -> list[str]:
         if one.what == "files":
             collect_prompts.matches(one.path, root)
         elif not is_folder(root / expanded(one.path)):
-            return [f"no such folder below {root.resolve()} (got {shown(one.path)}){_of_a_shell(one.path)}"]
+            mend = f"; nobody has talked yet? mkdir -p {one.path}" if one.what == "journals" else ""
+            return [f"no such folder below {root.resolve()} (got {shown(one.path)}){_of_a_shell(one.path)}{mend}"]
     except FileNotFoundError as error:
         return [f"{error}{_of_a_shell(one.path)}"]
     return []

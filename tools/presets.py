@@ -21,7 +21,7 @@ from typing import Any
 from rlhf.params.base import ParamsError, read_yaml, shown
 from rlhf.runtime.files import write_text
 from rlhf.secrets import guard
-from tools import check
+from tools import check, inputs, pin
 from tools.looking import piped
 from tools.overlays import laying, texts
 from tools.overlays.texts import PRESET
@@ -90,7 +90,12 @@ def own(root: Path, file: Path) -> str:
     """Return the params that a file makes of the preset it names. Raises ParamsError naming all mistakes."""
     preset, changes = read_overlay(file)
     path = path_of(root, preset, f"{file}: {PRESET}")
-    applied(root, file, read_yaml(path), changes)
+    base = read_yaml(path)
+    try:
+        applied(root, file, base, changes)
+    except ParamsError as error:
+        lines = [_pinned_where(line, base, path, root) for line in str(error).splitlines()]
+        raise ParamsError("\n".join(lines)) from None
     title = f"# Rendered from {FOLDER / path.name} and {file} by `python -m tools.presets {file}`."
     return _laid_over(path.read_text(encoding="utf-8"), file, title)
 
@@ -139,6 +144,14 @@ def _laid_over(base: str, file: Path, title: str) -> str:
         return texts.laid_over(base, file.read_text(encoding="utf-8"), title)
     except ParamsError as error:
         raise ParamsError(_of_file(str(error), file)) from None
+
+
+def _pinned_where(mistake: str, base: Mapping[str, Any], path: Path, root: Path) -> str:
+    """Say of a hub's id without a commit where its commit belongs: into the preset beneath, or into the overlay."""
+    beneath = pin.without_commit(check.whole(base), root) if inputs.PIN in mistake else []
+    if any(f": {one.place}: " in mistake and f"{one.id!r}" in mistake for one in beneath):
+        return mistake.replace(inputs.PIN, f"{inputs.PIN} {path}")
+    return re.sub(f"{re.escape(inputs.PIN)} (asks the hub and )?writes it", "write it into this file", mistake)
 
 
 def _of_file(mistake: str, file: Path) -> str:

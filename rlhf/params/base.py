@@ -132,7 +132,7 @@ MOVED = {  # keys that older params have, by their places: where they are now
 class Local(NamedTuple):
     place: str  # the key that names it
     path: str  # as written: absolute, or relative to the folder of params.yaml; of files also a pattern
-    what: Literal["files", "folder"]
+    what: Literal["files", "folder", "journals"]  # journals: a folder that the chat makes with its first line
 
 
 class OnHub(NamedTuple):

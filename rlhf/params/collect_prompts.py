@@ -442,7 +442,7 @@ def named(params: CollectPrompts, root: Path) -> list[Named]:
 def _named_journals(place: str, path: str) -> Local:
     """Return a pattern's folder, which stays where the last of its users is forgotten; a file by itself."""
     is_pattern = glob.has_magic(path)
-    return Local(place, str(Path(path).parent), "folder") if is_pattern else Local(place, path, "files")
+    return Local(place, str(Path(path).parent), "journals") if is_pattern else Local(place, path, "files")
 
 
 def feedback_files(source: FeedbackSource, root: Path) -> list[Path]:
