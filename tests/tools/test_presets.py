@@ -124,3 +124,30 @@ def test_the_example_of_an_own_project_is_sound(root):
     assert set(found["pretrain"]) == {"source", "path", "sequence_tokens", "validation_tokens"}
     assert [source["name"] for source in found["collect_prompts"]["sources"]] == ["written", "ranked"]
     assert check.check(root) == []
+
+
+def test_the_example_of_what_people_say_in_the_chat_is_sound_also_where_it_feeds_the_judge(root, capsys):
+    (root / "own").mkdir()
+    for name in ("demonstrations", "comparisons"):
+        write(root, "", f"own/{name}.jsonl")
+    shutil.copy(toys.REPO / "examples/feedback.yaml", root / "my.yaml")
+    assert presets.main(["my.yaml", "--out", "params.yaml"]) == 2
+    said = capsys.readouterr().err
+    assert "no such folder" in said
+    assert "nobody has talked yet? mkdir -p data/feedback" in said
+    (root / "data/feedback").mkdir(parents=True)
+    assert presets.main(["my.yaml", "--out", "params.yaml"]) == 0
+    assert "judge" in read_yaml(root / "params.yaml")["collect_prompts"]["sources"][-1].get("splits", ["judge"])
+    assert check.check(root) == []
+
+
+def test_where_the_commit_of_a_hub_belongs_is_said_of_the_preset_and_of_the_overlay(root, capsys, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert presets.main([write(root, "preset: real_en\n")]) == 2
+    assert "python -m tools.pin presets/real_en.yaml asks the hub and writes it" in capsys.readouterr().err
+    own = "{source: hub, path: some/model, revision: main, sequence_tokens: 96, validation_tokens: 20000}"
+    assert presets.main([write(root, f"preset: tiny\npretrain: {own}\n")]) == 2
+    said = capsys.readouterr().err
+    assert "'some/model'" in said
+    assert "write it into this file" in said
+    assert "tools.pin" not in said
