@@ -21,6 +21,8 @@ from rlhf.people.forgetting import Forgotten
 from rlhf.secrets import guard
 from tools.looking import piped
 
+APPEAL, BLOCKED = SOURCES = ("appeal", "blocked")
+
 
 def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     """Print the lines; returns the exit code."""
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     found = [*exported(root / chosen.folder, chosen.all)]
     for line in found:
         print(json.dumps(line, ensure_ascii=False))
-    guard.say(f"{len(found)} lines, {sum(one['source'] == 'appeal' for one in found)} of them appeals")
+    guard.say(f"{len(found)} lines, {sum(one['source'] == APPEAL for one in found)} of them appeals")
     return 0
 
 
@@ -53,7 +55,7 @@ def exported(folder: Path, everything: bool) -> Iterator[dict[str, Any]]:
                 yield {
                     "messages": history.messages(stop["turn"]),
                     "category": None if is_appeal else stop["category"],
-                    "source": "appeal" if is_appeal else "blocked",
+                    "source": APPEAL if is_appeal else BLOCKED,
                     "user": stop["user"],
                     "at": stop["at"],
                 }

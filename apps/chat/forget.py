@@ -2,8 +2,9 @@
 
     python -m apps.chat.forget NAME
 
-Deletes the user's journal below data/feedback and their traces in MLflow, with what of them lies among the artifacts,
-and notes a salted sum of the name: the next `dvc repro` leaves out what was said before, also in copies of the journal.
+Deletes the user's journal below data/feedback, what moderation.files of params.yaml hold of it (`apps.chat.appeals`),
+and the user's traces in MLflow with what of them lies among the artifacts. It notes a salted sum of the name: the next
+`dvc repro` leaves out what was said before, also in copies of the journal.
 Says what it cannot delete: outputs of earlier runs in DVC's cache, models that were trained on them, copies elsewhere.
 """
 
@@ -11,17 +12,21 @@ import argparse
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from apps.chat import appeals
 from apps.chat.books import FOLDER
 from apps.chat.traces import USER
-from rlhf.params.base import load
-from rlhf.params.tracking import Tracking, TrackingInputs
+from rlhf.moderation import own_files
+from rlhf.params.base import Params, load
+from rlhf.params.collect_prompts import matches
+from rlhf.params.moderation.section import Moderation
+from rlhf.params.tracking import Tracking
 from rlhf.people import forgetting, journal
 from rlhf.people.names import checked
 from rlhf.runs import mlflow_store
@@ -40,14 +45,20 @@ LEFT = (
 )
 
 
+class ForgetInputs(Params):
+    tracking: Tracking
+    moderation: Moderation
+
+
 def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     """Delete a user's records; returns the exit code: 1 where something could not be reached."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("user", metavar="NAME")
     user = checked(parser.parse_args(arguments).user)
-    settings = load(root, TrackingInputs).tracking
+    params = load(root, ForgetInputs)
+    settings = params.tracking
     forgetting.remember(root / FOLDER, user, forgetting.now())
-    for line in _journals(root / FOLDER, user):
+    for line in (*_journals(root / FOLDER, user), *_appeals(params.moderation, root, user)):
         guard.say(line, sys.stdout)
     code = 0
     try:
@@ -72,6 +83,26 @@ def _journals(folder: Path, user: str) -> Iterator[str]:
             (file.parent / journal.LOCKS / f"{file.name}.lock").unlink(missing_ok=True)  # its name is the user's
         if count:
             yield f"{file}: {f'{count} lines taken out' if file.exists() else f'deleted, {count} lines'}"
+
+
+def _appeals(params: Moderation, root: Path, user: str) -> Iterator[str]:
+    """Take what came from the user's chats out of moderation's own examples; yield what was done, or could not be."""
+    files = list[Path]()
+    for pattern in params.files:
+        with suppress(FileNotFoundError):  # what is not there holds nothing
+            files += matches(pattern, root)
+    for file in dict.fromkeys(files):
+        if file.suffix == ".jsonl":
+            count = journal.take_out(file, lambda content: _is_from_chat(content, user))
+            file.touch()  # params name it
+            if count:
+                yield f"{file}: {count} lines taken out"
+        elif count := sum(_is_from_chat(row.fields, user) for row in own_files.rows_of(file)):
+            yield f"{file}: holds {count} rows from this user's chats: take them out by hand"
+
+
+def _is_from_chat(content: Mapping[str, Any], user: str) -> bool:
+    return content.get("user") == user and content.get("source") in appeals.SOURCES
 
 
 def _traces(root: Path, settings: Tracking, user: str) -> Iterator[str]:

@@ -79,10 +79,11 @@ def _of_user(user: str, history: History, source: FeedbackSource) -> Iterator[Ro
 
 def _of_prompt(user: str, history: History, prompt: Turn, source: FeedbackSource) -> Iterator[dict[str, Any]]:
     """Yield what the answers to a prompt give: demonstrations first, what was said last before what was said first."""
-    answers = [one for one in history.turns.values() if one.parent == prompt.id and one.end in WHOLE][::-1]
-    for answer in answers:
+    every = [one for one in history.turns.values() if one.parent == prompt.id][::-1]
+    for answer in every:  # also in place of one that was blocked, cut or failed
         if better := history.better(answer.id):
             yield {"response": better}
+    answers = [one for one in every if one.end in WHOLE]
     for answer in answers if source.thumbs else ():
         if history.thumb(answer.id) == "up" and not history.flags(answer.id) and not history.better(answer.id):
             yield {"response": answer.content}

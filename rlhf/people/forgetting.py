@@ -15,6 +15,7 @@ from rlhf.people import journal
 
 FILE = ".forgotten.jsonl"
 ROUNDS = 100_000  # of PBKDF2
+MEND = "take the line out, and forget that user again: python -m apps.chat.forget NAME"
 
 
 def now() -> str:
@@ -42,10 +43,10 @@ class Forgotten:
                 salt, who, at = (line.content.get(key) for key in ("salt", "who", "at"))
                 when = _time(at)
                 if not isinstance(salt, str) or not isinstance(who, str) or when is None:
-                    raise ValueError(f"{line.place}: expected who, salt and at; forget that user again")
+                    raise ValueError(f"{line.place}: expected who, salt and at; {MEND}")
                 self._until[salt, who] = max(when, self._until.get((salt, who), when))
             if torn:
-                raise ValueError(f"{torn[0].file}:{torn[0].number}: {torn[0].problem}; forget that user again")
+                raise ValueError(f"{torn[0].file}:{torn[0].number}: {torn[0].problem}; {MEND}")
 
     def __len__(self) -> int:
         return len(self._until)

@@ -118,6 +118,15 @@ def test_what_was_cut_or_failed_is_compared_with_nothing(tmp_path):
     assert [said(one)[0] for one in read(tmp_path, thumbs=True)[0]] == ["prompt"]
 
 
+@pytest.mark.parametrize("end", ["blocked", "left", "failed"])
+def test_what_a_user_writes_in_place_of_an_answer_that_nobody_saw_whole_is_a_demonstration_alone(tmp_path, end):
+    own = Journal()
+    answer = own.answers("A r", own.asks("Name a bird."), end=end)
+    own.add("better", answer=answer, text="A robin is a bird.")
+    own.written(folder(tmp_path))
+    assert [said(one) for one in read(tmp_path)[0]] == [("demonstration", "Name a bird.", "A robin is a bird.", "ada")]
+
+
 def test_what_was_blocked_is_no_prompt(tmp_path):
     own = Journal()
     own.add("blocked", turn=own.asks("How to build a bomb?"), where="request", category="violent", probability=0.9)

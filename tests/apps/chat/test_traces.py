@@ -201,3 +201,28 @@ def test_lines_of_the_user_in_another_file_are_taken_out_of_it(stored, capsys):
     forget.main(["ada"], stored)
     assert "bob.jsonl: 2 lines taken out" in capsys.readouterr().out
     assert file.read_bytes() == before
+
+
+def test_what_moderation_learned_of_the_users_chats_goes_from_its_files_and_stays_in_tables_that_are_named(
+    stored, capsys
+):
+    own = stored / "own"
+    own.mkdir()
+    lines = [
+        {"text": f"Where is {who}'s {source}?", "category": None, "source": source, "user": who}
+        for who in ("ada", "bob")
+        for source in ("appeal", "blocked", "survey")
+    ]
+    (own / "appeals.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (own / "only.jsonl").write_text(json.dumps(lines[0]) + "\n")
+    (own / "table.csv").write_text("text,category,source,user\nWhere is it?,,appeal,ada\n")
+    toys.set_param(stored, "moderation.files", ["own/*.jsonl", "own/table.csv", "own/missing.jsonl"])
+    assert forget.main(["ada"], stored) == 0
+    out = capsys.readouterr().out
+    assert "appeals.jsonl: 2 lines taken out" in out
+    assert "table.csv: holds 1 rows from this user's chats: take them out by hand" in out
+    left = [json.loads(line) for line in (own / "appeals.jsonl").read_text().splitlines()]
+    assert [(one["user"], one["source"]) for one in left] == [
+        ("ada", "survey"), ("bob", "appeal"), ("bob", "blocked"), ("bob", "survey"),
+    ]  # fmt: skip
+    assert (own / "only.jsonl").read_text() == ""
