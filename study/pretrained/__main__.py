@@ -95,14 +95,14 @@ def write_figures(root: Path, measured: Mapping[str, Any]) -> None:
 
 def run(root: Path, folder: Path) -> dict[str, Any]:
     """Run the workspace and return what is measured. Raises ParamsError where prompts or gold are not as frozen."""
-    workspace.reproduce(folder, ["collect_prompts"])
+    costs.reproduce(folder, STAGES[:1])
     frozen = json.loads((root / FROZEN).read_text(encoding="utf-8"))
     if hashes(folder) != frozen:
         raise ParamsError(
             f"{FROZEN}: prompts or gold are not those that were frozen before tuning ({frozen} then, {hashes(folder)} "
             "now); to begin anew: python -m study.pretrained --freeze"
         )
-    costs.reproduce(folder, STAGES)
+    costs.reproduce(folder, STAGES[1:])
     took = costs.read(folder)
     return measures(folder) | {
         "minutes": round(sum(one["seconds"] for one in took.values()) / 60, 1),
