@@ -28,20 +28,20 @@ class Board:
 
     def replay(self, read: judgements.Judgements) -> int:
         """Take the judgements of earlier days; return how many are of answers that are no longer these."""
-        keys = {(item.prompt, item.answers): key for key, item in [*self.items.items(), *self.training.items()]}
+        items = _by_answers([*self.items.values(), *self.training.values()])
         holding = {id(one.judgement) for one in judgements.current(read)}
         others = 0
         for placed in read.lines:
             said = placed.judgement
-            key = keys.get((said["prompt"], said["answers"]))
+            item = items.get(_judged(said))
             self.known[said["id"]] = said
             self.labelers.add(said["labeler"])
-            if key is None:
+            if item is None:
                 others += id(said) in holding
             elif said["withdrawn"]:
-                self.take_back(key, said)
+                self.take_back(item.key, said)
             else:
-                self.take(key, said)
+                self.take(item.key, said)
         return others
 
     def take(self, key: str, said: Judgement) -> Judgement | None:
@@ -118,8 +118,17 @@ class Board:
 
 def replay_training(board: Board, placed: Iterable[Placed]) -> None:
     """Take training of other rounds: whoever has learnt need not learn again."""
-    keys = {(item.prompt, item.answers): key for key, item in board.training.items()}
+    items = _by_answers(board.training.values())
     for one in placed:
-        key = keys.get((one.judgement["prompt"], one.judgement["answers"]))
-        if one.judgement["pool"] == "training" and key is not None:
-            board.first.setdefault((one.judgement["labeler"], key), one.judgement)
+        item = items.get(_judged(one.judgement))
+        if one.judgement["pool"] == "training" and item is not None:
+            board.first.setdefault((one.judgement["labeler"], item.key), one.judgement)
+
+
+def _by_answers(items: Iterable[Item]) -> dict[tuple[str, str, int], Item]:
+    return {(item.prompt, item.answers, len(item.responses)): item for item in items}
+
+
+def _judged(said: Judgement) -> tuple[str, str, int]:
+    """Return by what the item of a judgement is found: a line from elsewhere may judge another number of answers."""
+    return said["prompt"], said["answers"], len(said["order"])

@@ -143,7 +143,7 @@ class Work:
                 raise Conflict("training answers stand: you have seen what others say")
             if before is not None:
                 said["replaces"] = before["id"]
-                if forms.same(before, said):
+                if forms.same(before, said, self.settings):
                     self.drafts.drop(labeler, item.key)
                     return {"id": before["id"], "unchanged": True}
             judgements.append(self.settings.folder, self.place.round_name, said)
@@ -207,14 +207,15 @@ class Work:
 
     def _shown(self, labeler: str, item: Item, drafts: Mapping[str, Draft]) -> dict[str, Any]:
         """What a page gets of an item: nothing tells it which policy wrote an answer, or which pool it is for."""
+        order = items.order_for(item, labeler)
         said, draft = self.board.judged.get(item.key, {}).get(labeler), drafts.get(item.key)
         return {
             "key": item.key,
             "messages": [{"role": one["role"], "content": one["content"]} for one in item.messages],
-            "answers": [item.responses[index] for index in items.order_for(item, labeler)],
+            "answers": [item.responses[index] for index in order],
             "language": item.language,
             "training": item.pool == "training",
-            "judgement": forms.shown(said) if said else None,
+            "judgement": forms.shown(said, order) if said else None,
             "draft": draft.content if draft else None,
             "enough": item.key in self.board.items and said is None and self.board.is_enough(item.key),
         }
