@@ -71,9 +71,11 @@ class Board:
         return next((item for key, item in self.training.items() if (labeler, key) not in self.first), None)
 
     def next(self, labeler: str, drafts: Iterable[str]) -> Item | None:
-        """Return, and lease, the labeler's next item: what is before them already, what they have begun, what others
-        have begun and is meant for several, and then what nobody has seen."""
-        for key in [*self.leases.of(labeler), *drafts]:
+        """Return, and lease, the labeler's next item: what is before them already, what they have begun, unless others
+        have it before them now and have not finished it, what others have begun and is meant for several, and then what
+        nobody has seen."""
+        begun = [key for key in drafts if key in self.items and (self.places(key) > 0 or self.is_enough(key))]
+        for key in [*self.leases.of(labeler), *begun]:
             if key in self.items and not self._done(labeler, key):
                 self.leases.give(labeler, key)
                 return self.items[key]
