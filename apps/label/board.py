@@ -127,10 +127,10 @@ def replay_training(board: Board, placed: Iterable[Placed]) -> None:
             board.first.setdefault((one.judgement["labeler"], item.key), one.judgement)
 
 
-def _by_answers(items: Iterable[Item]) -> dict[tuple[str, str, int], Item]:
-    return {(item.prompt, item.answers, len(item.responses)): item for item in items}
+def _by_answers(items: Iterable[Item]) -> dict[tuple[str, str, bool, int], Item]:
+    return {(item.prompt, item.answers, item.pool == "training", len(item.responses)): item for item in items}
 
 
-def _judged(said: Judgement) -> tuple[str, str, int]:
+def _judged(said: Judgement) -> tuple[str, str, bool, int]:
     """Return by what the item of a judgement is found: a line from elsewhere may judge another number of answers."""
-    return said["prompt"], said["answers"], len(said["order"])
+    return (*judgements.judged(said), len(said["order"]))
