@@ -99,12 +99,14 @@ class Work:
             return {"item": self._shown(labeler, item, drafts) if item else None}
 
     def keep_draft(self, labeler: str, key: object, draft: Draft) -> bool:
-        """Keep what stands in the page. A draft is also a sign of life."""
+        """Keep what stands in the page, but nothing that was on its way when its judgement came. It is a sign of life."""
         item = self._known(key)
-        with self._lock:
-            if draft.number and labeler in self.board.judged.get(item.key, {}) and not draft.content.get("replaces"):
-                return False  # it was on its way when its judgement came
-        kept = self.drafts.keep(labeler, item.key, draft)
+        with self._turn(labeler):
+            with self._lock:
+                before = self.board.judged.get(item.key, {}).get(labeler)
+            if draft.content.get("replaces") != (before["id"] if before else None):
+                return False
+            kept = self.drafts.keep(labeler, item.key, draft)
         self.renew(labeler, key)
         return kept
 
