@@ -1,6 +1,6 @@
 """What is judged already, by whom, and what each labeler gets next."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from apps.label.items import Item
 from apps.label.leases import Leases
@@ -26,8 +26,9 @@ class Board:
     def item(self, key: object) -> Item | None:
         return (self.items.get(key) or self.training.get(key)) if isinstance(key, str) else None
 
-    def replay(self, read: judgements.Judgements) -> int:
-        """Take the judgements of earlier days; return how many are of answers that are no longer these."""
+    def replay(self, read: judgements.Judgements, pools: Collection[str]) -> int:
+        """Take the judgements of earlier days; return how many of these pools are of answers that are no longer these.
+        Those of other pools are of people with a page of their own, whose labels may lie in the same folder."""
         items = _by_answers([*self.items.values(), *self.training.values()])
         holding = {id(one.judgement) for one in judgements.current(read)}
         others = 0
@@ -37,7 +38,7 @@ class Board:
             self.known[said["id"]] = said
             self.labelers.add(said["labeler"])
             if item is None:
-                others += id(said) in holding
+                others += id(said) in holding and said["pool"] in pools
             elif said["withdrawn"]:
                 self.take_back(item.key, said)
             else:

@@ -1,6 +1,7 @@
 """Judgements that are not submitted yet, as they stand: one file a labeler, there again on reload or after a kill.
 
-.cache/label/<round>/drafts/<labeler>.json holds {item: {"client": ..., "number": ..., "content": ...}}.
+.cache/label/<round>/drafts/<labeler>.json holds {item: {"client": ..., "number": ..., "content": ...}}; of one of two
+groups of people .cache/label/<round>/<pool>/drafts/<labeler>.json.
 """
 
 import json

@@ -59,6 +59,7 @@ def app(work: Work) -> Starlette:
                 "labeler": name,
                 "by_token": request.scope["state"].get("who") is not None,
                 "round": work.place.round_name,
+                "place": work.place.name,  # under it the browser keeps what is not sent yet
                 "flags": settings.flags,
                 "scale": settings.scale,
                 "training": len(work.board.training),

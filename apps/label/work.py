@@ -25,14 +25,21 @@ CACHE = Path(".cache/label")  # below the repository
 
 
 class Place(NamedTuple):
-    """Where a round's work lies."""
+    """Where a round's work lies: that of all who label it, or of one of two groups, each at a page of its own."""
 
     root: Path
     round_name: str
+    group: str | None
+
+    @property
+    def name(self) -> str:
+        """By which this work is known: r1, or r1/judge."""
+        return self.round_name if self.group is None else f"{self.round_name}/{self.group}"
 
     @property
     def cache(self) -> Path:
-        return self.root / CACHE / self.round_name
+        """The folder of drafts, leases and the lock of who serves: two groups know nothing of each other's."""
+        return self.root / CACHE / self.name
 
 
 class Conflict(ValueError):
@@ -53,7 +60,7 @@ class Work:
         read = judgements.read(settings.folder, place.round_name)
         for problem in read.problems:
             guard.say(problem)
-        others = self.board.replay(read)
+        others = self.board.replay(read, settings.pools)
         if others:
             guard.say(
                 f"{others} judgements are of other answers than data/collect_answers/{place.round_name} holds now"

@@ -57,7 +57,7 @@ async function begin() {
   translateAll();
   if (!page.me.labeler) page.me.labeler = await dialogs.name(null);
   $("rename").hidden = page.me.by_token;
-  page.saving = new Saving(page.me.round, page.me.labeler, away);
+  page.saving = new Saving(page.me.place, page.me.labeler, away);
   translateAll();
   await page.saving.resume();
   await next();

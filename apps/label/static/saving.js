@@ -12,11 +12,11 @@ export function identifier() {
 
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Drafts of one labeler and round. `onAway(true)` when the server cannot be reached, and `onAway(false)` when it can again. */
+/** Drafts of one labeler at one place: a round, or what a group of people label of it. `onAway(true)` when the server cannot be reached, and `onAway(false)` when it can again. */
 export class Saving {
-  constructor(round, labeler, onAway) {
-    this.place = `label.draft.${round}.${labeler}`;
-    this.outbox = `label.outbox.${round}.${labeler}`;
+  constructor(place, labeler, onAway) {
+    this.draft = `label.draft.${place}.${labeler}`;
+    this.outbox = `label.outbox.${place}.${labeler}`;
     this.labeler = labeler;
     this.onAway = onAway;
     this.client = identifier();
@@ -29,7 +29,7 @@ export class Saving {
   /** Keep a draft. It is in this browser on return, and soon with the server. */
   keep(item, draft) {
     this.waiting = { item, draft: { ...draft, at: Date.now() } };
-    remember(this.place, JSON.stringify(this.waiting));
+    remember(this.draft, JSON.stringify(this.waiting));
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.send(), DELAY);
   }
@@ -77,14 +77,14 @@ export class Saving {
   settle() {
     clearTimeout(this.timer);
     this.waiting = null;
-    remember(this.place, null);
+    remember(this.draft, null);
   }
 
   /** Return the newer of the server's draft of an item and of one that this browser could not send. */
   newest(item, fromServer) {
     let own = null;
     try {
-      own = JSON.parse(remembered(this.place) ?? "null");
+      own = JSON.parse(remembered(this.draft) ?? "null");
     } catch {
       own = null;
     }
