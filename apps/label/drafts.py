@@ -22,6 +22,12 @@ class Draft(NamedTuple):
     number: int  # of that page's drafts
     content: dict[str, Any]  # what stands in the page, answers in the order shown
 
+    @property
+    def at(self) -> float:
+        """When it was made, by its browser's clock; 0 where it does not say."""
+        at = self.content.get("at")
+        return at if isinstance(at, int | float) else 0.0
+
 
 class Drafts:
     """The drafts of all labelers of a round. A labeler's file is written in turns, and always whole."""

@@ -105,13 +105,19 @@ class Work:
             item = self.board.previous(labeler, key)
             return {"item": self._shown(labeler, item, drafts) if item else None}
 
-    def keep_draft(self, labeler: str, key: object, draft: Draft) -> bool:
-        """Keep what stands in the page, but nothing that was on its way when its judgement came. It is a sign of life."""
+    def keep_draft(self, labeler: str, key: object, draft: Draft, resumed: bool) -> bool:
+        """Keep what stands in the page, but nothing that was on its way when its judgement came. It is a sign of life.
+
+        One that is `resumed` is of an earlier page, which could not send it: it replaces none that is newer.
+        """
         item = self._known(key)
         with self._turn(labeler):
             with self._lock:
                 before = self.board.judged.get(item.key, {}).get(labeler)
             if draft.content.get("replaces") != (before["id"] if before else None):
+                return False
+            newer = self.drafts.of(labeler).get(item.key) if resumed else None
+            if newer is not None and newer.at >= draft.at:
                 return False
             kept = self.drafts.keep(labeler, item.key, draft)
         self.renew(labeler, key)

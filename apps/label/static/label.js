@@ -2,23 +2,15 @@
 import { ask, remember, remembered, say, switches, translate } from "/shared/page.js";
 import * as dialogs from "/static/dialogs.js";
 import { expandAll, Item, measure } from "/static/item.js";
-import { identifier, pause, Saving, Watch } from "/static/saving.js";
-import { percent, t } from "/static/words.js";
+import { identifier, isAway, pause, Saving, Watch } from "/static/saving.js";
+import { alert, away, howFar, notice, refused } from "/static/telling.js";
+import { t } from "/static/words.js";
 
 const $ = (id) => document.getElementById(id);
 const ALIVE = 20_000; // milliseconds between two signs of life, which also bring what others have done
 const AWAY = 30 * 60_000; // without a sign of the person no more are sent: the prompt may go to others
 const watch = new Watch();
 const page = { me: null, saving: null, view: null, progress: null, leased: null, busy: false, lookAgain: null, listeners: new Set() };
-
-function notice(text) {
-  $("notice").textContent = text ?? "";
-  $("notice").hidden = !text;
-}
-
-function alert(text) {
-  $("alert").textContent = text ?? "";
-}
 
 /** Do what asks the server; what it refuses is said, and nothing is lost. */
 async function attempt(does) {
@@ -32,8 +24,8 @@ async function attempt(does) {
         break;
       } catch (failed) {
         if (failed.status === undefined) throw failed;
-        if (failed.status !== 0 && failed.status !== 429 && failed.status < 500) {
-          alert(`${t("refused", { words: failed.message })} ${failed.status === 409 || failed.status === 401 ? t("reload") : ""}`);
+        if (!isAway(failed)) {
+          refused(failed);
           break;
         }
         away(true);
@@ -45,11 +37,6 @@ async function attempt(does) {
   }
 }
 
-function away(is) {
-  if (is) alert(t("away"));
-  else if ($("alert").textContent === t("away")) alert("");
-}
-
 const post = (path, content = {}) => ask(`/api/${path}`, { labeler: page.me.labeler, ...content });
 
 async function begin() {
@@ -57,9 +44,10 @@ async function begin() {
   translateAll();
   if (!page.me.labeler) page.me.labeler = await dialogs.name(null);
   $("rename").hidden = page.me.by_token;
-  page.saving = new Saving(page.me.place, page.me.labeler, away);
   translateAll();
-  await page.saving.resume();
+  const saving = new Saving(page.me.place, page.me.labeler, away, refused);
+  await saving.resume(); // before anything that is done next takes its place
+  page.saving = saving;
   await next();
 }
 
@@ -128,13 +116,7 @@ function nothing(focus = true) {
 
 function heard(progress) {
   page.progress = progress;
-  const { own, all } = progress;
-  const seconds = own.median_seconds === null ? "" : t("how_far_seconds", { seconds: Math.round(own.median_seconds) });
-  const passed = all.skipped ? t("how_far_passed", { skipped: all.skipped }) : "";
-  const agree = own.with_people.pairs ? t("how_far_agree", { share: percent(own.with_people.share) }) : "";
-  $("how-far").textContent = t("how_far", { own: own.judged, skipped: own.skipped, seconds, done: all.done, prompts: all.prompts, passed, agree });
-  $("bar").max = Math.max(1, all.wanted);
-  $("bar").value = all.given;
+  howFar(progress);
   for (const draw of page.listeners) draw(progress);
 }
 
@@ -158,7 +140,7 @@ async function submit(skipped = null) {
 
 /** Undo the last change; with none, go back to the prompt before. */
 async function undo() {
-  if (page.view?.undo()) return;
+  if (!page.saving || page.view?.undo()) return;
   await attempt(async () => {
     await page.saving.drained();
     const { item } = await post("previous", { item: page.view?.item.key ?? null });
@@ -212,7 +194,7 @@ async function alive() {
     if (!page.busy && !page.saving.waiting) away(false);
     if (item && page.view?.item === item && found.enough) notice(t("notice_enough"));
   } catch (failed) {
-    if (failed.status === 409) alert(`${t("refused", { words: failed.message })} ${t("reload")}`);
+    if (!isAway(failed)) refused(failed);
   }
 }
 

@@ -234,7 +234,7 @@ def test_a_name_typed_elsewhere_in_this_browser_takes_no_judgement_of_an_open_pa
     item = ada.next()
     ada.client.post("/api/name", json={"name": "ben"})
     answer = ada.send("submit", **ada.form(item))
-    assert answer.status_code == 409
+    assert answer.status_code == 403, "the page keeps it: nobody has said that it is wrong"
     assert "ben" in answer.json()["error"]
     assert made.lines(root, "ada") == made.lines(root, "ben") == []
 

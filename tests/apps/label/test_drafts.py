@@ -82,6 +82,23 @@ def test_a_draft_of_a_change_is_shown_with_what_was_said_before(tmp_path):
     assert ada.post("previous", item=None)["item"]["draft"] is None
 
 
+def test_one_that_an_earlier_page_could_not_send_is_kept_unless_there_is_a_newer_one(tmp_path):
+    work = made.work(made.project(tmp_path, [made.prompt(0)]))
+    ada = Person(work, "ada")
+    item = ada.next()["key"]
+
+    def sent(client: str, at: object, resumed: object) -> bool:
+        draft = {"ranks": [1, None, None, None], "at": at}
+        return ada.post("draft", item=item, client=client, number=1, draft=draft, resumed=resumed)["kept"]
+
+    assert sent("a", 50, True)
+    assert not sent("b", 49, True)
+    assert sent("c", 51, True)
+    assert not sent("d", "later", True)
+    assert work.drafts.of("ada")[item].client == "c"
+    assert sent("e", 1, False), "an open page's is the last, whatever its clock says"
+
+
 def test_a_draft_is_bounded_and_has_a_form(tmp_path):
     ada = Person(made.work(made.project(tmp_path, [made.prompt(0)])), "ada")
     item = ada.next()["key"]
