@@ -106,6 +106,12 @@ class Board:
         before = own[: own.index(key)] if key in own else own
         return self.items[before[-1]] if before else None
 
+    def waits(self, labeler: str) -> tuple[int, int]:
+        """Return how many unfinished items a labeler has not judged, and how many they have, which are for others."""
+        unfinished = [key for key in self.items if not self.is_enough(key)]
+        own = sum(self._done(labeler, key) for key in unfinished)
+        return len(unfinished) - own, own
+
     def of(self, labeler: str) -> Iterator[tuple[Item, Judgement]]:
         """Yield a labeler's judgements of this round's items."""
         for key in self.history.get(labeler, []):

@@ -4,13 +4,15 @@ import * as dialogs from "/static/dialogs.js";
 import { expandAll, Item, measure } from "/static/item.js";
 import { identifier, isAway, pause, Saving, Watch } from "/static/saving.js";
 import { alert, away, howFar, notice, refused } from "/static/telling.js";
+import * as waiting from "/static/waiting.js";
 import { t } from "/static/words.js";
 
 const $ = (id) => document.getElementById(id);
 const ALIVE = 20_000; // milliseconds between two signs of life, which also bring what others have done
-const AWAY = 30 * 60_000; // without a sign of the person no more are sent: the prompt may go to others
+const AWAY = 30 * 60_000; // without a sign of the person no more are sent, and no prompt is taken: it may go to others
 const watch = new Watch();
-const page = { me: null, saving: null, view: null, progress: null, leased: null, busy: false, lookAgain: null, listeners: new Set() };
+const page = { me: null, saving: null, view: null, progress: null, leased: null, busy: false, listeners: new Set() };
+const isThere = () => performance.now() - watch.sign <= AWAY;
 
 /** Do what asks the server; what it refuses is said, and nothing is lost. */
 async function attempt(does) {
@@ -70,12 +72,11 @@ async function read(instructions) {
 }
 
 function show(item, quiet = false) {
-  clearTimeout(page.lookAgain);
+  waiting.end();
   const draft = page.saving.newest(item.key, item.draft);
   const keep = (said) => page.busy || page.saving.keep(item.key, { ...said, seconds: watch.read() });
   if (!item.judgement) page.leased = item;
   $("item").hidden = false;
-  $("nothing").hidden = true;
   page.view = new Item(item, draft, page.me, keep);
   page.view.onFlags = flags;
   watch.restart(draft?.seconds ?? item.judgement?.seconds ?? 0);
@@ -100,18 +101,11 @@ function describe() {
   else notice(item?.enough ? t("notice_enough") : "");
 }
 
-function nothing(focus = true) {
+function nothing() {
   page.view = page.leased = null;
   $("item").hidden = true;
-  $("nothing").hidden = false;
-  const { prompts, done, skipped } = page.progress.all;
-  const left = prompts - done - skipped;
-  $("nothing-title").textContent = t("done_title");
-  $("nothing-text").textContent = left > 0 ? t("wait_text", { left }) : t(skipped ? "skipped_text" : "done_text", { skipped });
   describe();
-  if (focus && !dialogs.isOpen()) $("nothing").focus();
-  clearTimeout(page.lookAgain);
-  if (done < prompts) page.lookAgain = setTimeout(() => attempt(next), 10_000);
+  waiting.wait(page.progress.own.waits, () => !page.busy && isThere(), () => attempt(next));
 }
 
 function heard(progress) {
@@ -186,11 +180,12 @@ function agreement() {
 }
 
 async function alive() {
-  if (!page.saving || performance.now() - watch.sign > AWAY) return;
+  if (!page.saving || !isThere()) return;
   const item = page.leased;
   try {
     const found = await post("alive", { item: item?.key ?? null });
     heard(found.progress);
+    if (waiting.isWaiting()) nothing();
     if (!page.busy && !page.saving.waiting) away(false);
     if (item && page.view?.item === item && found.enough) notice(t("notice_enough"));
   } catch (failed) {
@@ -216,7 +211,7 @@ function translateAll() {
     page.view = Object.assign(new Item(item, said, page.me, page.view.onChange), { before, onFlags: flags });
     page.view.mark(current, false);
     describe();
-  } else if (page.progress && page.saving) nothing(false);
+  } else if (waiting.isWaiting()) nothing();
 }
 
 const DOES = {

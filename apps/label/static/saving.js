@@ -179,7 +179,7 @@ export class Watch {
 
   restart(seconds) {
     this.seconds = seconds;
-    this.last = this.sign = performance.now();
+    this.last = performance.now(); // what comes by itself is no sign of the person
   }
 
   read() {
