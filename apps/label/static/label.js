@@ -2,6 +2,7 @@
 import { ask, remember, remembered, say, switches, translate } from "/shared/page.js";
 import * as dialogs from "/static/dialogs.js";
 import { expandAll, Item, measure } from "/static/item.js";
+import { keyboard } from "/static/keyboard.js";
 import { identifier, isAway, pause, Saving, Watch } from "/static/saving.js";
 import { alert, away, howFar, notice, refused } from "/static/telling.js";
 import * as waiting from "/static/waiting.js";
@@ -221,48 +222,7 @@ const DOES = {
   ArrowRight: () => page.view?.move(1), ArrowLeft: () => page.view?.move(-1), 0: () => page.view?.rank(page.view.current, null),
 };
 
-/** Return the key as on a Latin keyboard: full-width digits are digits, and a letter is known by its place elsewhere. */
-function keyOf(event) {
-  const key = event.key.normalize("NFKC");
-  if (/^[\x21-\x7e]$/.test(key)) return key.toLowerCase();
-  return key.length === 1 || key === "Process" ? event.code.replace(/^(Key|Digit|Numpad)/, "").toLowerCase() : key;
-}
-
-function pressed(event) {
-  if (dialogs.isOpen() || event.isComposing || event.altKey || event.metaKey || !page.saving) return;
-  const { target } = event;
-  if (event.key === "Enter" && event.ctrlKey) {
-    event.preventDefault();
-    submit();
-    return;
-  }
-  if (target === $("written") && event.key === "Escape") {
-    event.preventDefault();
-    page.view.focus();
-    return;
-  }
-  if (event.key === "Escape" && $("menu").open) {
-    $("menu").open = false;
-    page.view?.focus();
-    return;
-  }
-  if (event.ctrlKey || target.closest("textarea, input, select")) return;
-  const onButton = target.closest("button, a, summary");
-  if (onButton && event.key === "Enter") return; // it is pressed
-  if (target.closest(".text, pre") && event.key.startsWith("Arrow")) return; // it scrolls
-  if (page.busy) return; // what is typed before the next prompt is there belongs to no prompt
-  const digit = event.code.match(/^(?:Digit|Numpad)([1-9])$/)?.[1];
-  const key = keyOf(event);
-  if (event.shiftKey && digit && page.view) page.view.rate(page.view.current, Number(digit));
-  else if (/^[1-9]$/.test(key) && page.view) page.view.rank(page.view.current, Number(key));
-  else if (DOES[key]) {
-    if (event.repeat && (key === "Enter" || key === "Backspace")) return; // a key that is held submits one item
-    DOES[key]();
-  } else return;
-  event.preventDefault();
-}
-
-document.addEventListener("keydown", pressed);
+document.addEventListener("keydown", keyboard(page, DOES));
 // the mouse leaves the focus where it was: Enter submits after a click, too, and presses nothing twice
 document.addEventListener("mousedown", (event) => {
   if (!dialogs.isOpen() && event.target.closest("button, summary")) event.preventDefault();
