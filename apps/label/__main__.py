@@ -3,8 +3,10 @@
     make label                                      the last round that has answers, at http://127.0.0.1:8000
     python -m apps.label --round r1 --port 8001
     python -m apps.label --host 0.0.0.0             for others too, each with a token: python -m apps.tokens NAME
+    python -m apps.label --pool judge --port 8001   where labelers and judge_labelers are different people
 
-Judgements are appended to <folder>/<round>/<labeler>.jsonl as they are made, drafts lie in .cache/label/.
+Judgements are appended to <folder>/<round>/<labeler>.jsonl as they are made, drafts lie in .cache/label/<round>/, and
+in a folder of their own in it, by the pool, where two groups of people label.
 """
 
 import argparse
@@ -32,15 +34,15 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     chosen = parser.parse_args(arguments)
     allowed = running.settings(chosen, root)
     task = settings.read(root, chosen.pool)
-    place = Place(root, settings.round_of(root, chosen.round))
+    place = Place(root, settings.round_of(root, chosen.round), task.group)
     place.cache.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(place.cache / "serving.lock", timeout=0):  # two would give one prompt twice
             work = Work(place, task)
-            title = f"Labelling {place.round_name}, {len(work.board.items)} prompts"
+            title = f"Labelling {place.name}, {len(work.board.items)} prompts"
             return running.serve(app(work), allowed, chosen.host, chosen.port, title)
     except Timeout:
-        guard.say(f"{place.round_name} is being labelled by another process here: end it first, or use its page")
+        guard.say(f"{place.name} is being labelled by another process here: end it first, or use its page")
         return 1
 
 

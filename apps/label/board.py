@@ -1,6 +1,6 @@
 """What is judged already, by whom, and what each labeler gets next."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from apps.label.items import Item
 from apps.label.leases import Leases
@@ -26,22 +26,23 @@ class Board:
     def item(self, key: object) -> Item | None:
         return (self.items.get(key) or self.training.get(key)) if isinstance(key, str) else None
 
-    def replay(self, read: judgements.Judgements) -> int:
-        """Take the judgements of earlier days; return how many are of answers that are no longer these."""
-        keys = {(item.prompt, item.answers): key for key, item in [*self.items.items(), *self.training.items()]}
+    def replay(self, read: judgements.Judgements, pools: Collection[str]) -> int:
+        """Take the judgements of earlier days; return how many of these pools are of answers that are no longer these.
+        Those of other pools are of people with a page of their own, whose labels may lie in the same folder."""
+        items = _by_answers([*self.items.values(), *self.training.values()])
         holding = {id(one.judgement) for one in judgements.current(read)}
         others = 0
         for placed in read.lines:
             said = placed.judgement
-            key = keys.get((said["prompt"], said["answers"]))
+            item = items.get(_judged(said))
             self.known[said["id"]] = said
             self.labelers.add(said["labeler"])
-            if key is None:
-                others += id(said) in holding
+            if item is None:
+                others += id(said) in holding and said["pool"] in pools
             elif said["withdrawn"]:
-                self.take_back(key, said)
+                self.take_back(item.key, said)
             else:
-                self.take(key, said)
+                self.take(item.key, said)
         return others
 
     def take(self, key: str, said: Judgement) -> Judgement | None:
@@ -71,9 +72,11 @@ class Board:
         return next((item for key, item in self.training.items() if (labeler, key) not in self.first), None)
 
     def next(self, labeler: str, drafts: Iterable[str]) -> Item | None:
-        """Return, and lease, the labeler's next item: what is before them already, what they have begun, what others
-        have begun and is meant for several, and then what nobody has seen."""
-        for key in [*self.leases.of(labeler), *drafts]:
+        """Return, and lease, the labeler's next item: what is before them already, what they have begun, unless others
+        have it before them now and have not finished it, what others have begun and is meant for several, and then what
+        nobody has seen."""
+        begun = [key for key in drafts if key in self.items and (self.places(key) > 0 or self.is_enough(key))]
+        for key in [*self.leases.of(labeler), *begun]:
             if key in self.items and not self._done(labeler, key):
                 self.leases.give(labeler, key)
                 return self.items[key]
@@ -103,6 +106,12 @@ class Board:
         before = own[: own.index(key)] if key in own else own
         return self.items[before[-1]] if before else None
 
+    def waits(self, labeler: str) -> tuple[int, int]:
+        """Return how many unfinished items a labeler has not judged, and how many they have, which are for others."""
+        unfinished = [key for key in self.items if not self.is_enough(key)]
+        own = sum(self._done(labeler, key) for key in unfinished)
+        return len(unfinished) - own, own
+
     def of(self, labeler: str) -> Iterator[tuple[Item, Judgement]]:
         """Yield a labeler's judgements of this round's items."""
         for key in self.history.get(labeler, []):
@@ -118,8 +127,17 @@ class Board:
 
 def replay_training(board: Board, placed: Iterable[Placed]) -> None:
     """Take training of other rounds: whoever has learnt need not learn again."""
-    keys = {(item.prompt, item.answers): key for key, item in board.training.items()}
+    items = _by_answers(board.training.values())
     for one in placed:
-        key = keys.get((one.judgement["prompt"], one.judgement["answers"]))
-        if one.judgement["pool"] == "training" and key is not None:
-            board.first.setdefault((one.judgement["labeler"], key), one.judgement)
+        item = items.get(_judged(one.judgement))
+        if one.judgement["pool"] == "training" and item is not None:
+            board.first.setdefault((one.judgement["labeler"], item.key), one.judgement)
+
+
+def _by_answers(items: Iterable[Item]) -> dict[tuple[str, str, bool, int], Item]:
+    return {(item.prompt, item.answers, item.pool == "training", len(item.responses)): item for item in items}
+
+
+def _judged(said: Judgement) -> tuple[str, str, bool, int]:
+    """Return by what the item of a judgement is found: a line from elsewhere may judge another number of answers."""
+    return (*judgements.judged(said), len(said["order"]))

@@ -1,6 +1,7 @@
 """Judgements that are not submitted yet, as they stand: one file a labeler, there again on reload or after a kill.
 
-.cache/label/<round>/drafts/<labeler>.json holds {item: {"client": ..., "number": ..., "content": ...}}.
+.cache/label/<round>/drafts/<labeler>.json holds {item: {"client": ..., "number": ..., "content": ...}}; of one of two
+groups of people .cache/label/<round>/<pool>/drafts/<labeler>.json.
 """
 
 import json
@@ -20,6 +21,12 @@ class Draft(NamedTuple):
     client: str  # the open page that wrote it
     number: int  # of that page's drafts
     content: dict[str, Any]  # what stands in the page, answers in the order shown
+
+    @property
+    def at(self) -> float:
+        """When it was made, by its browser's clock; 0 where it does not say."""
+        at = self.content.get("at")
+        return at if isinstance(at, int | float) else 0.0
 
 
 class Drafts:

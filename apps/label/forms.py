@@ -44,22 +44,43 @@ def judgement(form: dict[str, Any], item: Item, labeler: str, settings: TaskSett
     )
 
 
-def shown(said: Judgement) -> dict[str, Any]:
-    """Return a judgement as the page shows it: what belongs to answers in the order shown."""
-    order, written = said["order"], said["written"]
+def shown(said: Judgement, order: Sequence[int]) -> dict[str, Any]:
+    """Return a judgement as the page shows it, in the order in which its answers stand there.
+
+    Its own order may be another: an imported judgement was made elsewhere, or by somebody else.
+    """
+    written, origin = said["written"], _origin(said)
     back = {
         key: [values[index] for index in order] if values is not None else None
         for key, values in (("ranks", said["ranks"]), ("ratings", said["ratings"]), ("flags", said["flags"]))
     }
-    if written is not None and written.get("from") is not None:
-        written = {**written, "from": order.index(written["from"])}
+    if written is not None:
+        written = {"text": written["text"], "from": None if origin is None else order.index(origin)}
     return {**back, "id": said["id"], "written": written, "skipped": said["skipped"], "seconds": said["seconds"]}
 
 
-def same(one: Judgement, other: Judgement) -> bool:
-    """Return whether two judgements say the same."""
-    said = ("ranks", "ratings", "flags", "written", "skipped")
-    return all(one[key] == other[key] for key in said)
+def same(before: Judgement, said: Judgement, settings: TaskSettings) -> bool:
+    """Return whether a judgement says what the one before says, as far as the page can show that."""
+    return _showable(before, settings) == _showable(said, settings)
+
+
+def _showable(said: Judgement, settings: TaskSettings) -> tuple[Any, ...]:
+    """Return what the page can show of a judgement: an imported one may have ranks with gaps, or other flags."""
+    low, high = settings.scale or (1, 0)
+    ratings = [one if one is not None and low <= one <= high else None for one in said["ratings"] or ()]
+    return (
+        None if said["ranks"] is None else dense(said["ranks"]),
+        ratings if any(one is not None for one in ratings) else None,
+        [[flag for flag in settings.flags if flag in some] for some in said["flags"]],
+        said["written"] and (said["written"]["text"], _origin(said)),
+        said["skipped"],
+    )
+
+
+def _origin(said: Judgement) -> int | None:
+    """Return from which response the better answer was made, if it names one of them."""
+    origin = (said["written"] or {}).get("from")
+    return origin if origin in range(len(said["order"])) else None
 
 
 def withdrawal(said: Judgement, identifier: str) -> Judgement:

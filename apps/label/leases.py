@@ -1,7 +1,8 @@
 """Who has which prompt before them: so that two people never get the same one unless it is meant for both.
 
 Leases live in memory, and end by themselves when a page has not been heard of for a while. A journal of what was given
-and given back lets them outlive the server: after a restart each holds for that while again.
+and given back lets them outlive the server: after a restart each holds for that while again. One that has lapsed is
+noted as given back when its prompt is given to another or judged, so that it does not come back beside the other's.
 """
 
 import json
@@ -33,14 +34,16 @@ class Leases:
         write_text(file, "".join(_line(labeler, key, True) for labeler, key in live))
 
     def give(self, labeler: str, key: str) -> None:
-        """Give an item, or renew the lease of it."""
+        """Give an item, or renew the lease of it; what has lapsed of others ends."""
         known = self.holds(labeler, key)
         self._until.setdefault(key, {})[labeler] = self.clock() + SECONDS
         if not known:
+            self._end_lapsed(key)
             self._note(labeler, key, True)
 
     def end(self, labeler: str, key: str) -> None:
-        """Take an item back."""
+        """Take an item back, also from others whose lease has lapsed."""
+        self._end_lapsed(key)
         if self._until.get(key, {}).pop(labeler, None) is not None:
             self._note(labeler, key, False)
 
@@ -55,6 +58,12 @@ class Leases:
     def of(self, labeler: str) -> list[str]:
         """Return the items that a labeler has before them."""
         return [key for key in self._until if self.holds(labeler, key)]
+
+    def _end_lapsed(self, key: str) -> None:
+        some = self._until.get(key, {})
+        for labeler in some.keys() - self.holders(key):
+            del some[labeler]
+            self._note(labeler, key, False)
 
     def _note(self, labeler: str, key: str, given: bool) -> None:
         with open(self.file, "a", encoding="utf-8") as opened:  # no fsync: what a power cut loses is given again

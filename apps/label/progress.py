@@ -52,9 +52,11 @@ class Progress:
         own = [said for _, said in self.board.of(labeler)]
         ranked = [said for said in own if said["ranks"] is not None]
         people = {who for who in self.board.labelers if who != labeler}
+        left, for_others = self.board.waits(labeler)
         return {
             "judged": len(ranked),
             "skipped": len(own) - len(ranked),
+            "waits": {"left": left, "for_others": for_others},
             "median_seconds": median(said["seconds"] for said in own) if own else None,
             "with_people": _words(self.tally.between(labeler, people)),
             "with_known": {

@@ -27,7 +27,7 @@ Does = Callable[[str, Asked], Mapping[str, Any]]
 
 
 class NoName(Exception):  # noqa: N818 - no fault: the page then asks for it
-    """Nobody knows yet who asks."""
+    """Nobody knows yet who asks, or it is not whom the page is of."""
 
 
 def app(work: Work) -> Starlette:
@@ -41,7 +41,7 @@ def app(work: Work) -> Starlette:
                 asked = await _object(request)
                 labeler = _labeler(request)
                 if asked.get("labeler") != labeler:
-                    raise Conflict(f"this browser is {labeler}'s now: reload the page")
+                    raise NoName(f"this browser is {labeler}'s now, and this page is not")
                 return JSONResponse(await run_in_threadpool(does, labeler, asked))
             except (Unfit, Conflict, NoName) as error:
                 return _refusal(error)
@@ -59,6 +59,7 @@ def app(work: Work) -> Starlette:
                 "labeler": name,
                 "by_token": request.scope["state"].get("who") is not None,
                 "round": work.place.round_name,
+                "place": work.place.name,  # under it the browser keeps what is not sent yet
                 "flags": settings.flags,
                 "scale": settings.scale,
                 "training": len(work.board.training),
@@ -92,7 +93,7 @@ def app(work: Work) -> Starlette:
     posts: dict[str, Does] = {
         "next": lambda who, _: work.next(who),
         "previous": lambda who, asked: work.previous(who, asked.get("item")),
-        "draft": lambda who, asked: {"kept": work.keep_draft(who, asked.get("item"), _draft(asked))},
+        "draft": lambda who, asked: {"kept": _keep_draft(work, who, asked)},
         "alive": lambda who, asked: work.alive(who, asked.get("item")),
         "submit": lambda who, asked: work.submit(who, asked),
         "withdraw": lambda who, asked: work.withdraw(who, asked.get("item"), asked.get("id")),
@@ -125,6 +126,10 @@ async def _object(request: Request) -> Asked:
         return await bodies.json_object(request)
     except ValueError as error:
         raise Unfit(f"{error}") from None
+
+
+def _keep_draft(work: Work, who: str, asked: Asked) -> bool:
+    return work.keep_draft(who, asked.get("item"), _draft(asked), asked.get("resumed") is True)
 
 
 def _draft(asked: Asked) -> Draft:

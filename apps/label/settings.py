@@ -26,6 +26,7 @@ class TaskSettings(NamedTuple):
 
     folder: Path  # of labels
     pools: tuple[Pool, ...]  # those that these people rank
+    group: str | None  # the pool by which these people are known; None: there are no others
     flags: tuple[str, ...]
     scale: tuple[int, int] | None  # of ratings; None: none are asked for
     overlap_share: float
@@ -40,7 +41,8 @@ def read(root: Path, pool: str | None = None) -> TaskSettings:
     Raises ParamsError where no people label.
     """
     params = load(root, LabelInputs).collect_comparisons
-    groups = [(people, pools) for people, pools in standing.people_of(params) if pool in (None, *pools)]
+    everybody = standing.people_of(params)
+    groups = [(people, pools) for people, pools in everybody if pool in (None, *pools)]
     if not groups:
         which = "labelers" if pool is None else params.labelers_of(pool)[1]
         raise ParamsError(
@@ -53,13 +55,17 @@ def read(root: Path, pool: str | None = None) -> TaskSettings:
             "--pool train, or --pool judge"
         )
     people, pools = groups[0]
-    return _settings(people, tuple(name for name in ("train", "judge") if name in pools), params, root)
+    group = pools[0] if len(everybody) > 1 else None
+    return _settings(people, tuple(name for name in ("train", "judge") if name in pools), group, params, root)
 
 
-def _settings(people: People, pools: tuple[Pool, ...], params: CollectComparisons, root: Path) -> TaskSettings:
+def _settings(
+    people: People, pools: tuple[Pool, ...], group: str | None, params: CollectComparisons, root: Path
+) -> TaskSettings:
     return TaskSettings(
         folder=root / expanded(people.folder),
         pools=pools,
+        group=group,
         flags=tuple(people.flags),
         scale=None if people.scale is None else (people.scale.low, people.scale.high),
         overlap_share=people.overlap_share,

@@ -25,14 +25,21 @@ CACHE = Path(".cache/label")  # below the repository
 
 
 class Place(NamedTuple):
-    """Where a round's work lies."""
+    """Where a round's work lies: that of all who label it, or of one of two groups, each at a page of its own."""
 
     root: Path
     round_name: str
+    group: str | None
+
+    @property
+    def name(self) -> str:
+        """By which this work is known: r1, or r1/judge."""
+        return self.round_name if self.group is None else f"{self.round_name}/{self.group}"
 
     @property
     def cache(self) -> Path:
-        return self.root / CACHE / self.round_name
+        """The folder of drafts, leases and the lock of who serves: two groups know nothing of each other's."""
+        return self.root / CACHE / self.name
 
 
 class Conflict(ValueError):
@@ -53,7 +60,7 @@ class Work:
         read = judgements.read(settings.folder, place.round_name)
         for problem in read.problems:
             guard.say(problem)
-        others = self.board.replay(read)
+        others = self.board.replay(read, settings.pools)
         if others:
             guard.say(
                 f"{others} judgements are of other answers than data/collect_answers/{place.round_name} holds now"
@@ -98,13 +105,21 @@ class Work:
             item = self.board.previous(labeler, key)
             return {"item": self._shown(labeler, item, drafts) if item else None}
 
-    def keep_draft(self, labeler: str, key: object, draft: Draft) -> bool:
-        """Keep what stands in the page. A draft is also a sign of life."""
+    def keep_draft(self, labeler: str, key: object, draft: Draft, resumed: bool) -> bool:
+        """Keep what stands in the page, but nothing that was on its way when its judgement came. It is a sign of life.
+
+        One that is `resumed` is of an earlier page, which could not send it: it replaces none that is newer.
+        """
         item = self._known(key)
-        with self._lock:
-            if draft.number and labeler in self.board.judged.get(item.key, {}) and not draft.content.get("replaces"):
-                return False  # it was on its way when its judgement came
-        kept = self.drafts.keep(labeler, item.key, draft)
+        with self._turn(labeler):
+            with self._lock:
+                before = self.board.judged.get(item.key, {}).get(labeler)
+            if draft.content.get("replaces") != (before["id"] if before else None):
+                return False
+            newer = self.drafts.of(labeler).get(item.key) if resumed else None
+            if newer is not None and newer.at >= draft.at:
+                return False
+            kept = self.drafts.keep(labeler, item.key, draft)
         self.renew(labeler, key)
         return kept
 
@@ -143,7 +158,7 @@ class Work:
                 raise Conflict("training answers stand: you have seen what others say")
             if before is not None:
                 said["replaces"] = before["id"]
-                if forms.same(before, said):
+                if forms.same(before, said, self.settings):
                     self.drafts.drop(labeler, item.key)
                     return {"id": before["id"], "unchanged": True}
             judgements.append(self.settings.folder, self.place.round_name, said)
@@ -207,14 +222,15 @@ class Work:
 
     def _shown(self, labeler: str, item: Item, drafts: Mapping[str, Draft]) -> dict[str, Any]:
         """What a page gets of an item: nothing tells it which policy wrote an answer, or which pool it is for."""
+        order = items.order_for(item, labeler)
         said, draft = self.board.judged.get(item.key, {}).get(labeler), drafts.get(item.key)
         return {
             "key": item.key,
             "messages": [{"role": one["role"], "content": one["content"]} for one in item.messages],
-            "answers": [item.responses[index] for index in items.order_for(item, labeler)],
+            "answers": [item.responses[index] for index in order],
             "language": item.language,
             "training": item.pool == "training",
-            "judgement": forms.shown(said) if said else None,
+            "judgement": forms.shown(said, order) if said else None,
             "draft": draft.content if draft else None,
             "enough": item.key in self.board.items and said is None and self.board.is_enough(item.key),
         }

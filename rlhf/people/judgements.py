@@ -90,12 +90,20 @@ def read(folder: Path, round_name: str) -> Judgements:
     return Judgements(placed, problems)
 
 
+def judged(said: Judgement) -> tuple[str, str, bool]:
+    """Return what was judged: a prompt's answers, as work or as a labeler's training, which may hold the same ones."""
+    return said["prompt"], said["answers"], said["pool"] == "training"
+
+
 def current(judgements: Judgements) -> list[Placed]:
-    """Return the judgements that hold: of each labeler on the same answers the last one, unless it was taken back."""
-    last = dict[tuple[str, str, str], Placed]()
+    """Return the judgements that hold: of each labeler on the same answers the last one, unless it was taken back.
+
+    What a labeler said of answers in their training neither replaces what they said of them as work, nor is replaced.
+    """
+    last = dict[tuple[str, tuple[str, str, bool]], Placed]()
     for one in judgements.lines:
         said = one.judgement
-        key = (said["labeler"], said["prompt"], said["answers"])
+        key = said["labeler"], judged(said)
         last.pop(key, None)  # the place in the order is the last one's
         if not said["withdrawn"]:
             last[key] = one

@@ -1,8 +1,10 @@
 """A person at the labelling page: what they press, and what they see."""
 
+import io
 import json
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+
+from apps import tokens
 
 SECONDS = 60  # a busy machine draws slowly
 LONG = "\n\n".join(f"Paragraph {number}. " + "All work and no play makes a long answer. " * 6 for number in range(12))
@@ -143,3 +147,10 @@ def settled(page: Labeler) -> None:
     """Wait until the page has sent what was done: nothing is left in the browser."""
     pending = "return Object.keys(localStorage).some(key => key.startsWith('label.draft.'))"
     WebDriverWait(page.driver, SECONDS).until(lambda _: not page.script(pending))
+
+
+def new_token(root: Path, name: str) -> str:
+    """Return a token that a person's link to a project's pages ends with."""
+    with redirect_stdout(io.StringIO()) as said:
+        assert tokens.main([name], root) == 0
+    return said.getvalue().partition("?token=")[2].strip()

@@ -4,7 +4,6 @@ import json
 import time
 import urllib.request
 
-import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -14,6 +13,7 @@ from tests.integration import browsing
 from tests.integration.label_pages import (
     draft,
     eventually,
+    new_token,
     saved,
     settled,
 )  # fmt: skip
@@ -288,15 +288,9 @@ def test_nothing_is_asked_of_any_other_place(label_project, label_served, labele
     assert [place for place in asked if not place.startswith(server.url)] == []
 
 
-def test_with_tokens_a_link_says_who_it_is(label_project, tmp_path, labelers):
-    from apps import tokens
-
+def test_with_tokens_a_link_says_who_it_is(label_project, labelers):
     root = label_project()
-    with pytest.MonkeyPatch.context() as patched:
-        shown = []
-        patched.setattr("builtins.print", lambda *words, **_: shown.append(" ".join(map(str, words))))
-        assert tokens.main(["ada"], root) == 0
-    token = shown[0].partition("?token=")[2]
+    token = new_token(root, "ada")
     with browsing.serving(root, "-m", "apps.label") as server:
         nobody = labelers(server, None)
         nobody.driver.get(server.url)

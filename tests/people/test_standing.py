@@ -67,6 +67,16 @@ def test_a_labelers_training_is_counted_and_never_held_against_the_answers(tmp_p
     assert (found.counts["training"], found.problems) == (1, [])
 
 
+def test_training_on_answers_of_the_round_neither_replaces_a_judgement_of_them_nor_is_replaced(tmp_path):
+    work, training = judgement(ONE, "ada", [3, 2, 1]), judgement(ONE, "ada", pool="training")
+    for said in ([work, training], [training, work]):
+        root = tmp_path / said[0]["pool"]
+        say(root, *said)
+        found = held(root)
+        assert [placed.judgement["ranks"] for placed in found.of(ONE)] == [[3, 2, 1]]
+        assert (found.counts["training"], found.counts["replaced_or_withdrawn"]) == (1, 0)
+
+
 @pytest.mark.parametrize(("share", "waiting"), [(1.0, 2), (0.5, 1), (0.1, 1)])
 def test_a_share_of_each_pool_is_waited_for_and_a_skipped_prompt_is_done(tmp_path, share, waiting):
     say(tmp_path, skip(ONE, "ada"))

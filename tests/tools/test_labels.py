@@ -139,6 +139,15 @@ def test_a_changed_ranking_is_a_line_that_replaces_the_earlier_one(place, capsys
     assert current(place, "eve") == {"toy-0": [1, 3, 2]}
 
 
+def test_an_import_replaces_no_line_of_training_on_the_same_answers(place, capsys):
+    file, _ = exported(place, "argilla", capsys)
+    say(place, judgement(PROMPTS[0], "eve", pool="training"))
+    taken(place, file, "eve", "--only", "ben")
+    (_, line) = (place / "data/labels/r1/eve.jsonl").read_text().splitlines()
+    assert json.loads(line)["replaces"] is None
+    assert current(place, "eve") == {"toy-0": [3, 2, 1]}
+
+
 def test_answers_that_the_round_has_not_are_left_out_and_counted(place, tmp_path, capsys):
     file = tmp_path / "other.jsonl"
     rows = [

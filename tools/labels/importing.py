@@ -50,7 +50,8 @@ def take(file: Path, only: str | None, place: Place, root: Path) -> tuple[int, C
     read = judgements.read(place.folder, place.round_name)
     own = read._replace(lines=[one for one in read.lines if one.file == place.file])
     known = {one.judgement["id"] for one in own.lines}
-    last = {one.judgement["answers"]: one.judgement["id"] for one in judgements.current(own)}
+    work = [one.judgement for one in judgements.current(own) if one.judgement["pool"] != "training"]
+    last = {said["answers"]: said["id"] for said in work}
     number = 0
     for one in chosen:
         made = _judgement(one, place, last)

@@ -1,5 +1,6 @@
 // Windows over the page: keys, instructions, names, reasons to skip, flags, training's feedback, agreement.
 import { ask, make, rich } from "/shared/page.js";
+import { digitOf } from "/static/keys.js";
 import { flagWords, ofPairs, percent, t } from "/static/words.js";
 
 const dialog = document.getElementById("dialog");
@@ -119,10 +120,11 @@ export function skip() {
     return undefined;
   };
   const keys = (event) => {
-    if (/^[1-7]$/.test(event.key) && event.target !== other && !event.ctrlKey && !event.altKey && !event.metaKey) {
+    const radio = radios()[digitOf(event) - 1];
+    if (radio && event.target !== other && !event.ctrlKey && !event.altKey && !event.metaKey) {
       event.preventDefault();
-      radios()[event.key - 1].checked = true;
-      (event.key === "7" ? other : radios()[event.key - 1]).focus();
+      radio.checked = true;
+      (radio.value === "other" ? other : radio).focus();
     } else enter(chosen)(event);
   };
   const field = make("fieldset", {}, make("legend", { class: "quiet" }, t("skip_title")), choices);
@@ -139,7 +141,7 @@ export function flags(letter, known, set, change) {
   const inputs = () => [...body.querySelectorAll("input[type=checkbox]")];
   const told = () => change(inputs().filter((box) => box.checked).map((box) => box.value));
   const keys = (event) => {
-    const box = /^[1-9]$/.test(event.key) ? inputs()[event.key - 1] : null;
+    const box = inputs()[digitOf(event) - 1]; // none is at -1
     if (box) {
       event.preventDefault();
       box.focus();

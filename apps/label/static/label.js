@@ -2,23 +2,18 @@
 import { ask, remember, remembered, say, switches, translate } from "/shared/page.js";
 import * as dialogs from "/static/dialogs.js";
 import { expandAll, Item, measure } from "/static/item.js";
-import { identifier, pause, Saving, Watch } from "/static/saving.js";
-import { percent, t } from "/static/words.js";
+import { keyboard } from "/static/keyboard.js";
+import { identifier, isAway, pause, Saving, Watch } from "/static/saving.js";
+import { alert, away, howFar, notice, refused } from "/static/telling.js";
+import * as waiting from "/static/waiting.js";
+import { t } from "/static/words.js";
 
 const $ = (id) => document.getElementById(id);
 const ALIVE = 20_000; // milliseconds between two signs of life, which also bring what others have done
-const AWAY = 30 * 60_000; // without a sign of the person no more are sent: the prompt may go to others
+const AWAY = 30 * 60_000; // without a sign of the person no more are sent, and no prompt is taken: it may go to others
 const watch = new Watch();
-const page = { me: null, saving: null, view: null, progress: null, leased: null, busy: false, lookAgain: null, listeners: new Set() };
-
-function notice(text) {
-  $("notice").textContent = text ?? "";
-  $("notice").hidden = !text;
-}
-
-function alert(text) {
-  $("alert").textContent = text ?? "";
-}
+const page = { me: null, saving: null, view: null, progress: null, leased: null, busy: false, listeners: new Set() };
+const isThere = () => performance.now() - watch.sign <= AWAY;
 
 /** Do what asks the server; what it refuses is said, and nothing is lost. */
 async function attempt(does) {
@@ -32,8 +27,8 @@ async function attempt(does) {
         break;
       } catch (failed) {
         if (failed.status === undefined) throw failed;
-        if (failed.status !== 0 && failed.status !== 429 && failed.status < 500) {
-          alert(`${t("refused", { words: failed.message })} ${failed.status === 409 || failed.status === 401 ? t("reload") : ""}`);
+        if (!isAway(failed)) {
+          refused(failed);
           break;
         }
         away(true);
@@ -45,11 +40,6 @@ async function attempt(does) {
   }
 }
 
-function away(is) {
-  if (is) alert(t("away"));
-  else if ($("alert").textContent === t("away")) alert("");
-}
-
 const post = (path, content = {}) => ask(`/api/${path}`, { labeler: page.me.labeler, ...content });
 
 async function begin() {
@@ -57,9 +47,10 @@ async function begin() {
   translateAll();
   if (!page.me.labeler) page.me.labeler = await dialogs.name(null);
   $("rename").hidden = page.me.by_token;
-  page.saving = new Saving(page.me.round, page.me.labeler, away);
   translateAll();
-  await page.saving.resume();
+  const saving = new Saving(page.me.place, page.me.labeler, away, refused);
+  await saving.resume(); // before anything that is done next takes its place
+  page.saving = saving;
   await next();
 }
 
@@ -82,12 +73,11 @@ async function read(instructions) {
 }
 
 function show(item, quiet = false) {
-  clearTimeout(page.lookAgain);
+  waiting.end();
   const draft = page.saving.newest(item.key, item.draft);
   const keep = (said) => page.busy || page.saving.keep(item.key, { ...said, seconds: watch.read() });
   if (!item.judgement) page.leased = item;
   $("item").hidden = false;
-  $("nothing").hidden = true;
   page.view = new Item(item, draft, page.me, keep);
   page.view.onFlags = flags;
   watch.restart(draft?.seconds ?? item.judgement?.seconds ?? 0);
@@ -112,29 +102,16 @@ function describe() {
   else notice(item?.enough ? t("notice_enough") : "");
 }
 
-function nothing(focus = true) {
+function nothing() {
   page.view = page.leased = null;
   $("item").hidden = true;
-  $("nothing").hidden = false;
-  const { prompts, done, skipped } = page.progress.all;
-  const left = prompts - done - skipped;
-  $("nothing-title").textContent = t("done_title");
-  $("nothing-text").textContent = left > 0 ? t("wait_text", { left }) : t(skipped ? "skipped_text" : "done_text", { skipped });
   describe();
-  if (focus && !dialogs.isOpen()) $("nothing").focus();
-  clearTimeout(page.lookAgain);
-  if (done < prompts) page.lookAgain = setTimeout(() => attempt(next), 10_000);
+  waiting.wait(page.progress.own.waits, () => !page.busy && isThere(), () => attempt(next));
 }
 
 function heard(progress) {
   page.progress = progress;
-  const { own, all } = progress;
-  const seconds = own.median_seconds === null ? "" : t("how_far_seconds", { seconds: Math.round(own.median_seconds) });
-  const passed = all.skipped ? t("how_far_passed", { skipped: all.skipped }) : "";
-  const agree = own.with_people.pairs ? t("how_far_agree", { share: percent(own.with_people.share) }) : "";
-  $("how-far").textContent = t("how_far", { own: own.judged, skipped: own.skipped, seconds, done: all.done, prompts: all.prompts, passed, agree });
-  $("bar").max = Math.max(1, all.wanted);
-  $("bar").value = all.given;
+  howFar(progress);
   for (const draw of page.listeners) draw(progress);
 }
 
@@ -158,7 +135,7 @@ async function submit(skipped = null) {
 
 /** Undo the last change; with none, go back to the prompt before. */
 async function undo() {
-  if (page.view?.undo()) return;
+  if (!page.saving || page.view?.undo()) return;
   await attempt(async () => {
     await page.saving.drained();
     const { item } = await post("previous", { item: page.view?.item.key ?? null });
@@ -204,15 +181,16 @@ function agreement() {
 }
 
 async function alive() {
-  if (!page.saving || performance.now() - watch.sign > AWAY) return;
+  if (!page.saving || !isThere()) return;
   const item = page.leased;
   try {
     const found = await post("alive", { item: item?.key ?? null });
     heard(found.progress);
+    if (waiting.isWaiting()) nothing();
     if (!page.busy && !page.saving.waiting) away(false);
     if (item && page.view?.item === item && found.enough) notice(t("notice_enough"));
   } catch (failed) {
-    if (failed.status === 409) alert(`${t("refused", { words: failed.message })} ${t("reload")}`);
+    if (!isAway(failed)) refused(failed);
   }
 }
 
@@ -234,7 +212,7 @@ function translateAll() {
     page.view = Object.assign(new Item(item, said, page.me, page.view.onChange), { before, onFlags: flags });
     page.view.mark(current, false);
     describe();
-  } else if (page.progress && page.saving) nothing(false);
+  } else if (waiting.isWaiting()) nothing();
 }
 
 const DOES = {
@@ -244,48 +222,7 @@ const DOES = {
   ArrowRight: () => page.view?.move(1), ArrowLeft: () => page.view?.move(-1), 0: () => page.view?.rank(page.view.current, null),
 };
 
-/** Return the key as on a Latin keyboard: full-width digits are digits, and a letter is known by its place elsewhere. */
-function keyOf(event) {
-  const key = event.key.normalize("NFKC");
-  if (/^[\x21-\x7e]$/.test(key)) return key.toLowerCase();
-  return key.length === 1 || key === "Process" ? event.code.replace(/^(Key|Digit|Numpad)/, "").toLowerCase() : key;
-}
-
-function pressed(event) {
-  if (dialogs.isOpen() || event.isComposing || event.altKey || event.metaKey || !page.saving) return;
-  const { target } = event;
-  if (event.key === "Enter" && event.ctrlKey) {
-    event.preventDefault();
-    submit();
-    return;
-  }
-  if (target === $("written") && event.key === "Escape") {
-    event.preventDefault();
-    page.view.focus();
-    return;
-  }
-  if (event.key === "Escape" && $("menu").open) {
-    $("menu").open = false;
-    page.view?.focus();
-    return;
-  }
-  if (event.ctrlKey || target.closest("textarea, input, select")) return;
-  const onButton = target.closest("button, a, summary");
-  if (onButton && event.key === "Enter") return; // it is pressed
-  if (target.closest(".text, pre") && event.key.startsWith("Arrow")) return; // it scrolls
-  if (page.busy) return; // what is typed before the next prompt is there belongs to no prompt
-  const digit = event.code.match(/^(?:Digit|Numpad)([1-9])$/)?.[1];
-  const key = keyOf(event);
-  if (event.shiftKey && digit && page.view) page.view.rate(page.view.current, Number(digit));
-  else if (/^[1-9]$/.test(key) && page.view) page.view.rank(page.view.current, Number(key));
-  else if (DOES[key]) {
-    if (event.repeat && (key === "Enter" || key === "Backspace")) return; // a key that is held submits one item
-    DOES[key]();
-  } else return;
-  event.preventDefault();
-}
-
-document.addEventListener("keydown", pressed);
+document.addEventListener("keydown", keyboard(page, DOES));
 // the mouse leaves the focus where it was: Enter submits after a click, too, and presses nothing twice
 document.addEventListener("mousedown", (event) => {
   if (!dialogs.isOpen() && event.target.closest("button, summary")) event.preventDefault();

@@ -12,16 +12,35 @@ export function identifier() {
 
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Drafts of one labeler and round. `onAway(true)` when the server cannot be reached, and `onAway(false)` when it can again. */
+/** Whether the server cannot be reached, or cannot answer now: it is asked again. */
+export const isAway = ({ status }) => status === 0 || status === 429 || status >= 500;
+
+/** Whether the server will never take what it was sent. What it refuses for another reason stays in this browser: a token
+ * is wanted by now, say. */
+export const isFinal = ({ status }) => [400, 409, 413, 422].includes(status);
+
+/** Return what this browser keeps under a name, or null. */
+function stored(name) {
+  try {
+    return JSON.parse(remembered(name) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+/** Drafts of one labeler at one place: a round, or what a group of people label of it. `onAway(true)` when the server
+ * cannot be reached, and `onAway(false)` when it can again; `onRefused(failed)` when it does not take a draft. */
 export class Saving {
-  constructor(round, labeler, onAway) {
-    this.place = `label.draft.${round}.${labeler}`;
-    this.outbox = `label.outbox.${round}.${labeler}`;
+  constructor(place, labeler, onAway, onRefused) {
+    this.draft = `label.draft.${place}.${labeler}`;
+    this.outbox = `label.outbox.${place}.${labeler}`;
     this.labeler = labeler;
     this.onAway = onAway;
+    this.onRefused = onRefused;
     this.client = identifier();
     this.number = 0;
     this.waiting = null; // what is not with the server yet: {item, draft}
+    this.refused = null; // why the server did not take it
     this.timer = null;
     this.sending = false;
   }
@@ -29,7 +48,8 @@ export class Saving {
   /** Keep a draft. It is in this browser on return, and soon with the server. */
   keep(item, draft) {
     this.waiting = { item, draft: { ...draft, at: Date.now() } };
-    remember(this.place, JSON.stringify(this.waiting));
+    remember(this.draft, JSON.stringify(this.waiting));
+    if (stored(this.outbox)?.item === item) remember(this.outbox, null); // submitted, refused, and now another
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.send(), DELAY);
   }
@@ -38,28 +58,35 @@ export class Saving {
     clearTimeout(this.timer);
     if (this.sending || !this.waiting) return;
     this.sending = true;
+    this.refused = null;
     const sent = this.waiting;
     try {
       await ask("/api/draft", this.body(sent));
       this.onAway(false);
       if (this.waiting === sent) this.settle();
     } catch (failed) {
-      if (failed.status === 0 || failed.status === 429 || failed.status >= 500) {
+      if (isAway(failed)) {
         this.onAway(true);
         this.timer = setTimeout(() => this.send(), RETRY);
         return;
       }
-      if (this.waiting === sent) this.settle(); // the server will never take it; submitting says why
+      this.onRefused(failed);
+      if (!isFinal(failed)) {
+        this.refused = failed;
+        return;
+      }
+      if (this.waiting === sent) this.settle();
     } finally {
       this.sending = false;
     }
     if (this.waiting) this.send();
   }
 
-  /** Wait until the server has what was done, for a second at most. */
+  /** Wait until the server has what was done, for a second at most. Throws what it refused and this browser keeps. */
   async drained() {
     for (let tries = 0; this.waiting && tries < 20; tries++) {
       await this.send();
+      if (this.refused) throw this.refused;
       if (this.waiting) await pause(50);
     }
   }
@@ -76,18 +103,13 @@ export class Saving {
   /** Nothing is left to send: the server has it, or it was submitted. */
   settle() {
     clearTimeout(this.timer);
-    this.waiting = null;
-    remember(this.place, null);
+    this.waiting = this.refused = null;
+    remember(this.draft, null);
   }
 
   /** Return the newer of the server's draft of an item and of one that this browser could not send. */
   newest(item, fromServer) {
-    let own = null;
-    try {
-      own = JSON.parse(remembered(this.place) ?? "null");
-    } catch {
-      own = null;
-    }
+    const own = stored(this.draft);
     if (own?.item !== item || (fromServer?.at ?? 0) >= own.draft.at) return fromServer;
     this.waiting = own;
     this.send();
@@ -101,12 +123,12 @@ export class Saving {
       try {
         const answer = await ask("/api/submit", { labeler: this.labeler, ...form });
         remember(this.outbox, null);
-        this.settle();
+        if ((this.waiting ?? stored(this.draft))?.item === form.item) this.settle();
         this.onAway(false);
         return answer;
       } catch (failed) {
-        if (failed.status !== 0 && failed.status !== 429 && failed.status < 500) {
-          remember(this.outbox, null);
+        if (!isAway(failed)) {
+          if (isFinal(failed)) remember(this.outbox, null);
           throw failed;
         }
         this.onAway(true);
@@ -115,10 +137,19 @@ export class Saving {
     }
   }
 
-  /** Send what was being submitted when the page went. */
+  /** Send what the page could not send before it went: a submission, and a draft, unless the server has a newer one.
+   * What it never takes is told; any other refusal is thrown, and all stays. */
   async resume() {
-    const form = remembered(this.outbox);
-    if (form) await this.submit(JSON.parse(form)).catch(() => {});
+    const [form, draft] = [stored(this.outbox), stored(this.draft)];
+    if (form) await this.submit(form).catch((failed) => this.never(failed));
+    if (!draft || !stored(this.draft)) return;
+    await ask("/api/draft", { ...this.body(draft), resumed: true }).catch((failed) => this.never(failed));
+    this.settle();
+  }
+
+  never(failed) {
+    if (!isFinal(failed)) throw failed;
+    this.onRefused(failed);
   }
 }
 
@@ -148,7 +179,7 @@ export class Watch {
 
   restart(seconds) {
     this.seconds = seconds;
-    this.last = this.sign = performance.now();
+    this.last = performance.now(); // what comes by itself is no sign of the person
   }
 
   read() {

@@ -55,9 +55,11 @@ def write_lines(file: Path, rows: list[dict]) -> None:
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def work(root: Path) -> Work:
-    (root / ".cache/label/r1").mkdir(parents=True, exist_ok=True)
-    return Work(Place(root, "r1"), settings.read(root))
+def work(root: Path, pool: str | None = None) -> Work:
+    task = settings.read(root, pool)
+    place = Place(root, "r1", task.group)
+    place.cache.mkdir(parents=True, exist_ok=True)
+    return Work(place, task)
 
 
 class Person:

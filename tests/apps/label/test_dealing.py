@@ -160,6 +160,56 @@ def test_a_draft_that_outlived_its_lease_is_shown_again_also_when_others_have_fi
     assert (back["key"], back["enough"], back["draft"]) == (item["key"], True, {"ranks": [1, None, None, None]})
 
 
+def test_a_draft_that_outlived_its_lease_waits_while_another_has_its_prompt(tmp_path, monkeypatch):
+    now = [0.0]
+    work = made.work(made.project(tmp_path, [made.prompt(0), made.prompt(1)]))
+    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    ada, ben = people(work, "ada", "ben")
+    item = ada.next()
+    ada.post("draft", item=item["key"], client="c", number=1, draft={"ranks": [1, None, None, None]})
+    now[0] = leases.SECONDS + 1
+    taken = ben.next()
+    assert taken["key"] == item["key"]
+    other = ada.next()
+    assert other["key"] != item["key"]
+    ada.submit(other)
+    assert ada.next() is None
+    ben.submit(taken)
+    back = ada.next()
+    assert (back["key"], back["enough"], back["draft"]) == (item["key"], True, {"ranks": [1, None, None, None]})
+
+
+def test_a_lease_that_lapsed_and_went_to_another_does_not_come_back_with_a_restart(tmp_path, monkeypatch):
+    now = [0.0]
+    root = made.project(tmp_path, [made.prompt(0)])
+    work = made.work(root)
+    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    ada, ben = people(work, "ada", "ben")
+    item = ada.next()
+    now[0] = leases.SECONDS + 1
+    assert ben.next()["key"] == item["key"]
+    work = made.work(root)
+    ada, ben = people(work, "ada", "ben")
+    assert ada.next() is None
+    assert work.board.leases.holders(item["key"]) == {"ben"}
+    ben.submit(ben.next())
+    assert ada.next() is None, "somebody has finished it, and ada has not begun"
+
+
+def test_a_lapsed_lease_of_what_another_finished_late_does_not_come_back_with_a_restart(tmp_path, monkeypatch):
+    now = [0.0]
+    root = made.project(tmp_path, [made.prompt(0)])
+    work = made.work(root)
+    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    ada, ben = people(work, "ada", "ben")
+    item = ben.next()
+    now[0] = leases.SECONDS + 1
+    assert ada.next()["key"] == item["key"]
+    now[0] = 2 * leases.SECONDS + 2
+    ben.submit(item)
+    assert Person(made.work(root), "ada").next() is None
+
+
 def test_a_skipped_prompt_goes_to_another_and_to_no_third(tmp_path):
     work = made.work(made.project(tmp_path, [made.prompt(0)]))
     crew = people(work, "ada", "ben", "eva")
@@ -184,7 +234,7 @@ def test_a_name_typed_elsewhere_in_this_browser_takes_no_judgement_of_an_open_pa
     item = ada.next()
     ada.client.post("/api/name", json={"name": "ben"})
     answer = ada.send("submit", **ada.form(item))
-    assert answer.status_code == 409
+    assert answer.status_code == 403, "the page keeps it: nobody has said that it is wrong"
     assert "ben" in answer.json()["error"]
     assert made.lines(root, "ada") == made.lines(root, "ben") == []
 

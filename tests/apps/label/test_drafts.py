@@ -53,6 +53,23 @@ def test_submitting_ends_a_draft_and_one_on_its_way_does_not_revive_it(tmp_path)
     assert work.drafts.of("ada") == {}
 
 
+def test_submitting_a_change_ends_its_draft_and_one_on_its_way_does_not_revive_it(tmp_path):
+    work = made.work(made.project(tmp_path, [made.prompt(0)]))
+    ada = Person(work, "ada")
+    item = ada.next()
+    first = ada.submit(item)["id"]
+    late = {"item": item["key"], "client": "c", "draft": {"ranks": [2, 2, 1, 1], "replaces": first}}
+    assert ada.post("draft", number=1, **late)["kept"]
+    second = ada.submit(item, ranks=[1, 1, 1, 1])["id"]
+    assert not ada.post("draft", number=2, **late)["kept"]
+    assert work.drafts.of("ada") == {}
+    late["draft"]["replaces"] = second
+    assert ada.post("draft", number=3, **late)["kept"]
+    ada.post("withdraw", item=item["key"], id="f" * 32)
+    assert not ada.post("draft", number=4, **late)["kept"]
+    assert ada.next()["draft"] is None
+
+
 def test_a_draft_of_a_change_is_shown_with_what_was_said_before(tmp_path):
     ada = Person(made.work(made.project(tmp_path, [made.prompt(0)])), "ada")
     item = ada.next()
@@ -63,6 +80,23 @@ def test_a_draft_of_a_change_is_shown_with_what_was_said_before(tmp_path):
     assert (back["draft"], back["judgement"]["ranks"]) == (changed, [1, 2, 3, 4])
     ada.submit(back, ranks=[1, 1, 1, 1])
     assert ada.post("previous", item=None)["item"]["draft"] is None
+
+
+def test_one_that_an_earlier_page_could_not_send_is_kept_unless_there_is_a_newer_one(tmp_path):
+    work = made.work(made.project(tmp_path, [made.prompt(0)]))
+    ada = Person(work, "ada")
+    item = ada.next()["key"]
+
+    def sent(client: str, at: object, resumed: object) -> bool:
+        draft = {"ranks": [1, None, None, None], "at": at}
+        return ada.post("draft", item=item, client=client, number=1, draft=draft, resumed=resumed)["kept"]
+
+    assert sent("a", 50, True)
+    assert not sent("b", 49, True)
+    assert sent("c", 51, True)
+    assert not sent("d", "later", True)
+    assert work.drafts.of("ada")[item].client == "c"
+    assert sent("e", 1, False), "an open page's is the last, whatever its clock says"
 
 
 def test_a_draft_is_bounded_and_has_a_form(tmp_path):

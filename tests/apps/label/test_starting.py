@@ -119,6 +119,48 @@ def test_one_process_serves_a_round(tmp_path, capsys):
     assert "another process" in capsys.readouterr().err
 
 
+@pytest.fixture
+def two_groups(tmp_path):
+    """A project whose two pools are labelled by different people, who share a folder of labels."""
+    root = made.project(tmp_path, [made.prompt(0)], [made.prompt(1)])
+    changed(root, people(root), {**people(root), "overlap_labelers": 3})
+    return root
+
+
+def test_two_groups_of_people_are_served_at_once_each_by_one_process(two_groups, monkeypatch, capsys):
+    titles = []
+    monkeypatch.setattr(command.running, "serve", lambda *given: titles.append(given[-1]) or 0)
+    (two_groups / ".cache/label/r1/train").mkdir(parents=True)
+    with FileLock(two_groups / ".cache/label/r1/train/serving.lock"):
+        assert command.main(["--pool", "judge"], two_groups) == 0
+        assert command.main(["--pool", "train"], two_groups) == 1
+    assert titles == ["Labelling r1/judge, 1 prompts"]
+    assert "r1/train is being labelled by another process here" in capsys.readouterr().err
+
+
+def test_who_is_in_both_groups_has_drafts_and_leases_in_each(two_groups, capsys):
+    pages = {pool: Person(made.work(two_groups, pool), "ada") for pool in ("train", "judge")}
+    for number, page in enumerate(pages.values(), start=1):
+        item = page.next()
+        page.post("draft", item=item["key"], client="c", number=1, draft={"ranks": [number] * 4})
+    for number, pool in enumerate(pages, start=1):
+        again = made.work(two_groups, pool)
+        assert [*again.board.leases.holders(next(iter(again.board.items)))] == ["ada"]
+        assert Person(again, "ben").next() is None
+        item = Person(again, "ada").next()
+        assert item["draft"] == {"ranks": [number] * 4}
+        Person(again, "ada").submit(item)
+    assert sorted(line["pool"] for line in made.lines(two_groups, "ada")) == ["judge", "train"]
+    assert "other answers" not in capsys.readouterr().err
+    made.work(two_groups, "train")
+    assert "other answers" not in capsys.readouterr().err, "the other group's are no old ones"
+
+
+def test_where_one_group_labels_its_files_are_the_rounds(tmp_path):
+    Person(made.work(made.project(tmp_path, [made.prompt(0)])), "ada").next()
+    assert (tmp_path / ".cache/label/r1/leases.jsonl").read_text()
+
+
 def test_new_instructions_reach_the_page_with_their_sum(tmp_path):
     root = made.project(tmp_path, [made.prompt(0), made.prompt(1)])
     ada = Person(made.work(root), "ada")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from apps.label.items import order_for
 from rlhf.people import judgements
 from tests.apps.label import made
 from tests.apps.label.made import FLAGS, Person
@@ -175,3 +176,58 @@ def test_flags_stand_in_the_order_of_the_param(root, ada):
     item = ada.next()
     ada.submit(item, flags=[[FLAGS[2], FLAGS[0]], [], [], [], []])
     assert [FLAGS[0], FLAGS[2]] in made.lines(root, "ada")[0]["flags"]
+
+
+def imported(root, of, **changes) -> None:
+    """Add ada's judgement of an item as an import does: its order is that of the answers' own, whoever looks at it."""
+    own = {"labeler": "ada", "id": "1" * 32, "order": [*range(len(of.responses))], "ranks": [1, 2, 3, 4, 5]}
+    said = {
+        "kind": "judgement", "prompt": of.prompt, "answers": of.answers, "pool": of.pool, "ratings": None,
+        "flags": [[], [], [], [], []], "written": None, "skipped": None, "seconds": 0.0, "instructions": "unknown",
+        "at": "2026-11-30T10:00:00+00:00", "replaces": None, "withdrawn": False,
+    }  # fmt: skip
+    judgements.append(root / "data/labels", "r1", {**said, **own, **changes})
+
+
+def test_what_was_judged_elsewhere_is_shown_on_its_own_answers_and_saving_it_changes_nothing(root):
+    of = next(one for one in made.work(root).board.items.values() if order_for(one, "ada") != [0, 1, 2, 3, 4])
+    flags, ratings = [[], [], ["sexual"], [], []], [7, 6, 5, 4, 3]
+    imported(root, of, flags=flags, ratings=ratings, written={"text": "Better.", "from": 4})
+    ada = Person(made.work(root), "ada")
+    back = ada.post("previous", item=None)["item"]
+    said = back["judgement"]
+    assert said["ranks"] == made.by_text(back)
+    assert said["ratings"] == [8 - rank for rank in made.by_text(back)]
+    assert [back["answers"][index][-2:] for index, some in enumerate(said["flags"]) if some] == [".2"]
+    assert back["answers"][said["written"]["from"]].endswith(".4")
+    again = {key: said[key] for key in ("ranks", "ratings", "flags", "written")}
+    assert ada.submit(back, **again)["unchanged"]
+    assert len(made.lines(root, "ada")) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ranks": [1, 1, 4, 4, 5]}, {"flags": [["another project's"], [], [], [], []]},
+        {"ratings": [9, 9, 9, 9, 9]}, {"ratings": [None] * 5}, {"written": {"text": "Better."}},
+        {"written": {"text": "Better.", "from": 9}},
+    ],
+)  # fmt: skip
+def test_what_the_page_cannot_show_of_a_judgement_is_no_change_of_mind(root, changes):
+    of = next(iter(made.work(root).board.items.values()))
+    imported(root, of, **changes)
+    ada = Person(made.work(root), "ada")
+    back = ada.post("previous", item=None)["item"]
+    said = back["judgement"]
+    written = said["written"]
+    assert ada.submit(back, ranks=said["ranks"], written=written)["unchanged"]
+    assert "replaced" in ada.submit(back, ranks=[6 - rank for rank in said["ranks"]], written=written)
+
+
+def test_a_judgement_of_another_number_of_answers_is_said_and_not_shown(root, capsys):
+    of = next(iter(made.work(root).board.items.values()))
+    imported(root, of, order=[0, 1], ranks=[1, 2], flags=[[], []])
+    ada = Person(made.work(root), "ada")
+    assert "1 judgements are of other answers" in capsys.readouterr().err
+    assert ada.post("previous", item=None)["item"] is None
+    assert ada.next()["key"] == of.key

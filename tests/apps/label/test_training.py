@@ -67,6 +67,24 @@ def test_it_is_remembered_over_rounds_and_is_known_by_its_pool(root):
     assert Person(made.work(root), "ben").next()["training"]
 
 
+def test_training_on_the_rounds_own_answers_is_no_work_and_work_on_them_no_training(tmp_path):
+    row = made.prompt(0)
+    made.write_lines(tmp_path / "training.jsonl", [{**row, "ranks": [1, 2, 3, 4]}])
+    root = made.project(tmp_path, [row, made.prompt(1)], training="training.jsonl")
+    ada = Person(made.work(root), "ada")
+    for _ in range(3):
+        item = ada.next()
+        ada.submit(item, ranks=by_text(item) if item["training"] else [1] * 4)
+    progress = Person(made.work(root), "ada").post("next")
+    assert progress["item"] is None, "nothing is dealt again after a restart"
+    own = progress["progress"]["own"]
+    assert (own["judged"], own["training"]["done"], own["training"]["share"]) == (2, 1, 1.0)
+    (work, *others) = (one for one in made.lines(root, "ada") if one["prompt"] == "p0" and one["pool"] != "training")
+    assert others == []
+    held = [one.judgement for one in judgements.current(judgements.read(root / "data/labels", "r1"))]
+    assert work in held and len(held) == 3
+
+
 def test_two_people_train_on_the_same_items_at_once(root):
     work = made.work(root)
     assert Person(work, "ada").next()["key"] == Person(work, "ben").next()["key"]
