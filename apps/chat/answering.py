@@ -3,6 +3,7 @@
 What was begun is stored, whoever stops it or leaves: an answer that its reader left is marked so.
 """
 
+import os
 import threading
 import time
 from collections import Counter, deque
@@ -221,6 +222,7 @@ def _line(job: Job, done: Stored, about: dict[str, Any]) -> dict[str, Any]:
         "parent": asked.parent,
         "role": "assistant",
         "content": done.text,
+        "shown": len(os.path.commonprefix([job.shown, done.text])),  # characters: what was cut off is for no reader
         "end": done.end,
         "checkpoint": about,
         "settings": asked.settings._asdict(),

@@ -6,6 +6,7 @@ from typing import Any
 from rlhf.people.feedback import WHOLE, History, Turn
 
 TITLE = 80  # characters
+CUT = ("blocked", "failed")  # ends of answers of which moderation may not have let through all
 
 
 def conversations(history: History) -> list[dict[str, Any]]:
@@ -46,12 +47,20 @@ def is_hidden(history: History, turn: Turn) -> bool:
     return len(_pair(history, turn)) == 1 or is_open(history, turn)
 
 
+def let_through(turn: Turn) -> str:
+    """Return what a reader saw of a turn while it grew: of an older line that does not say how much, nothing."""
+    if turn.end in CUT:
+        return turn.content[: turn.more.get("shown", 0)]
+    return turn.content
+
+
 def shown(history: History, turn: Turn, blocked: Mapping[str, Any]) -> dict[str, Any]:
     """Return a turn for the page; of one in an open pair not who said it."""
     stop = blocked.get(turn.id)
     hidden = is_hidden(history, turn)
     return {
-        **{key: getattr(turn, key) for key in ("id", "parent", "role", "content", "end", "at")},
+        **{key: getattr(turn, key) for key in ("id", "parent", "role", "end", "at")},
+        "content": let_through(turn),
         "pair": turn.more.get("pair"),
         "side": turn.more.get("side"),
         "reads": None if hidden else turn.more.get("reads"),
