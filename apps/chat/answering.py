@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from apps.chat import moderating
-from apps.chat.books import Books, new_id
+from apps.chat.books import Books
 from apps.chat.checkpoints import Checkpoint
-from apps.chat.engine import Begun, Engine, Settings
+from apps.chat.engine import Begun, Engine
+from apps.chat.jobs import Job
 from apps.chat.moderating import Moderator, Verdict
 from rlhf.records.types import Message
 from rlhf.secrets import guard
@@ -21,49 +22,9 @@ from rlhf.secrets import guard
 MOST_WAITING = 500
 MOST_OF_A_USER = 4
 
-Emit = Callable[[dict[str, Any]], None]
-
 
 class Busy(Exception):  # noqa: N818 - what is said to a client
     """More waits than can be borne."""
-
-
-class Asked(NamedTuple):
-    """An answer that is wanted."""
-
-    user: str
-    conversation: str
-    parent: str  # the user's turn
-    messages: Sequence[Message]
-    checkpoint: Checkpoint
-    settings: Settings
-    pair: str | None
-    side: int
-
-
-class Job:
-    """An answer on its way. `stop` may be called by any thread."""
-
-    def __init__(self, asked: Asked, emit: Emit):
-        self.id, self.asked, self._emit = new_id(), asked, emit
-        self.end: str | None = None  # why it was stopped
-        self.shown = ""  # text that was sent
-
-    def stop(self, why: str) -> None:
-        self.end = self.end or why
-
-    def emit(self, kind: str, **content: Any) -> None:
-        self._emit({"type": kind, "answer": self.id, "side": self.asked.side, **content})
-
-    def show(self, text: str) -> None:
-        """Send what is new of a text; all of it where it does not go on as it was."""
-        if text == self.shown:
-            return
-        if text.startswith(self.shown):
-            self.emit("text", add=text[len(self.shown) :])
-        else:
-            self.emit("text", whole=text)
-        self.shown = text
 
 
 class Stored(NamedTuple):
@@ -114,6 +75,12 @@ class Answerer(threading.Thread):
         """Return a user's job that is not done yet."""
         with self._changed:
             return next((job for job in self._all() if (job.id, job.asked.user) == (answer, user)), None)
+
+    def coming(self, user: str) -> set[str]:
+        """Return a user's pairs of which an answer is still to come. Ask before the history: a line comes first."""
+        with self._changed:
+            own = [job for job in self._all() if job.asked.user == user and not job.is_done]
+            return {job.asked.pair for job in own if job.asked.pair}
 
     def close(self) -> None:
         """Stop what is being computed, store it, and end; what waits is not begun."""

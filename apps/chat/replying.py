@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from apps.chat import answering, checkpoints, moderating, requests, showing
-from apps.chat.answering import Asked, Job
 from apps.chat.books import new_id
+from apps.chat.jobs import LAST, Asked, Job
 from apps.chat.parts import Parts
 from apps.chat.requests import Wanted
 from apps.serving.asgi import Refused
@@ -107,26 +107,32 @@ class Replies:
     ) -> AsyncIterator[bytes]:
         """Yield lines until all jobs are done; where the reader leaves, what was begun is stored as it is."""
         going = {job.id for job in jobs}
+        pairs = {job.asked.pair for job in jobs if job.asked.pair}
         try:
             for event in begun:
                 yield _line(event)
             while going:
                 event = await events.get()
-                if event["type"] in ("ends", "failed"):
+                if event["type"] in LAST:
                     going.discard(event["answer"])
                 if event["type"] == "reads" and len(jobs) > 1:
                     event = {key: event[key] for key in ("type", "answer", "side")}  # a context would tell the model
                 if event["type"] == "ends" and event["turn"]:
-                    history = await self._parts.history(user)
-                    with self._parts.books.lock:
-                        turn = history.turns.get(event["turn"])
-                        shown = turn and showing.shown(history, turn, history.blocked_turns())
-                    event = {**event, "shown": shown}
+                    shown = await self._shown(user, [event["turn"]], pairs if going else ())
+                    event = {**event, "shown": shown[0] if shown else None}
                 yield _line(event)
+            if pairs:  # of one that stays alone it may be told now who gave it
+                yield _line({"type": "pair", "turns": await self._shown(user, [job.id for job in jobs], ())})
         finally:
             for job in jobs:
                 if job.id in going:
                     job.stop("left")
+
+    async def _shown(self, user: str, turns: Sequence[str], coming: Collection[str]) -> list[dict[str, Any]]:
+        """Return turns for the page, as far as they are there."""
+        history = await self._parts.history(user)
+        with self._parts.books.lock:
+            return showing.shown(history, [history.turns[one] for one in turns if one in history.turns], coming)
 
 
 def _again(history: History, turn: str | None) -> Turn:

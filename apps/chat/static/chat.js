@@ -125,6 +125,9 @@ function received(event, body, live) {
     }
     if (event.error) say(event.error, true);
     draw();
+  } else if (event.type === "pair") { // all is known of it that may be
+    for (const turn of event.turns) tree.put(withLink(turn));
+    draw();
   }
 }
 
