@@ -7,7 +7,8 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from apps.chat import moderating
@@ -56,17 +57,30 @@ class Answerer(threading.Thread):
         self._about, self._stored = about, stored
         self._waiting: deque[Job] = deque()
         self._now: Job | None = None
+        self._held = Counter[str]()  # by user: places of answers that are submitted soon
         self._changed = threading.Condition()
         self._is_ending = False
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Let jobs wait for their turn. Raises Busy."""
+    @contextmanager
+    def places(self, user: str, count: int) -> Iterator[None]:
+        """Hold places for answers that are submitted soon, so that a refusal comes before any line. Raises Busy."""
         with self._changed:
-            own = Counter(job.asked.user for job in self._all())[jobs[0].asked.user]
-            if len(self._waiting) + len(jobs) > MOST_WAITING:
-                raise Busy(f"{len(self._waiting)} answers are waited for; try again in a minute")
-            if own + len(jobs) > MOST_OF_A_USER:
+            waiting = len(self._waiting) + self._held.total()
+            own = sum(job.asked.user == user for job in self._all()) + self._held[user]
+            if waiting + count > MOST_WAITING:
+                raise Busy(f"{waiting} answers are waited for; try again in a minute")
+            if own + count > MOST_OF_A_USER:
                 raise Busy(f"expected at most {MOST_OF_A_USER} answers on their way for one user; stop one first")
+            self._held[user] += count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= Counter({user: count})  # which keeps no user of none
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Let jobs wait for their turn, in places that are held for them."""
+        with self._changed:
             self._waiting.extend(jobs)
             self._changed.notify()
         self._tell_places()

@@ -1,8 +1,13 @@
 """Answers on their way: they are stopped, left, waited for, and never more than one user may have."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 from apps.chat import answering
-from tests.apps.chat.conftest import until
-from tests.apps.chat.stubs import gated
+from tests.apps.chat.conftest import lines, until
+from tests.apps.chat.stubs import StubEngine, StubModerator, gated
+
+PAIR = {"models": ["sft", "ppo/r1"], "temperature": 0.5, "max_tokens": 5, "text": "Which?"}
 
 
 def test_an_answer_that_is_stopped_is_kept_as_far_as_it_came(serve):
@@ -74,3 +79,34 @@ def test_one_user_cannot_fill_the_queue(serve):
         assert [one.status_code for one in waiting] == [200] * (answering.MOST_OF_A_USER - 1) + [503]
         assert "stop one first" in waiting[-1].json()["error"]
         gate.release(99)
+    asked = [line["content"] for line in lines(client, "turn") if line["role"] == "user"]
+    assert asked == ["Go."] + ["More."] * (answering.MOST_OF_A_USER - 1), "what is refused will be sent again"
+
+
+def test_places_are_held_while_moderation_reads(serve):
+    gate = threading.Event()
+
+    class Reader(StubModerator):
+        def judge(self, dialogues):
+            assert gate.wait(60)
+            return super().judge(dialogues)
+
+    client = serve(StubEngine("a"), Reader())
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(client.post, "/api/answer", **PAIR) for _ in range(3)]
+        until(lambda: any(one.done() for one in asked), 30)
+        gate.set()
+        answers = [one.result() for one in asked]
+    assert sorted(one.status_code for one in answers) == [200, 200, 503]
+    assert all(one.content for one in answers)  # to the end
+    assert len([line for line in lines(client, "turn") if line["role"] == "user"]) == 2
+
+
+def test_a_message_that_a_faulty_moderator_could_not_read_is_not_written(serve):
+    class Broken(StubModerator):
+        def judge(self, dialogues):
+            raise RuntimeError("data/moderation: broken weights")
+
+    client = serve(StubEngine(), Broken())
+    assert client.post("/api/answer", **PAIR).status_code == 500
+    assert lines(client, "turn") == []
