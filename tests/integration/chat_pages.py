@@ -87,6 +87,11 @@ class Talker:
         self.browser.execute_script("document.activeElement.blur()")
         self.one("body").send_keys(digit)
 
+    def holds(self, key: str) -> None:
+        """Let a key that is held repeat itself."""
+        event = "new KeyboardEvent('keydown', {key: arguments[0], repeat: true, bubbles: true})"
+        self.browser.execute_script(f"document.body.dispatchEvent({event})", key)
+
     def is_done(self) -> bool:
         return self.one("#send").is_displayed() and not self.find("[data-live]")
 

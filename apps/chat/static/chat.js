@@ -158,7 +158,7 @@ function draw(stay = false, end = false) {
   log.scrollTop = top;
   if (focus) log.querySelectorAll(`${focus.within} button`)[focus.number]?.focus({ preventScroll: true });
   if (end || (follows && !stay)) toEnd();
-  const waits = last && tree.isOpen(last.version);
+  const waits = waitsForChoice();
   $("blocker").hidden = !waits;
   $("blocker").textContent = waits ? t("choose_first") : "";
   $("send").disabled = Boolean(going) || Boolean(waits);
@@ -308,10 +308,16 @@ function listen() {
   $("flagging-cancel").addEventListener("click", () => $("flagging").close());
 }
 
+/** Say whether the conversation goes on only when one of the last two answers is chosen. */
+function waitsForChoice() {
+  const last = tree.path().at(-1);
+  return Boolean(last && tree.isOpen(last.version));
+}
+
 function submit() {
   const text = $("text").value;
   const last = tree.path().at(-1);
-  if (!text.trim() || going || (last && tree.isOpen(last.version))) return;
+  if (!text.trim() || going || waitsForChoice()) return;
   $("text").value = "";
   draft.keep();
   send({ parent: last ? (last.version[0].role === "user" ? last.parent : tree.next(last.version)) : null, text });
@@ -321,13 +327,14 @@ async function stop() {
   for (const id of going?.ids.keys() ?? []) await guarded(() => ask("/api/stop", { user, answer: id }));
 }
 
+/** A digit chooses between the two answers that wait for it, once: afterwards it is known who gave which. */
 function keys(event) {
-  if (document.querySelector("dialog[open]")) return;
+  if (event.repeat || event.isComposing || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape" && going) stop();
   const isTyping = event.target.matches("textarea, input, select");
   const digit = Number(event.key);
   if (isTyping || event.ctrlKey || event.altKey || event.metaKey || !CHOICES.includes(digit)) return;
-  [...document.querySelectorAll(`[data-choice="${digit}"]`)].at(-1)?.click();
+  if (waitsForChoice()) [...document.querySelectorAll(`[data-choice="${digit}"]`)].at(-1)?.click();
 }
 
 translate(t);
