@@ -4,10 +4,7 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
-import urllib.request
 
 import pytest
 from mlflow import MlflowClient
@@ -16,46 +13,10 @@ from selenium.webdriver.support.ui import Select
 
 from rlhf.params.base import read_yaml
 from stages import collect_prompts
-from tests import loopback, toys
-from tests.integration.chat_pages import Talker
-from tests.integration.conftest import REPO, environment
+from tests import toys
+from tests.integration.chat_pages import Chat
 
 pytestmark = pytest.mark.process
-
-
-class Chat(Talker):
-    """A chat that can be killed and started again, and the person who looks at it."""
-
-    def __init__(self, root, browser):
-        self.root, self.port = root, loopback.free_port()
-        self.process = None
-        super().__init__(browser, f"http://127.0.0.1:{self.port}/")
-
-    def start(self, pause=0.03):
-        command = [sys.executable, "-m", "tests.apps.chat.launched", str(pause), "--port", str(self.port)]
-        settings = environment(self.root) | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
-        log = open(self.root / "chat.log", "a")  # noqa: SIM115
-        self.process = subprocess.Popen(command, cwd=self.root, env=settings, stdout=log, stderr=log)
-        log.close()
-        self.until(self._answers, "the chat did not start")
-
-    def _answers(self):
-        assert self.process.poll() is None, (self.root / "chat.log").read_text()
-        try:
-            return urllib.request.urlopen(self.address, timeout=2).status == 200
-        except OSError:
-            return False
-
-    def stop(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        return self.process.wait(60)
-
-    def log(self):
-        return (self.root / "chat.log").read_text()
-
-    def lines(self, kind=None, user="ada"):
-        found = [json.loads(line) for line in (self.root / f"data/feedback/{user}.jsonl").read_text().splitlines()]
-        return [line for line in found if kind in (None, line["kind"])]
 
 
 @pytest.fixture
@@ -226,6 +187,32 @@ def _check_data(chat):
     asked = {record["messages"][-1]["content"] for record in found["prompts"]}
     assert {"Say red.", "Say blue.", "Where does the fox sit?", "Who lives here?"} <= asked
     assert not any("bomb" in text for text in asked)
+
+
+def test_what_is_written_outlives_a_server_that_goes_away(chat):
+    chat.begins()
+    Select(chat.one("#model")).select_by_visible_text("sft")
+    chat.says("Say red.")
+    chat.until(lambda: len(chat.text("[data-live]")) > 5)
+    chat.press("#stop")
+    chat.done()
+    chat.stop(signal.SIGKILL)
+
+    # a window about an answer stays, and says why
+    chat.press(".answer button", "Write a better one")
+    field = chat.one("#better-text")
+    assert field.get_attribute("maxlength") == "20000"
+    field.clear()
+    field.send_keys("Red it is.")
+    chat.press("#better-form button.main")
+    chat.until(lambda: "does not answer" in chat.text("#better [role=alert]"))
+    assert chat.one("#better-text").get_attribute("value") == "Red it is."
+    chat.start(0.0)
+    chat.press("#better-form button.main")
+    chat.until(lambda: "Red it is." in chat.text(".better") and not chat.find("dialog[open]"))
+    opens = "return document.activeElement.dataset.opens"
+    assert chat.browser.execute_script(opens) == "better", "the focus comes back"
+    assert [line["text"] for line in chat.lines("better")] == ["Red it is."]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

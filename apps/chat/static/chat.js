@@ -1,5 +1,6 @@
 // The chat page. What was said lies with the server; here is what is looked at, and what is on its way.
 import { ask, Failed, make, remember, remembered, say, switches, translate, wording } from "/shared/page.js";
+import { dialogs } from "./dialogs.js";
 import { answered } from "./stream.js";
 import { Tree } from "./tree.js";
 import { answer, branches, pair, userTurn } from "./turns.js";
@@ -13,9 +14,9 @@ let user = remembered("chat-user");
 let tree = new Tree();
 let going = null; // {ids: Set, stop()}: answers on their way
 let editing = null; // the id of a turn that is being edited
-let about = null; // the answer that a dialog is about
 
 const named = (id) => `chat-${id}`;
+const about = dialogs(t, feedback);
 const draft = {
   key: () => `chat-draft-${tree.id ?? "new"}`,
   keep: () => { try { sessionStorage.setItem(draft.key(), $("text").value); } catch { /* forbidden: only a reload loses it */ } },
@@ -34,32 +35,32 @@ const act = {
   say: (turn, what) => feedback(what),
   choose: (version, chosen) => feedback({ kind: "choice", pair: version[0].pair, answers: version.map((turn) => turn.id), chosen }),
   copy: (turn) => navigator.clipboard?.writeText(turn.content).then(() => say(t("copied"))),
-  better: (turn) => { about = turn; $("better-text").value = turn.better ?? turn.content; $("better-none").hidden = !turn.better; $("better").showModal(); },
-  flag: (turn) => {
-    about = turn;
-    $("flag-list").replaceChildren(...told.flags.map((flag) => make("label", { class: "choice" }, make("input", { type: "checkbox", value: flag, checked: turn.flags?.includes(flag) }), t(flag))));
-    $("flagging").showModal();
-  },
+  better: about.better,
+  flag: (turn) => about.flag(turn, told.flags),
 };
 
-async function guarded(work) {
-  $("alert").textContent = "";
+/** Return what some work with the server gives; null where it refused, which is said in a place. */
+async function guarded(work, place = $("alert")) {
+  place.textContent = "";
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
-    say(error.status ? error.message : t("gone"), true);
+    const words = error.status ? error.message : t("gone");
+    requestAnimationFrame(() => (place.textContent = words)); // changed after it was emptied: it is heard again
     if (error.status === 403) await begin();
     return null;
   }
 }
 
-async function feedback(what) {
-  const found = await guarded(() => ask("/api/feedback", { user, ...what }));
-  if (!found) return;
+/** Send what is said of answers; returns whether the server has it. */
+async function feedback(what, place) {
+  const found = await guarded(() => ask("/api/feedback", { user, ...what }), place);
+  if (!found) return false;
   if (what.kind === "choice") tree.choices[what.pair] = what.chosen;
   for (const turn of found.turns) tree.put(withLink(turn));
   draw(true);
+  return true;
 }
 
 /** An answer's checkpoint has its run's address, where that is known by now. */
@@ -213,7 +214,7 @@ function fill() {
   const { temperature, max_tokens: length, usual, characters } = told.limits;
   Object.assign($("temperature"), { min: temperature[0], max: temperature[1] });
   Object.assign($("length"), { min: length[0], max: length[1] });
-  $("text").maxLength = characters;
+  for (const id of ["text", "better-text"]) $(id).maxLength = characters;
   $("temperature").value = remembered(named("temperature")) ?? usual.temperature;
   $("length").value = remembered(named("length")) ?? usual.max_tokens;
   $("shown").textContent = $("temperature").value;
@@ -301,11 +302,6 @@ function listen() {
     const changed = () => { remember(named(id), $(id).value); $("shown").textContent = $("temperature").value; describe(); };
     for (const kind of ["input", "change"]) $(id).addEventListener(kind, changed); // some ways to choose fire one alone
   }
-  $("better-form").addEventListener("submit", () => feedback({ kind: "better", answer: about.id, text: $("better-text").value }));
-  $("better-none").addEventListener("click", () => { $("better").close(); feedback({ kind: "better", answer: about.id, text: null }); });
-  $("better-cancel").addEventListener("click", () => $("better").close());
-  $("flagging-form").addEventListener("submit", () => feedback({ kind: "flag", answer: about.id, flags: [...$("flag-list").querySelectorAll("input:checked")].map((box) => box.value) }));
-  $("flagging-cancel").addEventListener("click", () => $("flagging").close());
 }
 
 /** Say whether the conversation goes on only when one of the last two answers is chosen. */

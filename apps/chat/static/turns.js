@@ -93,8 +93,8 @@ function tools(t, turn, act, more) {
   const thumb = (value, sign) => button(`${sign} ${t(value === "up" ? "good" : "bad")}`, () => act.say(turn, { kind: "thumb", answer: turn.id, value: turn.thumb === value ? null : value }), { "aria-pressed": String(turn.thumb === value), "data-thumb": value });
   return make("div", { class: "tools" }, more.branches,
     judged ? [thumb("up", "▲"), thumb("down", "▼")] : null,
-    judged || turn.end === "blocked" ? button(t("write_better"), () => act.better(turn)) : null,
-    judged || turn.end === "blocked" ? button(t("flag"), () => act.flag(turn), { "aria-pressed": String(Boolean(turn.flags?.length)) }) : null,
+    judged || turn.end === "blocked" ? button(t("write_better"), () => act.better(turn), { "data-opens": "better" }) : null,
+    judged || turn.end === "blocked" ? button(t("flag"), () => act.flag(turn), { "aria-pressed": String(Boolean(turn.flags?.length)), "data-opens": "flagging" }) : null,
     turn.content ? button(t("copy"), () => act.copy(turn)) : null,
     more.again ? button(`↻ ${t("again")}`, more.again, { disabled: act.busy() }) : null);
 }

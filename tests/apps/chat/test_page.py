@@ -5,6 +5,7 @@ import re
 import pytest
 import requests
 
+from apps.chat.app import STATIC
 from apps.serving import guarding
 from rlhf.people import forgetting
 from tests.apps.chat.conftest import lines
@@ -179,7 +180,7 @@ def test_the_page_runs_under_its_policy_without_inline_code_or_another_host(serv
     for inline in (" style=", "<style", " onclick=", "javascript:", "http://", "https://"):
         assert inline not in page.text
     assert "<script>" not in page.text
-    for name in ("chat.js", "turns.js", "tree.js", "stream.js", "words.js", "chat.css"):
+    for name in sorted(file.name for file in STATIC.iterdir() if file.suffix in (".js", ".css")):
         source = requests.get(f"{client.address}/static/{name}", timeout=30)
         assert source.status_code == 200
         assert not any(word in source.text for word in ("innerHTML", "insertAdjacentHTML", "eval(", "://"))
@@ -187,14 +188,12 @@ def test_the_page_runs_under_its_policy_without_inline_code_or_another_host(serv
 
 
 def test_both_languages_have_the_same_words():
-    from apps.chat.app import STATIC
-
     text = (STATIC / "words.js").read_text(encoding="utf-8")
     english, chinese = text.partition("  zh: {")[::2]
     keys = [set(re.findall(r"(?:^|[ {,])(\w+): \"", part)) for part in (english, chinese)]
     assert keys[0] == keys[1]
     used = set()
-    for name in ("chat.js", "turns.js"):
-        used |= set(re.findall(r"\bt\(\"(\w+)\"", (STATIC / name).read_text(encoding="utf-8")))
+    for file in STATIC.glob("*.js"):
+        used |= set(re.findall(r"\bt\(\"(\w+)\"", file.read_text(encoding="utf-8")))
     used |= set(re.findall(r'data-t(?:-label)?="(\w+)"', (STATIC / "chat.html").read_text(encoding="utf-8")))
     assert used <= keys[0]
