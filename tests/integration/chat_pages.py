@@ -49,6 +49,10 @@ class Talker:
     def text(self, css: str = "body") -> str:
         return "\n".join(one.text for one in self.find(css))
 
+    def focused(self, key: str) -> str | None:
+        """Return what an element with the focus holds in data-KEY."""
+        return self.browser.execute_script("return document.activeElement.dataset[arguments[0]]", key)
+
     def press(self, css: str, label: str | None = None) -> None:
         def pressed() -> list[Any]:
             found = [one for one in self.find(css) if one.is_displayed() and (label is None or label in one.text)]

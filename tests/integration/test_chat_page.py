@@ -189,16 +189,33 @@ def _check_data(chat):
     assert not any("bomb" in text for text in asked)
 
 
-def test_what_is_written_outlives_a_server_that_goes_away(chat):
+def test_what_is_written_outlives_drawing_anew_and_a_server_that_goes_away(chat):
     chat.begins()
     Select(chat.one("#model")).select_by_visible_text("sft")
     chat.says("Say red.")
     chat.until(lambda: len(chat.text("[data-live]")) > 5)
     chat.press("#stop")
     chat.done()
-    chat.stop(signal.SIGKILL)
 
-    # a window about an answer stays, and says why
+    # a message that is edited, while the page around it is drawn anew
+    chat.press(".turn.user button", "Edit")
+    edit = chat.one(".turn.user textarea")
+    edit.send_keys(Keys.CONTROL, "a")
+    edit.send_keys("Say blu")
+    Select(chat.one("#language")).select_by_value("zh")
+    Select(chat.one("#language")).select_by_value("en")
+    chat.press("[data-thumb='up']")
+    chat.until(lambda: chat.one("[data-thumb='up']").get_attribute("aria-pressed") == "true")
+    assert chat.focused("thumb") == "up", "the field takes no focus that it did not have"
+    edit.send_keys("e.")
+
+    # the server goes away: what was sent stays where it was written
+    chat.one("#text").send_keys("Who lives here?")
+    chat.stop(signal.SIGKILL)
+    edit.send_keys(Keys.ENTER)
+    chat.until(lambda: "does not answer" in chat.text("#alert"))
+    assert edit.get_attribute("value") == "Say blue."
+    assert chat.one("#text").get_attribute("value") == "Who lives here?"
     chat.press(".answer button", "Write a better one")
     field = chat.one("#better-text")
     assert field.get_attribute("maxlength") == "20000"
@@ -207,12 +224,28 @@ def test_what_is_written_outlives_a_server_that_goes_away(chat):
     chat.press("#better-form button.main")
     chat.until(lambda: "does not answer" in chat.text("#better [role=alert]"))
     assert chat.one("#better-text").get_attribute("value") == "Red it is."
+
+    # it is back: both can be sent as they are
     chat.start(0.0)
     chat.press("#better-form button.main")
     chat.until(lambda: "Red it is." in chat.text(".better") and not chat.find("dialog[open]"))
-    opens = "return document.activeElement.dataset.opens"
-    assert chat.browser.execute_script(opens) == "better", "the focus comes back"
-    assert [line["text"] for line in chat.lines("better")] == ["Red it is."]
+    chat.until(lambda: chat.focused("opens") == "better", "the focus did not come back")
+    edit.send_keys(Keys.ENTER)
+    chat.until(lambda: "Say blue." in chat.text(".turn.user .text") and not chat.find(".turn.user textarea"))
+    chat.done()
+    assert [line["content"] for line in chat.lines("turn") if line["role"] == "user"] == ["Say red.", "Say blue."]
+
+    # a message that is lost on its way goes before what was written meanwhile, and both outlive a reload
+    chat.process.send_signal(signal.SIGSTOP)
+    chat.one("#text").send_keys(Keys.ENTER)
+    chat.one("#text").send_keys("And why?")
+    chat.stop(signal.SIGKILL)
+    both = "Who lives here?\nAnd why?"
+    chat.until(lambda: chat.one("#text").get_attribute("value") == both)
+    chat.start(0.0)
+    chat.browser.refresh()
+    chat.until(lambda: "Say blue." in chat.text("#log"))
+    chat.until(lambda: chat.one("#text").get_attribute("value") == both)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

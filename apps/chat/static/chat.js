@@ -3,7 +3,7 @@ import { ask, Failed, make, remember, remembered, say, switches, translate, word
 import { dialogs } from "./dialogs.js";
 import { answered } from "./stream.js";
 import { Tree } from "./tree.js";
-import { answer, branches, pair, userTurn } from "./turns.js";
+import { answer, branches, editField, pair, userTurn } from "./turns.js";
 import { words } from "./words.js";
 
 const t = wording(words);
@@ -12,8 +12,8 @@ const CHOICES = [1, 2, 3, 4];
 let told = null; // by /api/start
 let user = remembered("chat-user");
 let tree = new Tree();
-let going = null; // {ids: Set, stop()}: answers on their way
-let editing = null; // the id of a turn that is being edited
+let going = null; // {ids: Map, text, edited, turn}: answers on their way, and the message that they are to
+const edits = new Map(); // by turn: the field in which it is written anew, until that is sent or given up
 
 const named = (id) => `chat-${id}`;
 const about = dialogs(t, feedback);
@@ -26,11 +26,16 @@ const draft = {
 const act = {
   busy: () => going !== null,
   look: (parent, version) => { tree.look(parent, version); draw(); },
-  editing: (turn) => { editing = turn.id; draw(); },
-  edit: (turn, text) => {
-    editing = null;
-    if (turn) send({ parent: turn.parent, text });
+  edit: (turn) => {
+    edits.set(turn.id, editField(turn, act, told.limits.characters));
     draw();
+    edits.get(turn.id).focus();
+  },
+  cancel: (turn) => { edits.delete(turn.id); draw(); },
+  isSending: (turn) => going?.edited === turn.id,
+  send: (turn) => {
+    const text = edits.get(turn.id).value;
+    if (text.trim() && !going) send({ parent: turn.parent, text }, turn.id);
   },
   say: (turn, what) => feedback(what),
   choose: (version, chosen) => feedback({ kind: "choice", pair: version[0].pair, answers: version.map((turn) => turn.id), chosen }),
@@ -74,26 +79,33 @@ function chosenModels() {
   return names[1] && names[1] !== names[0] ? names : [names[0]];
 }
 
-/** Ask for an answer: to a new message ({parent, text}), or again ({turn}). */
-async function send(what) {
+/** Ask for an answer: to a new message ({parent, text}), which may be another one `edited`, or again ({turn}). */
+async function send(what, edited = null) {
   if (going) return;
   const body = { user, models: chosenModels(), temperature: Number($("temperature").value), max_tokens: Number($("length").value), conversation: what.turn ? null : tree.id, ...what };
   const live = new Map();
-  going = { ids: live, text: what.text };
+  going = { ids: live, text: what.text, edited };
   draw();
   const done = await guarded(() => answered(body, (event) => received(event, body, live)));
   const lost = done === null && what.text && !going.turn;
   going = null;
   for (const id of live.keys()) tree.turns.delete(id);
-  if (lost && !$("text").value) $("text").value = what.text;
+  if (lost && !edits.has(edited)) putBack(what.text);
   draw();
   if (done !== null) say(t("done"));
   list();
 }
 
+/** A message that was not taken goes before what has been written meanwhile. */
+function putBack(text) {
+  $("text").value = [text, $("text").value].filter(Boolean).join("\n");
+  draft.keep();
+}
+
 function received(event, body, live) {
   if (event.type === "turn") {
     going.turn = event.turn;
+    edits.delete(going.edited);
     if (tree.id !== event.conversation) {
       tree.id = event.conversation;
       history.replaceState(null, "", `#${tree.id}`);
@@ -152,12 +164,14 @@ const toEnd = () => { $("log").scrollTop = $("log").scrollHeight; };
 function draw(stay = false, end = false) {
   const log = $("log");
   const [top, follows, focus] = [log.scrollTop, isAtEnd(), focused()];
+  const field = [...edits.values()].find((one) => one === document.activeElement);
   const steps = tree.path();
   const last = steps.at(-1);
   log.replaceChildren(...(steps.length ? steps.map((step) => drawn(step, step === last)) : [hint()]));
   if (last?.version[0].role === "user" && !last.version[0].blocked && !going) log.append(make("div", { class: "tools" }, make("small", { class: "muted" }, t("not_sent")), make("button", { type: "button", onclick: () => send({ turn: last.version[0].id }) }, `↻ ${t("again")}`)));
   log.scrollTop = top;
   if (focus) log.querySelectorAll(`${focus.within} button`)[focus.number]?.focus({ preventScroll: true });
+  field?.focus({ preventScroll: true });
   if (end || (follows && !stay)) toEnd();
   const waits = waitsForChoice();
   $("blocker").hidden = !waits;
@@ -177,7 +191,7 @@ function focused() {
 }
 
 function drawn(step, isLast) {
-  if (step.version[0].role === "user") return userTurn(t, step, act, editing);
+  if (step.version[0].role === "user") return userTurn(t, step, act, edits.get(step.version[0].id));
   const again = isLast ? () => send({ turn: step.parent }) : null;
   const more = { again, choice: tree.choices[step.version[0].pair], chosen: tree.choices[step.version[0].pair] };
   if (step.version[0].pair) return pair(t, step, act, more);
@@ -237,7 +251,6 @@ async function open(id) {
   if (going) return;
   const found = id && (await guarded(() => ask(`/api/conversation?user=${encodeURIComponent(user)}&id=${encodeURIComponent(id)}`)));
   tree = found ? new Tree({ ...found, turns: found.turns.map(withLink) }) : new Tree();
-  editing = null;
   history.replaceState(null, "", tree.id ? `#${tree.id}` : "#");
   draft.back();
   draw(false, true);
