@@ -1,6 +1,7 @@
 // The chat page. What was said lies with the server; here is what is looked at, and what is on its way.
 import { ask, Failed, make, remember, remembered, say, switches, translate, wording } from "/shared/page.js";
 import { dialogs } from "./dialogs.js";
+import { settings } from "./settings.js";
 import { answered } from "./stream.js";
 import { Tree } from "./tree.js";
 import { answer, branches, editField, pair, userTurn } from "./turns.js";
@@ -15,7 +16,7 @@ let tree = new Tree();
 let going = null; // {ids: Map, text, edited, turn}: answers on their way, and the message that they are to
 const edits = new Map(); // by turn: the field in which it is written anew, until that is sent or given up
 
-const named = (id) => `chat-${id}`;
+const chosen = settings(t);
 const about = dialogs(t, feedback);
 const draft = {
   key: () => `chat-draft-${tree.id ?? "new"}`,
@@ -74,15 +75,10 @@ function withLink(turn) {
   return known?.link ? { ...turn, checkpoint: { ...turn.checkpoint, link: known.link } } : turn;
 }
 
-function chosenModels() {
-  const names = [$("model").value, $("other").value];
-  return names[1] && names[1] !== names[0] ? names : [names[0]];
-}
-
 /** Ask for an answer: to a new message ({parent, text}), which may be another one `edited`, or again ({turn}). */
 async function send(what, edited = null) {
   if (going) return;
-  const body = { user, models: chosenModels(), temperature: Number($("temperature").value), max_tokens: Number($("length").value), conversation: what.turn ? null : tree.id, ...what };
+  const body = { user, ...chosen.asked(), conversation: what.turn ? null : tree.id, ...what };
   const live = new Map();
   going = { ids: live, text: what.text, edited };
   draw();
@@ -206,40 +202,11 @@ function hint() {
   return make("div", { class: "hint muted" }, make("p", {}, t("empty")), make("p", {}, t("empty_models")), told?.moderated ? make("p", {}, t("moderated")) : null);
 }
 
-function describe() {
-  const [first, second] = chosenModels();
-  const known = told.checkpoints.find((one) => one.name === first);
-  const parts = second ? [t("hidden")] : known ? [t("as", { name: known.name, md5: known.md5 ?? "…" })] : [t("none")];
-  const run = !second && known ? (known.link ? make("a", { href: known.link, target: "_blank", rel: "noopener noreferrer" }, t("run")) : t("no_run")) : null;
-  $("about").replaceChildren(...parts, ...(run ? [" · ", run] : []));
-  const { state, why, link } = told.traces;
-  const kept = t(`traces_${state}`, { why });
-  $("kept").replaceChildren(link && state === "kept" ? make("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, kept) : kept);
-}
-
-function fill() {
-  for (const [id, none] of [["model", null], ["other", t("nobody")]]) {
-    const before = $(id).value || remembered(named(id)) || "";
-    const options = told.checkpoints.map((one) => make("option", { value: one.name }, one.name));
-    $(id).replaceChildren(...(none ? [make("option", { value: "" }, none)] : []), ...options);
-    const names = told.checkpoints.map((one) => one.name);
-    $(id).value = names.includes(before) ? before : none ? "" : (names.at(-1) ?? "");
-  }
-  const { temperature, max_tokens: length, usual, characters } = told.limits;
-  Object.assign($("temperature"), { min: temperature[0], max: temperature[1] });
-  Object.assign($("length"), { min: length[0], max: length[1] });
-  for (const id of ["text", "better-text"]) $(id).maxLength = characters;
-  $("temperature").value = remembered(named("temperature")) ?? usual.temperature;
-  $("length").value = remembered(named("length")) ?? usual.max_tokens;
-  $("shown").textContent = $("temperature").value;
-  describe();
-}
-
 async function list() {
   const found = await guarded(() => ask(`/api/start?user=${encodeURIComponent(user)}`));
   if (!found) return;
   told = found;
-  describe();
+  chosen.describe(told);
   const waits = told.traces.state === "opening" || told.checkpoints.some((one) => !one.md5);
   clearTimeout(list.again);
   if (waits) list.again = setTimeout(list, 2000);
@@ -259,9 +226,10 @@ async function open(id) {
 
 /** Find out who it is, let them agree, and show what they said before. */
 async function begin() {
-  told = await guarded(() => ask(`/api/start${user ? `?user=${encodeURIComponent(user)}` : ""}`));
-  if (!told) return;
-  fill();
+  const found = await guarded(() => ask(`/api/start${user ? `?user=${encodeURIComponent(user)}` : ""}`));
+  if (!found) return; // what was told before still holds
+  told = found;
+  chosen.fill(told);
   user = told.who ?? null;
   $("who").textContent = user ?? "";
   if (!user) {
@@ -281,7 +249,7 @@ async function begin() {
 }
 
 function listen() {
-  switches(() => { translate(t); if (told) { fill(); draw(true); } document.title = t("chat"); });
+  switches(() => { translate(t); if (told) { chosen.fill(told); draw(true); } document.title = t("chat"); });
   for (const id of ["hello", "consent"]) $(id).addEventListener("cancel", (event) => event.preventDefault());
   $("hello-form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -311,10 +279,6 @@ function listen() {
   document.addEventListener("keydown", keys);
   $("new").addEventListener("click", () => { open(null); $("text").focus(); });
   $("menu").addEventListener("click", () => $("menu").setAttribute("aria-expanded", String($("side").classList.toggle("open"))));
-  for (const id of ["model", "other", "temperature", "length"]) {
-    const changed = () => { remember(named(id), $(id).value); $("shown").textContent = $("temperature").value; describe(); };
-    for (const kind of ["input", "change"]) $(id).addEventListener(kind, changed); // some ways to choose fire one alone
-  }
 }
 
 /** Say whether the conversation goes on only when one of the last two answers is chosen. */
