@@ -3,16 +3,19 @@
 What was begun is stored, whoever stops it or leaves: an answer that its reader left is marked so.
 """
 
+import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from apps.chat import moderating
-from apps.chat.books import Books, new_id
+from apps.chat.books import Books
 from apps.chat.checkpoints import Checkpoint
-from apps.chat.engine import Begun, Engine, Settings
+from apps.chat.engine import Begun, Engine
+from apps.chat.jobs import Job
 from apps.chat.moderating import Moderator, Verdict
 from rlhf.records.types import Message
 from rlhf.secrets import guard
@@ -20,49 +23,9 @@ from rlhf.secrets import guard
 MOST_WAITING = 500
 MOST_OF_A_USER = 4
 
-Emit = Callable[[dict[str, Any]], None]
-
 
 class Busy(Exception):  # noqa: N818 - what is said to a client
     """More waits than can be borne."""
-
-
-class Asked(NamedTuple):
-    """An answer that is wanted."""
-
-    user: str
-    conversation: str
-    parent: str  # the user's turn
-    messages: Sequence[Message]
-    checkpoint: Checkpoint
-    settings: Settings
-    pair: str | None
-    side: int
-
-
-class Job:
-    """An answer on its way. `stop` may be called by any thread."""
-
-    def __init__(self, asked: Asked, emit: Emit):
-        self.id, self.asked, self._emit = new_id(), asked, emit
-        self.end: str | None = None  # why it was stopped
-        self.shown = ""  # text that was sent
-
-    def stop(self, why: str) -> None:
-        self.end = self.end or why
-
-    def emit(self, kind: str, **content: Any) -> None:
-        self._emit({"type": kind, "answer": self.id, "side": self.asked.side, **content})
-
-    def show(self, text: str) -> None:
-        """Send what is new of a text; all of it where it does not go on as it was."""
-        if text == self.shown:
-            return
-        if text.startswith(self.shown):
-            self.emit("text", add=text[len(self.shown) :])
-        else:
-            self.emit("text", whole=text)
-        self.shown = text
 
 
 class Stored(NamedTuple):
@@ -94,17 +57,30 @@ class Answerer(threading.Thread):
         self._about, self._stored = about, stored
         self._waiting: deque[Job] = deque()
         self._now: Job | None = None
+        self._held = Counter[str]()  # by user: places of answers that are submitted soon
         self._changed = threading.Condition()
         self._is_ending = False
 
-    def submit(self, jobs: Sequence[Job]) -> None:
-        """Let jobs wait for their turn. Raises Busy."""
+    @contextmanager
+    def places(self, user: str, count: int) -> Iterator[None]:
+        """Hold places for answers that are submitted soon, so that a refusal comes before any line. Raises Busy."""
         with self._changed:
-            own = Counter(job.asked.user for job in self._all())[jobs[0].asked.user]
-            if len(self._waiting) + len(jobs) > MOST_WAITING:
-                raise Busy(f"{len(self._waiting)} answers are waited for; try again in a minute")
-            if own + len(jobs) > MOST_OF_A_USER:
+            waiting = len(self._waiting) + self._held.total()
+            own = sum(job.asked.user == user for job in self._all()) + self._held[user]
+            if waiting + count > MOST_WAITING:
+                raise Busy(f"{waiting} answers are waited for; try again in a minute")
+            if own + count > MOST_OF_A_USER:
                 raise Busy(f"expected at most {MOST_OF_A_USER} answers on their way for one user; stop one first")
+            self._held[user] += count
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= Counter({user: count})  # which keeps no user of none
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Let jobs wait for their turn, in places that are held for them."""
+        with self._changed:
             self._waiting.extend(jobs)
             self._changed.notify()
         self._tell_places()
@@ -113,6 +89,12 @@ class Answerer(threading.Thread):
         """Return a user's job that is not done yet."""
         with self._changed:
             return next((job for job in self._all() if (job.id, job.asked.user) == (answer, user)), None)
+
+    def coming(self, user: str) -> set[str]:
+        """Return a user's pairs of which an answer is still to come. Ask before the history: a line comes first."""
+        with self._changed:
+            own = [job for job in self._all() if job.asked.user == user and not job.is_done]
+            return {job.asked.pair for job in own if job.asked.pair}
 
     def close(self) -> None:
         """Stop what is being computed, store it, and end; what waits is not begun."""
@@ -221,6 +203,7 @@ def _line(job: Job, done: Stored, about: dict[str, Any]) -> dict[str, Any]:
         "parent": asked.parent,
         "role": "assistant",
         "content": done.text,
+        "shown": len(os.path.commonprefix([job.shown, done.text])),  # characters: what was cut off is for no reader
         "end": done.end,
         "checkpoint": about,
         "settings": asked.settings._asdict(),

@@ -99,9 +99,10 @@ class _Chat:
 
     async def conversation(self, request: Request) -> Response:
         user = requests.user(request, request.query_params.get("user"))
+        coming = self._parts.answerer.coming(user)
         history = await self._parts.history(user)
         with self._parts.books.lock:
-            found = showing.conversation(history, request.query_params.get("id", ""))
+            found = showing.conversation(history, request.query_params.get("id", ""), coming)
         if found is None:
             raise Refused(404, "there is no such conversation")
         return JSONResponse(found)
@@ -129,10 +130,10 @@ class _Chat:
         await self._parts.write(user, kind, content)
         for turn in about:
             self._parts.traces.sync(user, str(turn))
+        coming = self._parts.answerer.coming(user)
         history = await self._parts.history(user)
         with self._parts.books.lock:
-            blocked = history.blocked_turns()
-            turns = [showing.shown(history, history.turns[one], blocked) for one in about if one in history.turns]
+            turns = showing.shown(history, [history.turns[one] for one in about if one in history.turns], coming)
         return JSONResponse({"turns": turns})
 
     def _check_pair(self, history: History, content: dict[str, Any]) -> None:

@@ -1,7 +1,13 @@
 """A person at the chat page: what they press, and what they see."""
 
+import json
 import os
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +15,9 @@ from selenium.common.exceptions import StaleElementReferenceException, TimeoutEx
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from tests import loopback
+from tests.integration.conftest import REPO, environment
 
 SECONDS = int(os.environ.get("PATIENCE", "120"))
 
@@ -39,6 +48,10 @@ class Talker:
 
     def text(self, css: str = "body") -> str:
         return "\n".join(one.text for one in self.find(css))
+
+    def focused(self, key: str) -> str | None:
+        """Return what an element with the focus holds in data-KEY."""
+        return self.browser.execute_script("return document.activeElement.dataset[arguments[0]]", key)
 
     def press(self, css: str, label: str | None = None) -> None:
         def pressed() -> list[Any]:
@@ -87,6 +100,11 @@ class Talker:
         self.browser.execute_script("document.activeElement.blur()")
         self.one("body").send_keys(digit)
 
+    def holds(self, key: str) -> None:
+        """Let a key that is held repeat itself."""
+        event = "new KeyboardEvent('keydown', {key: arguments[0], repeat: true, bubbles: true})"
+        self.browser.execute_script(f"document.body.dispatchEvent({event})", key)
+
     def is_done(self) -> bool:
         return self.one("#send").is_displayed() and not self.find("[data-live]")
 
@@ -95,3 +113,38 @@ class Talker:
 
     def answers(self) -> list[str]:
         return [one.text for one in self.find(".answer .text")]
+
+
+class Chat(Talker):
+    """A chat that can be killed and started again, and the person who looks at it."""
+
+    def __init__(self, root: Path, browser):  # noqa: ANN001
+        self.root, self.port = root, loopback.free_port()
+        self.process: Any = None
+        super().__init__(browser, f"http://127.0.0.1:{self.port}/")
+
+    def start(self, pause: float = 0.03) -> None:
+        command = [sys.executable, "-m", "tests.apps.chat.launched", str(pause), "--port", str(self.port)]
+        settings = environment(self.root) | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+        log = open(self.root / "chat.log", "a")  # noqa: SIM115
+        self.process = subprocess.Popen(command, cwd=self.root, env=settings, stdout=log, stderr=log)
+        log.close()
+        self.until(self._answers, "the chat did not start")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self.root / "chat.log").read_text()
+        try:
+            return urllib.request.urlopen(self.address, timeout=2).status == 200
+        except OSError:
+            return False
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def log(self) -> str:
+        return (self.root / "chat.log").read_text()
+
+    def lines(self, kind: str | None = None, user: str = "ada") -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in (self.root / f"data/feedback/{user}.jsonl").read_text().splitlines()]
+        return [line for line in found if kind in (None, line["kind"])]

@@ -4,10 +4,7 @@ import json
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
-import urllib.request
 
 import pytest
 from mlflow import MlflowClient
@@ -16,46 +13,10 @@ from selenium.webdriver.support.ui import Select
 
 from rlhf.params.base import read_yaml
 from stages import collect_prompts
-from tests import loopback, toys
-from tests.integration.chat_pages import Talker
-from tests.integration.conftest import REPO, environment
+from tests import toys
+from tests.integration.chat_pages import Chat
 
 pytestmark = pytest.mark.process
-
-
-class Chat(Talker):
-    """A chat that can be killed and started again, and the person who looks at it."""
-
-    def __init__(self, root, browser):
-        self.root, self.port = root, loopback.free_port()
-        self.process = None
-        super().__init__(browser, f"http://127.0.0.1:{self.port}/")
-
-    def start(self, pause=0.03):
-        command = [sys.executable, "-m", "tests.apps.chat.launched", str(pause), "--port", str(self.port)]
-        settings = environment(self.root) | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
-        log = open(self.root / "chat.log", "a")  # noqa: SIM115
-        self.process = subprocess.Popen(command, cwd=self.root, env=settings, stdout=log, stderr=log)
-        log.close()
-        self.until(self._answers, "the chat did not start")
-
-    def _answers(self):
-        assert self.process.poll() is None, (self.root / "chat.log").read_text()
-        try:
-            return urllib.request.urlopen(self.address, timeout=2).status == 200
-        except OSError:
-            return False
-
-    def stop(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        return self.process.wait(60)
-
-    def log(self):
-        return (self.root / "chat.log").read_text()
-
-    def lines(self, kind=None, user="ada"):
-        found = [json.loads(line) for line in (self.root / f"data/feedback/{user}.jsonl").read_text().splitlines()]
-        return [line for line in found if kind in (None, line["kind"])]
 
 
 @pytest.fixture
@@ -127,10 +88,12 @@ def test_a_person_talks_stops_asks_again_edits_chooses_and_the_data_and_mlflow_k
     assert not re.search(r"sft|ppo/r1|md5", chat.text(".pair"))
     assert not chat.one("#send").is_enabled()
     screenshot(chat.browser, "chat-blind")
+    chat.holds("1")
     chat.chooses("4")
     chat.until(lambda: {"sft", "ppo/r1"} <= set(re.findall(r"sft|ppo/r1", chat.text(".pair"))))
     assert chat.one(".answer.chosen").get_attribute("data-turn") == chat.lines("choice")[-1]["chosen"]
     screenshot(chat.browser, "chat-chosen")
+    chat.chooses("1")  # a stray digit, by now of one who knows who gave which
 
     # a message that is blocked, and the appeal
     Select(chat.one("#other")).select_by_value("")
@@ -191,7 +154,7 @@ def _check_traces(chat):
     assert [one.value for one in traces[judged].info.assessments if one.name == "thumb" and one.valid is not False] == [
         False
     ]
-    choice = chat.lines("choice")[-1]
+    (choice,) = chat.lines("choice")
     for answer in choice["answers"]:
         (own,) = traces[answer].info.assessments
         assert (own.name, own.value) == ("preferred", answer == choice["chosen"])
@@ -224,6 +187,65 @@ def _check_data(chat):
     asked = {record["messages"][-1]["content"] for record in found["prompts"]}
     assert {"Say red.", "Say blue.", "Where does the fox sit?", "Who lives here?"} <= asked
     assert not any("bomb" in text for text in asked)
+
+
+def test_what_is_written_outlives_drawing_anew_and_a_server_that_goes_away(chat):
+    chat.begins()
+    Select(chat.one("#model")).select_by_visible_text("sft")
+    chat.says("Say red.")
+    chat.until(lambda: len(chat.text("[data-live]")) > 5)
+    chat.press("#stop")
+    chat.done()
+
+    # a message that is edited, while the page around it is drawn anew
+    chat.press(".turn.user button", "Edit")
+    edit = chat.one(".turn.user textarea")
+    edit.send_keys(Keys.CONTROL, "a")
+    edit.send_keys("Say blu")
+    Select(chat.one("#language")).select_by_value("zh")
+    Select(chat.one("#language")).select_by_value("en")
+    chat.press("[data-thumb='up']")
+    chat.until(lambda: chat.one("[data-thumb='up']").get_attribute("aria-pressed") == "true")
+    assert chat.focused("thumb") == "up", "the field takes no focus that it did not have"
+    edit.send_keys("e.")
+
+    # the server goes away: what was sent stays where it was written
+    chat.one("#text").send_keys("Who lives here?")
+    chat.stop(signal.SIGKILL)
+    edit.send_keys(Keys.ENTER)
+    chat.until(lambda: "does not answer" in chat.text("#alert"))
+    assert edit.get_attribute("value") == "Say blue."
+    assert chat.one("#text").get_attribute("value") == "Who lives here?"
+    chat.press(".answer button", "Write a better one")
+    field = chat.one("#better-text")
+    assert field.get_attribute("maxlength") == "20000"
+    field.clear()
+    field.send_keys("Red it is.")
+    chat.press("#better-form button.main")
+    chat.until(lambda: "does not answer" in chat.text("#better [role=alert]"))
+    assert chat.one("#better-text").get_attribute("value") == "Red it is."
+
+    # it is back: both can be sent as they are
+    chat.start(0.0)
+    chat.press("#better-form button.main")
+    chat.until(lambda: "Red it is." in chat.text(".better") and not chat.find("dialog[open]"))
+    chat.until(lambda: chat.focused("opens") == "better", "the focus did not come back")
+    edit.send_keys(Keys.ENTER)
+    chat.until(lambda: "Say blue." in chat.text(".turn.user .text") and not chat.find(".turn.user textarea"))
+    chat.done()
+    assert [line["content"] for line in chat.lines("turn") if line["role"] == "user"] == ["Say red.", "Say blue."]
+
+    # a message that is lost on its way goes before what was written meanwhile, and both outlive a reload
+    chat.process.send_signal(signal.SIGSTOP)
+    chat.one("#text").send_keys(Keys.ENTER)
+    chat.one("#text").send_keys("And why?")
+    chat.stop(signal.SIGKILL)
+    both = "Who lives here?\nAnd why?"
+    chat.until(lambda: chat.one("#text").get_attribute("value") == both)
+    chat.start(0.0)
+    chat.browser.refresh()
+    chat.until(lambda: "Say blue." in chat.text("#log"))
+    chat.until(lambda: chat.one("#text").get_attribute("value") == both)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

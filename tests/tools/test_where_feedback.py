@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlhf.people import journal
+from rlhf.people import forgetting, journal
 from rlhf.runs import lineage
 from tools.looking import feedback
 
@@ -46,6 +46,12 @@ def test_a_policys_journals_are_named_by_file_lines_and_user(root):
         "    data/feedback/ada.jsonl  2 lines, 1 not read  user ada",
         "    data/feedback/ben.jsonl  1 lines  user ben",
     ]
+
+
+def test_the_notes_on_who_is_forgotten_are_no_journal(root):
+    before = [*feedback.behind(root, locked(root, CHAT), "ppo@r2", None)]
+    forgetting.remember(root / "data/feedback", "cleo", forgetting.now())
+    assert [*feedback.behind(root, locked(root, CHAT), "ppo@r2", None)][2:] == before[2:]
 
 
 def test_what_builds_on_no_chat_says_nothing(root):

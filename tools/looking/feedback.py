@@ -46,7 +46,10 @@ def _places(entry: Locked) -> list[str]:
 
 
 def _files(place: Path) -> list[Path]:
-    return sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
+    """Return the journals: the notes on who is forgotten lie beside them, under a hidden name, and are none."""
+    if not place.is_dir():
+        return [place]
+    return sorted(file for file in place.glob("*.jsonl") if not file.name.startswith("."))
 
 
 def _counted(root: Path, file: Path) -> str:

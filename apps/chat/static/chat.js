@@ -1,8 +1,10 @@
 // The chat page. What was said lies with the server; here is what is looked at, and what is on its way.
 import { ask, Failed, make, remember, remembered, say, switches, translate, wording } from "/shared/page.js";
+import { dialogs } from "./dialogs.js";
+import { settings } from "./settings.js";
 import { answered } from "./stream.js";
 import { Tree } from "./tree.js";
-import { answer, branches, pair, userTurn } from "./turns.js";
+import { answer, branches, editField, pair, userTurn } from "./turns.js";
 import { words } from "./words.js";
 
 const t = wording(words);
@@ -11,11 +13,11 @@ const CHOICES = [1, 2, 3, 4];
 let told = null; // by /api/start
 let user = remembered("chat-user");
 let tree = new Tree();
-let going = null; // {ids: Set, stop()}: answers on their way
-let editing = null; // the id of a turn that is being edited
-let about = null; // the answer that a dialog is about
+let going = null; // {ids: Map, text, edited, turn}: answers on their way, and the message that they are to
+const edits = new Map(); // by turn: the field in which it is written anew, until that is sent or given up
 
-const named = (id) => `chat-${id}`;
+const chosen = settings(t);
+const about = dialogs(t, feedback);
 const draft = {
   key: () => `chat-draft-${tree.id ?? "new"}`,
   keep: () => { try { sessionStorage.setItem(draft.key(), $("text").value); } catch { /* forbidden: only a reload loses it */ } },
@@ -25,41 +27,46 @@ const draft = {
 const act = {
   busy: () => going !== null,
   look: (parent, version) => { tree.look(parent, version); draw(); },
-  editing: (turn) => { editing = turn.id; draw(); },
-  edit: (turn, text) => {
-    editing = null;
-    if (turn) send({ parent: turn.parent, text });
+  edit: (turn) => {
+    edits.set(turn.id, editField(turn, act, told.limits.characters));
     draw();
+    edits.get(turn.id).focus();
+  },
+  cancel: (turn) => { edits.delete(turn.id); draw(); },
+  isSending: (turn) => going?.edited === turn.id,
+  send: (turn) => {
+    const text = edits.get(turn.id).value;
+    if (text.trim() && !going) send({ parent: turn.parent, text }, turn.id);
   },
   say: (turn, what) => feedback(what),
   choose: (version, chosen) => feedback({ kind: "choice", pair: version[0].pair, answers: version.map((turn) => turn.id), chosen }),
   copy: (turn) => navigator.clipboard?.writeText(turn.content).then(() => say(t("copied"))),
-  better: (turn) => { about = turn; $("better-text").value = turn.better ?? turn.content; $("better-none").hidden = !turn.better; $("better").showModal(); },
-  flag: (turn) => {
-    about = turn;
-    $("flag-list").replaceChildren(...told.flags.map((flag) => make("label", { class: "choice" }, make("input", { type: "checkbox", value: flag, checked: turn.flags?.includes(flag) }), t(flag))));
-    $("flagging").showModal();
-  },
+  better: about.better,
+  flag: (turn) => about.flag(turn, told.flags),
 };
 
-async function guarded(work) {
-  $("alert").textContent = "";
+/** Return what some work with the server gives; null where it refused, which is said in a place. */
+async function guarded(work, place = $("alert")) {
+  place.textContent = "";
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof Failed)) throw error;
-    say(error.status ? error.message : t("gone"), true);
+    const words = error.status ? error.message : t("gone");
+    requestAnimationFrame(() => (place.textContent = words)); // changed after it was emptied: it is heard again
     if (error.status === 403) await begin();
     return null;
   }
 }
 
-async function feedback(what) {
-  const found = await guarded(() => ask("/api/feedback", { user, ...what }));
-  if (!found) return;
+/** Send what is said of answers; returns whether the server has it. */
+async function feedback(what, place) {
+  const found = await guarded(() => ask("/api/feedback", { user, ...what }), place);
+  if (!found) return false;
   if (what.kind === "choice") tree.choices[what.pair] = what.chosen;
   for (const turn of found.turns) tree.put(withLink(turn));
   draw(true);
+  return true;
 }
 
 /** An answer's checkpoint has its run's address, where that is known by now. */
@@ -68,31 +75,33 @@ function withLink(turn) {
   return known?.link ? { ...turn, checkpoint: { ...turn.checkpoint, link: known.link } } : turn;
 }
 
-function chosenModels() {
-  const names = [$("model").value, $("other").value];
-  return names[1] && names[1] !== names[0] ? names : [names[0]];
-}
-
-/** Ask for an answer: to a new message ({parent, text}), or again ({turn}). */
-async function send(what) {
+/** Ask for an answer: to a new message ({parent, text}), which may be another one `edited`, or again ({turn}). */
+async function send(what, edited = null) {
   if (going) return;
-  const body = { user, models: chosenModels(), temperature: Number($("temperature").value), max_tokens: Number($("length").value), conversation: what.turn ? null : tree.id, ...what };
+  const body = { user, ...chosen.asked(), conversation: what.turn ? null : tree.id, ...what };
   const live = new Map();
-  going = { ids: live, text: what.text };
+  going = { ids: live, text: what.text, edited };
   draw();
   const done = await guarded(() => answered(body, (event) => received(event, body, live)));
   const lost = done === null && what.text && !going.turn;
   going = null;
   for (const id of live.keys()) tree.turns.delete(id);
-  if (lost && !$("text").value) $("text").value = what.text;
+  if (lost && !edits.has(edited)) putBack(what.text);
   draw();
   if (done !== null) say(t("done"));
   list();
 }
 
+/** A message that was not taken goes before what has been written meanwhile. */
+function putBack(text) {
+  $("text").value = [text, $("text").value].filter(Boolean).join("\n");
+  draft.keep();
+}
+
 function received(event, body, live) {
   if (event.type === "turn") {
     going.turn = event.turn;
+    edits.delete(going.edited);
     if (tree.id !== event.conversation) {
       tree.id = event.conversation;
       history.replaceState(null, "", `#${tree.id}`);
@@ -125,6 +134,9 @@ function received(event, body, live) {
     }
     if (event.error) say(event.error, true);
     draw();
+  } else if (event.type === "pair") { // all is known of it that may be
+    for (const turn of event.turns) tree.put(withLink(turn));
+    draw();
   }
 }
 
@@ -148,14 +160,16 @@ const toEnd = () => { $("log").scrollTop = $("log").scrollHeight; };
 function draw(stay = false, end = false) {
   const log = $("log");
   const [top, follows, focus] = [log.scrollTop, isAtEnd(), focused()];
+  const field = [...edits.values()].find((one) => one === document.activeElement);
   const steps = tree.path();
   const last = steps.at(-1);
   log.replaceChildren(...(steps.length ? steps.map((step) => drawn(step, step === last)) : [hint()]));
   if (last?.version[0].role === "user" && !last.version[0].blocked && !going) log.append(make("div", { class: "tools" }, make("small", { class: "muted" }, t("not_sent")), make("button", { type: "button", onclick: () => send({ turn: last.version[0].id }) }, `↻ ${t("again")}`)));
   log.scrollTop = top;
   if (focus) log.querySelectorAll(`${focus.within} button`)[focus.number]?.focus({ preventScroll: true });
+  field?.focus({ preventScroll: true });
   if (end || (follows && !stay)) toEnd();
-  const waits = last && tree.isOpen(last.version);
+  const waits = waitsForChoice();
   $("blocker").hidden = !waits;
   $("blocker").textContent = waits ? t("choose_first") : "";
   $("send").disabled = Boolean(going) || Boolean(waits);
@@ -173,7 +187,7 @@ function focused() {
 }
 
 function drawn(step, isLast) {
-  if (step.version[0].role === "user") return userTurn(t, step, act, editing);
+  if (step.version[0].role === "user") return userTurn(t, step, act, edits.get(step.version[0].id));
   const again = isLast ? () => send({ turn: step.parent }) : null;
   const more = { again, choice: tree.choices[step.version[0].pair], chosen: tree.choices[step.version[0].pair] };
   if (step.version[0].pair) return pair(t, step, act, more);
@@ -188,40 +202,11 @@ function hint() {
   return make("div", { class: "hint muted" }, make("p", {}, t("empty")), make("p", {}, t("empty_models")), told?.moderated ? make("p", {}, t("moderated")) : null);
 }
 
-function describe() {
-  const [first, second] = chosenModels();
-  const known = told.checkpoints.find((one) => one.name === first);
-  const parts = second ? [t("hidden")] : known ? [t("as", { name: known.name, md5: known.md5 ?? "…" })] : [t("none")];
-  const run = !second && known ? (known.link ? make("a", { href: known.link, target: "_blank", rel: "noopener noreferrer" }, t("run")) : t("no_run")) : null;
-  $("about").replaceChildren(...parts, ...(run ? [" · ", run] : []));
-  const { state, why, link } = told.traces;
-  const kept = t(`traces_${state}`, { why });
-  $("kept").replaceChildren(link && state === "kept" ? make("a", { href: link, target: "_blank", rel: "noopener noreferrer" }, kept) : kept);
-}
-
-function fill() {
-  for (const [id, none] of [["model", null], ["other", t("nobody")]]) {
-    const before = $(id).value || remembered(named(id)) || "";
-    const options = told.checkpoints.map((one) => make("option", { value: one.name }, one.name));
-    $(id).replaceChildren(...(none ? [make("option", { value: "" }, none)] : []), ...options);
-    const names = told.checkpoints.map((one) => one.name);
-    $(id).value = names.includes(before) ? before : none ? "" : (names.at(-1) ?? "");
-  }
-  const { temperature, max_tokens: length, usual, characters } = told.limits;
-  Object.assign($("temperature"), { min: temperature[0], max: temperature[1] });
-  Object.assign($("length"), { min: length[0], max: length[1] });
-  $("text").maxLength = characters;
-  $("temperature").value = remembered(named("temperature")) ?? usual.temperature;
-  $("length").value = remembered(named("length")) ?? usual.max_tokens;
-  $("shown").textContent = $("temperature").value;
-  describe();
-}
-
 async function list() {
   const found = await guarded(() => ask(`/api/start?user=${encodeURIComponent(user)}`));
   if (!found) return;
   told = found;
-  describe();
+  chosen.describe(told);
   const waits = told.traces.state === "opening" || told.checkpoints.some((one) => !one.md5);
   clearTimeout(list.again);
   if (waits) list.again = setTimeout(list, 2000);
@@ -233,7 +218,6 @@ async function open(id) {
   if (going) return;
   const found = id && (await guarded(() => ask(`/api/conversation?user=${encodeURIComponent(user)}&id=${encodeURIComponent(id)}`)));
   tree = found ? new Tree({ ...found, turns: found.turns.map(withLink) }) : new Tree();
-  editing = null;
   history.replaceState(null, "", tree.id ? `#${tree.id}` : "#");
   draft.back();
   draw(false, true);
@@ -242,9 +226,10 @@ async function open(id) {
 
 /** Find out who it is, let them agree, and show what they said before. */
 async function begin() {
-  told = await guarded(() => ask(`/api/start${user ? `?user=${encodeURIComponent(user)}` : ""}`));
-  if (!told) return;
-  fill();
+  const found = await guarded(() => ask(`/api/start${user ? `?user=${encodeURIComponent(user)}` : ""}`));
+  if (!found) return; // what was told before still holds
+  told = found;
+  chosen.fill(told);
   user = told.who ?? null;
   $("who").textContent = user ?? "";
   if (!user) {
@@ -264,7 +249,7 @@ async function begin() {
 }
 
 function listen() {
-  switches(() => { translate(t); if (told) { fill(); draw(true); } document.title = t("chat"); });
+  switches(() => { translate(t); if (told) { chosen.fill(told); draw(true); } document.title = t("chat"); });
   for (const id of ["hello", "consent"]) $(id).addEventListener("cancel", (event) => event.preventDefault());
   $("hello-form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -294,21 +279,18 @@ function listen() {
   document.addEventListener("keydown", keys);
   $("new").addEventListener("click", () => { open(null); $("text").focus(); });
   $("menu").addEventListener("click", () => $("menu").setAttribute("aria-expanded", String($("side").classList.toggle("open"))));
-  for (const id of ["model", "other", "temperature", "length"]) {
-    const changed = () => { remember(named(id), $(id).value); $("shown").textContent = $("temperature").value; describe(); };
-    for (const kind of ["input", "change"]) $(id).addEventListener(kind, changed); // some ways to choose fire one alone
-  }
-  $("better-form").addEventListener("submit", () => feedback({ kind: "better", answer: about.id, text: $("better-text").value }));
-  $("better-none").addEventListener("click", () => { $("better").close(); feedback({ kind: "better", answer: about.id, text: null }); });
-  $("better-cancel").addEventListener("click", () => $("better").close());
-  $("flagging-form").addEventListener("submit", () => feedback({ kind: "flag", answer: about.id, flags: [...$("flag-list").querySelectorAll("input:checked")].map((box) => box.value) }));
-  $("flagging-cancel").addEventListener("click", () => $("flagging").close());
+}
+
+/** Say whether the conversation goes on only when one of the last two answers is chosen. */
+function waitsForChoice() {
+  const last = tree.path().at(-1);
+  return Boolean(last && tree.isOpen(last.version));
 }
 
 function submit() {
   const text = $("text").value;
   const last = tree.path().at(-1);
-  if (!text.trim() || going || (last && tree.isOpen(last.version))) return;
+  if (!text.trim() || going || waitsForChoice()) return;
   $("text").value = "";
   draft.keep();
   send({ parent: last ? (last.version[0].role === "user" ? last.parent : tree.next(last.version)) : null, text });
@@ -318,13 +300,14 @@ async function stop() {
   for (const id of going?.ids.keys() ?? []) await guarded(() => ask("/api/stop", { user, answer: id }));
 }
 
+/** A digit chooses between the two answers that wait for it, once: afterwards it is known who gave which. */
 function keys(event) {
-  if (document.querySelector("dialog[open]")) return;
+  if (event.repeat || event.isComposing || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape" && going) stop();
   const isTyping = event.target.matches("textarea, input, select");
   const digit = Number(event.key);
   if (isTyping || event.ctrlKey || event.altKey || event.metaKey || !CHOICES.includes(digit)) return;
-  [...document.querySelectorAll(`[data-choice="${digit}"]`)].at(-1)?.click();
+  if (waitsForChoice()) [...document.querySelectorAll(`[data-choice="${digit}"]`)].at(-1)?.click();
 }
 
 translate(t);

@@ -27,23 +27,31 @@ function stopped(t, turn, act) {
   return make("div", { class: "stopped" }, make("p", {}, words), appeal);
 }
 
-export function userTurn(t, step, act, editing) {
+/** Return a field in which a message is written anew. It is made once: the page around it is drawn anew while it is written in. */
+export function editField(turn, act, characters) {
+  const field = make("textarea", { rows: 3, dir: "auto", maxlength: characters, value: turn.content });
+  field.addEventListener("keydown", (event) => {
+    if (event.isComposing) return;
+    if (event.key === "Enter" && !event.shiftKey) (event.preventDefault(), act.send(turn));
+    if (event.key === "Escape" && !act.isSending(turn)) (event.stopPropagation(), act.cancel(turn));
+  });
+  return field;
+}
+
+/** Return a message; with a field in which it is edited, that in its place. */
+export function userTurn(t, step, act, field) {
   const [turn] = step.version;
-  if (editing === turn.id) {
-    const field = make("textarea", { rows: 3, dir: "auto", "aria-label": t("edit") });
-    field.value = turn.content;
-    const send = () => field.value.trim() && act.edit(turn, field.value);
-    field.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.shiftKey && !event.isComposing) (event.preventDefault(), send());
-      if (event.key === "Escape") (event.stopPropagation(), act.edit(null));
-    });
-    requestAnimationFrame(() => field.focus());
-    const tools = make("div", { class: "tools" }, button(t("cancel"), () => act.edit(null)), button(t("send"), send, { class: "main" }));
-    return make("article", { class: "turn user", "aria-label": t("you") }, make("div", { class: "text wide" }, field), tools);
+  if (field) {
+    field.setAttribute("aria-label", t("edit"));
+    field.readOnly = act.isSending(turn);
+    const tools = make("div", { class: "tools" },
+      button(t("cancel"), () => act.cancel(turn), { disabled: act.isSending(turn) }),
+      button(t("send"), () => act.send(turn), { class: "main", disabled: act.busy() }));
+    return make("article", { class: "turn user", "aria-label": t("you"), "data-turn": turn.id }, make("div", { class: "text wide" }, field), tools);
   }
   return make("article", { class: "turn user", "aria-label": t("you"), "data-turn": turn.id },
     make("div", { class: "text" }, rich(turn.content)), stopped(t, turn, act),
-    make("div", { class: "tools" }, branches(t, step, act), button(t("edit"), () => act.editing(turn), { class: "plain", disabled: act.busy() })));
+    make("div", { class: "tools" }, branches(t, step, act), button(t("edit"), () => act.edit(turn), { class: "plain", disabled: act.busy() })));
 }
 
 function meta(t, turn) {
@@ -93,8 +101,8 @@ function tools(t, turn, act, more) {
   const thumb = (value, sign) => button(`${sign} ${t(value === "up" ? "good" : "bad")}`, () => act.say(turn, { kind: "thumb", answer: turn.id, value: turn.thumb === value ? null : value }), { "aria-pressed": String(turn.thumb === value), "data-thumb": value });
   return make("div", { class: "tools" }, more.branches,
     judged ? [thumb("up", "▲"), thumb("down", "▼")] : null,
-    judged || turn.end === "blocked" ? button(t("write_better"), () => act.better(turn)) : null,
-    judged || turn.end === "blocked" ? button(t("flag"), () => act.flag(turn), { "aria-pressed": String(Boolean(turn.flags?.length)) }) : null,
+    judged || turn.end === "blocked" ? button(t("write_better"), () => act.better(turn), { "data-opens": "better" }) : null,
+    judged || turn.end === "blocked" ? button(t("flag"), () => act.flag(turn), { "aria-pressed": String(Boolean(turn.flags?.length)), "data-opens": "flagging" }) : null,
     turn.content ? button(t("copy"), () => act.copy(turn)) : null,
     more.again ? button(`↻ ${t("again")}`, more.again, { disabled: act.busy() }) : null);
 }

@@ -138,6 +138,13 @@ def running(app, settings: Settings) -> Iterator[int]:
         thread.join(SECONDS)
 
 
+def lines(client: Client, kind: str | None = None) -> list[dict[str, Any]]:
+    """Return the lines of a user's journal, or those of a kind."""
+    file = client.parts.root / f"data/feedback/{client.user}.jsonl"
+    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [line for line in found if kind is None or line["kind"] == kind]
+
+
 def until(holds, seconds: float = SECONDS) -> None:
     """Wait until something holds."""
     end = time.monotonic() + seconds

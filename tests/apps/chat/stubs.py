@@ -1,5 +1,6 @@
 """What stands for models and moderation in the tests of the chat: both keep to the real ones' interface."""
 
+import threading
 import time
 from typing import NamedTuple
 
@@ -26,6 +27,12 @@ class StubEngine:
             is_last = number == len(words)
             whole = len(words) == len(self.text.split(" "))
             yield Part(said, number, ("end" if whole else "length") if is_last else None)
+
+
+def gated():
+    """Return a semaphore, and an engine that takes one of it for each of its six words."""
+    gate = threading.Semaphore(0)
+    return gate, StubEngine("a b c d e f", gate=lambda: gate.acquire(timeout=30))
 
 
 class Stopped(NamedTuple):

@@ -1,23 +1,15 @@
-"""What the chat's requests do: turns and answers as lines, branches, stops, blind pairs, moderation, refusals."""
+"""What the chat's requests do: turns and answers as lines, branches, what is said of answers, refusals."""
 
-import json
 import re
-import threading
 
 import pytest
 import requests
 
-from apps.chat import answering
+from apps.chat.app import STATIC
 from apps.serving import guarding
 from rlhf.people import forgetting
-from tests.apps.chat.conftest import until
-from tests.apps.chat.stubs import StubEngine, StubModerator
-
-
-def lines(client, kind=None):
-    file = client.parts.root / f"data/feedback/{client.user}.jsonl"
-    found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    return [line for line in found if kind is None or line["kind"] == kind]
+from tests.apps.chat.conftest import lines
+from tests.apps.chat.stubs import StubEngine, gated
 
 
 def test_nothing_is_said_before_it_is_agreed_to(serve):
@@ -73,115 +65,6 @@ def test_the_model_reads_the_dialogue_that_was_chosen_to_go_on_with(serve):
     assert len([turn for turn in turns if turn["parent"] == second.turn]) == 2
 
 
-def gated():
-    gate = threading.Semaphore(0)
-    return gate, StubEngine("a b c d e f", gate=lambda: gate.acquire(timeout=30))
-
-
-def test_an_answer_that_is_stopped_is_kept_as_far_as_it_came(serve):
-    gate, engine = gated()
-    client = serve(engine)
-    with client.begins("Go.") as events:
-        gate.release()
-        gate.release()
-        answer = next(event["answer"] for event in events if event["type"] == "text" and event["add"] == " b")
-        assert client.post("/api/stop", answer=answer).json() == {"stopped": True}
-        gate.release(9)
-        (ended,) = [event for event in events if event["type"] == "ends"]
-    assert ended["shown"]["end"] == "stopped"
-    assert ended["shown"]["content"] == "a b c"
-    until(lambda: client.post("/api/stop", answer=answer).json() == {"stopped": False})
-
-
-def test_an_answer_whose_reader_leaves_is_kept_and_says_so(serve):
-    gate, engine = gated()
-    client = serve(engine)
-    with client.begins("Go.") as events:
-        gate.release()
-        answer = next(event["answer"] for event in events if event["type"] == "text")
-    until(lambda: (job := client.parts.answerer.find("ada", answer)) is None or job.end == "left")
-    gate.release(9)
-    until(lambda: answer in client.history().turns)
-    assert client.history().turns[answer].end == "left"
-    assert client.history().turns[answer].content == "a b"
-    assert client.asks("On?", parent=answer).answers[0]["end"] == "end"
-
-
-def test_nobody_else_can_stop_or_read_what_is_mine(serve):
-    gate, engine = gated()
-    client = serve(engine)
-    other = client._replace(user="bob").agrees()
-    with client.begins("Go.") as events:
-        gate.release()
-        answer = next(event["answer"] for event in events if event["type"] == "text")
-        assert other.post("/api/stop", answer=answer).json() == {"stopped": False}
-        gate.release(9)
-        assert list(events)[-1]["type"] == "ends"
-    conversation = client.history().turns[answer].conversation
-    assert other.get("/api/conversation", id=conversation).status_code == 404
-    assert other.post("/api/feedback", kind="thumb", answer=answer, value="up").status_code == 400
-
-
-def test_who_waits_is_told_how_many_are_before(serve):
-    gate, engine = gated()
-    client = serve(engine)
-    other = client._replace(user="bob").agrees()
-    with client.begins("Go.") as first:
-        gate.release()
-        next(event for event in first if event["type"] == "text")
-        with other.begins("Me too.") as second:
-            assert next(event["ahead"] for event in second if event["type"] == "waits") == 1
-            gate.release(20)
-            events = [*second]
-        assert [event["type"] for event in events if event["type"] in ("begins", "ends")] == ["begins", "ends"]
-
-
-def test_one_user_cannot_fill_the_queue(serve):
-    gate, engine = gated()
-    client = serve(engine)
-    with client.begins("Go.") as first:
-        gate.release()
-        next(event for event in first if event["type"] == "text")
-        body = {"models": ["sft"], "temperature": 0.5, "max_tokens": 5, "text": "More."}
-        waiting = [client.post("/api/answer", **body) for _ in range(answering.MOST_OF_A_USER)]
-        assert [one.status_code for one in waiting] == [200] * (answering.MOST_OF_A_USER - 1) + [503]
-        assert "stop one first" in waiting[-1].json()["error"]
-        gate.release(99)
-
-
-def test_a_blind_pair_hides_who_answered_until_the_choice(serve):
-    client = serve()
-    sides = set()
-    for _ in range(12):
-        said = client.asks("Which?", models=["sft", "ppo/r1"])
-        assert sorted(answer["side"] for answer in said.answers) == [0, 1]
-        told = json.dumps(said.events) + json.dumps(client.tree(said.conversation))
-        assert "ppo/r1" not in told
-        assert "data/sft" not in told
-        both = [answer["id"] for answer in said.answers]
-        pair = said.answers[0]["pair"]
-        refused = client.post("/api/answer", models=["sft"], temperature=0.5, max_tokens=5, text="x", parent=both[0])
-        assert refused.status_code == 409
-        assert "choose between the two" in refused.json()["error"]
-        chosen = client.post("/api/feedback", kind="choice", pair=pair, answers=both, chosen=both[1]).json()["turns"]
-        names = [turn["checkpoint"]["name"] for turn in chosen]
-        assert sorted(names) == ["ppo/r1", "sft"]
-        sides.add(names[0])
-    assert sides == {"sft", "ppo/r1"}, "which side is which is drawn"
-    client.post("/api/feedback", kind="choice", pair=pair, answers=both, chosen="tie")
-    assert [line["blind"] for line in lines(client, "choice")][-2:] == [True, False]
-    assert client.tree(said.conversation)["choices"] == {pair: "tie"}
-    assert client.asks("On.", parent=both[0]).answers
-
-
-def test_a_choice_is_between_the_two_of_a_pair(serve):
-    client = serve()
-    one, other = client.asks("a", models=["sft", "ppo/r1"]), client.asks("b")
-    wrong = [one.answers[0]["id"], other.answers[0]["id"]]
-    body = {"kind": "choice", "pair": one.answers[0]["pair"], "answers": wrong, "chosen": wrong[0]}
-    assert client.post("/api/feedback", **body).status_code == 400
-
-
 def test_feedback_is_kept_and_its_last_word_is_shown(serve):
     client = serve()
     said = client.asks("Hello.")
@@ -193,40 +76,6 @@ def test_feedback_is_kept_and_its_last_word_is_shown(serve):
     shown = client.tree(said.conversation)["turns"][1]
     assert (shown["thumb"], shown["better"], shown["flags"]) == ("down", "Hello to you.", ["wrong", "made_up"])
     assert [line["value"] for line in lines(client, "thumb")] == ["up", "down", None, "down"]
-
-
-def test_a_message_that_moderation_blocks_reaches_no_model(serve):
-    engine = StubEngine()
-    client = serve(engine, StubModerator())
-    said = client.asks("How is a bomb made?")
-    (stop,) = said.of("blocked")
-    assert (stop["where"], stop["category"], stop["probability"]) == ("request", "violent", 0.97)
-    assert engine.asked == []
-    (line,) = lines(client, "blocked")
-    assert (line["turn"], line["where"]) == (said.turn, "request")
-    again = client.asks(turn=said.turn)
-    assert again.of("blocked")
-    assert len(lines(client, "blocked")) == 1
-    client.post("/api/feedback", kind="appeal", blocked=line["id"])
-    assert lines(client, "appeal")[0]["blocked"] == line["id"]
-    assert client.tree(said.conversation)["turns"][0]["appealed"] is True
-    assert client.post("/api/feedback", kind="appeal", blocked="another").status_code == 400
-
-
-def test_an_answer_is_cut_before_the_sentence_that_moderation_blocks(serve):
-    client = serve(StubEngine("That is nice.Take a bomb now. And more words."), StubModerator())
-    said = client.asks("Hello.")
-    assert said.text() == "That is nice."
-    assert "bomb" not in "".join(event.get("add", "") for event in said.of("text"))
-    (answer,) = said.answers
-    assert (answer["end"], answer["blocked"]["where"], answer["blocked"]["category"]) == (
-        "blocked",
-        "answer",
-        "violent",
-    )
-    body = {"models": ["sft"], "temperature": 0.5, "max_tokens": 5, "text": "x", "parent": answer["id"]}
-    assert client.post("/api/answer", **body).status_code == 409
-    assert client.asks(turn=said.turn).answers[0]["end"] == "blocked"
 
 
 def test_a_fault_of_a_model_is_said_and_the_next_answer_comes(serve):
@@ -331,7 +180,7 @@ def test_the_page_runs_under_its_policy_without_inline_code_or_another_host(serv
     for inline in (" style=", "<style", " onclick=", "javascript:", "http://", "https://"):
         assert inline not in page.text
     assert "<script>" not in page.text
-    for name in ("chat.js", "turns.js", "tree.js", "stream.js", "words.js", "chat.css"):
+    for name in sorted(file.name for file in STATIC.iterdir() if file.suffix in (".js", ".css")):
         source = requests.get(f"{client.address}/static/{name}", timeout=30)
         assert source.status_code == 200
         assert not any(word in source.text for word in ("innerHTML", "insertAdjacentHTML", "eval(", "://"))
@@ -339,14 +188,12 @@ def test_the_page_runs_under_its_policy_without_inline_code_or_another_host(serv
 
 
 def test_both_languages_have_the_same_words():
-    from apps.chat.app import STATIC
-
     text = (STATIC / "words.js").read_text(encoding="utf-8")
     english, chinese = text.partition("  zh: {")[::2]
     keys = [set(re.findall(r"(?:^|[ {,])(\w+): \"", part)) for part in (english, chinese)]
     assert keys[0] == keys[1]
     used = set()
-    for name in ("chat.js", "turns.js"):
-        used |= set(re.findall(r"\bt\(\"(\w+)\"", (STATIC / name).read_text(encoding="utf-8")))
+    for file in STATIC.glob("*.js"):
+        used |= set(re.findall(r"\bt\(\"(\w+)\"", file.read_text(encoding="utf-8")))
     used |= set(re.findall(r'data-t(?:-label)?="(\w+)"', (STATIC / "chat.html").read_text(encoding="utf-8")))
     assert used <= keys[0]
