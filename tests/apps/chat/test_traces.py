@@ -203,9 +203,7 @@ def test_lines_of_the_user_in_another_file_are_taken_out_of_it(stored, capsys):
     assert file.read_bytes() == before
 
 
-def test_what_moderation_learned_of_the_users_chats_goes_from_its_files(
-    stored, capsys
-):
+def test_what_moderation_learned_of_the_users_chats_goes_from_its_files(stored, capsys):
     own = stored / "own"
     own.mkdir()
     lines = [
