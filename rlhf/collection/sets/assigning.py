@@ -112,15 +112,17 @@ def missed(
 
     A source of few users does so: all that a user said goes into one split.
     """
-    pairs = np.stack([facts["source"][assigned.rows].astype(np.int64), assigned.splits], axis=1)
-    entered = {(number, SPLITS[split]) for number, split in np.unique(pairs, axis=0).tolist()}
+    own, shares = facts["source"][assigned.rows], shares_of(params)
     _, serves = _tables(sources)
-    shares, found = shares_of(params), dict[str, list[Split]]()
+    found = dict[str, list[Split]]()
     for number, source in enumerate(sources):
-        served = [one for one in source.splits if shares[one] > 0 and serves[number, :, SPLITS.index(one)].any()]
-        found[source.name] = [one for one in served if (number, one) not in entered]
-        if len(found[source.name]) in (0, len(served)):  # all: it has no rows, which others say
-            del found[source.name]
+        entered = set(np.unique(assigned.splits[own == number]).tolist())
+        served: list[Split] = [
+            split for split in source.splits if shares[split] > 0 and serves[number, :, SPLITS.index(split)].any()
+        ]
+        missing: list[Split] = [split for split in served if SPLITS.index(split) not in entered]
+        if 0 < len(missing) < len(served):  # all: it has no rows, which others say
+            found[source.name] = missing
     return found
 
 
