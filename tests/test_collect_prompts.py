@@ -249,17 +249,13 @@ def test_prompts_of_ranked_answers_that_nobody_learns_from_stay_whatever_the_ans
 
 
 def test_prompts_of_demonstrations_that_nobody_learns_from_stay_whatever_the_answers_are(root):
-    file = root / "raw/demonstrations.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
-    dump(file, [*rows, {"prompt": "Whose lamp is it?", "response": "It is mine. " * 2000}])
-    run(root)
-    learned = json.loads((root / "metrics/collect_prompts.json").read_text())["collect_prompts"]["dropped"]
-    assert learned["response_too_long"] == 1
-    own = sources()
-    own[1] |= {"use": ["prompts"]}
-    run(root, sources=own, shares={"sft": 0.0})
-    asked = json.loads((root / "metrics/collect_prompts.json").read_text())["collect_prompts"]["dropped"]
-    assert "response_too_long" not in asked
+    dump(root / "raw/asked.jsonl", [{"prompt": "Whose lamp is it?", "response": "It is mine. " * 2000}])
+    for use, dropped in ((["demonstrations", "prompts"], 1), (["prompts"], 0)):
+        splits = ALL if "demonstrations" in use else ALL[1:]
+        run(root, sources=[*sources(), source("asked", "raw/asked.jsonl", use=use, splits=splits)])
+        metrics = json.loads((root / "metrics/collect_prompts.json").read_text())["collect_prompts"]
+        assert metrics["dropped"].get("response_too_long", 0) == dropped
+        assert metrics["sources"]["asked"] == {"read": 1, "kept": 1 - dropped}
 
 
 def test_a_source_without_rows_and_documents_that_are_too_few_are_errors(root):
