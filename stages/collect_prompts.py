@@ -123,8 +123,8 @@ def lines(collected: Collected, params: CollectPrompts) -> Iterator[str]:
     yield from data_card.document_lines(collected.contents)
     for name, splits in collected.missed.items():
         yield (
-            f"WARNING: source '{name}': none of its records entered {listed(splits)}: all that a user said goes to one "
-            "split, and there are few users"
+            f"WARNING: source '{name}': none of its records entered {listed(splits)}: its records are few, or "
+            "of few users, and all that a user said goes to one split"
         )
     if collected.cut:
         yield f"WARNING: {collected.cut} prompts share their rarest words with very many; near duplicates may stay"

@@ -23,10 +23,10 @@ from apps.chat import appeals
 from apps.chat.books import FOLDER
 from apps.chat.traces import USER
 from rlhf.moderation import own_files
-from rlhf.params.base import Params, load
+from rlhf.params.base import Params, ParamsError, load
 from rlhf.params.collect_prompts import matches
 from rlhf.params.moderation.section import Moderation
-from rlhf.params.tracking import Tracking
+from rlhf.params.tracking import Tracking, TrackingInputs
 from rlhf.people import forgetting, journal
 from rlhf.people.names import checked
 from rlhf.runs import mlflow_store
@@ -45,8 +45,7 @@ LEFT = (
 )
 
 
-class ForgetInputs(Params):
-    tracking: Tracking
+class ModerationAlone(Params):
     moderation: Moderation
 
 
@@ -55,12 +54,14 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("user", metavar="NAME")
     user = checked(parser.parse_args(arguments).user)
-    params = load(root, ForgetInputs)
-    settings = params.tracking
+    settings = load(root, TrackingInputs).tracking
     forgetting.remember(root / FOLDER, user, forgetting.now())
-    for line in (*_journals(root / FOLDER, user), *_appeals(params.moderation, root, user)):
+    for line in _journals(root / FOLDER, user):
         guard.say(line, sys.stdout)
     code = 0
+    for line, is_done in _appeals(root, user):
+        guard.say(line, sys.stdout if is_done else sys.stderr)
+        code = code if is_done else 1
     try:
         for line in _traces(root, settings, user):
             guard.say(line, sys.stdout)
@@ -85,20 +86,33 @@ def _journals(folder: Path, user: str) -> Iterator[str]:
             yield f"{file}: {f'{count} lines taken out' if file.exists() else f'deleted, {count} lines'}"
 
 
-def _appeals(params: Moderation, root: Path, user: str) -> Iterator[str]:
+def _appeals(root: Path, user: str) -> Iterator[tuple[str, bool]]:
     """Take what came from the user's chats out of moderation's own examples; yield what was done, or could not be."""
+    try:
+        patterns = load(root, ModerationAlone).moderation.files
+    except ParamsError as error:
+        yield f"{error}\n  moderation.files were not looked at: mend it, and run this again", False
+        return
     files = list[Path]()
-    for pattern in params.files:
+    for pattern in patterns:
         with suppress(FileNotFoundError):  # what is not there holds nothing
             files += matches(pattern, root)
     for file in dict.fromkeys(files):
-        if file.suffix == ".jsonl":
-            count = journal.take_out(file, lambda content: _is_from_chat(content, user))
-            file.touch()  # params name it
-            if count:
-                yield f"{file}: {count} lines taken out"
-        elif count := sum(_is_from_chat(row.fields, user) for row in own_files.rows_of(file)):
-            yield f"{file}: holds {count} rows from this user's chats: take them out by hand"
+        try:
+            yield from _taken_out(file, user)
+        except (ValueError, OSError) as error:
+            yield f"{file}: {user}'s chats may be there still: {error}", False
+
+
+def _taken_out(file: Path, user: str) -> Iterator[tuple[str, bool]]:
+    if file.suffix == ".jsonl":
+        count = journal.take_out(file, lambda content: _is_from_chat(content, user))
+        file.touch()  # params name it
+        if count:
+            yield f"{file}: {count} lines taken out", True
+    left = sum(_is_from_chat(row.fields, user) for row in own_files.rows_of(file)) if file.stat().st_size else 0
+    if left:  # in a table, or in another encoding
+        yield f"{file}: holds {left} rows from this user's chats: take them out by hand", False
 
 
 def _is_from_chat(content: Mapping[str, Any], user: str) -> bool:

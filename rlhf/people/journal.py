@@ -84,10 +84,11 @@ def read(file: Path) -> tuple[list[Line], list[Torn]]:
 def take_out(file: Path, goes: Callable[[dict[str, Any]], bool]) -> int:
     """Write a file anew without the lines that go, for people who are forgotten: the one way a line leaves a journal.
 
-    Returns how many went. Where none stays, the file goes too.
+    Returns how many went. Where none stays, the file goes too. What it is linked to stays as it is.
     """
     with _alone(file), open(file, "r+b") as before:
         raw = before.read()
+        is_alone = os.fstat(before.fileno()).st_nlink == 1 and not file.is_symlink()  # no other name, as in DVC's cache
         gone = {line.number for line in read(file)[0] if goes(line.content)}
         if gone:
             kept = [line for number, line in enumerate(raw.split(b"\n"), start=1) if number not in gone and line]
@@ -95,10 +96,11 @@ def take_out(file: Path, goes: Callable[[dict[str, Any]], bool]) -> int:
                 write_text(file, "".join(f"{line.decode('utf-8', 'replace')}\n" for line in kept))
             else:
                 file.unlink()
-            before.seek(0)  # the old file has no name any more: none of its bytes stay, as far as the disk allows
-            before.write(b"\0" * len(raw))
-            before.flush()
-            os.fsync(before.fileno())
+            if is_alone:  # the old file has no name any more: none of its bytes stay, as far as the disk allows
+                before.seek(0)
+                before.write(b"\0" * len(raw))
+                before.flush()
+                os.fsync(before.fileno())
     return len(gone)
 
 

@@ -140,7 +140,10 @@ def test_what_cannot_be_learned_from_is_said_with_its_fix(ready, tokenizer):
         comparison["labels"] = [{"labeler": "a", "ranks": [1, 1, 1], "scores": None, "scale": None}]
     with pytest.raises(ValueError) as error:
         fit(ready, toys.comparisons(2), tied)
-    assert told(error) == "no labeler ranked two answers apart in the 2 held-out comparisons; add more"
+    assert told(error) == (
+        "no labeler ranked two answers apart in the 2 held-out comparisons: add comparisons, or where people rank have more "
+        "prompts ranked (make label)"
+    )
     chosen = toys.section(RewardModel, "reward_model", likelihood_coef=0.0)
     with pytest.raises(ValueError) as error:
         preference_training.encode(tokenizer, tied, chosen)

@@ -4,7 +4,7 @@ import * as dialogs from "/static/dialogs.js";
 import { expandAll, Item, measure } from "/static/item.js";
 import { keyboard } from "/static/keyboard.js";
 import { identifier, isAway, pause, Saving, Watch } from "/static/saving.js";
-import { alert, away, howFar, notice, refused } from "/static/telling.js";
+import { alert, away, elsewhere, howFar, notice, refused } from "/static/telling.js";
 import * as waiting from "/static/waiting.js";
 import { t } from "/static/words.js";
 
@@ -48,7 +48,7 @@ async function begin() {
   if (!page.me.labeler) page.me.labeler = await dialogs.name(null);
   $("rename").hidden = page.me.by_token;
   translateAll();
-  const saving = new Saving(page.me.place, page.me.labeler, away, refused);
+  const saving = new Saving(page.me.place, page.me.labeler, away, refused, elsewhere);
   await saving.resume(); // before anything that is done next takes its place
   page.saving = saving;
   await next();

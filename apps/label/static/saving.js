@@ -29,14 +29,16 @@ function stored(name) {
 }
 
 /** Drafts of one labeler at one place: a round, or what a group of people label of it. `onAway(true)` when the server
- * cannot be reached, and `onAway(false)` when it can again; `onRefused(failed)` when it does not take a draft. */
+ * cannot be reached, and `onAway(false)` when it can again; `onRefused(failed)` when it does not take a draft, and
+ * `onElsewhere()` when it has a judgement that another tab made meanwhile. */
 export class Saving {
-  constructor(place, labeler, onAway, onRefused) {
+  constructor(place, labeler, onAway, onRefused, onElsewhere = () => {}) {
     this.draft = `label.draft.${place}.${labeler}`;
     this.outbox = `label.outbox.${place}.${labeler}`;
     this.labeler = labeler;
     this.onAway = onAway;
     this.onRefused = onRefused;
+    this.onElsewhere = onElsewhere;
     this.client = identifier();
     this.number = 0;
     this.waiting = null; // what is not with the server yet: {item, draft}
@@ -61,8 +63,9 @@ export class Saving {
     this.refused = null;
     const sent = this.waiting;
     try {
-      await ask("/api/draft", this.body(sent));
+      const { kept } = await ask("/api/draft", this.body(sent));
       this.onAway(false);
+      if (kept === false && this.waiting === sent) this.onElsewhere();
       if (this.waiting === sent) this.settle();
     } catch (failed) {
       if (isAway(failed)) {

@@ -27,6 +27,11 @@ export function refused(failed) {
   else alert((passing = `${words} ${t("kept")}`));
 }
 
+/** Another tab has judged the prompt that stands here: what is typed here is kept nowhere. */
+export function elsewhere() {
+  alert(`${t("elsewhere")} ${t("reload")}`);
+}
+
 export function howFar({ own, all }) {
   const seconds = own.median_seconds === null ? "" : t("how_far_seconds", { seconds: Math.round(own.median_seconds) });
   const passed = all.skipped ? t("how_far_passed", { skipped: all.skipped }) : "";

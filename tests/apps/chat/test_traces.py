@@ -12,6 +12,7 @@ from apps.chat.books import FOLDER, Books
 from apps.chat.traces import TURN, Traces
 from rlhf.params.base import load
 from rlhf.params.tracking import TrackingInputs
+from rlhf.people import journal
 from tests import toys
 from tests.apps.chat.stubs import Journal
 
@@ -215,12 +216,46 @@ def test_what_moderation_learned_of_the_users_chats_goes_from_its_files(stored, 
     (own / "only.jsonl").write_text(json.dumps(lines[0]) + "\n")
     (own / "table.csv").write_text("text,category,source,user\nWhere is it?,,appeal,ada\n")
     toys.set_param(stored, "moderation.files", ["own/*.jsonl", "own/table.csv", "own/missing.jsonl"])
-    assert forget.main(["ada"], stored) == 0
-    out = capsys.readouterr().out
-    assert "appeals.jsonl: 2 lines taken out" in out
-    assert "table.csv: holds 1 rows from this user's chats: take them out by hand" in out
+    assert forget.main(["ada"], stored) == 1
+    said = capsys.readouterr()
+    assert "appeals.jsonl: 2 lines taken out" in said.out
+    assert "table.csv: holds 1 rows from this user's chats: take them out by hand" in said.err
     left = [json.loads(line) for line in (own / "appeals.jsonl").read_text().splitlines()]
     assert [(one["user"], one["source"]) for one in left] == [
         ("ada", "survey"), ("bob", "appeal"), ("bob", "blocked"), ("bob", "survey"),
     ]  # fmt: skip
     assert (own / "only.jsonl").read_text() == ""
+
+
+def test_a_file_of_moderation_that_cannot_be_read_is_named_and_the_rest_is_done(stored, capsys):
+    said(stored)
+    (stored / "own").mkdir()
+    line = {"text": "Where is it?", "category": None, "source": "appeal", "user": "ada"}
+    (stored / "own/a.csv").write_text('text,category\n"x')
+    (stored / "own/b.jsonl").write_text(json.dumps(line) + "\n")
+    (stored / "own/c.jsonl").write_bytes(b"\xef\xbb\xbf" + json.dumps(line).encode() + b"\n")
+    toys.set_param(stored, "moderation.files", ["own/*"])
+    capsys.readouterr()
+    assert forget.main(["ada"], stored) == 1
+    found = capsys.readouterr()
+    assert "own/a.csv: ada's chats may be there still" in found.err
+    assert "own/c.jsonl: holds 1 rows from this user's chats: take them out by hand" in found.err
+    assert "own/b.jsonl: 1 lines taken out" in found.out
+    assert "ada.jsonl: deleted" in found.out
+    assert "traces deleted" in found.out
+    toys.set_param(stored, "moderation.files", 7)
+    assert forget.main(["ada"], stored) == 1
+    found = capsys.readouterr()
+    assert "moderation.files were not looked at: mend it, and run this again" in found.err
+    assert "MLflow: 0 traces deleted" in found.out
+
+
+@pytest.mark.parametrize("is_symbolic", [True, False])
+def test_what_a_file_is_linked_to_keeps_its_bytes(tmp_path, is_symbolic):
+    file, other = tmp_path / "a.jsonl", tmp_path / "cache"
+    other.write_text('{"user": "ada"}\n{"user": "bob"}\n')
+    before = other.read_bytes()
+    file.symlink_to(other) if is_symbolic else file.hardlink_to(other)
+    assert journal.take_out(file, lambda content: content["user"] == "ada") == 1
+    assert file.read_text() == '{"user": "bob"}\n'
+    assert other.read_bytes() == before
