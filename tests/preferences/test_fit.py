@@ -141,8 +141,8 @@ def test_what_cannot_be_learned_from_is_said_with_its_fix(ready, tokenizer):
     with pytest.raises(ValueError) as error:
         fit(ready, toys.comparisons(2), tied)
     assert told(error) == (
-        "no labeler ranked two answers apart in the 2 held-out comparisons: add comparisons, or where people rank have more "
-        "prompts ranked (make label)"
+        "no labeler ranked two answers apart in the 2 held-out comparisons: add comparisons, or where people rank have "
+        "more prompts ranked (make label)"
     )
     chosen = toys.section(RewardModel, "reward_model", likelihood_coef=0.0)
     with pytest.raises(ValueError) as error:
