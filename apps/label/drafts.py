@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
+from rlhf.people.judgements import Judgement
 from rlhf.runtime.files import write_text
 from rlhf.secrets import guard
 
@@ -27,6 +28,10 @@ class Draft(NamedTuple):
         """When it was made, by its browser's clock; 0 where it does not say."""
         at = self.content.get("at")
         return at if isinstance(at, int | float) else 0.0
+
+    def is_on(self, said: Judgement | None) -> bool:
+        """Say whether it changes this judgement, or is a first one where there is none."""
+        return self.content.get("replaces") == (said["id"] if said else None)
 
 
 class Drafts:

@@ -114,7 +114,7 @@ class Work:
         with self._turn(labeler):
             with self._lock:
                 before = self.board.judged.get(item.key, {}).get(labeler)
-            if draft.content.get("replaces") != (before["id"] if before else None):
+            if not draft.is_on(before):
                 return False
             newer = self.drafts.of(labeler).get(item.key) if resumed else None
             if newer is not None and newer.at >= draft.at:
@@ -224,6 +224,7 @@ class Work:
         """What a page gets of an item: nothing tells it which policy wrote an answer, or which pool it is for."""
         order = items.order_for(item, labeler)
         said, draft = self.board.judged.get(item.key, {}).get(labeler), drafts.get(item.key)
+        draft = draft if draft and draft.is_on(said) else None  # its judgement came, and the server went before it
         return {
             "key": item.key,
             "messages": [{"role": one["role"], "content": one["content"]} for one in item.messages],

@@ -82,6 +82,20 @@ def test_a_draft_of_a_change_is_shown_with_what_was_said_before(tmp_path):
     assert ada.post("previous", item=None)["item"]["draft"] is None
 
 
+def test_a_draft_whose_judgement_came_before_the_server_was_killed_is_not_shown_over_it(tmp_path):
+    work = made.work(made.project(tmp_path, [made.prompt(0)]))
+    ada = Person(work, "ada")
+    item = ada.next()
+    about = {"item": item["key"], "client": "c", "draft": {"ranks": [4, 3, 2, 1], "replaces": None}}
+    ada.post("draft", number=1, **about)
+    (file,) = work.drafts.folder.glob("ada.json")
+    before = file.read_bytes()
+    ada.submit(item)
+    file.write_bytes(before)  # as where the server ends between the judgement and the draft's end
+    back = Person(made.work(tmp_path), "ada").post("previous", item=None)["item"]
+    assert (back["draft"], back["judgement"]["ranks"]) == (None, [1, 2, 3, 4])
+
+
 def test_one_that_an_earlier_page_could_not_send_is_kept_unless_there_is_a_newer_one(tmp_path):
     work = made.work(made.project(tmp_path, [made.prompt(0)]))
     ada = Person(work, "ada")
