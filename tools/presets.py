@@ -94,8 +94,7 @@ def own(root: Path, file: Path) -> str:
     try:
         applied(root, file, base, changes)
     except ParamsError as error:
-        lines = [_pinned_where(line, base, path, root) for line in str(error).splitlines()]
-        raise ParamsError("\n".join(lines)) from None
+        raise ParamsError(_pinned_where(str(error), base, path, root)) from None
     title = f"# Rendered from {FOLDER / path.name} and {file} by `python -m tools.presets {file}`."
     return _laid_over(path.read_text(encoding="utf-8"), file, title)
 
@@ -146,12 +145,18 @@ def _laid_over(base: str, file: Path, title: str) -> str:
         raise ParamsError(_of_file(str(error), file)) from None
 
 
-def _pinned_where(mistake: str, base: Mapping[str, Any], path: Path, root: Path) -> str:
-    """Say of a hub's id without a commit where its commit belongs: into the preset beneath, or into the overlay."""
-    beneath = pin.without_commit(check.whole(base), root) if inputs.PIN in mistake else []
-    if any(f": {one.place}: " in mistake and f"{one.id!r}" in mistake for one in beneath):
-        return mistake.replace(inputs.PIN, f"{inputs.PIN} {path}")
-    return re.sub(f"{re.escape(inputs.PIN)} (asks the hub and )?writes it", "write it into this file", mistake)
+def _pinned_where(mistakes: str, base: Mapping[str, Any], path: Path, root: Path) -> str:
+    """Say of each hub's id without a commit where its commit belongs: into the preset beneath, or into the overlay."""
+    beneath = pin.without_commit(check.whole(base), root) if inputs.PIN in mistakes else []
+    lines = mistakes.splitlines()
+    for number, line in enumerate(lines):
+        if any(f": {one.place}: " in line and f"{one.id!r}" in line for one in beneath):
+            lines[number] = line.replace(inputs.PIN, f"{inputs.PIN} {path}")
+        else:
+            lines[number] = re.sub(
+                f"{re.escape(inputs.PIN)} (asks the hub and )?writes it", "write it into this file", line
+            )
+    return "\n".join(lines)
 
 
 def _of_file(mistake: str, file: Path) -> str:

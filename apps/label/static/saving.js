@@ -32,7 +32,7 @@ function stored(name) {
  * cannot be reached, and `onAway(false)` when it can again; `onRefused(failed)` when it does not take a draft, and
  * `onElsewhere()` when it has a judgement that another tab made meanwhile. */
 export class Saving {
-  constructor(place, labeler, onAway, onRefused, onElsewhere = () => {}) {
+  constructor(place, labeler, onAway, onRefused, onElsewhere) {
     this.draft = `label.draft.${place}.${labeler}`;
     this.outbox = `label.outbox.${place}.${labeler}`;
     this.labeler = labeler;
@@ -65,8 +65,10 @@ export class Saving {
     try {
       const { kept } = await ask("/api/draft", this.body(sent));
       this.onAway(false);
-      if (kept === false && this.waiting === sent) this.onElsewhere();
-      if (this.waiting === sent) this.settle();
+      if (this.waiting === sent) {
+        if (!kept) this.onElsewhere();
+        this.settle();
+      }
     } catch (failed) {
       if (isAway(failed)) {
         this.onAway(true);

@@ -13,6 +13,13 @@ def people(work, *names: str) -> list[Person]:
     return [Person(work, name) for name in names]
 
 
+def clock_of(work, monkeypatch) -> list[float]:
+    """Return the time by which leases lapse, in seconds, for a test to set."""
+    now = [0.0]
+    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    return now
+
+
 def test_two_people_never_have_the_same_prompt(tmp_path):
     work = made.work(made.project(tmp_path, [made.prompt(number) for number in range(6)]))
     ada, ben, eva = people(work, "ada", "ben", "eva")
@@ -96,9 +103,8 @@ def test_a_page_is_told_neither_pool_nor_policy_nor_source(tmp_path):
 
 
 def test_a_lease_lapses_without_a_sign_of_life_and_a_sign_renews_it(tmp_path, monkeypatch):
-    now = [0.0]
     work = made.work(made.project(tmp_path, [made.prompt(0)]))
-    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    now = clock_of(work, monkeypatch)
     ada, ben = people(work, "ada", "ben")
     item = ada.next()
     now[0] = leases.SECONDS - 1
@@ -134,10 +140,9 @@ def test_a_torn_line_of_leases_is_passed_over(tmp_path):
 
 
 def test_what_comes_late_is_taken_and_said(tmp_path, monkeypatch):
-    now = [0.0]
     root = made.project(tmp_path, [made.prompt(0)])
     work = made.work(root)
-    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    now = clock_of(work, monkeypatch)
     ada, ben = people(work, "ada", "ben")
     item = ada.next()
     now[0] = leases.SECONDS + 1
@@ -147,9 +152,8 @@ def test_what_comes_late_is_taken_and_said(tmp_path, monkeypatch):
 
 
 def test_a_draft_that_outlived_its_lease_is_shown_again_also_when_others_have_finished(tmp_path, monkeypatch):
-    now = [0.0]
     work = made.work(made.project(tmp_path, [made.prompt(0), made.prompt(1)]))
-    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    now = clock_of(work, monkeypatch)
     ada, ben = people(work, "ada", "ben")
     item = ada.next()
     ada.post("draft", item=item["key"], client="c", number=1, draft={"ranks": [1, None, None, None]})
@@ -161,9 +165,8 @@ def test_a_draft_that_outlived_its_lease_is_shown_again_also_when_others_have_fi
 
 
 def test_a_draft_that_outlived_its_lease_waits_while_another_has_its_prompt(tmp_path, monkeypatch):
-    now = [0.0]
     work = made.work(made.project(tmp_path, [made.prompt(0), made.prompt(1)]))
-    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    now = clock_of(work, monkeypatch)
     ada, ben = people(work, "ada", "ben")
     item = ada.next()
     ada.post("draft", item=item["key"], client="c", number=1, draft={"ranks": [1, None, None, None]})
@@ -180,10 +183,9 @@ def test_a_draft_that_outlived_its_lease_waits_while_another_has_its_prompt(tmp_
 
 
 def test_a_lease_that_lapsed_and_went_to_another_does_not_come_back_with_a_restart(tmp_path, monkeypatch):
-    now = [0.0]
     root = made.project(tmp_path, [made.prompt(0)])
     work = made.work(root)
-    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    now = clock_of(work, monkeypatch)
     ada, ben = people(work, "ada", "ben")
     item = ada.next()
     now[0] = leases.SECONDS + 1
@@ -197,10 +199,9 @@ def test_a_lease_that_lapsed_and_went_to_another_does_not_come_back_with_a_resta
 
 
 def test_a_lapsed_lease_of_what_another_finished_late_does_not_come_back_with_a_restart(tmp_path, monkeypatch):
-    now = [0.0]
     root = made.project(tmp_path, [made.prompt(0)])
     work = made.work(root)
-    monkeypatch.setattr(work.board.leases, "clock", lambda: now[0])
+    now = clock_of(work, monkeypatch)
     ada, ben = people(work, "ada", "ben")
     item = ben.next()
     now[0] = leases.SECONDS + 1
