@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rlhf.params.base import expanded
+from rlhf.params.base import text_of
 from rlhf.params.labelers.kinds import ChatModel
 from rlhf.records.types import Message
 
@@ -38,11 +38,7 @@ def instructions(params: ChatModel, root: Path) -> str:
     """Return what the judge is told makes an answer good. Raises ValueError for an empty file, or one in no UTF-8."""
     if params.instructions_file is None:
         return params.instructions or INSTRUCTIONS
-    path = root / expanded(params.instructions_file)
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{params.instructions_file}: not UTF-8 at byte {error.start}") from None
+    text = text_of(params.instructions_file, root).strip()
     if not text:
         raise ValueError(f"{params.instructions_file}: empty; write what makes an answer good")
     return text

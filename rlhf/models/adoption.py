@@ -11,7 +11,7 @@ import transformers
 from rlhf.models import folders, loading, placement, reading, weights
 from rlhf.models.gguf import model as gguf_model
 from rlhf.models.gguf import places
-from rlhf.params.base import place_of
+from rlhf.params.base import place_of, text_of
 from rlhf.params.pretrain import AdoptedModel, GgufModel, HubModel, LocalModel, PackageModel, installed
 from rlhf.params.runtime import Runtime
 from rlhf.tokens import chat, markers, turns
@@ -46,6 +46,9 @@ def adopt(
     rows = embeddings.num_embeddings
     if adopted.pad_token_id is None or adopted.pad_token_id == adopted.eos_token_id:
         adopted.add_special_tokens({"pad_token": chat.PAD})
+    if params.chat_template is not None:
+        adopted.chat_template = text_of(params.chat_template, root)
+        say(f"{path}: the chat template is that of {params.chat_template} (pretrain.chat_template)")
     if adopted.chat_template is None:
         adopted.add_special_tokens({"additional_special_tokens": [chat.SYSTEM, chat.USER, chat.ASSISTANT]})
         begun = adopted.bos_token if markers.bos_ids(adopted) else ""

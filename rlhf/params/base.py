@@ -182,6 +182,14 @@ def expanded(path: str) -> Path:
         raise FileNotFoundError(f"{path}: no user of this machine has this home; write the whole path") from None
 
 
+def text_of(path: str, root: Path) -> str:
+    """Return the text of a file that params name. Raises ValueError for one in no UTF-8."""
+    try:
+        return (root / expanded(path)).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not UTF-8 at byte {error.start}") from None
+
+
 def is_folder(path: Path) -> bool:
     """Return whether there is such a folder; a name that no file can have is none."""
     return os.path.isdir(path)

@@ -39,6 +39,7 @@ class Scratch(HeldOut):
 class Adopted(HeldOut):
     """What is said of every model that is adopted."""
 
+    chat_template: str | None = Field(min_length=1)  # a file of Jinja, in place of what the model brings; null: its own
     template_date: date | None  # what a chat template that writes today's date writes instead; null: 2026-01-01
     system_turns: Literal["merge", "leave_out"] | None  # where the template refuses them; null: an error
 
@@ -97,16 +98,23 @@ class PretrainInputs(Params):
 
 
 def named(params: Pretrain, root: Path) -> list[Named]:
-    """Return the folder, file, package or hub's model that is adopted, if one is."""
+    """Return the folder, file, package or hub's model that is adopted, if one is, and the file of its template."""
+    if isinstance(params, Scratch):
+        return []
+    template = [Local("pretrain.chat_template", params.chat_template, "files")] if params.chat_template else []
+    return [_model(params, root), *template]
+
+
+def _model(params: AdoptedModel, root: Path) -> Named:
     if isinstance(params, LocalModel):
-        return [Local("pretrain.path", params.path, "folder")]
+        return Local("pretrain.path", params.path, "folder")
     if isinstance(params, HubModel):
         on_hub = OnHub("pretrain.revision", "models", params.path, params.revision)
-        return [folder_or_hub("pretrain.path", on_hub, root)]
+        return folder_or_hub("pretrain.path", on_hub, root)
     if isinstance(params, GgufModel):
         what = "folder" if is_folder(place_of(params.path, root)) else "files"
-        return [Local("pretrain.path", params.path, what)]
-    return [installed(params)] if isinstance(params, PackageModel) else []
+        return Local("pretrain.path", params.path, what)
+    return installed(params)
 
 
 def installed(params: PackageModel) -> Installed:

@@ -88,6 +88,26 @@ def test_an_adopted_model_goes_through_every_stage_with_its_own_tokenizer(root, 
     assert scorer.score_texts([[{"role": "user", "content": "Say red."}]], ["red"])[0] != 0
 
 
+def test_a_template_of_ones_own_stands_in_place_of_the_models(root, capsys):
+    own = CHATML.replace("<|im_end|>", "<|im_end|>\n<|endoftext|>")
+    adopting(root, chatml_tokenizer())
+    (root / "own.jinja").write_text(own)
+    section = toys.adopting("elsewhere/model") | {"chat_template": "own.jinja"}
+    toys.set_param(root, "pretrain", section)
+    pretrain.main(root)
+    sft.main(root)
+    assert all(
+        AutoTokenizer.from_pretrained(root / "data" / name).chat_template == own for name in ("pretrain", "sft")
+    )
+    assert "the chat template is that of own.jinja (pretrain.chat_template)" in capsys.readouterr().out
+    (root / "own.jinja").write_text("{% for message in messages %}")
+    with pytest.raises(ValueError, match="elsewhere/model.*chat_template"):
+        pretrain.main(root)
+    (root / "own.jinja").write_bytes(b"\xff")
+    with pytest.raises(ValueError, match="own.jinja: not UTF-8 at byte 0"):
+        pretrain.main(root)
+
+
 def test_a_saved_folder_generates_what_the_pipeline_samples_where_turns_end_by_another_token_than_texts(root):
     tokenizer = chatml_tokenizer(eos_token="<|endoftext|>", pad_token=None)
     adopting(root, tokenizer)
