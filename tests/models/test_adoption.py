@@ -96,9 +96,7 @@ def test_a_template_of_ones_own_stands_in_place_of_the_models(root, capsys):
     toys.set_param(root, "pretrain", section)
     pretrain.main(root)
     sft.main(root)
-    assert all(
-        AutoTokenizer.from_pretrained(root / "data" / name).chat_template == own for name in ("pretrain", "sft")
-    )
+    assert all(AutoTokenizer.from_pretrained(root / "data" / name).chat_template == own for name in ("pretrain", "sft"))
     assert "the chat template is that of own.jinja (pretrain.chat_template)" in capsys.readouterr().out
     (root / "own.jinja").write_text("{% for message in messages %}")
     with pytest.raises(ValueError, match="elsewhere/model.*chat_template"):
