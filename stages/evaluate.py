@@ -14,6 +14,7 @@ from typing import Any
 import safetensors
 
 from rlhf.evaluation import deciding, findings, history, model_card, report, report_words, verdicts
+from rlhf.evaluation.controls import compare, sides, trivial
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.history import History
 from rlhf.evaluation.policy_measures import (
@@ -163,6 +164,9 @@ def conclude(
     settings, rounds = scorers.params.evaluate, list(scorers.params.rounds)
     asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare)
     rates = [verdicts.compare(question, judged, settings.tie_threshold, scorers.bootstrap) for question in asked]
+    policies = sides.of_policies(prompts, judged, scorers.judge, settings.scoring_batch_size)
+    tricks = trivial.sides(prompts, judged)
+    controls = compare.conclude(policies, tricks, judged, asked, settings.tie_threshold, scorers.bootstrap)
     return Findings(
         prompts=prompts,
         judged=judged,
@@ -171,6 +175,7 @@ def conclude(
         slices=findings.slices(prompts, judged, asked, settings, scorers.bootstrap),
         rounds=rounds,
         settings=settings,
+        **controls._asdict(),
         **measured,
     )
 

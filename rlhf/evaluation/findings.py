@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.evaluation import statistics, verdicts
-from rlhf.evaluation.statistics import Bootstrap, Interval
+from rlhf.evaluation.controls import figures
+from rlhf.evaluation.statistics import Bootstrap, Interval, Overlap
 from rlhf.evaluation.verdicts import Judged, Key, WinRate
 from rlhf.params.evaluate import Evaluate
 from rlhf.records.types import Prompt
@@ -51,6 +52,13 @@ class Findings(NamedTuple):
     prompts: Sequence[Prompt]
     judged: Mapping[Key, Sequence[Judged]]
     win_rates: Sequence[WinRate]
+    controlled: Sequence[WinRate]  # both answers in one form: see controls.compare, also of what follows
+    differences: Mapping[str, Interval]  # of means, first - second, by comparison
+    controlled_differences: Mapping[str, Interval]
+    trivial: Sequence[WinRate]  # of the trivial policies' answers as they are
+    controlled_means: Mapping[Key, Interval]  # of the verdict
+    controlled_parts: Mapping[str, Mapping[str, Mapping[str, Interval]]]  # win rates of SLICED by division and part
+    length_overlap: Mapping[str, Overlap]  # by length-controlled comparison
     summaries: Mapping[Key, Summary]
     slices: Sequence[Slice]
     kl: Mapping[str, tuple[Interval, float]]  # by policy: nats an answer, nats a token, against SFT
@@ -78,6 +86,9 @@ class Findings(NamedTuple):
 
     def win_rate(self, name: str) -> WinRate | None:
         return next((rate for rate in self.win_rates if rate.comparison.name == name), None)
+
+    def controlled_rate(self, name: str) -> WinRate | None:
+        return next((rate for rate in self.controlled if rate.comparison.name == name), None)
 
 
 def summary(judged: Sequence[Judged], bootstrap: Bootstrap) -> Summary:
@@ -189,4 +200,5 @@ def metrics(findings: Findings) -> dict[str, Any]:
     criteria = {key: {name: value.mean for name, value in found.criteria.items()} for key, found in named.items()}
     shown = ("sft_sampled", "sft_greedy", "ppo_sampled", "ppo_greedy", "feedme_sampled", "feedme_greedy")
     content["criteria"] = {key: criteria[key] for key in shown if criteria.get(key)}
+    content |= figures.metrics(findings)
     return {name: value for name, value in content.items() if value != {}}

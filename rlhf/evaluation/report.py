@@ -9,6 +9,7 @@ from rlhf.evaluation import plots, verdicts
 from rlhf.evaluation import report_tables as tables
 from rlhf.evaluation import report_words as words
 from rlhf.evaluation.advice import advice
+from rlhf.evaluation.controls import table as controls
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.history import Curve, History, column
 from rlhf.evaluation.plots import SMALL, Bar, Frame, Line
@@ -53,6 +54,7 @@ def html(findings: Findings, history: History) -> str:
         Section(
             "Win rates", words.win_rate_text(findings), [Plots([win_rate_plot(findings)]), tables.win_rates(findings)]
         ),
+        Section(controls.TITLE, controls.TEXT, [controls.controlled(findings)]),
         *([Section("What to try next", words.ADVICE_TEXT, [Notes(notes)])] if notes else []),
         Section("What was trained", "", [tables.trained(history), tables.sources(history)]),
         Section("Training curves", words.TRAINING_TEXT, [Plots(training_plots(history), small=True)]),
