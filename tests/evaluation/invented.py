@@ -107,7 +107,7 @@ def policies(prompts: list[dict], judged: dict) -> Sides:
 
 
 def tricks(sides: Sides) -> Sides:
-    """Return the trivial policies on the prompts with a task: a closing is worth .08, which the controlled form takes."""
+    """Return the trivial policies on the prompts with a task: a closing is worth .08, and nothing under control."""
     plain, controlled = dict(sides.plain), dict(sides.controlled)
     for name, policy, decoding in (
         ("closing", "sft", "sampled"), ("closing", "sft", "greedy"), ("closing_feedme", "feedme", "greedy")
