@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from rlhf.collection import data_card
 from rlhf.collection.table.contents import Contents
 from rlhf.evaluation import policy_measures
+from rlhf.evaluation.controls import manners
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.models import loading
 from rlhf.params.base import ParamsError, load, parse
@@ -184,6 +185,23 @@ def test_evaluate_writes_its_report_samples_metrics_and_plots(root):
     assert set(samples[0]["answers"]["ppo_greedy"]) >= {"text", "gold", "strict", "judge", "reward_model", "criteria"}
 
 
+def test_controlled_figures_are_those_of_the_samples_in_the_controlled_form(root):
+    found = json.loads((root / "metrics/evaluate.json").read_text())["evaluate"]
+    samples = records.read(root / "data/evaluate/samples.jsonl", Sample)
+    scores = {
+        key: [
+            gold.score(sample["task"], manners.one_closing(sample["task"], sample["answers"][key]["text"])).score
+            for sample in samples
+        ]
+        for key in ("sft_sampled", "ppo_greedy", "best_of_2_sampled")
+    }
+    for key, own in scores.items():
+        assert found["controlled_mean"][key]["mean"] == pytest.approx(sum(own) / 24, abs=1e-6)
+    assert {"ppo_vs_best_of_2", "ppo_vs_ppo_r1", "refuse_vs_sft_greedy"} <= set(found["controlled"])
+    assert set(found["trivial"]) <= set(found["difference"])
+    assert not set(found["trivial"]) & set(found["win_rate"])
+
+
 def test_a_second_run_and_another_file_order_write_the_same_bytes(root, tmp_path, plots_drawn_anew):
     again = tmp_path / "again"
     shutil.copytree(root, again)
@@ -205,6 +223,11 @@ def test_kl_to_itself_is_zero_and_a_policy_against_itself_wins_half(root, tmp_pa
     assert found["win_rate"]["ppo_vs_sft_greedy"] == {"high": 0.5, "low": 0.5, "mean": 0.5}
     assert found["document_loss"]["ppo"] == found["document_loss"]["sft"]
     assert found["kl_per_answer"]["feedme"] > 0
+    half = {"high": 0.5, "low": 0.5, "mean": 0.5}
+    for name in ("ppo_vs_sft_greedy", "closing_vs_sft", "closing_vs_sft_greedy"):
+        assert found["controlled"][name] == half
+    assert found["controlled_difference"]["ppo_vs_sft_greedy"]["mean"] == 0
+    assert found["controlled_mean"]["ppo_greedy"] == found["controlled_mean"]["sft_greedy"]
 
 
 def test_kl_is_told_an_answer_and_a_token_of_it(root):
@@ -250,6 +273,9 @@ def test_without_tasks_the_judge_decides(tmp_path):
     assert "gold" not in found
     assert not [name for name in found["win_rate"] if name.startswith("strict")]
     assert found["judged_by"]["accuracy"] == 0.7
+    assert "trivial" not in found
+    assert {"ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_best_of_2"} <= set(found["controlled"])
+    assert not [name for name in found["controlled"] if "closing" in name]
 
 
 def test_held_out_text_shorter_than_a_sequence_is_left_out_and_said(tmp_path, capsys):

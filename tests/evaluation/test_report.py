@@ -6,7 +6,8 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
-from rlhf.evaluation import findings, model_card, report, report_words
+from rlhf.evaluation import findings, model_card, report, report_words, verdicts
+from rlhf.evaluation.controls import trivial
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.report_page import Link, Links, Note, Notes, Section, Table, page
 from rlhf.evaluation.statistics import Interval
@@ -134,6 +135,48 @@ def test_every_win_rate_stands_at_its_question_and_its_decoding(found, tables):
         assert table[row][column] == f"{100 * mean:.1f}% ({100 * low:.1f} to {100 * high:.1f}%)"
 
 
+def test_win_rates_stand_beside_their_controlled_ones_and_the_differences_of_means(found, tables):
+    table = tables["With one closing each"][0]
+    assert len(table) == len(found.controlled)
+    for name, row in (
+        ("ppo_vs_sft_greedy", "PPO against SFT, greedy"), ("ppo_vs_best_of_4", "PPO against best of 4, sampled"),
+        ("ppo_vs_sft_best_temperature", "PPO against SFT, best temperature"),
+        ("closing_vs_sft", "SFT and a fixed closing against SFT, sampled"),
+        ("closing_feedme_vs_sft_greedy", "FeedME and a fixed closing against SFT, greedy"),
+        ("refuse_vs_sft_greedy", "a refusal of everything against SFT, greedy"),
+    ):  # fmt: skip
+        plain = found.win_rate(name) or next(rate for rate in found.trivial if rate.comparison.name == name)
+        rates = (plain.interval, found.controlled_rate(name).interval)
+        differences = (found.differences[name], found.controlled_differences[name])
+        expected = [100 * one.mean for one in rates] + [one.mean for one in differences]
+        assert [figure(cell) for cell in list(table[row].values())[1:]] == pytest.approx(expected, abs=0.0501)
+        assert len({round(mean, 4) for mean in expected}) == 4
+
+
+def test_metrics_hold_the_controlled_figures_beside_the_win_rates_that_stay_what_they_were(found):
+    figures = findings.metrics(found)
+    asked = verdicts.questions(found.rounds[:-1], [4])
+    assert [*figures["win_rate"]] == [question.name for question in asked]
+    names = [question.name for question in asked if question.measure == "verdict" and "length" not in question.name]
+    tricks = [question.name for question in trivial.QUESTIONS]
+    assert [*figures["controlled"]] == [*names, *tricks, "strict_ppo_vs_feedme_greedy"]
+    strict = "strict_ppo_vs_feedme_greedy"
+    assert figures["controlled"][strict] == figures["win_rate"][strict]
+    assert [*figures["difference"]] == [*figures["controlled_difference"]] == [*names, *tricks]
+    assert [*figures["trivial"]] == tricks
+    for group in ("controlled", "difference", "controlled_difference", "trivial"):
+        assert all(one["low"] <= one["mean"] <= one["high"] for one in figures[group].values())
+    for key, mean in figures["controlled_mean"].items():
+        assert mean["mean"] == pytest.approx(figures["gold"][key] / 2)
+    assert figures["controlled_by_language"].keys() == {"en", "zh"}
+    assert [*figures["controlled_by_turns"]["multi-turn"]] == [*findings.SLICED]
+    assert figures["controlled_by_language"]["zh"]["ppo_vs_sft"].keys() == {"mean", "low", "high"}
+    overlap = figures["length_overlap"]["ppo_vs_sft_greedy_length_controlled"]
+    assert 0 < overlap["share"] < 0.5
+    assert overlap.keys() == {"share", "mean", "low", "high"}
+    assert found.controlled_rate("no such question") is None
+
+
 def test_every_criterion_and_slice_is_on_the_page(tables):
     assert {"facts", "politeness"} == tables["Criteria"][0].keys()
     assert [[*rows] for rows in tables["Where it helps"]] == [
@@ -191,6 +234,10 @@ def test_without_a_gold_labeler_the_judge_decides_its_accuracy_is_told_and_no_ro
     rows = Page(html).tables["Win rates"][0]
     assert "PPO against SFT, by the judge" not in rows
     assert "PPO against SFT, by the reward model (the proxy)" in rows
+    controlled = Page(html).tables["With one closing each"][0]
+    assert "PPO against SFT, greedy" in controlled
+    assert not [row for row in controlled if "closing" in row]
+    assert "trivial" not in findings.metrics(found)
 
 
 def test_every_answer_shown_is_that_of_the_policy_named(found, html):
