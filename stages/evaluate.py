@@ -13,7 +13,8 @@ from typing import Any
 
 import safetensors
 
-from rlhf.evaluation import deciding, findings, history, model_card, report, report_words, verdicts
+from rlhf.evaluation import deciding, findings, held_out_text, history, model_card, report, report_words, verdicts
+from rlhf.evaluation.advising import first_look
 from rlhf.evaluation.controls import compare, sides, trivial
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.history import History
@@ -85,12 +86,14 @@ def main(root: Path = Path(".")) -> None:
         }
         judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
         measured["blocked"] = findings.blocked(prompts, judged, blocking, settings.coverage)
+        measured["held_out_text"] = held_out_text.describe(tokenizers[0], texts, settings)
         found = conclude(prompts, judged, scorers, {**measured, **known})
         before = history.read(root, last, params.seed)
         metrics = findings.metrics(found) | rewards.num_cut()
         write(root, found, before, metrics)
         write_card(root, found, before, folders["ppo"])
-        tell(root, found, metrics, folders["ppo"], context.run)
+        warnings = first_look.warnings(metrics, before.metrics["reward_model"])
+        tell(root, found, metrics, folders["ppo"], first_look.markdown(warnings), context.run)
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
@@ -218,8 +221,10 @@ def write_card(root: Path, found: Findings, trained: History, folder: Path) -> N
         write_text(written / "README.md", model_card.markdown(found, trained, policy))
 
 
-def tell(root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, run: tracking.StageRun) -> None:
-    """Show what was written to the tracker: the card on the policy's page, and the verdict."""
+def tell(
+    root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, warnings: str, run: tracking.StageRun
+) -> None:
+    """Show what was written to the tracker: the card on the policy's page, the verdict, and what to look at first."""
     run.log_card(policy, root / "data/model_card/README.md")
     run.log_metrics(metrics)
     figures = deciding.figures(metrics)
@@ -228,9 +233,10 @@ def tell(root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, 
     for path in (written / "report.html", written / "samples.md", plots / "win_rates.svg", plots / "reward_vs_kl.svg"):
         run.log_artifact(path)
     samples = report.samples_markdown(found, range(min(SAMPLES_ON_PAGE, len(found.prompts))))
-    headline = f"**{report_words.headline(found)}**"
-    run.describe([headline, *report_words.lead(found), samples], [plots / "win_rates.svg"])
-    run.say(report_words.headline(found))
+    headline, lead = report_words.headline(found), report_words.lead(found)
+    first = "\n\n".join([f"**{headline}**", *([warnings] if warnings else [])])  # the pictures stand behind it
+    run.describe([first, *lead, samples], [plots / "win_rates.svg"])
+    run.say(f"{headline}. {lead[0]}")
 
 
 def count_parameters(folder: Path) -> int:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rlhf.evaluation.report_page import Note
+from rlhf.evaluation.advising.notes import Note
 from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import number, percent, percent_interval
 from study import names

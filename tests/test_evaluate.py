@@ -1,6 +1,7 @@
 """The whole stage on two-layer models with random weights: what it writes and refuses, and that it is repeatable."""
 
 import hashlib
+import html
 import json
 import random
 import shutil
@@ -153,12 +154,22 @@ def test_what_it_reads_is_an_input_of_its_run_and_what_decides_is_what_it_measur
     notebook.check_inputs(tmp_path, "evaluate", recorder, files_read)
     assert recorder.models == [tmp_path / "data/ppo/r2"]
     found = json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
-    rate = found["win_rate"]["ppo_vs_sft"]
-    shown = [recorder.deciding[f"0 PPO beats SFT/sampled{end}"] for end in ("", " low", " high")]
+    rate = found["controlled"]["ppo_vs_sft"]
+    shown = [recorder.deciding[f"0 PPO beats SFT controlled/sampled{end}"] for end in ("", " low", " high")]
     assert shown == pytest.approx([rate["mean"], rate["low"], rate["high"]], abs=1e-6)
-    assert recorder.columns[0] == "0 PPO beats SFT/sampled"
+    assert recorder.columns[0] == "0 PPO beats SFT controlled/sampled"
     assert not [name for name in recorder.columns if name not in recorder.deciding or name.endswith(" low")]
     assert recorder.deciding["2 gold/PPO sampled"] == pytest.approx(found["gold"]["ppo_sampled"], abs=1e-6)
+    report = (tmp_path / "data/evaluate/report.html").read_text()
+    card = (tmp_path / "data/model_card/README.md").read_text()
+    headline, _, warnings = recorder.page[0].partition("\n\n")
+    for shown in (warnings, html.unescape(report), card):
+        assert "Look at this first" in shown
+        assert "Answers are cut off, without an EOS: PPO " in shown
+    assert headline.strip("*") in report
+    assert headline in card
+    assert recorder.page[1].startswith("At its weakest, ")
+    assert recorder.page[-1].startswith("# 3 test prompts")
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +187,8 @@ def test_evaluate_writes_its_report_samples_metrics_and_plots(root):
     assert {"ppo_vs_sft", "strict_ppo_vs_feedme_greedy", "ppo_vs_ppo_r1", "ppo_vs_best_of_2"} <= set(found["win_rate"])
     assert set(found["document_loss"]) == {"base", "sft", "feedme", "ppo", "ppo_r1"}
     assert set(found["best_of_n"]) == {"1", "2", "4"}
+    assert found["held_out_text"]["documents"] > 1
+    assert 1 < found["held_out_text"]["unigram_entropy"] < 6
     for name in ("report.html", "samples.md"):
         assert (root / "data/evaluate" / name).stat().st_size > 1000
     for name in ("win_rates.svg", "reward_vs_kl.svg", "evaluate/win_rates.csv", "evaluate/slices.csv"):
@@ -285,7 +298,8 @@ def test_held_out_text_shorter_than_a_sequence_is_left_out_and_said(tmp_path, ca
     records.write(tmp_path / "data/collect_prompts/documents.validation.jsonl", short)
     evaluate.main(tmp_path)
     assert "shorter than evaluate.sequence_tokens" in capsys.readouterr().out
-    assert "document_loss" not in json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
+    found = json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
+    assert not {"document_loss", "held_out_text"} & found.keys()
 
 
 def test_a_folder_of_a_round_that_params_do_not_list_is_refused(tmp_path):

@@ -10,7 +10,8 @@ from rlhf.evaluation.verdicts import Judged, Key, WinRate
 from rlhf.params.evaluate import Evaluate
 from rlhf.records.types import Prompt
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # tools and the laboratory read findings without torch
+    from rlhf.evaluation.held_out_text import HeldOutText
     from rlhf.moderation.moderator import Moderator
 
 SCORES = ("gold", "strict", "reward_model", "judge")
@@ -63,6 +64,7 @@ class Findings(NamedTuple):
     slices: Sequence[Slice]
     kl: Mapping[str, tuple[Interval, float]]  # by policy: nats an answer, nats a token, against SFT
     document_loss: Mapping[str, float]  # by policy: nats a token of held-out pretraining text
+    held_out_text: "HeldOutText | None"  # on which that was measured
     best_temperature: Mapping[str, float]
     sweep: Sequence[dict[str, Any]]  # policy, temperature, win_rate, low, high, score on validation prompts
     best_of_n: Sequence[dict[str, Any]]  # n, kl, reward_model, score, low, high, oracle
@@ -172,10 +174,12 @@ def metrics(findings: Findings) -> dict[str, Any]:
         "prompts_too_long": findings.too_long,
         "decided_by": findings.decided_by,
         "minimum_detectable_effect": findings.detectable,
+        "score_range": _range([answer.verdict for answers in findings.judged.values() for answer in answers]),
         "win_rate": {rate.comparison.name: rate.interval._asdict() for rate in findings.win_rates},
         "kl_per_answer": {policy: interval.mean for policy, (interval, _) in findings.kl.items()},
         "kl_per_token": {policy: per_token for policy, (_, per_token) in findings.kl.items()},
         "document_loss": dict(findings.document_loss),
+        "held_out_text": findings.held_out_text._asdict() if findings.held_out_text else {},
         "best_temperature": dict(findings.best_temperature),
         "best_of_n": {str(row["n"]): row["score"] for row in findings.best_of_n},
         "num_tokens": {name: found.num_tokens.mean for name, found in named.items()},
@@ -202,3 +206,7 @@ def metrics(findings: Findings) -> dict[str, Any]:
     content["criteria"] = {key: criteria[key] for key in shown if criteria.get(key)}
     content |= figures.metrics(findings)
     return {name: value for name, value in content.items() if value != {}}
+
+
+def _range(scores: Sequence[float]) -> dict[str, float]:
+    return {"low": min(scores), "high": max(scores)}

@@ -11,6 +11,7 @@ from rlhf.evaluation import findings, verdicts
 from rlhf.evaluation.controls import compare
 from rlhf.evaluation.controls.sides import Sides
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.held_out_text import HeldOutText
 from rlhf.evaluation.history import History
 from rlhf.evaluation.statistics import Bootstrap, Interval
 from rlhf.evaluation.verdicts import Judged
@@ -87,6 +88,7 @@ def concluded(prompts: list[dict], judged: dict, rounds: Sequence[str] = ("r1",)
         slices=findings.slices(prompts, judged, asked, settings, bootstrap),
         kl={"ppo": (Interval(2.1, 1.9, 2.3), 0.11), "feedme": (Interval(1.0, 0.9, 1.1), 0.06)},
         document_loss={"base": 2.40, "sft": 2.45, "ppo": 2.48},
+        held_out_text=HeldOutText(documents=30, unigram_entropy=4.8),
         best_temperature={"sft": 0.5, "ppo": 1.0},
         sweep=sweep,
         best_of_n=best,

@@ -7,10 +7,12 @@ import pytest
 from ruamel.yaml import YAML
 
 from rlhf.evaluation import findings, model_card, report, report_words, verdicts
+from rlhf.evaluation.advising.notes import Note
 from rlhf.evaluation.controls import trivial
 from rlhf.evaluation.findings import Findings
-from rlhf.evaluation.report_page import Link, Links, Note, Notes, Section, Table, page
+from rlhf.evaluation.report_page import Link, Links, Notes, Section, Table, page
 from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.typography import percent_interval
 from tests.evaluation import invented
 from tests.evaluation.pages import Page
 
@@ -39,31 +41,56 @@ def data_of(html: str) -> dict:
 
 
 def rates(found: Findings, **intervals: tuple[float, float, float]) -> Findings:
-    """Return the findings with other win rates."""
+    """Return the findings with other controlled win rates."""
     changed = [
         rate._replace(interval=Interval(*intervals.get(rate.comparison.name, rate.interval)))
-        for rate in found.win_rates
+        for rate in found.controlled
     ]
-    return found._replace(win_rates=changed)
+    return found._replace(controlled=changed)
 
 
 @pytest.mark.parametrize(
-    ("sampled", "greedy", "claim"),
+    ("sampled", "greedy", "best", "claim"),
     [
-        ((0.7, 0.6, 0.8), (0.9, 0.8, 0.95), "RLHF helped: PPO beats SFT on 70% of 40 "),
-        ((0.3, 0.2, 0.4), (0.1, 0.0, 0.2), "RLHF made answers worse: "),
-        ((0.5, 0.4, 0.6), (0.5, 0.4, 0.6), "No difference was shown: "),
-        ((0.7, 0.6, 0.8), (0.2, 0.1, 0.3), "Sampled, RLHF helped; greedy, it made answers worse: "),
+        ((0.7, 0.6, 0.8), (0.9, 0.8, 0.95), (0.8, 0.7, 0.9), "RLHF helped"),
+        ((0.3, 0.2, 0.4), (0.1, 0.0, 0.2), (0.2, 0.1, 0.3), "RLHF made answers worse"),
+        ((0.5, 0.4, 0.6), (0.5, 0.4, 0.6), (0.5, 0.4, 0.6), "No difference was shown"),
         (
-            (0.5, 0.4, 0.6),
-            (0.2, 0.1, 0.3),
-            "Sampled, RLHF made no difference that was shown; greedy, it made answers worse",
+            (0.7, 0.6, 0.8), (0.2, 0.1, 0.3), (0.8, 0.7, 0.9),
+            "RLHF made answers worse when greedy; it helped when sampled and at the best temperature",
         ),
-        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "Nothing to compare: PPO and SFT tie on all 40 held-out prompts"),
+        (
+            (0.9, 0.8, 0.95), (0.9, 0.8, 0.95), (0.5, 0.4, 0.6),
+            "No difference was shown at the best temperature; RLHF helped when sampled and greedy",
+        ),
     ],
-)
-def test_the_headline_says_what_both_intervals_allow(found, sampled, greedy, claim):
-    assert report_words.headline(rates(found, ppo_vs_sft=sampled, ppo_vs_sft_greedy=greedy)).startswith(claim)
+)  # fmt: skip
+def test_the_headline_says_what_the_three_controlled_intervals_allow(found, sampled, greedy, best, claim):
+    changed = rates(found, ppo_vs_sft=sampled, ppo_vs_sft_greedy=greedy, ppo_vs_sft_best_temperature=best)
+    assert report_words.headline(changed) == claim
+
+
+def test_where_all_answers_are_alike_the_headline_says_so():
+    found = invented.evaluation()
+    alike = {key: [answer._replace(gold=0.25) for answer in answers] for key, answers in found.judged.items()}
+    words = report_words.headline(invented.concluded(found.prompts, alike))
+    assert words == "Nothing to compare: PPO and SFT tie on all 40 held-out prompts"
+
+
+def test_the_lead_gives_every_controlled_win_rate_and_the_plain_one_beside_it(found):
+    names = ("ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_feedme", "ppo_vs_best_of_4")
+    intervals = {name: (0.6 + place / 100, 0.5, 0.75) for place, name in enumerate(names)}
+    _, ways, rivals, *_ = report_words.lead(rates(found, **intervals))
+    told = [
+        text
+        for paragraph in (ways, rivals)
+        for text in re.findall(r"\d+% \([^)]+\) controlled, \d+%[^;.]* plain", paragraph)
+    ]
+    expected = [
+        f"{percent_interval(Interval(*own))} controlled, {percent_interval(found.win_rate(name).interval)} plain"
+        for name, own in intervals.items()
+    ]
+    assert told == expected
 
 
 def test_the_lead_names_each_policys_own_best_temperature(found):

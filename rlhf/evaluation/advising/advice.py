@@ -1,19 +1,19 @@
-"""What stands out in an evaluation and what to try next: rules from figures to words, silent where they find nothing.
+"""What to try next after an evaluation: rules from figures to words, silent where they find nothing.
 
-A rule names the setting of params.yaml that it would turn. It is a suggestion, not a measurement: compare runs.
+A rule names the setting of params.yaml that it would turn. It is a suggestion, not a measurement: compare runs. What
+must be known before any figure is read stands in `first_look`, and is not said here again.
 """
 
 from collections.abc import Iterator, Sequence
 
 from rlhf.evaluation import report_words as words
-from rlhf.evaluation.findings import Findings, Slice
+from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.advising.notes import Note
+from rlhf.evaluation.findings import Findings, Slice, metrics
 from rlhf.evaluation.history import History, column
-from rlhf.evaluation.report_page import Note
 from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import interval, number, percent, percent_interval
 
-EMPTY, CUT_OFF = 0.05, 0.2  # shares of answers
-LENGTH_BIAS = 0.1  # how much more often than labelers a reward model may prefer the longer answer
 TAX = 0.1  # nats a token of pretraining text
 ENOUGH_PAIRS = 100  # held-out pairs of a category
 
@@ -21,58 +21,19 @@ ENOUGH_PAIRS = 100  # held-out pairs of a category
 def advice(findings: Findings, history: History) -> list[Note]:
     """Return what the figures call for, the gravest first."""
     rules = (
-        _nothing_to_compare, _ruined_answers, _decodings_differ, _weak_judges, _over_optimised, _undecided, _length,
-        _feedme, _best_of_n, _still_learning, _categories, _sharper, _tax,
+        _decodings_differ, _over_optimised, _undecided, _feedme, _best_of_n, _still_learning, _categories, _sharper, _tax,
     )  # fmt: skip
     return [note for rule in rules for note in rule(findings, history)]
 
 
-def _nothing_to_compare(findings: Findings, history: History) -> Iterator[Note]:
-    scores = [answer.verdict for answers in findings.judged.values() for answer in answers]
-    if min(scores) == max(scores):
-        yield Note(
-            f"Every answer of every policy scores {number(scores[0])}.",
-            "The base model is too small or too little trained to be told apart: raise pretrain.tokens or adopt a model.",
-        )
-
-
-def _ruined_answers(findings: Findings, history: History) -> Iterator[Note]:
-    for decoding in ("sampled", "greedy"):
-        ppo, sft = findings.summaries["ppo", decoding], findings.summaries["sft", decoding]
-        if ppo.empty > max(EMPTY, sft.empty):
-            yield Note(
-                f"PPO, {decoding}: {percent(ppo.empty)} of the answers are empty (SFT: {percent(sft.empty)}).",
-                "The reward model likes saying nothing: look at its pairs with empty answers, raise ppo.kl_coef, "
-                "or stop earlier (ppo.iterations).",
-            )
-        if ppo.missing_eos > max(CUT_OFF, sft.missing_eos):
-            yield Note(
-                f"PPO, {decoding}: {percent(ppo.missing_eos)} of the answers do not end (SFT: {percent(sft.missing_eos)}).",
-                "Lower ppo.missing_eos_score, or raise evaluate.max_completion_tokens if the answers are good.",
-            )
-
-
 def _decodings_differ(findings: Findings, history: History) -> Iterator[Note]:
-    sampled, greedy = (words.certain(findings, name).interval for name in ("ppo_vs_sft", "ppo_vs_sft_greedy"))
+    sampled, greedy = (words.controlled(findings, name) for name in ("ppo_vs_sft", "ppo_vs_sft_greedy"))
     if greedy.high < 0.5 <= sampled.high or sampled.high < 0.5 <= greedy.high:
         yield Note(
-            f"PPO against SFT: sampled {percent_interval(sampled)}, greedy {percent_interval(greedy)}.",
+            f"PPO against SFT, controlled: sampled {percent_interval(sampled)}, greedy {percent_interval(greedy)}.",
             "Read the answers of the worse decoding below before you trust the better one; a higher ppo.kl_coef keeps "
             "the two together.",
         )
-
-
-def _weak_judges(findings: Findings, history: History) -> Iterator[Note]:
-    judges = [("reward model", history.metrics["reward_model"], "what PPO has learned from it")]
-    if findings.decided_by != "gold":
-        judges.append(("judge", findings.judge, "every verdict here"))
-    for name, own, doubtful in judges:
-        if "accuracy" in own and own["accuracy"] <= own["tfidf_accuracy"]:
-            yield Note(
-                f"The {name} agrees with labelers on {percent(own['accuracy'], 1)} of held-out pairs, a bag of words "
-                f"(TF-IDF) on {percent(own['tfidf_accuracy'], 1)}.",
-                f"Doubt {doubtful}. More comparisons, or a better base model, come before any other setting.",
-            )
 
 
 def _over_optimised(findings: Findings, history: History) -> Iterator[Note]:
@@ -86,34 +47,21 @@ def _over_optimised(findings: Findings, history: History) -> Iterator[Note]:
 
 
 def _undecided(findings: Findings, history: History) -> Iterator[Note]:
-    rate = words.certain(findings, "ppo_vs_sft").interval
-    if rate.low <= 0.5 <= rate.high and rate.low < rate.high:
+    rate = words.controlled(findings, "ppo_vs_sft")
+    taken_away = first_look.taken_away(metrics(findings))
+    if rate.low <= 0.5 <= rate.high and rate.low < rate.high and "ppo_vs_sft" not in taken_away:
         yield Note(
-            f"PPO against SFT, sampled: {percent_interval(rate)}.",
+            f"PPO against SFT, sampled, controlled: {percent_interval(rate)}.",
             f"{number(len(findings.prompts), 0)} prompts show a difference of {number(100 * findings.detectable, 1)} points: "
             "ask more (evaluate.test_prompts), or let PPO move further (ppo.iterations, its learning rate, ppo.kl_coef).",
         )
 
 
-def _length(findings: Findings, history: History) -> Iterator[Note]:
-    own = history.metrics["reward_model"]
-    if "accuracy" in own and own["longer_preferred_by_model"] - own["longer_chosen_by_labelers"] > LENGTH_BIAS:
-        tokens = [findings.summaries[policy, "sampled"].num_tokens.mean for policy in ("sft", "ppo")]
-        equal = words.certain(findings, "ppo_vs_sft_length_controlled").interval
-        yield Note(
-            f"The reward model prefers the longer answer in {percent(own['longer_preferred_by_model'])} of pairs, labelers in "
-            f"{percent(own['longer_chosen_by_labelers'])}; PPO's answers have {number(tokens[1], 1)} tokens, SFT's "
-            f"{number(tokens[0], 1)}.",
-            f"Part of the gain is length: at equal length the win rate is {percent_interval(equal)}. Comparisons of PPO's "
-            "own answers (one more entry under rounds) show labelers what the reward model over-rates.",
-        )
-
-
 def _feedme(findings: Findings, history: History) -> Iterator[Note]:
-    rate = words.certain(findings, "ppo_vs_feedme").interval
-    if rate.low <= 0.5 and rate.low < rate.high:
+    rate = words.controlled(findings, "ppo_vs_feedme")
+    if rate.low <= 0.5 and rate.low < rate.high and "ppo_vs_feedme" not in first_look.taken_away(metrics(findings)):
         yield Note(
-            f"PPO against FeedME, sampled: {percent_interval(rate)}.",
+            f"PPO against FeedME, sampled, controlled: {percent_interval(rate)}.",
             "Fine-tuning on the answers that labelers ranked best does as well here and is cheaper; PPO has still to show "
             "what it adds.",
         )
@@ -121,6 +69,8 @@ def _feedme(findings: Findings, history: History) -> Iterator[Note]:
 
 def _best_of_n(findings: Findings, history: History) -> Iterator[Note]:
     """Compare PPO with best of n by the same reward model, on the prompts of the curve, at no more KL."""
+    if first_look.better_best_of(metrics(findings)):
+        return
     tasks = [index for index, prompt in enumerate(findings.prompts) if "task" in prompt]
     chosen = (tasks or list(range(len(findings.prompts))))[: findings.settings.best_of_n.curve_prompts]
     answers = findings.judged["ppo", "sampled"]
@@ -162,7 +112,7 @@ def _categories(findings: Findings, history: History) -> Iterator[Note]:
     behind = [part for part in parts if part.win_rates["ppo_vs_sft"].low <= 0.5]
     if behind and len(behind) < len(parts):
         yield Note(
-            f"No gain over SFT, sampled, is shown in the categories: {_listed(behind)}.",
+            f"No gain over SFT, sampled and plain, is shown in the categories: {_listed(behind)}.",
             "Read those samples; more prompts and comparisons of them, or demonstrations for SFT, are what can move them.",
         )
     weak = [
