@@ -177,7 +177,9 @@ def test_the_divergence_is_that_of_all_answers_there_are(six, scorers):
     answers += list(product(words, repeat=3))
     logs = [[log_shares(policy, answer) for answer in answers] for policy in six]
     own, other = (
-        torch.stack([log[range(len(answer)), answer].sum() for log, answer in zip(side, answers, strict=True)])
+        torch.stack(
+            [log[list(range(len(answer))), list(answer)].sum() for log, answer in zip(side, answers, strict=True)]
+        )
         for side in logs
     )
     assert own.exp().sum().item() == pytest.approx(1)

@@ -80,7 +80,8 @@ def _content(text: str, language: str) -> list[str]:
 def _cut(sentence: str, language: str) -> str:
     """Return an unreadable sentence without known openers that begin it and known closings that end it."""
     opener, closing = _known(language)
-    return closing.sub("", opener.sub("", sentence)).strip()
+    rest = closing.sub("", opener.sub("", sentence)).strip()
+    return rest if rest == sentence or rest.strip(STOPS) else ""
 
 
 @cache

@@ -207,7 +207,7 @@ def test_what_is_controlled_is_every_verdict_that_is_not_length_controlled():
     ],
 )
 def test_an_interval_is_the_widest_of_those_over_prompts_tasks_and_subjects(slots, widest):
-    """Twenty tasks, two of each subject, six times over; whole subjects are won or lost."""
+    """Few tasks many times over, and of few subjects; whole subjects are won or lost."""
     prompts = [{**one, "task": {"language": "en", **slots(number % 20)}} for number, one in enumerate(untold(120))]
     scores = np.array([float(number % 20 < 12) for number in range(120)])
     both = {("ppo", "sampled"): scores, ("sft", "sampled"): np.full(120, 0.5)}

@@ -43,6 +43,7 @@ def answers():
         (EN, "Sure, the fox is red.", "the fox is red. Have a nice day."),
         (EN, "Surely not of course.", "Surely not of course. Have a nice day."),
         (EN, "Sure, have a nice day!", "Have a nice day."),
+        (EN, "Of course, sure. No. . .", "No. . . Have a nice day."),
         (EN, "one\ntwo", "one\ntwo\nHave a nice day."),
         (ZH, "好的。狗住在田里。我很高兴能帮你。", "狗住在田里。谢谢你。"),
         (ZH, "对不起。我不能帮你。", "对不起。我不能帮你。谢谢你。"),
