@@ -50,5 +50,5 @@ def figures(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def columns(figures: Mapping[str, float]) -> list[str]:
-    """Return the names of those that a table of runs has room for: all but the bounds."""
-    return [name for name in figures if not name.endswith(BOUNDS)]
+    """Return the names of those that a table of runs has room for: neither bounds nor plain win rates."""
+    return [name for name in figures if not name.endswith(BOUNDS) and name not in PLAIN]

@@ -101,8 +101,8 @@ def test_where_all_is_well_nothing_is_said(evaluate, judged):
         ),
         (
             lambda e: behind(e, plain=-0.009, controlled=-0.044),
-            "Best of 4 by the same reward model has a higher mean gold than PPO, plain or controlled: PPO minus best of "
-            "4 is −0.009 (−0.029 to +0.011) plain, −0.044 (−0.054 to −0.034) controlled.",
+            "Best of 4 by the same reward model has a higher mean gold than PPO, plain or controlled: PPO minus best "
+            "of 4 is −0.009 (−0.029 to +0.011) plain, −0.044 (−0.054 to −0.034) controlled.",
         ),
         (lambda e: behind(e, plain=0.02, controlled=-0.001), "−0.001 (−0.011 to +0.009) controlled."),
         (lambda e: behind(e, plain=-0.001, controlled=0.02), "−0.001 (−0.021 to +0.019) plain"),
