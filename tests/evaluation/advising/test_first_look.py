@@ -192,7 +192,7 @@ def test_the_gravest_stands_first(evaluate):
         "cut off",
         "noise",
         "TF-IDF",
-        "fixed phrase",
+        "wins are gone",
         "Best of 4",
         "longer",
         "one document",
