@@ -21,13 +21,13 @@ from rlhf.runtime.markdown import plain
 
 GROUPS = (  # of the forest plot: heading, whether its win rates are controlled, comparisons; best of n under its rivals
     ("PPO against SFT, controlled", True, ["ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature"]),
-    ("PPO against cheaper rivals, controlled", True, ["ppo_vs_feedme", "ppo_vs_feedme_greedy", "ppo_vs_best_of_"]),
+    ("Cheaper rivals, controlled", True, ["ppo_vs_feedme", "ppo_vs_feedme_greedy", "ppo_vs_best_of_"]),
     (
         "PPO against SFT, plain",
         False,
         ["ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_sft_length_controlled"],
     ),
-    ("PPO against cheaper rivals, plain", False, ["ppo_vs_feedme", "ppo_vs_feedme_greedy", "ppo_vs_best_of_"]),
+    ("Cheaper rivals, plain", False, ["ppo_vs_feedme", "ppo_vs_feedme_greedy", "ppo_vs_best_of_"]),
     ("By the strict gold", False, ["strict_ppo_vs_sft", "strict_ppo_vs_sft_greedy", "strict_ppo_vs_feedme_greedy"]),
     ("For scale, controlled", True, ["feedme_vs_sft", "sft_vs_base"]),
 )

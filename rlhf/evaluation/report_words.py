@@ -181,4 +181,4 @@ def label(asked: Comparison, heading: str) -> str:
     text = question(asked).removesuffix(MEASURES[asked.measure] if asked.measure in ("strict", "controlled") else "")
     if heading.startswith("PPO against SFT"):
         return text.removeprefix("PPO against SFT, ")
-    return text.removeprefix("PPO against ") if heading.startswith("PPO") else text
+    return text.removeprefix("PPO against ") if heading.startswith("Cheaper rivals") else text

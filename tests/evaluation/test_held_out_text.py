@@ -50,6 +50,9 @@ def test_a_document_counts_where_one_of_its_tokens_is_read(made, beyond):
         == 2 + beyond
     )
     assert held_out_text.describe(made, texts[:2], settings(1000, 8)).documents == 2
+    assert (
+        held_out_text.describe(made, texts, settings(3 * length - 1, 2 * length)).documents == 2
+    )  # the rest is cut off
 
 
 def test_one_long_document_is_one_however_many_follow_it(made):

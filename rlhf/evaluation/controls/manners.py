@@ -26,6 +26,12 @@ def of_world(prompt: Prompt) -> bool:
     return "task" in prompt and not gold.is_instruction(prompt["task"])
 
 
+def task_of(prompt: Prompt) -> dict[str, Any]:
+    """Return the task of a prompt that has one."""
+    assert "task" in prompt
+    return prompt["task"]
+
+
 def controlled(prompts: Sequence[Prompt], answers: Mapping[Key, Sequence[str]]) -> dict[Key, list[str]]:
     """Return every policy's answers in the controlled form.
 
@@ -38,7 +44,7 @@ def controlled(prompts: Sequence[Prompt], answers: Mapping[Key, Sequence[str]]) 
     )
 
     def form(prompt: Prompt, text: str) -> str:
-        return one_closing(prompt["task"], text) if of_world(prompt) else _bare(text, [*found])
+        return one_closing(task_of(prompt), text) if of_world(prompt) else _bare(text, [*found])
 
     return {key: list(map(form, prompts, own)) for key, own in answers.items()}
 
@@ -54,8 +60,10 @@ def one_closing(task: Mapping[str, Any], text: str) -> str:
 
 
 def with_closing(task: Mapping[str, Any], text: str) -> str:
-    """Return an answer as it is, and then the fixed closing."""
+    """Return an answer as it is, and then the fixed closing if it has none: gold takes it ill to hear one twice."""
     language = task["language"]
+    if any("closing" in dict(sentence.readings) for sentence in grammar.parse(text, language)):
+        return text
     return _joined([part for part in (text.strip(), _closing(language)) if part], language)
 
 

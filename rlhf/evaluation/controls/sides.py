@@ -44,7 +44,7 @@ def of_policies(
 
 def golds(prompts: Sequence[Prompt], texts: Sequence[str]) -> Array:
     """Return gold of one answer to each prompt; all have a task."""
-    scores = [gold.score(prompt["task"], text).score for prompt, text in zip(prompts, texts, strict=True)]
+    scores = [gold.score(manners.task_of(prompt), text).score for prompt, text in zip(prompts, texts, strict=True)]
     return np.array(scores, dtype=np.float64)
 
 

@@ -1,7 +1,8 @@
 """Policies that nobody would call aligned, made of answers by rule: a measure that they win measures something else.
 
-SFT and FeedME with one fixed closing after every answer, the prompt's own last words, and a refusal of everything. They
-exist where prompts have a task of the embedded world, whose gold scores any text, and are compared on those prompts.
+SFT and FeedME with a fixed closing after every answer that has none, the prompt's own last words, and a refusal of
+everything. They exist where prompts have a task of the embedded world, whose gold scores any text, and are compared on
+those prompts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,13 +37,15 @@ def sides(prompts: Sequence[Prompt], judged: Mapping[Key, Sequence[Judged]]) -> 
 def policies(prompts: Sequence[Prompt], said: Mapping[Key, Sequence[str]]) -> dict[Key, list[str]]:
     """Return the trivial policies' answers, made of what SFT and FeedME `said` to prompts with a task of the world."""
 
+    asked = [manners.task_of(prompt) for prompt in prompts]
+
     def closed(key: Key) -> list[str]:
-        return [manners.with_closing(prompt["task"], text) for prompt, text in zip(prompts, said[key], strict=True)]
+        return [manners.with_closing(task, text) for task, text in zip(asked, said[key], strict=True)]
 
     return {
         ("closing", "sampled"): closed(SAMPLED),
         ("closing", "greedy"): closed(GREEDY),
         ("closing_feedme", "greedy"): closed(("feedme", "greedy")),
         ("copy", "greedy"): [prompt["messages"][-1]["content"] for prompt in prompts],
-        ("refuse", "greedy"): [grammar.render("refuse", {}, prompt["task"]["language"]) for prompt in prompts],
+        ("refuse", "greedy"): [grammar.render("refuse", {}, task["language"]) for task in asked],
     }

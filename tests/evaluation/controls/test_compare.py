@@ -107,6 +107,8 @@ def test_who_repeats_the_prompt_or_refuses_everything_does_not_win():
 
 def test_the_trivial_policies_are_what_they_are_called():
     prompts = [*world(1), *world(1, "zh")]
+    turns = [{"role": "assistant", "content": "What?"}, {"role": "user", "content": "Say red."}]
+    prompts[0]["messages"] = [*prompts[0]["messages"], *turns]
     said = {key: ["It is red.", "狗是黑的。"] for key in (("sft", "sampled"), ("feedme", "greedy"))}
     said["sft", "greedy"] = ["Sure.", "好的。"]
     found = trivial.policies(prompts, said)
@@ -114,7 +116,7 @@ def test_the_trivial_policies_are_what_they_are_called():
         ("closing", "sampled"): ["It is red. Have a nice day.", "狗是黑的。谢谢你。"],
         ("closing", "greedy"): ["Sure. Have a nice day.", "好的。谢谢你。"],
         ("closing_feedme", "greedy"): ["It is red. Have a nice day.", "狗是黑的。谢谢你。"],
-        ("copy", "greedy"): [prompt["messages"][-1]["content"] for prompt in prompts],
+        ("copy", "greedy"): ["Say red.", prompts[1]["messages"][0]["content"]],
         ("refuse", "greedy"): ["I cannot help with that.", "我不能帮你。"],
     }
 
@@ -220,11 +222,19 @@ def test_an_interval_is_the_widest_of_those_over_prompts_tasks_and_subjects(slot
     assert found.controlled_means["ppo", "sampled"] == own[widest]
 
 
+def test_a_tie_is_told_by_the_scale_that_decides_the_prompt():
+    """A difference of .03 is a win of gold, whose threshold is .02, and a tie of the judge's, .05."""
+    prompts = [{**untold(1)[0], "task": {"kind": "fact", "language": "en"}}, *untold(2)]
+    both = {("ppo", "sampled"): np.full(3, 0.53), ("sft", "sampled"): np.full(3, 0.5)}
+    found = compare.conclude(sides.Sides(prompts, both, both), sides.Sides([], {}, {}), {}, ASKED[:1], TIES, BOOTSTRAP)
+    assert found.controlled[0].interval.mean == pytest.approx((1 + 0.5 + 0.5) / 3)
+
+
 def test_parts_of_the_prompts_have_rates_of_their_own():
     prompts = [*world(60), *world(20, "zh")]
     judged = evaluated(prompts)
     for way in ("sampled", "greedy"):
-        judged["ppo", way] = judged["feedme", way][:60] + judged["sft", way][60:]
+        judged["ppo", way] = judged["feedme", way][:60] + judged["ppo", way][60:]  # in Chinese, SFT and a closing
     found = concluded(prompts, judged).controlled_parts
     assert found.keys() == {"language", "turns"}
     assert found["language"]["zh"]["ppo_vs_sft"] == (0.5, 0.5, 0.5)

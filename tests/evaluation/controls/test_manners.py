@@ -81,6 +81,8 @@ def test_with_a_closing_an_answer_stands_as_it_was_before_it():
     assert manners.with_closing(EN, "It is red.") == "It is red. Have a nice day."
     assert manners.with_closing(EN, "It is") == "It is\nHave a nice day."
     assert manners.with_closing(ZH, "狗是黑的。") == "狗是黑的。谢谢你。"
+    assert manners.with_closing(EN, "It is red. I hope this helps") == "It is red. I hope this helps"
+    assert manners.with_closing(ZH, "谢谢你。狗是黑的。") == "谢谢你。狗是黑的。"
     assert manners.with_closing(EN, " ") == "Have a nice day."
 
 
