@@ -20,6 +20,7 @@ from rlhf.records.types import Document
 from rlhf.sampling import rollouts
 from rlhf.tokens import chat, tokenizer
 from rlhf.training import language_modelling
+from rlhf.world import grammar
 from rlhf.world.answering import demonstrations
 from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
@@ -290,9 +291,11 @@ def test_limits_are_of_greedy_answers_to_the_same_prompts_for_base_sft_and_ppo(w
 
 
 def test_the_controlled_column_is_gold_of_the_answer_in_one_form(world, monkeypatch):
-    """To every prompt the ideal answer without its last sentence, the closing: that of the form is worth something."""
+    """To every prompt the ideal answer without any politeness: the one closing of the form is worth something."""
     asked = measure.test_prompts(world.done, 6)
-    ideal = [demonstrations.ideal(prompt["task"]).rpartition(". ")[0] + "." for prompt in asked]
+    closing = grammar.render("closing", {}, "en", manners.CLOSING)
+    polite = [manners.one_closing(prompt["task"], demonstrations.ideal(prompt["task"])) for prompt in asked]
+    ideal = [text.removesuffix(closing).strip() for text in polite]
     answers = [rollouts.Response(text, [1], True) for text in ideal]
     monkeypatch.setattr(policy_measures, "ask", lambda *_: answers)
     monkeypatch.setattr(policy_measures, "log_ratios", lambda *_: [0.0] * 6)
