@@ -56,7 +56,8 @@ def by_interval(found: Interval, expected: Expected, matters: float) -> Verdict:
 def judged(found: Estimate, expected: Expected, matters: float, adjusted: float, coverage: float) -> Judgement:
     """Return the verdict on an effect. adjusted: its p-value, corrected for all claims (Holm 1979).
 
-    An interval that confirms is not enough: it takes three seeds, and an adjusted p-value below 1 - coverage.
+    An interval that confirms is not enough: it takes three seeds, and an adjusted p-value below 1 - coverage. One that
+    knows nothing of other seeds refutes nothing either.
     """
     verdict, count = by_interval(found.interval(coverage), expected, matters), len(found.of_seeds)
     reasons = []
@@ -69,6 +70,6 @@ def judged(found: Estimate, expected: Expected, matters: float, adjusted: float,
     is_significant = adjusted < round(1 - coverage, 9)
     if verdict == "confirmed" and count >= FEWEST_SEEDS and not is_significant:
         reasons.append("its interval alone would do, but not after Holm's correction for all claims")
-    if verdict == "confirmed" and (not is_significant or count < FEWEST_SEEDS):
+    if not found.knows_seeds or (verdict == "confirmed" and (not is_significant or count < FEWEST_SEEDS)):
         verdict = "inconclusive"
     return Judgement(verdict, reasons)
