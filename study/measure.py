@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rlhf.evaluation import policy_measures, statistics
+from rlhf.evaluation.controls import manners, sides
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged
 from rlhf.models import loading, placement
@@ -22,6 +23,7 @@ from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
 from rlhf.records.types import Comparison, Prompt, Sample
 from rlhf.world.grading import gold
+from study.evidence import clustered
 from study.probes import capabilities, limits
 from study.workspace import Finished
 
@@ -30,9 +32,11 @@ DIGITS = 4
 
 
 def of_workspace(done: Finished, wanted: Sequence[str]) -> dict[str, Any]:
-    """Return what the `wanted` measures find in a workspace."""
+    """Return what the `wanted` measures find in a workspace, and which of its prompts belong together."""
     placement.prepare(done.params.runtime, done.params.seed)
-    return {name: MEASURES[name](done) for name in wanted}
+    found = {name: MEASURES[name](done) for name in wanted}
+    asked = test_prompts(done, done.settings.test_prompts) if {"policies", "policy"} & {*wanted} else []
+    return found | {"clusters": clustered.of_cell(done, wanted, asked)}
 
 
 def policies(done: Finished) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def _policy(done: Finished, name: str, place: str) -> dict[str, Any]:
     for decoding, temperature in DECODINGS.items():
         answers = policy_measures.ask(asked, prompts, temperature, scorers)
         judged = policy_measures.scored(prompts, answers, scorers, by_judge=False)
-        found[decoding] = _columns(judged) | {
+        found[decoding] = _columns(prompts, judged) | {
             "criteria": _criteria(judged),
             "categories": _by_category(prompts, judged),
         }
@@ -94,13 +98,15 @@ def test_prompts(done: Finished, limit: int) -> list[Prompt]:
     return policy_measures.drawn(fitting, limit)
 
 
-def _columns(judged: Sequence[Judged]) -> dict[str, list]:
+def _columns(prompts: Sequence[Prompt], judged: Sequence[Judged]) -> dict[str, list]:
     columns = {
         name: [round(getattr(answer, name), DIGITS) for answer in judged]
         for name in ("gold", "strict", "reward_model", "num_tokens", "repetition")
     }
     invented = [int("facts" in answer.criteria and answer.criteria["facts"] == 0) for answer in judged]
-    return columns | {"no_fact_right": invented}
+    form = manners.controlled(prompts, {("", ""): [answer.text for answer in judged]})[("", "")]
+    controlled = sides.golds(prompts, form).round(DIGITS).tolist()
+    return columns | {"no_fact_right": invented, "controlled": controlled}
 
 
 def _criteria(judged: Sequence[Judged]) -> dict[str, float]:
