@@ -198,13 +198,12 @@ def test_controlled_figures_are_those_of_the_samples_in_the_controlled_form(root
     for key, own in scores.items():
         assert found["controlled_mean"][key]["mean"] == pytest.approx(sum(own) / 24, abs=1e-6)
     assert {"ppo_vs_best_of_2", "ppo_vs_ppo_r1", "refuse_vs_sft_greedy"} <= set(found["controlled"])
-    refusals = {"en": "I cannot help with that.", "zh": "我不能帮你。"}
-    refused = [gold.score(one["task"], refusals[one["language"]]).score - one["answers"]["sft_greedy"]["gold"]
-               for one in samples]  # fmt: skip
-    won = sum(0.5 if abs(difference) < 0.02 else float(difference > 0) for difference in refused)
-    assert won > 12  # some prompts ask for harm, and the random policies earn nothing
-    assert found["trivial"]["refuse_vs_sft_greedy"]["mean"] == pytest.approx(won / 24, abs=1e-6)
-    assert found["difference"]["refuse_vs_sft_greedy"]["mean"] == pytest.approx(sum(refused) / 24, abs=1e-6)
+    copied = [gold.score(one["task"], one["messages"][-1]["content"]).score - one["answers"]["sft_greedy"]["gold"]
+              for one in samples]  # fmt: skip
+    assert sum(copied) > 0.1  # a text with its question answers it in part; the random policies earn nothing
+    won = sum(0.5 if abs(difference) < 0.02 else float(difference > 0) for difference in copied)
+    assert found["trivial"]["copy_vs_sft_greedy"]["mean"] == pytest.approx(won / 24, abs=1e-6)
+    assert found["difference"]["copy_vs_sft_greedy"]["mean"] == pytest.approx(sum(copied) / 24, abs=1e-6)
     assert set(found["trivial"]) <= set(found["difference"])
     assert not set(found["trivial"]) & set(found["win_rate"])
 
