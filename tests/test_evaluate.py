@@ -211,6 +211,12 @@ def test_controlled_figures_are_those_of_the_samples_in_the_controlled_form(root
     for key, own in scores.items():
         assert found["controlled_mean"][key]["mean"] == pytest.approx(sum(own) / 24, abs=1e-6)
     assert {"ppo_vs_best_of_2", "ppo_vs_ppo_r1", "refuse_vs_sft_greedy"} <= set(found["controlled"])
+    copied = [gold.score(one["task"], one["messages"][-1]["content"]).score - one["answers"]["sft_greedy"]["gold"]
+              for one in samples]  # fmt: skip
+    assert sum(copied) > 0.1  # a text with its question answers it in part; the random policies earn nothing
+    won = sum(0.5 if abs(difference) < 0.02 else float(difference > 0) for difference in copied)
+    assert found["trivial"]["copy_vs_sft_greedy"]["mean"] == pytest.approx(won / 24, abs=1e-6)
+    assert found["difference"]["copy_vs_sft_greedy"]["mean"] == pytest.approx(sum(copied) / 24, abs=1e-6)
     assert set(found["trivial"]) <= set(found["difference"])
     assert not set(found["trivial"]) & set(found["win_rate"])
 
@@ -288,6 +294,8 @@ def test_without_tasks_the_judge_decides(tmp_path):
     assert found["judged_by"]["accuracy"] == 0.7
     assert "trivial" not in found
     assert {"ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_best_of_2"} <= set(found["controlled"])
+    for name, mean in found["controlled_mean"].items():  # random answers have no fixed phrases
+        assert mean["mean"] == pytest.approx(found["judge"][name], abs=1e-5)
     assert not [name for name in found["controlled"] if "closing" in name]
 
 
