@@ -115,8 +115,8 @@ def test_an_ablation_that_loses_looks_so_in_the_compare_view(browser, mlflow_url
     page(browser, address, "wins", "loses", "0 PPO beats SFT controlled/sampled")
     screenshot(browser, "mlflow-losing")
     name = "0 PPO beats SFT controlled/sampled"
-    cells = page_text(browser).rsplit(name, 1)[1].split()[:2]
-    assert [float(cell) for cell in cells] == pytest.approx([WIN, 1 - WIN])
+    behind = [text.split()[:2] for text in page_text(browser).split(f"{name}\n")[1:]]  # plots name it, too
+    assert [f"{WIN}", f"{1 - WIN}"] in behind
 
 
 def test_the_comparison_of_both_shows_the_changed_parameter_and_the_win_rates(browser, mlflow_url, parents, screenshot):
