@@ -112,7 +112,7 @@ def policies(evaluate: Metrics) -> Iterator[str]:
     columns = ("gold", "judge", "reward_model", "num_tokens", "missing_eos", "empty")
     columns = [name for name in columns if name in evaluate]
     yield "mean of the answers".ljust(24) + "".join(f"{name:>14}" for name in columns) + f"{'KL to SFT':>14}"
-    for policy in ("base", "sft", "feedme", "ppo"):
+    for policy in ("base", "sft", "feedme", "rejection", "dpo", "ppo"):
         for decoding in ("sampled", "greedy"):
             key = f"{policy}_{decoding}"
             if key not in evaluate["num_tokens"]:

@@ -22,9 +22,21 @@ GROUPS = (  # of the forest plot: heading and comparisons; best of n stands unde
         "PPO against SFT",
         ["ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_sft_length_controlled"],
     ),
-    ("PPO against cheaper rivals", ["ppo_vs_feedme", "ppo_vs_feedme_greedy", "ppo_vs_best_of_"]),
-    ("By the strict gold", ["strict_ppo_vs_sft", "strict_ppo_vs_sft_greedy", "strict_ppo_vs_feedme_greedy"]),
-    ("For scale", ["feedme_vs_sft", "sft_vs_base"]),
+    (
+        "PPO against cheaper rivals",
+        [
+            *(f"ppo_vs_{name}{end}" for name in ("feedme", *verdicts.OPTIONAL) for end in ("", "_greedy")),
+            "ppo_vs_best_of_",
+        ],
+    ),
+    (
+        "By the strict gold",
+        [
+            *("strict_ppo_vs_sft", "strict_ppo_vs_sft_greedy"),
+            *(f"strict_ppo_vs_{name}_greedy" for name in ("feedme", *verdicts.OPTIONAL)),
+        ],
+    ),
+    ("For scale", [*(f"{name}_vs_sft" for name in ("feedme", *verdicts.OPTIONAL)), "sft_vs_base"]),
 )
 MEANS = 12  # independent points of a running mean
 LINKS = Links(

@@ -5,7 +5,9 @@ from rlhf.evaluation.headline import claim
 from rlhf.evaluation.typography import number, percent, percent_bounds, percent_interval
 from rlhf.evaluation.verdicts import Comparison, Key, WinRate
 
-NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO", "feedme": "FeedME"}
+NAMES = {
+    "base": "Base", "sft": "SFT", "ppo": "PPO", "feedme": "FeedME", "rejection": "rejection sampling", "dpo": "DPO",
+}  # fmt: skip
 DECODINGS = {"sampled": "sampled", "greedy": "greedy", "best_temperature": "best temperature"}
 
 MEASURES = {

@@ -6,10 +6,10 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
-from rlhf.evaluation import findings, model_card, report, report_words
+from rlhf.evaluation import findings, model_card, report, report_words, verdicts
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.report_page import Link, Links, Note, Notes, Section, Table, page
-from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.statistics import Bootstrap, Interval
 from tests.evaluation import invented
 from tests.evaluation.pages import Page
 
@@ -266,3 +266,16 @@ def test_a_page_without_samples_has_no_script():
     html = page("T", "H", ["L"], [Section("One", "", [Table(["a", "b"], [["x", "−1.00 (−2.00 to 0.00)"]])])])
     assert "script" not in Page(html).tags
     assert Page(html).tables == {"One": [{"x": {"a": "x", "b": "−1.00 (−2.00 to 0.00)"}}]}
+
+
+def test_rivals_that_params_may_leave_out_stand_in_the_plot_by_their_names(found):
+    judged = dict(found.judged)
+    for name in verdicts.OPTIONAL:
+        judged |= {(name, decoding): found.judged["feedme", decoding] for decoding in ("sampled", "greedy")}
+    asked = verdicts.questions([], [4], verdicts.OPTIONAL)
+    bootstrap = Bootstrap(100, 0.95, 1)
+    rates = [verdicts.compare(one, judged, found.settings.tie_threshold, bootstrap) for one in asked]
+    plot = report.win_rate_plot(found._replace(judged=judged, win_rates=rates))
+    for words in ("rejection sampling, greedy", "DPO, sampled", "DPO against SFT, sampled"):
+        assert words in plot, words
+        assert words not in report.win_rate_plot(found), words
