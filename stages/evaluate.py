@@ -1,7 +1,7 @@
 """every policy's answers to held-out prompts → win rates, KL, length, alignment tax and a report; trains nothing.
 
-Base, SFT, PPO of every round, FeedME and best-of-n, greedy and sampled, each at its best temperature where that is
-fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao et al. 2022).
+Base, SFT, PPO of every round, FeedME, rejection sampling, DPO and best-of-n, greedy and sampled, each at its best
+temperature where that is fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao et al. 2022).
 """
 
 import json
@@ -48,6 +48,7 @@ from rlhf.runs import launch, lineage, tracking
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder, write_text
 from rlhf.tokens import chat
+from rlhf.training import left_out
 from rlhf.training.context import open_stage
 
 STAGE = "evaluate"
@@ -97,7 +98,10 @@ def main(root: Path = Path(".")) -> None:
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
-    """Return each policy's folder. Raises ValueError for a PPO folder of a round that params.yaml does not list."""
+    """Return each policy's folder, without rivals that params left out.
+
+    Raises ValueError for a PPO folder of a round that params.yaml does not list.
+    """
     present = sorted(
         path.name for path in (root / "data/ppo").iterdir() if path.is_dir() and not path.name.startswith(".")
     )
@@ -107,13 +111,14 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
             f"data/ppo/{unlisted[0]}: params.yaml lists no round '{unlisted[0]}' (rounds: {', '.join(rounds)}); "
             f"remove it with: rm -r {shlex.quote(f'data/ppo/{unlisted[0]}')}, or add the round to params.yaml"
         )
-    names = list(rounds)
+    names, data = list(rounds), root / "data"
     earlier = {f"ppo_{name}": root / "data/ppo" / name for name in names[:-1]}
-    data = root / "data"
+    optional = {name: data / name for name in verdicts.OPTIONAL if not left_out.is_left_out(data / name)}
     return {
         "base": data / "pretrain",
         "sft": data / "sft",
         "feedme": data / "feedme",
+        **optional,
         **earlier,
         "ppo": data / "ppo" / names[-1],
     }
@@ -165,7 +170,8 @@ def conclude(
 ) -> Findings:
     """Return every comparison, mean and slice that the scored answers allow, beside what was measured otherwise."""
     settings, rounds = scorers.params.evaluate, list(scorers.params.rounds)
-    asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare)
+    rivals = [name for name in verdicts.OPTIONAL if (name, "sampled") in judged]
+    asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare, rivals)
     rates = [verdicts.compare(question, judged, settings.tie_threshold, scorers.bootstrap) for question in asked]
     policies = sides.of_policies(prompts, judged, scorers.judge, settings.scoring_batch_size)
     tricks = trivial.sides(prompts, judged)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rlhf.evaluation import policy_measures, statistics
+from rlhf.evaluation import policy_measures, statistics, verdicts
 from rlhf.evaluation.controls import manners, sides
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged
@@ -22,6 +22,7 @@ from rlhf.preferences.reward_accuracy import GOLD_TIE, score_comparisons
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
 from rlhf.records.types import Comparison, Prompt, Sample
+from rlhf.training import left_out
 from rlhf.world.grading import gold
 from study.evidence import clustered
 from study.probes import capabilities, limits
@@ -40,8 +41,9 @@ def of_workspace(done: Finished, wanted: Sequence[str]) -> dict[str, Any]:
 
 
 def policies(done: Finished) -> dict[str, Any]:
-    """Return base, SFT, FeedME, the last round's PPO, and SFT's best of n by the reward model."""
-    folders = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "ppo": f"ppo/{done.last_round}"}
+    """Return base, SFT, FeedME, other rivals where they are trained, the last round's PPO, and SFT's best of n."""
+    rivals = {name: name for name in verdicts.OPTIONAL if not left_out.is_left_out(done.data / name)}
+    folders = {"base": "pretrain", "sft": "sft", "feedme": "feedme", **rivals, "ppo": f"ppo/{done.last_round}"}
     return {name: _policy(done, name, place) for name, place in folders.items()} | _best_of_n(done)
 
 

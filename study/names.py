@@ -16,7 +16,9 @@ REWARD_MODEL = {
     "heldout_accuracy": "reward model agrees with labelers",
     "baseline_accuracy": "a TF-IDF baseline agrees with labelers",
 }
-POLICIES = {"base": "Base", "sft": "SFT", "feedme": "FeedME", "ppo": "PPO"}
+POLICIES = {
+    "base": "Base", "sft": "SFT", "feedme": "FeedME", "rejection": "rejection sampling", "dpo": "DPO", "ppo": "PPO",
+}  # fmt: skip
 LIMITS = {
     "false_premise": "false premise", "unknown": "unknown fact", "clarify": "ambiguous request",
     "harmful": "harmful request", "look_alike": "harmless look-alike", "paraphrase_spread": "spread over paraphrases",

@@ -77,7 +77,8 @@ def build(root: Path, with_task: bool) -> None:
         [{"kind": "document", "text": text, "source": "world"} for text in texts * 2],
     )
     trained = tokenizer.train(texts, 400, 256)
-    for number, name in enumerate(("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2", "judge", "reward_model/r2")):
+    places = ("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2", "judge", "reward_model/r2", "dpo")
+    for number, name in enumerate(places):
         if name == "sft":
             trained.chat_template = chat.CHAT_TEMPLATE
         scores = name in ("judge", "reward_model/r2")
@@ -87,6 +88,8 @@ def build(root: Path, with_task: bool) -> None:
     own = {"accuracy": 0.7, "pairs": 50, "longer_preferred_by_model": 0.6, "longer_chosen_by_labelers": 0.5}
     own |= {"tfidf_accuracy": 0.6, "training_prompts": 20}
     outputs.write_metrics(root, "judge", own)
+    (root / "data/rejection").mkdir()
+    (root / "data/rejection/README.md").write_text("# No policy\n")
     toys.moderator(root / "data/moderation", "fox")
     write_history(root, own)
 
@@ -185,7 +188,9 @@ def test_evaluate_writes_its_report_samples_metrics_and_plots(root):
     assert found["decided_by"] == "gold"
     assert found["prompts"] == 24
     assert {"ppo_vs_sft", "strict_ppo_vs_feedme_greedy", "ppo_vs_ppo_r1", "ppo_vs_best_of_2"} <= set(found["win_rate"])
-    assert set(found["document_loss"]) == {"base", "sft", "feedme", "ppo", "ppo_r1"}
+    assert {"ppo_vs_dpo", "ppo_vs_dpo_greedy", "dpo_vs_sft", "strict_ppo_vs_dpo"} <= set(found["win_rate"])
+    assert not [name for name in found["win_rate"] if "rejection" in name], "it was left out"
+    assert set(found["document_loss"]) == {"base", "sft", "feedme", "dpo", "ppo", "ppo_r1"}
     assert set(found["best_of_n"]) == {"1", "2", "4"}
     assert found["held_out_text"]["documents"] > 1
     assert 1 < found["held_out_text"]["unigram_entropy"] < 6
@@ -326,6 +331,14 @@ def test_the_last_round_is_ppo_and_earlier_ones_carry_their_names(root):
     folders = evaluate.policy_folders(root, rounds)
     assert folders["ppo"] == root / "data/ppo/r2"
     assert folders["ppo_r1"] == root / "data/ppo/r1"
+    assert list(folders) == ["base", "sft", "feedme", "dpo", "ppo_r1", "ppo"], "rejection was left out"
+
+
+def test_a_rival_whose_folder_is_gone_is_no_rival_that_was_left_out(root, tmp_path):
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "data/rejection")
+    with pytest.raises((ValueError, OSError), match="data/rejection"):
+        evaluate.main(tmp_path)
 
 
 def test_a_sweep_without_temperature_one_is_refused():

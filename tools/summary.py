@@ -121,7 +121,7 @@ def policies(evaluate: Metrics) -> Iterator[str]:
     controlled = {key: found.mean for key, found in rates(evaluate, "controlled_mean").items()}
     columns = {"controlled": controlled} | {name: evaluate[name] for name in names if name in evaluate}
     yield "mean of the answers".ljust(24) + "".join(f"{name:>14}" for name in columns) + f"{'KL to SFT':>14}"
-    for policy in ("base", "sft", "feedme", "ppo"):
+    for policy in ("base", "sft", "feedme", "rejection", "dpo", "ppo"):
         for decoding in ("sampled", "greedy"):
             key = f"{policy}_{decoding}"
             if key not in evaluate["num_tokens"]:

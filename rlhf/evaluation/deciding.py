@@ -10,6 +10,10 @@ CONTROLLED = {
     "0 PPO beats SFT controlled/best temperature": "ppo_vs_sft_best_temperature",
     "1 PPO beats FeedME controlled/sampled": "ppo_vs_feedme",
     "1 PPO beats FeedME controlled/greedy": "ppo_vs_feedme_greedy",
+    "1 PPO beats rejection sampling controlled/sampled": "ppo_vs_rejection",
+    "1 PPO beats rejection sampling controlled/greedy": "ppo_vs_rejection_greedy",
+    "1 PPO beats DPO controlled/sampled": "ppo_vs_dpo",
+    "1 PPO beats DPO controlled/greedy": "ppo_vs_dpo_greedy",
 }
 PLAIN = {
     "5 PPO beats SFT plain/sampled": "ppo_vs_sft",
@@ -19,6 +23,10 @@ PLAIN = {
     "5 PPO beats SFT plain/strict greedy": "strict_ppo_vs_sft_greedy",
     "6 PPO beats FeedME plain/sampled": "ppo_vs_feedme",
     "6 PPO beats FeedME plain/greedy": "ppo_vs_feedme_greedy",
+    "6 PPO beats rejection sampling plain/sampled": "ppo_vs_rejection",
+    "6 PPO beats rejection sampling plain/greedy": "ppo_vs_rejection_greedy",
+    "6 PPO beats DPO plain/sampled": "ppo_vs_dpo",
+    "6 PPO beats DPO plain/greedy": "ppo_vs_dpo_greedy",
 }
 WIN_RATES = {"controlled": CONTROLLED, "win_rate": PLAIN}  # by group of metrics/evaluate.json
 OTHERS = {

@@ -11,7 +11,10 @@ from rlhf.evaluation.typography import interval, number, percent_interval
 
 Metrics = Mapping[str, Any]  # of metrics/evaluate.json: the content of its section
 
-NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO", "feedme": "FeedME"}
+NAMES = {
+    "base": "Base", "sft": "SFT", "ppo": "PPO", "feedme": "FeedME", "rejection": "rejection sampling", "dpo": "DPO",
+}  # fmt: skip
+RIVALS = ("feedme", "rejection", "dpo")  # cheaper ways to learn from the same labels
 DECODINGS = {"sampled": "sampled", "greedy": "greedy", "best_temperature": "best temperature"}
 WHEN = {**DECODINGS, "best_temperature": "at the best temperature"}
 QUESTIONS = {  # PPO against SFT, each way to decode

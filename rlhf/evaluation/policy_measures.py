@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Policy(NamedTuple):
-    name: str  # base, sft, feedme, ppo (the last round's), ppo_<round> (an earlier one's)
+    name: str  # base, sft, feedme, rejection, dpo, ppo (the last round's), ppo_<round> (an earlier one's)
     model: "PreTrainedModel"
     tokenizer: Any
 

@@ -12,6 +12,7 @@ from rlhf.evaluation.advising import first_look
 from rlhf.evaluation.advising.advice import advice
 from rlhf.evaluation.controls import table as controls
 from rlhf.evaluation.findings import Findings, metrics
+from rlhf.evaluation.headline import RIVALS
 from rlhf.evaluation.history import Curve, History, column
 from rlhf.evaluation.plots import SMALL, Bar, Frame, Line
 from rlhf.evaluation.report_page import Link, Links, Notes, Plots, Section, page
@@ -19,17 +20,25 @@ from rlhf.evaluation.typography import number
 from rlhf.evaluation.verdicts import Judged
 from rlhf.runtime.markdown import plain
 
+CHEAPER = [*(f"ppo_vs_{name}{end}" for name in RIVALS for end in ("", "_greedy")), "ppo_vs_best_of_"]
 GROUPS = (  # of the forest plot: heading, whether its win rates are controlled, comparisons; best of n under its rivals
     ("PPO against SFT, controlled", True, ["ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature"]),
-    ("Cheaper rivals, controlled", True, ["ppo_vs_feedme", "ppo_vs_feedme_greedy", "ppo_vs_best_of_"]),
+    ("Cheaper rivals, controlled", True, CHEAPER),
     (
         "PPO against SFT, plain",
         False,
         ["ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_sft_length_controlled"],
     ),
-    ("Cheaper rivals, plain", False, ["ppo_vs_feedme", "ppo_vs_feedme_greedy", "ppo_vs_best_of_"]),
-    ("By the strict gold", False, ["strict_ppo_vs_sft", "strict_ppo_vs_sft_greedy", "strict_ppo_vs_feedme_greedy"]),
-    ("For scale, controlled", True, ["feedme_vs_sft", "sft_vs_base"]),
+    ("Cheaper rivals, plain", False, CHEAPER),
+    (
+        "By the strict gold",
+        False,
+        [
+            *("strict_ppo_vs_sft", "strict_ppo_vs_sft_greedy"),
+            *(f"strict_ppo_vs_{name}_greedy" for name in RIVALS),
+        ],
+    ),
+    ("For scale, controlled", True, [*(f"{name}_vs_sft" for name in RIVALS), "sft_vs_base"]),
 )
 MEANS = 12  # independent points of a running mean
 LINKS = Links(

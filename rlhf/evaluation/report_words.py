@@ -1,7 +1,7 @@
 """The evaluation in words: headline, explanations, and how comparisons are called."""
 
 from rlhf.evaluation.findings import Findings, metrics
-from rlhf.evaluation.headline import DECODINGS, called, evidence, result
+from rlhf.evaluation.headline import DECODINGS, RIVALS, called, evidence, result
 from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import number, percent, percent_interval
 from rlhf.evaluation.verdicts import Comparison, Key, WinRate
@@ -85,8 +85,9 @@ def lead(findings: Findings) -> list[str]:
         f"{both('ppo_vs_sft_best_temperature')}; sampled answers of equal length: {equal} plain. Intervals cover {coverage}."
     )
     best_of = [rate.comparison for rate in findings.win_rates if rate.comparison.name.startswith("ppo_vs_best_of_")]
-    rivals = [f"Against cheaper rivals, sampled, PPO wins {both('ppo_vs_feedme')} over FeedME"]
-    rivals += [f"{both(asked.name)} over {called(asked.second[0])}" for asked in best_of]
+    trained = [rate.comparison for rival in RIVALS if (rate := findings.win_rate(f"ppo_vs_{rival}"))]
+    rivals = [f"{both(asked.name)} over {called(asked.second[0])}" for asked in [*trained, *best_of]]
+    rivals[0] = f"Against cheaper rivals, sampled, PPO wins {rivals[0]}"
     strict = findings.win_rate("strict_ppo_vs_sft_greedy")
     if strict:
         rivals[-1] += (

@@ -11,7 +11,7 @@ from rlhf.evaluation.advising.notes import Note
 from rlhf.evaluation.controls import trivial
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.report_page import Link, Links, Notes, Section, Table, page
-from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.statistics import Bootstrap, Interval
 from rlhf.evaluation.typography import percent_interval
 from tests.evaluation import invented
 from tests.evaluation.pages import Page
@@ -186,7 +186,8 @@ def test_metrics_hold_the_controlled_figures_beside_the_win_rates_that_stay_what
     assert [*figures["win_rate"]] == [question.name for question in asked]
     names = [question.name for question in asked if question.measure == "verdict" and "length" not in question.name]
     tricks = [question.name for question in trivial.QUESTIONS]
-    assert [*figures["controlled"]] == [*names, *tricks, "strict_ppo_vs_feedme_greedy"]
+    strictly = [question.name for question in asked if question.measure == "strict"]
+    assert [*figures["controlled"]] == [*names, *tricks, *strictly]
     strict = "strict_ppo_vs_feedme_greedy"
     assert figures["controlled"][strict] == figures["win_rate"][strict]
     assert [*figures["difference"]] == [*figures["controlled_difference"]] == [*names, *tricks]
@@ -340,3 +341,17 @@ def test_a_page_without_samples_has_no_script():
     html = page("T", "H", ["L"], [Section("One", "", [Table(["a", "b"], [["x", "−1.00 (−2.00 to 0.00)"]])])])
     assert "script" not in Page(html).tags
     assert Page(html).tables == {"One": [{"x": {"a": "x", "b": "−1.00 (−2.00 to 0.00)"}}]}
+
+
+def test_rivals_that_params_may_leave_out_stand_in_the_plot_by_their_names(found):
+    judged = dict(found.judged)
+    for name in verdicts.OPTIONAL:
+        judged |= {(name, decoding): found.judged["feedme", decoding] for decoding in ("sampled", "greedy")}
+    asked = verdicts.questions([], [4], verdicts.OPTIONAL)
+    bootstrap = Bootstrap(100, 0.95, 1)
+    rates = [verdicts.compare(one, judged, found.settings.tie_threshold, bootstrap) for one in asked]
+    verdict = [rate for rate in rates if rate.comparison.measure == "verdict"]
+    plot = report.win_rate_plot(found._replace(judged=judged, win_rates=rates, controlled=verdict))
+    for words in ("rejection sampling, greedy", "DPO, sampled", "DPO against SFT, sampled"):
+        assert words in plot, words
+        assert words not in report.win_rate_plot(found), words

@@ -83,9 +83,11 @@ def world(tmp_path_factory) -> World:
     records.write(source / "copy_probes.jsonl", [probe | {"type": kind} for kind in (*CLOSED_QA, *FEW_SHOT)])
     made = tokenizer.train(texts, 400, 256)
     made.chat_template = chat.CHAT_TEMPLATE
-    policies = ("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2")
-    for number, name in enumerate((*policies, "reward_model/r1", "reward_model/r2")):
+    policies = ("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2", "dpo")
+    for number, name in enumerate((*policies[:5], "reward_model/r1", "reward_model/r2", "dpo")):
         save(folder / "data" / name, made, number, scores=name not in policies)
+    (folder / "data/rejection").mkdir()
+    (folder / "data/rejection/README.md").write_text("left out")
     content = {"seed": 5, "rounds": ROUNDS} | {
         key: toys.shrunken_params()[key] for key in ("runtime", "rewards", "evaluate")
     }
@@ -186,7 +188,7 @@ def policies(world) -> dict:
 def test_each_policy_answers_the_same_prompts_sampled_and_greedily(world, policies):
     done, scorers = world.done, world.done.scorers()
     asked = measure.test_prompts(done, 6)
-    places = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "ppo": "ppo/r2"}
+    places = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "dpo": "dpo", "ppo": "ppo/r2"}
     assert policies.keys() == {*places, "best_of_1", "best_of_2"}
     for name, place in places.items():
         policy = done.policy(name, place)

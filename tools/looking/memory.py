@@ -72,6 +72,10 @@ def plan(params: Any, sizes: Dimensions) -> dict[str, Held]:
     found = {name: _supervised(params, getattr(params, name), sizes) for name in ("sft", "feedme")}
     found |= {name: _reward(params, getattr(params, name), sizes) for name in ("reward_model", "judge")}
     found["ppo"] = _ppo(params, sizes)
+    if params.rejection.train:
+        found["rejection"] = _rejection(params, sizes)
+    if params.dpo.train:
+        found["dpo"] = _dpo(params, sizes)
     return found
 
 
@@ -102,17 +106,39 @@ def _supervised(params: Any, section: Any, sizes: Dimensions) -> Held:
     tokens = rows * section.max_tokens
     work = _work(params, section, tokens, section.max_tokens, tokens)
     held = _learning(params, section, section.optimisation, sizes, sizes.policy())
-    best = held.optimiser / memory.MOMENTS[section.optimisation.optimiser or "adamw"] * FLOAT32
-    copies = best if section.select == "best_validation" and section.epochs > 1 else 0.0
+    copies = _best_epoch(section, held)
     return held._replace(activations=memory.activations(sizes, work) * params.runtime.workers, copies=copies)
 
 
+def _best_epoch(section: Any, held: Held) -> float:
+    if section.select == "last" or section.epochs == 1:
+        return 0.0
+    return held.optimiser / memory.MOMENTS[section.optimisation.optimiser or "adamw"] * FLOAT32
+
+
+def _rejection(params: Any, sizes: Dimensions) -> Held:
+    """Training, or before it the answers, where these take more; their policy is gone when the reward model comes."""
+    section = params.rejection
+    held, row = _supervised(params, section, sizes), section.max_prompt_tokens + section.max_completion_tokens
+    return held._replace(activations=max(held.activations, memory.decoding(sizes, section.sampling_batch_size, row)))
+
+
 def _reward(params: Any, section: Any, sizes: Dimensions) -> Held:
+    return _of_comparisons(params, section, sizes, sizes.backbone(), bool(section.likelihood_coef))
+
+
+def _dpo(params: Any, sizes: Dimensions) -> Held:
+    """What SFT says is asked before training, so that no second model is held."""
+    held = _of_comparisons(params, params.dpo, sizes, sizes.policy(), True)
+    return held._replace(copies=_best_epoch(params.dpo, held))
+
+
+def _of_comparisons(params: Any, section: Any, sizes: Dimensions, weights: int, by_likelihood: bool) -> Held:
     answers = max(params.collect_answers.max_responses, params.collect_prompts.comparisons.max_responses)
     rows = max(answers, _part(params, section.batch_size * answers, section.micro_batch_rows))
     tokens = min(rows, section.batch_size * answers) * section.max_tokens
-    work = _work(params, section, tokens, section.max_tokens, tokens if section.likelihood_coef else 0)
-    held = _learning(params, section, section.optimisation, sizes, sizes.backbone())
+    work = _work(params, section, tokens, section.max_tokens, tokens if by_likelihood else 0)
+    held = _learning(params, section, section.optimisation, sizes, weights)
     return held._replace(activations=memory.activations(sizes, work) * params.runtime.workers)
 
 

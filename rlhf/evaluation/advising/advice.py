@@ -15,13 +15,18 @@ from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import interval, number, percent, percent_interval
 
 TAX = 0.1  # nats a token of pretraining text
+CHEAPER = {
+    "feedme": "Fine-tuning on the answers that labelers ranked best",
+    "rejection": "Fine-tuning on the best of a few answers by the same reward model",
+    "dpo": "DPO on the same comparisons, without a reward model,",
+}
 ENOUGH_PAIRS = 100  # held-out pairs of a category
 
 
 def advice(findings: Findings, history: History) -> list[Note]:
     """Return what the figures call for, the gravest first."""
     rules = (
-        _decodings_differ, _over_optimised, _undecided, _feedme, _best_of_n, _still_learning, _categories, _sharper, _tax,
+        _decodings_differ, _over_optimised, _undecided, _rivals, _best_of_n, _still_learning, _categories, _sharper, _tax,
     )  # fmt: skip
     return [note for rule in rules for note in rule(findings, history)]
 
@@ -57,14 +62,18 @@ def _undecided(findings: Findings, history: History) -> Iterator[Note]:
         )
 
 
-def _feedme(findings: Findings, history: History) -> Iterator[Note]:
-    rate = words.controlled(findings, "ppo_vs_feedme")
-    if rate.low <= 0.5 and rate.low < rate.high and "ppo_vs_feedme" not in first_look.taken_away(metrics(findings)):
-        yield Note(
-            f"PPO against FeedME, sampled, controlled: {percent_interval(rate)}.",
-            "Fine-tuning on the answers that labelers ranked best does as well here and is cheaper; PPO has still to show "
-            "what it adds.",
-        )
+def _rivals(findings: Findings, history: History) -> Iterator[Note]:
+    taken_away = first_look.taken_away(metrics(findings))
+    for rival, way in CHEAPER.items():
+        name = f"ppo_vs_{rival}"
+        if findings.win_rate(name) is None or name in taken_away:
+            continue
+        rate = words.controlled(findings, name)
+        if rate.low <= 0.5 and rate.low < rate.high:
+            yield Note(
+                f"PPO against {words.called(rival)}, sampled, controlled: {percent_interval(rate)}.",
+                f"{way} does as well here and is cheaper; PPO has still to show what it adds.",
+            )
 
 
 def _best_of_n(findings: Findings, history: History) -> Iterator[Note]:

@@ -8,24 +8,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rlhf.evaluation.advising.notes import Note
-from rlhf.evaluation.headline import DECODINGS, TIE, WHEN, asked, called, rates
+from rlhf.evaluation.headline import DECODINGS, RIVALS, TIE, WHEN, asked, called, rates
 from rlhf.evaluation.typography import interval, number, percent, percent_interval
 
 TITLE = "Look at this first"
 EMPTY, CUT_OFF = 0.05, 0.2  # shares of a policy's answers
 LENGTH_TASTE = 0.1  # how much more often, or less, than its labelers a reward model may prefer the longer answer
 NOISE = 0.9  # of the entropy of single tokens: a loss as high knows next to nothing of the words before
-COMPARED = ("ppo", "sft", "feedme")
+COMPARED = ("ppo", "sft", *RIVALS)
 WHY_EMPTY = {
     "ppo": "PPO: the reward model likes saying nothing; look at its pairs with empty answers, raise ppo.kl_coef, or stop "
     "earlier (ppo.iterations).",
     "sft": "SFT: look for demonstrations that say next to nothing, or train it longer (sft.epochs).",
     "feedme": "FeedME: look at the answers that labelers ranked best.",
+    "rejection": "Rejection sampling: the reward model picks answers that say nothing; look at its pairs with empty answers.",
+    "dpo": "DPO: look for pairs whose chosen answer says nothing, or raise dpo.beta.",
 }
 WHY_CUT_OFF = {
     "ppo": "Else, PPO: lower ppo.missing_eos_score.",
     "sft": "Else, SFT: train it longer (sft.epochs).",
     "feedme": "Else, FeedME: train it longer (feedme.epochs).",
+    "rejection": "Else, rejection sampling: train it longer (rejection.epochs).",
+    "dpo": "Else, DPO: raise dpo.beta, or train it for fewer epochs (dpo.epochs).",
 }
 EQUAL_LENGTH = "ppo_vs_sft_length_controlled"
 

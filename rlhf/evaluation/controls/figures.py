@@ -8,14 +8,14 @@ from rlhf.evaluation.statistics import Interval, Overlap
 if TYPE_CHECKING:
     from rlhf.evaluation.findings import Findings
 
-STRICT = "strict_ppo_vs_feedme_greedy"  # the strict gold pays nothing for politeness: it is controlled as it stands
-
 
 def metrics(findings: "Findings") -> dict[str, Any]:
-    """Return win rates and differences of means with their intervals, by the names of the questions."""
+    """Return win rates and differences of means with their intervals, by the names of the questions.
+
+    The strict gold pays nothing for politeness: its win rates are controlled as they stand.
+    """
     rates = {rate.comparison.name: rate.interval for rate in findings.controlled}
-    strict = findings.win_rate(STRICT)
-    rates |= {STRICT: strict.interval} if strict else {}
+    rates |= {rate.comparison.name: rate.interval for rate in findings.win_rates if rate.comparison.measure == "strict"}
     content: dict[str, Any] = {
         "controlled": _shown(rates),
         "difference": _shown(findings.differences),
