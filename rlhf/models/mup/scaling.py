@@ -35,8 +35,10 @@ def base_width(model: nn.Module) -> int | None:
 def multiplier(model: nn.Module) -> float:
     """Return m; 1 of a model in the standard parametrisation."""
     base = base_width(model)
+    if base is None:
+        return 1.0
     config: Any = model.config
-    return 1.0 if base is None else config.hidden_size / base
+    return config.hidden_size / base
 
 
 def begin(model: "PreTrainedModel", width: int) -> None:
