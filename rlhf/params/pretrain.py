@@ -41,7 +41,7 @@ class Scratch(HeldOut):
     def _a_base_width_of_mup(self) -> Self:
         if (self.parametrisation == "mup") != (self.base_width is not None):
             raise ValueError(
-                "base_width, the width at which the rates were chosen, goes with parametrisation: mup, and with no other"
+                "base_width, the width at which rates were chosen, goes with parametrisation: mup, and with no other"
             )
         return self
 
