@@ -49,6 +49,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         read.append(source / "documents.train.jsonl")
     with open_stage(root, STAGE, params, {"training": read}, policy, round_name) as context:
         models = assemble(policy, reward_model, params, context.seed, root, context.run.say)
+        context.rates_of(models.policy)
         data = load_data(models.tokenizer, source, params.ppo)
         typed = context.typed_markers(models.tokenizer, (chat.texts_of(prompt.messages) for prompt in data.prompts))
         typed |= context.changed_turns(models.tokenizer, (prompt.messages for prompt in data.prompts))

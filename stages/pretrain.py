@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rlhf.models import adoption, initialisation, loading, placement, shapes
 from rlhf.models.gguf import places
+from rlhf.models.mup import scaling
 from rlhf.params.base import load
 from rlhf.params.pretrain import GgufModel, HeldOut, PackageModel, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
@@ -41,6 +42,7 @@ def main(root: Path = Path(".")) -> None:
     with open_stage(root, STAGE, params, inputs, begins_from) as context:
         texts = [document["text"] for document in records.read(train_file, Document)]
         model, base_tokenizer = start(params, root, texts, context.run.say)
+        context.rates_of(model)
         metrics = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
         held_out = [document["text"] for document in records.read(validation_file, Document)]
         read = [*texts, *held_out] if isinstance(section, Scratch) else held_out
@@ -75,15 +77,22 @@ def start(
     """Return an untrained model of the named shape with a tokenizer made from `texts`, or the adopted pair."""
     if not isinstance(params.pretrain, Scratch):
         return adoption.adopt(params.pretrain, root, params.runtime, say)
-    shape = shapes.SHAPES[params.pretrain.shape]
+    shape = shapes.named(params.pretrain.shape)
     made: Any = tokenizer.train(texts, params.pretrain.vocab_size, shape.context)
     config = shapes.config(params.pretrain.shape, len(made), made.pad_token_id, made.eos_token_id)
+    return untrained(config, params.pretrain, params.runtime, params.seed), made
+
+
+def untrained(config: Any, params: Scratch, runtime: Runtime, seed: int) -> "PreTrainedModel":
+    """Return a model as training finds it; the seed decides its weights."""
     loading.set_dropout(config, 0.0)
-    torch.manual_seed(seeds.derive(params.seed, STAGE, "weights"))
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=params.runtime.attention)
-    if params.pretrain.previous_token_heads:
-        initialisation.add_previous_token_heads(model, params.pretrain.previous_token_heads)
-    return placement.placed(model, params.runtime), made
+    torch.manual_seed(seeds.derive(seed, STAGE, "weights"))
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=runtime.attention)
+    if params.base_width is not None:
+        scaling.begin(model, params.base_width)
+    if params.previous_token_heads:
+        initialisation.add_previous_token_heads(model, params.previous_token_heads)
+    return placement.placed(model, runtime)
 
 
 def count_steps(params: Scratch) -> int:

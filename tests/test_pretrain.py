@@ -90,6 +90,23 @@ def test_every_knob_changes_the_model(usual, knob):
     assert (root / "data/pretrain/model.safetensors").read_bytes() != weights
 
 
+def test_a_parametrisation_changes_the_model_and_is_in_its_config(usual, capsys):
+    root, weights = usual
+    before = (root / "params.yaml").read_bytes()
+    content = toys.read_yaml(root / "params.yaml")
+    content["pretrain"] |= {"parametrisation": "standard", "base_width": None}
+    toys.write_params(root, content)
+    pretrain.main(root)
+    assert (root / "data/pretrain/model.safetensors").read_bytes() == weights
+    content["pretrain"] |= {"parametrisation": "mup", "base_width": 32}
+    toys.write_params(root, content)
+    pretrain.main(root)
+    (root / "params.yaml").write_bytes(before)
+    assert (root / "data/pretrain/model.safetensors").read_bytes() != weights
+    assert json.loads((root / "data/pretrain/config.json").read_text())["mup_base_width"] == 32
+    assert "μP: the model is 2 times as wide as its base width of 32" in "".join(capsys.readouterr())
+
+
 def test_held_out_documents_that_fill_no_row_are_not_measured(tokenizer):
     assert pretrain.validation_rows(tokenizer, [], params()) is None
     assert pretrain.validation_rows(tokenizer, ["red"], params()) is None

@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, TextIO
 
 from pydantic import create_model
 
+from rlhf.models import shapes
 from rlhf.models.gguf import header, places
-from rlhf.models.shapes import SHAPES
 from rlhf.params import collect_prompts, pretrain, reward_model
 from rlhf.params.base import Params, ParamsError, listed, parse, place_of, read_yaml, shown
 from rlhf.params.collect_answers import CollectAnswersInputs
@@ -360,13 +360,20 @@ def _reward_functions_can_be_called(params: Any, root: Path) -> Iterator[str]:
 
 
 def _shape_is_known_and_wide_enough(params: Any) -> Iterator[str]:
-    """A model trained here has a named shape, and no stage asks for more tokens than its context holds."""
+    """A model trained here has a named shape, of which a base width has whole heads, and no stage asks for more tokens
+    than its context holds.
+    """
     if params.pretrain.source != "scratch":
         return
-    if params.pretrain.shape not in SHAPES:
-        yield f"pretrain.shape: expected one of {', '.join(SHAPES)} (got {shown(params.pretrain.shape)})"
+    try:
+        shape = shapes.named(params.pretrain.shape)
+    except ValueError as error:
+        yield f"pretrain.shape: {error} (got {shown(params.pretrain.shape)})"
         return
-    yield from _longer_than(SHAPES[params.pretrain.shape].context, f"the shape '{params.pretrain.shape}'", params)
+    base, size = params.pretrain.base_width, shapes.head_size(shape)
+    if base is not None and base % size:
+        yield f"pretrain.base_width: expected a multiple of {size}, the size of the shape's heads (got {base})"
+    yield from _longer_than(shape.context, f"the shape '{params.pretrain.shape}'", params)
 
 
 def _longer_than(context: int, model: str, params: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ from rlhf.engine import logprobs
 from rlhf.models import classifiers
 from rlhf.models.forward import completion_states, hidden_states, spread, tied_head
 from rlhf.models.loading import load_classifier
+from rlhf.models.mup import scaling
 from rlhf.params.runtime import Runtime
 from rlhf.tokens.batching import Forked, position_ids, predecessors
 
@@ -134,11 +135,14 @@ def new_reward_model(
 ) -> "PreTrainedModel":
     """Return a classifier on the backbone in `path`, its scalar head drawn from N(0, 1 / (d + 1)) (Stiennon 2020).
 
+    On a backbone in μP d is the base width: the states that it reads are divided by m already.
+
     `revision`: the commit, where `path` is a hub id; `longest`: tokens of the longest row that it will read.
     """
     model = load_classifier(path, runtime, revision, new_head=True, longest=longest)
     head = scalar_head(model)
-    draws = torch.randn(head.weight.shape, generator=generator) / (head.in_features + 1) ** 0.5
+    width = scaling.base_width(model) or head.in_features
+    draws = torch.randn(head.weight.shape, generator=generator) / (width + 1) ** 0.5
     with torch.no_grad():
         head.weight.copy_(draws)
         if head.bias is not None:

@@ -1,10 +1,14 @@
 """Named model shapes: from a test's size to GPT-3's. Layers x width, heads, context as published.
 
 gpt1: Radford et al. 2018; gpt2*: Radford et al. 2019, table 2; gpt3*: Brown et al. 2020, table 2.1, whose alternating
-dense and locally banded attention is GPT-Neo's in transformers. tiny to desktop are Llama-shaped (rotary positions,
+dense and locally banded attention is GPT-Neo's in transformers (gpt3-xl there has 24 heads of 128, which do not make
+its width of 2048: here it has 16; 13B's width of 5140 is 5120). tiny to desktop are Llama-shaped (rotary positions,
 RMSNorm, SwiGLU), which learns to copy from far fewer tokens than learned positions do.
+
+Each can be asked for at another width, as `gpt3-13b@256`: the same depth and context, and heads of the same size.
 """
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
 
 
 MOST_LAYERS = 1_000  # of a model that is brought: one of more is not built in a life
+MOST_WIDTH = 65_536  # of a shape at another width
 
 
 class Shape(NamedTuple):
@@ -43,11 +48,30 @@ SHAPES = {
 }
 
 
+def named(name: str) -> Shape:
+    """Return a shape by its name, or by `name@width`. Raises ValueError saying which there are."""
+    plain, at, width = name.partition("@")
+    shape = SHAPES.get(plain)
+    if shape is None:
+        raise ValueError(f"expected one of {', '.join(SHAPES)}, or one at another width, such as laptop@256")
+    if not at:
+        return shape
+    size = head_size(shape)
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", width) or int(width) % size or int(width) > MOST_WIDTH:
+        raise ValueError(f"expected behind {plain}@ a multiple of {size}, the size of its heads, up to {MOST_WIDTH}")
+    return shape._replace(width=int(width), heads=int(width) // size)
+
+
+def head_size(shape: Shape) -> int:
+    """Return how many numbers each of a shape's heads has."""
+    return shape.width // shape.heads
+
+
 def config(name: str, vocab_size: int, pad_id: int, eos_id: int) -> "PretrainedConfig":
-    """Return the transformers configuration of a named shape."""
+    """Return the transformers configuration of a named shape. Raises ValueError as `named` does."""
     from transformers import GPT2Config, GPTNeoConfig, Qwen2Config  # here, so that check reads the names in a moment
 
-    shape = SHAPES[name]
+    shape = named(name)
     tokens: dict[str, Any] = {
         "vocab_size": vocab_size,
         "pad_token_id": pad_id,

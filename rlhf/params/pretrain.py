@@ -27,12 +27,22 @@ class Scratch(HeldOut):
     tokens: int = Field(ge=1)  # of training, repeated documents counted again
     batch_size: int = Field(ge=1)  # sequences an update
     muon_momentum: float | None = Field(ge=0, lt=1)  # of Muon on hidden matrices; null: AdamW throughout
+    parametrisation: Literal["standard", "mup"] | None  # null: standard; see rlhf/models/mup/scaling.py
+    base_width: int | None = Field(ge=1, le=65_536)  # of "mup": at which the rates were chosen
     optimisation: Optimisation
 
     @model_validator(mode="after")
     def _one_optimiser(self) -> Self:
         if self.muon_momentum is not None and self.optimisation.optimiser not in (None, "adamw"):
             raise ValueError("optimisation.optimiser must be null or 'adamw' where muon_momentum is given: it is Muon")
+        return self
+
+    @model_validator(mode="after")
+    def _a_base_width_of_mup(self) -> Self:
+        if (self.parametrisation == "mup") != (self.base_width is not None):
+            raise ValueError(
+                "base_width, the width at which rates were chosen, goes with parametrisation: mup, and with no other"
+            )
         return self
 
 

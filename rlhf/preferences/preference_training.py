@@ -60,6 +60,7 @@ def fit(
     model, tokenizer = start(root, params, runtime, generator)
     for line in folders.ignored(backbone_of(root, params), params.encoder_revision):
         context.run.say(line)
+    context.rates_of(model)
     encoded = encode(tokenizer, training[: params.max_comparisons], params)
     groups = encoded.groups
     if encoded.num_too_long:

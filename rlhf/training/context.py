@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from rlhf.models import placement
+from rlhf.models.mup import rates
 from rlhf.params.runtime import Runtime
 from rlhf.records.types import Message
 from rlhf.runs import checkpoints, dependencies, tracking
@@ -75,6 +76,11 @@ class StageContext(NamedTuple):
         done = {"merge": "merged into the next user's turn", "leave_out": "left out"}[str(way)]
         self.run.say(f"{count} dialogues have a system turn, which the template refuses: {done}")
         return {"dialogues_with_refused_system_turns": count}
+
+    def rates_of(self, model: Any) -> None:
+        """Say what μP makes of the params' rates; nothing of a model in the standard parametrisation."""
+        if (line := rates.line(model)) is not None:
+            self.run.say(line)
 
     def conclude(self, metrics: Mapping[str, Any]) -> None:
         """Write the stage's metrics, and record them and the model that lies in its folder."""

@@ -4,11 +4,15 @@ A gradient's few strong directions drown the others; with every singular value n
 from far fewer tokens. Steps are scaled to AdamW's usual size (Liu et al. 2025, "Muon is scalable for LLM training"), so
 that both take the same learning rate and weight decay. torch.optim.Muon computes the same in bfloat16, one by one:
 half the time where the CPU has AVX512-BF16, twelve times as long where it has AVX2 alone (docs/decisions.md).
+
+So scaled, a step's singular values grow with the root of the width; in μP its rate is divided by that
+(rlhf/models/mup/rates.py).
 """
 
 import torch
 from torch import Tensor, nn
 
+from rlhf.models.mup import rates
 from rlhf.params.optimisation import Optimisation
 from rlhf.runtime import parallel
 from rlhf.training import optimisation
@@ -31,10 +35,12 @@ class Muon(torch.optim.AdamW):
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         hidden = [weight for weight in trained if weight.ndim == 2 and weight not in embeddings]
         chosen = set(hidden)
-        groups = optimisation.groups([weight for weight in trained if weight not in chosen], params.weight_decay)
+        groups = optimisation.groups_of(model, [weight for weight in trained if weight not in chosen], params)
         betas = (params.adam_beta1, params.adam_beta2)
         super().__init__(groups, lr=params.learning_rate, betas=betas, eps=params.adam_eps, fused=True)
-        self.add_param_group({"params": hidden, "weight_decay": params.weight_decay, "momentum": momentum})
+        scaled = rates.of_muon(model, params.learning_rate, params.weight_decay)
+        group = {"params": hidden, "weight_decay": params.weight_decay, "momentum": momentum}
+        self.add_param_group(group | scaled)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # noqa: ARG002  # torch's signature

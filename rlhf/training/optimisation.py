@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from rlhf.models.mup import rates
 from rlhf.params.optimisation import Optimisation
 from rlhf.runtime import distributed, failures, parallel
 
@@ -32,7 +33,7 @@ def adamw(model: nn.Module, params: Optimisation) -> torch.optim.Optimizer:
     """
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     betas = (params.adam_beta1, params.adam_beta2)
-    alike = groups(trained, params.weight_decay)
+    alike = groups_of(model, trained, params)
     if params.optimiser not in (None, "adamw"):
         kind = _in_8_bits(params.optimiser)
         return kind(alike, lr=params.learning_rate, betas=betas, eps=params.adam_eps)
@@ -49,6 +50,15 @@ def _in_8_bits(name: str) -> Any:
             "install it (pip install bitsandbytes==0.50.2), or set it to adamw"
         ) from None
     return {"adamw_8bit": bitsandbytes.optim.AdamW8bit, "paged_adamw_8bit": bitsandbytes.optim.PagedAdamW8bit}[name]
+
+
+def groups_of(model: nn.Module, weights: Sequence[nn.Parameter], params: Optimisation) -> list[dict]:
+    """Return the groups of AdamW's weights, those of one decay and rate together: see `groups` and, of μP, `rates`."""
+    return [
+        part
+        for group in groups(weights, params.weight_decay)
+        for part in rates.split(model, group, params.learning_rate, params.adam_eps)
+    ]
 
 
 def groups(weights: Sequence[nn.Parameter], weight_decay: float) -> list[dict]:
@@ -76,10 +86,10 @@ def learning_rate(params: Optimisation, step: int, num_steps: int) -> float:
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, params: Optimisation, step: int, num_steps: int) -> float:
-    """Set the rate of update `step` for all groups, and return it."""
+    """Set the rate of update `step` for all groups, and return it; in μP a group's is a share of it (`rates`)."""
     rate = learning_rate(params, step, num_steps)
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(rates.SHARE, 1.0)
     return rate
 
 

@@ -63,6 +63,7 @@ def fit(
     texts = [chat.texts_of(record["messages"], record["response"]) for record in [*training, *held_out]]
     typed = context.typed_markers(tokenizer, texts)
     typed |= context.changed_turns(tokenizer, (record["messages"] for record in [*training, *held_out]))
+    context.rates_of(model)
     num_steps = count_steps(len(data.training), params)
     base = context.root / "data" / adapter_folders.BASES[context.stage][0]
     if params.lora is not None:

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from benchmarks import compare
 from rlhf.params.base import read_yaml
 from study import pages
+from study.mup import page as mup
 from study.pretrained import __main__ as pretrained
 from tests import toys
 from tests.integration.flywheel import figures
@@ -129,6 +130,8 @@ def test_generated_pages_are_what_the_measurements_say():
     expected[mutants.PAGE.name] = mutants.page(found, mutants.reasons(ROOT))
     expected[adoption.PAGE.name] = adoption.page(json.loads(text_of(ROOT / adoption.OUT)))
     expected[pretrained.PAGE.name] = pretrained.page(json.loads(text_of(ROOT / pretrained.OUT)))
+    if (ROOT / mup.OUT).exists():
+        expected[mup.PAGE.name] = mup.page(json.loads(text_of(ROOT / mup.OUT)))
     if (ROOT / figures.OUT).exists():  # of a run that takes longer than others: it may not be there
         expected[figures.PAGE.name] = figures.page(json.loads(text_of(ROOT / figures.OUT)))
     assert {page.name: text_of(page) for page in GENERATED.glob("*.md")} == expected

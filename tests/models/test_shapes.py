@@ -35,3 +35,21 @@ def test_one_model_of_each_family_runs_with_its_own_markers(name):
 
 def test_heads_part_the_width_evenly():
     assert all(shape.width % shape.heads == 0 for shape in shapes.SHAPES.values())
+
+
+@pytest.mark.parametrize("name", ["tiny@256", "gpt2@128", "gpt3-13b@256"])
+def test_a_shape_at_another_width_has_more_heads_of_the_same_size(name):
+    plain, found = shapes.SHAPES[name.partition("@")[0]], shapes.named(name)
+    assert found.width == int(name.partition("@")[2])
+    assert shapes.head_size(found) == shapes.head_size(plain)
+    assert found._replace(width=plain.width, heads=plain.heads) == plain
+    assert shapes.config(name, vocab_size=300, pad_id=3, eos_id=4).hidden_size == found.width
+
+
+WRONG = ["huge", "huge@64", "tiny@", "tiny@48", "tiny@0", "tiny@-32", "tiny@3e2", "tiny@70016"]
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_shape_that_is_not_there_is_refused_with_those_that_are(name):
+    with pytest.raises(ValueError, match=r"expected (one of tiny, laptop|behind tiny@ a multiple of 32)"):
+        shapes.named(name)

@@ -114,6 +114,10 @@ def test_all_mistakes_are_listed_at_once(tiny):
             },
             "ppo.value_init: an encoder",
         ),
+        (
+            {"pretrain.parametrisation": "mup", "pretrain.base_width": 48},
+            "pretrain.base_width: expected a multiple of 32, the size of the shape's heads (got 48)",
+        ),
         ({"reward_model.loss": "direct"}, "likelihood_coef must be 0 for loss 'direct'"),
         ({"runtime.threads": 3, "runtime.workers": 2}, "runtime.workers: expected a divisor of runtime.threads, 3"),
         ({"runtime.threads": 2, "runtime.workers": 2, "runtime.device": "cuda"}, "expected 1 (got 2)"),

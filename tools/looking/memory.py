@@ -11,7 +11,7 @@ from typing import Any
 
 from rlhf.engine import memory
 from rlhf.engine.memory import FLOAT32, Dimensions, Held, Work
-from rlhf.models.shapes import SHAPES
+from rlhf.models import shapes
 from rlhf.params.base import place_of
 
 COLUMNS = ("weights", "gradients", "optimiser", "frozen", "activations", "copies")
@@ -36,12 +36,13 @@ def lines(params: Any, root: Path) -> Iterator[str]:
 def dimensions(params: Any, root: Path) -> Dimensions | None:
     """Return the sizes of the model of the params; None for one that cannot be looked at yet, or of another kind."""
     if params.pretrain.source == "scratch":
-        shape = SHAPES.get(params.pretrain.shape)
-        if shape is None:
+        try:
+            shape = shapes.named(params.pretrain.shape)
+        except ValueError:  # check says it
             return None
         gated = shape.family == "qwen2"
         inner = shape.width * 8 // 3 // 16 * 16 if gated else 4 * shape.width
-        head, context = shape.width // shape.heads, 0 if gated else shape.context
+        head, context = shapes.head_size(shape), 0 if gated else shape.context
         sizes = (shape.layers, shape.width, inner, shape.heads, shape.heads, head)
         return Dimensions(*sizes, params.pretrain.vocab_size, context, gated, True)
     named = getattr(params.pretrain, "path", None)
