@@ -24,7 +24,7 @@ HIDDEN = {f"{part} {number}" for part in ("attention", "MLP", "states") for numb
 
 
 def section(parametrisation: str, width: int, muon_momentum: float | None) -> Scratch:
-    optimisation = {"learning_rate": 0.015625, "warmup_steps": 0, "schedule": "constant", "max_grad_norm": 1.0}
+    optimisation = {"learning_rate": 0.00390625, "warmup_steps": 0, "schedule": "constant", "max_grad_norm": 1.0}
     changes = {
         "shape": f"tiny@{width}", "muon_momentum": muon_momentum, "previous_token_heads": 0, "copying_steps": 0,
         "batch_size": 6, "sequence_tokens": 48, "tokens": 10**6, "parametrisation": parametrisation,

@@ -63,7 +63,8 @@ def kinds(model: "PreTrainedModel") -> dict[nn.Parameter, Kind]:
     for name, weight in backbone.named_parameters():
         if weight.ndim == 2 and weight not in embeddings and OF_ADAPTERS not in f".{name}":
             found[weight] = "hidden"
-    return found | dict.fromkeys(_last_norm(backbone).parameters(), "last_norm")
+    last: dict[nn.Parameter, Kind] = dict.fromkeys(_last_norm(backbone).parameters(), "last_norm")
+    return found | last
 
 
 def _last_norm(backbone: nn.Module) -> nn.Module:
