@@ -12,7 +12,7 @@ from rlhf.params.pretrain import Scratch
 from rlhf.records import records
 from rlhf.runtime import failures
 from stages import pretrain
-from study import cell, params, workspace
+from study import params, workspace
 from study.mup import __main__ as study
 from study.mup import coordinates, page, trials
 from study.mup.trials import Known, Sizes, Texts, Trial
@@ -79,11 +79,11 @@ def test_sizes_are_those_of_what_each_part_gives(tokenizer, family):
     model = toys.policy(tokenizer, family)
     ids = torch.arange(5, 17)[None]
     found = coordinates.sizes(model, ids)
-    said = model(input_ids=ids, output_hidden_states=True)
+    assert not any(part._forward_hooks for part in model.modules())
+    said = model(input_ids=ids, output_hidden_states=True)  # which leaves hooks of its own
     assert found.keys() == HIDDEN | {"embeddings", "logits"}
     assert found["logits"] == pytest.approx(said.logits.abs().mean().item(), rel=1e-5)
     assert found["states 1"] == pytest.approx(said.hidden_states[1].abs().mean().item(), rel=1e-5)
-    assert not any(part._forward_hooks for part in model.modules())
 
 
 SMALL = {
@@ -101,7 +101,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "presets").mkdir()
     content = read_yaml(toys.REPO / "presets/tiny.yaml")
     content["runtime"] |= {"threads": 1, "workers": 1}
-    (tmp_path / cell.PRESET).write_text(toys.as_yaml(content), encoding="utf-8")
+    (tmp_path / params.PRESET).write_text(toys.as_yaml(content), encoding="utf-8")
 
     def prepare(root, name, content):
         assert (name, content["seed"]) == ("mup", 18)
@@ -211,11 +211,13 @@ def losses(best: dict[int, int]) -> dict[Trial, float | None]:
     rate broke down.
     """
     return {
-        Trial("adamw", name, width, 0.02 / 2**number, 1): None if number == 0 else 3 + abs(number - least) - width / 640
+        Trial("adamw", name, width, 0.02 / 2**number, 1): None
+        if number == 0
+        else 3 + abs(number - lowest) - width / 640
         for name, shift in (("standard", 1), ("mup", 0))
         for width, least in best.items()
         for number in range(6)
-        for least in [least + shift * (width == 64)]
+        for lowest in [least + shift * (width == 64)]
     }
 
 
