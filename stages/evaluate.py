@@ -29,6 +29,7 @@ from rlhf.evaluation.policy_measures import (
     fit,
     loss_on_documents,
     mean_verdict,
+    sampled_again,
     scored,
     temperature_sweep,
 )
@@ -52,6 +53,7 @@ from rlhf.training import left_out
 from rlhf.training.context import open_stage
 
 STAGE = "evaluate"
+Draw = dict[Key, list[Judged]]  # scored answers by policy and decoding
 SAMPLES_ON_PAGE = 3  # test prompts with their answers on the run's page in MLflow
 
 
@@ -85,10 +87,10 @@ def main(root: Path = Path(".")) -> None:
             "too_long": len(asked[1]) - len(fitting[1]),
             "artifacts": artifacts(root, [*folders.values(), reward_model]),
         }
-        judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
-        measured["blocked"] = findings.blocked(prompts, judged, blocking, settings.coverage)
+        draws, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
+        measured["blocked"] = findings.blocked(prompts, draws[0], blocking, settings.coverage)
         measured["held_out_text"] = held_out_text.describe(tokenizers[0], texts, settings)
-        found = conclude(prompts, judged, scorers, {**measured, **known})
+        found = conclude(prompts, draws, scorers, {**measured, **known})
         before = history.read(root, last, params.seed)
         metrics = findings.metrics(found) | rewards.num_cut()
         write(root, found, before, metrics)
@@ -131,8 +133,12 @@ def answer_and_measure(
     texts: list[str],
     scorers: Scorers,
     run: tracking.StageRun,
-) -> tuple[dict[Key, list[Judged]], dict[str, Any]]:
-    """Ask every policy every prompt, once a decoding; return the scored answers, and what else was measured."""
+) -> tuple[list[Draw], dict[str, Any]]:
+    """Ask every policy every prompt, once a decoding; return the scored answers, and what else was measured.
+
+    The first draw has every policy and decoding; those after it have what was sampled at temperature 1 again.
+    """
+    further: list[Draw] = [{} for _ in range(1, scorers.params.evaluate.sampled_draws)]
     judged, sweep, best, kl, document_loss, curve = {}, [], {}, {}, {}, []
     sft = _policy("sft", folders["sft"], scorers.params.runtime)
     for step, (name, folder) in enumerate(folders.items(), start=1):
@@ -142,6 +148,8 @@ def answer_and_measure(
             scored(prompts, sampled, scorers),
             scored(prompts, greedy, scorers),
         )
+        for draw, answers in zip(further, sampled_again(policy, prompts, scorers), strict=True):
+            draw[name, "sampled"] = answers
         if name != "sft":
             kl[name] = divergence(policy, sft, prompts, sampled, scorers)
         loss = loss_on_documents(policy, texts, scorers) if texts else None
@@ -156,32 +164,35 @@ def answer_and_measure(
             judged[name, "best_temperature"] = again
         if name == "sft":
             picks, curve = best_of_n(sft, prompts, scorers)
-            judged |= {(f"best_of_{n}", "sampled"): picked for n, picked in picks.items()}
-            kl |= {f"best_of_{n}": analytic(n, picked) for n, picked in picks.items()}
+            for draw, own in zip([judged, *further], picks, strict=True):
+                draw |= {(f"best_of_{n}", "sampled"): picked for n, picked in own.items()}
+            kl |= {f"best_of_{n}": analytic(n, picked) for n, picked in picks[0].items()}
         run.progress(step, len(folders), {f"{name}.score": mean_verdict(judged[name, "sampled"])})
     if texts and not document_loss:
         run.say("documents.validation.jsonl: shorter than evaluate.sequence_tokens, so no loss on text is measured")
     measured = {"kl": kl, "document_loss": document_loss, "best_temperature": best, "sweep": sweep, "best_of_n": curve}
-    return judged, measured
+    return [judged, *further], measured
 
 
-def conclude(
-    prompts: list[Prompt], judged: Mapping[Key, list[Judged]], scorers: Scorers, measured: dict[str, Any]
-) -> Findings:
+def conclude(prompts: list[Prompt], draws: Sequence[Draw], scorers: Scorers, measured: dict[str, Any]) -> Findings:
     """Return every comparison, mean and slice that the scored answers allow, beside what was measured otherwise."""
-    settings, rounds = scorers.params.evaluate, list(scorers.params.rounds)
+    settings, rounds, (judged, *again) = scorers.params.evaluate, list(scorers.params.rounds), draws
     rivals = [name for name in verdicts.OPTIONAL if (name, "sampled") in judged]
     asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare, rivals)
-    rates = [verdicts.compare(question, judged, settings.tie_threshold, scorers.bootstrap) for question in asked]
-    policies = sides.of_policies(prompts, judged, scorers.judge, settings.scoring_batch_size)
+    ties, bootstrap = settings.tie_threshold, scorers.bootstrap
+    rates = [verdicts.compare(question, judged, ties, bootstrap, again) for question in asked]
+    policies = sides.of_policies(prompts, draws, scorers.judge, settings.scoring_batch_size)
     tricks = trivial.sides(prompts, judged)
-    controls = compare.conclude(policies, tricks, judged, asked, settings.tie_threshold, scorers.bootstrap)
+    controls = compare.conclude(policies, tricks, judged, asked, ties, bootstrap)
     return Findings(
         prompts=prompts,
         judged=judged,
         win_rates=[rate for rate in rates if rate],
-        summaries={key: findings.summary(answers, scorers.bootstrap) for key, answers in judged.items()},
-        slices=findings.slices(prompts, judged, asked, settings, scorers.bootstrap),
+        summaries={
+            key: findings.summary(answers, bootstrap, [draw[key] for draw in again if key in draw])
+            for key, answers in judged.items()
+        },
+        slices=findings.slices(prompts, judged, asked, settings, bootstrap),
         rounds=rounds,
         settings=settings,
         **controls._asdict(),

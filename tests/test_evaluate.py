@@ -39,6 +39,7 @@ pytestmark = pytest.mark.usefixtures("plots_drawn_once")
 SETTINGS = {
     "test_prompts": 24,
     "validation_prompts": 8,
+    "sampled_draws": 2,
     "document_tokens": 400,
     "sequence_tokens": 32,
     "max_prompt_tokens": 120,
@@ -375,7 +376,7 @@ def test_best_of_n_picks_what_the_reward_model_likes_and_not_what_the_judge_does
     scorers = policy_measures.Scorers(weighted.alone(_Likes("a")), _Likes("b"), params, Bootstrap(100, 0.95, 0))
     prompts = [{"id": "p", "messages": [{"role": "user", "content": "?"}]}]
     picks, _ = policy_measures.best_of_n(policy_measures.Policy("sft", None, None), prompts, scorers)
-    assert [picks[1][0].text, picks[3][0].text] == ["ax", "aab"]
+    assert [picks[0][1][0].text, picks[0][3][0].text] == ["ax", "aab"]
 
 
 def test_a_reward_of_several_terms_is_shown_with_its_terms_and_needs_no_trained_model(root, tmp_path, monkeypatch):
@@ -391,7 +392,8 @@ def test_a_reward_of_several_terms_is_shown_with_its_terms_and_needs_no_trained_
     (again / "my_evaluated.py").write_text(body)
     terms = {"trained": 0.0, "functions": [{"function": "my_evaluated:worth", "weight": 2.0}], "answer_tokens": -0.5}
     with open(again / "params.yaml", "w") as file:
-        YAML().dump(PARAMS | {"rewards": toys.REWARDS | terms}, file)
+        once = {"evaluate": SETTINGS | {"sampled_draws": 1}}  # the terms are of the first draw, lengths of all
+        YAML().dump(PARAMS | once | {"rewards": toys.REWARDS | terms}, file)
     evaluate.main(again)
     found = json.loads((again / "metrics/evaluate.json").read_text())["evaluate"]
     for sample in records.read(again / "data/evaluate/samples.jsonl", Sample):

@@ -93,14 +93,18 @@ class Findings(NamedTuple):
         return next((rate for rate in self.controlled if rate.comparison.name == name), None)
 
 
-def summary(judged: Sequence[Judged], bootstrap: Bootstrap) -> Summary:
-    """Return one policy's means over the prompts; a criterion counts on the prompts that it applies to."""
+def summary(judged: Sequence[Judged], bootstrap: Bootstrap, again: Sequence[Sequence[Judged]] = ()) -> Summary:
+    """Return one policy's means over the prompts; a criterion counts on the prompts that it applies to.
+
+    again: further draws of the answers. Scores that all draws have, and lengths, are first averaged over a prompt's
+    draws; all else is of the first draw.
+    """
 
     def mean(values: Sequence[float]) -> Interval:
         return statistics.mean_interval(values, bootstrap)
 
-    scores = {name: [getattr(answer, name) for answer in judged] for name in SCORES}
-    known = {name: [value for value in values if value is not None] for name, values in scores.items()}
+    draws = (judged, *again)
+    known = {name: _over_draws([[getattr(answer, name) for answer in draw] for draw in draws]) for name in SCORES}
     criteria: dict[str, list[float]] = {}
     for answer in judged:
         for name, value in (answer.criteria or {}).items():
@@ -114,13 +118,19 @@ def summary(judged: Sequence[Judged], bootstrap: Bootstrap) -> Summary:
     return Summary(
         scores={name: mean(values) for name, values in known.items() if values},
         criteria={name: mean(values) for name, values in sorted(criteria.items())},
-        num_tokens=mean([answer.num_tokens for answer in judged]),
+        num_tokens=mean(_over_draws([[answer.num_tokens for answer in draw] for draw in draws])),
         repetition=sum(answer.repetition for answer in judged) / count,
         distinct=len({answer.text for answer in judged}) / count,
         missing_eos=sum(not answer.ended for answer in judged) / count,
         empty=sum(not answer.text.strip() for answer in judged) / count,
         reward_parts={name: mean(values) for name, values in parts.items()},
     )
+
+
+def _over_draws(draws: Sequence[Sequence[float | None]]) -> list[float]:
+    """Return each prompt's mean over the draws that know it, without prompts that the first draw does not know."""
+    known = [[value for value in values if value is not None] for values in zip(*draws, strict=True)]
+    return [sum(values) / len(values) for values, first in zip(known, draws[0], strict=True) if first is not None]
 
 
 def slices(

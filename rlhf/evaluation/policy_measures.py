@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+AGAIN = 1000  # the first number of the further draws of sampled answers; best of n draws from 1, its curve from 100
+
+
 class Policy(NamedTuple):
     name: str  # base, sft, feedme, rejection, dpo, ppo (the last round's), ppo_<round> (an earlier one's)
     model: "PreTrainedModel"
@@ -111,21 +114,31 @@ def temperature_sweep(policy: Policy, prompts: list[Prompt], scorers: Scorers) -
     return rows
 
 
+def sampled_again(policy: Policy, prompts: Sequence[Prompt], scorers: Scorers) -> list[list[Judged]]:
+    """Return the further draws of evaluate.sampled_draws, a list over the prompts each: scored by the verdict alone."""
+    draws = range(AGAIN, AGAIN + scorers.params.evaluate.sampled_draws - 1)
+    answers = ask(policy, prompts, 1.0, scorers, draws) if draws else []
+    return _by_draw(prompts, draws, scored([*prompts] * len(draws), answers, scorers, False, False))
+
+
 def best_of_n(
     sft: Policy, prompts: list[Prompt], scorers: Scorers
-) -> tuple[dict[int, list[Judged]], list[dict[str, Any]]]:
-    """Return the answers that the reward model picks among n for every prompt, and the curve over n on some prompts.
+) -> tuple[list[dict[int, list[Judged]]], list[dict[str, Any]]]:
+    """Return, a draw, the answers that the reward model picks among n for every prompt, and the curve over n on some.
 
-    Draws of their own, so that no pick is the very answer that it is compared with.
+    Draws of their own, so that no pick is the very answer that it is compared with. The judge scores the first draw's.
     """
     settings, batch_size = scorers.params.evaluate.best_of_n, scorers.params.evaluate.scoring_batch_size
-    answers = several_draws(sft, prompts, range(1, 1 + max(settings.compare)), scorers)  # [n][prompts]
-    picks = {}
-    for n in settings.compare:
-        picked = [max(row[:n], key=lambda answer: answer.reward_model) for row in zip(*answers, strict=True)]
-        texts = [answer.text for answer in picked]
-        judged = scorers.judge.score_texts([prompt["messages"] for prompt in prompts], texts, batch_size)
-        picks[n] = [answer._replace(judge=score) for answer, score in zip(picked, judged, strict=True)]
+    most, picks = max(settings.compare), []
+    for draw in range(scorers.params.evaluate.sampled_draws):
+        first = 2 * AGAIN + draw * most if draw else 1
+        answers = several_draws(sft, prompts, range(first, first + most), scorers)  # [n][prompts]
+        rows = [*zip(*answers, strict=True)]
+        picks.append({n: [max(row[:n], key=lambda one: one.reward_model) for row in rows] for n in settings.compare})
+    messages = [prompt["messages"] for prompt in prompts]
+    for n, picked in picks[0].items():
+        judged = scorers.judge.score_texts(messages, [answer.text for answer in picked], batch_size)
+        picks[0][n] = [answer._replace(judge=score) for answer, score in zip(picked, judged, strict=True)]
     chosen = [prompt for prompt in prompts if "task" in prompt] or prompts
     drawn_again = several_draws(sft, chosen[: settings.curve_prompts], range(100, 100 + settings.curve_draws), scorers)
     proxy = np.array([[answer.reward_model for answer in row] for row in drawn_again]).T  # [B, N]
@@ -142,7 +155,11 @@ def best_of_n(
 def several_draws(policy: Policy, prompts: list[Prompt], draws: range, scorers: Scorers) -> list[list[Judged]]:
     """Return one list over the prompts for each draw: sampled answers, scored by the reward model and the verdict."""
     answers = ask(policy, prompts, 1.0, scorers, draws)
-    waiting = iter(scored([*prompts] * len(draws), answers, scorers, by_judge=False))
+    return _by_draw(prompts, draws, scored([*prompts] * len(draws), answers, scorers, by_judge=False))
+
+
+def _by_draw(prompts: Sequence[Prompt], draws: range, answers: Sequence[Judged]) -> list[list[Judged]]:
+    waiting = iter(answers)
     return [list(islice(waiting, len(prompts))) for _ in draws]
 
 

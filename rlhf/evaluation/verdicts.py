@@ -95,21 +95,40 @@ def judge_answers(
 
 
 def compare(
-    comparison: Comparison, judged: Mapping[Key, Sequence[Judged]], ties: TieThreshold, bootstrap: Bootstrap
+    comparison: Comparison,
+    judged: Mapping[Key, Sequence[Judged]],
+    ties: TieThreshold,
+    bootstrap: Bootstrap,
+    again: Sequence[Mapping[Key, Sequence[Judged]]] = (),
 ) -> WinRate | None:
-    """Return the win rate with its interval over prompts; None where the measure knows none of the prompts."""
+    """Return the win rate with its interval over prompts; None where the measure knows none of the prompts.
+
+    again: further draws of sampled answers. An outcome is the mean over draws, where the measure knows all of them; at
+    equal length it is of the first draw alone.
+    """
     first, second = judged[comparison.first], judged[comparison.second]
     known = [i for i, answer in enumerate(first) if value(answer, comparison.measure) is not None]
     if not known:
         return None
-    first, second = [first[i] for i in known], [second[i] for i in known]
-    outcome = outcomes(first, second, comparison.measure, ties)
+    pairs = [_pair(comparison, draw, known) for draw in (judged, *({**judged, **draw} for draw in again))]
     if comparison.length_controlled:
+        first, second = pairs[0]
         ratio = [np.log((a.num_tokens + 1) / (b.num_tokens + 1)) for a, b in zip(first, second, strict=True)]
-        interval = statistics.length_controlled(outcome, ratio, bootstrap)
+        interval = statistics.length_controlled(outcomes(first, second, comparison.measure, ties), ratio, bootstrap)
     else:
+        whole = [
+            pair for pair in pairs if all(value(answer, comparison.measure) is not None for answer in pair[0] + pair[1])
+        ]
+        outcome = np.mean([outcomes(*pair, comparison.measure, ties) for pair in whole or pairs[:1]], axis=0)
         interval = statistics.mean_interval(outcome, bootstrap)
     return WinRate(comparison, interval, len(known))
+
+
+def _pair(
+    comparison: Comparison, judged: Mapping[Key, Sequence[Judged]], known: Sequence[int]
+) -> tuple[list[Judged], list[Judged]]:
+    first, second = judged[comparison.first], judged[comparison.second]
+    return [first[i] for i in known], [second[i] for i in known]
 
 
 def outcomes(first: Sequence[Judged], second: Sequence[Judged], measure: str, ties: TieThreshold) -> Array:

@@ -37,6 +37,7 @@ class TieThreshold(Params):
 
 class Evaluate(Params):
     test_prompts: int = Field(ge=1)
+    sampled_draws: int = Field(ge=1, le=64)  # answers a prompt behind each sampled figure
     validation_prompts: int = Field(ge=1)
     document_tokens: int = Field(ge=16)  # of held-out pretraining text
     sequence_tokens: int = Field(ge=8)  # of one piece of it

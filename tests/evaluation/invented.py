@@ -21,6 +21,7 @@ from rlhf.params.evaluate import Evaluate
 SETTINGS = {
     "test_prompts": 1000,
     "validation_prompts": 200,
+    "sampled_draws": 1,
     "document_tokens": 2000,
     "sequence_tokens": 64,
     "max_prompt_tokens": 120,
@@ -104,7 +105,7 @@ def concluded(prompts: list[dict], judged: dict, rounds: Sequence[str] = ("r1",)
 
 def policies(prompts: list[dict], judged: dict) -> Sides:
     """Return scores of which the controlled form leaves the half, whatever the text says."""
-    plain = {key: np.array([answer.verdict for answer in answers]) for key, answers in judged.items()}
+    plain = {key: np.array([[answer.verdict] for answer in answers]) for key, answers in judged.items()}
     return Sides(prompts, plain, {key: scores / 2 for key, scores in plain.items()})
 
 
@@ -117,7 +118,7 @@ def tricks(sides: Sides) -> Sides:
         plain[name, decoding] = plain[policy, decoding] + 0.08
         controlled[name, decoding] = controlled[policy, decoding]
     for name, score in (("copy", 0.0), ("refuse", 0.1)):
-        plain[name, "greedy"] = np.full(len(sides.prompts), score)
+        plain[name, "greedy"] = np.full((len(sides.prompts), 1), score)
         controlled[name, "greedy"] = plain[name, "greedy"] / 2
     known = [index for index, prompt in enumerate(sides.prompts) if "task" in prompt]
     return Sides(sides.prompts, plain, controlled).among(known)

@@ -87,7 +87,7 @@ def test_best_of_n_takes_what_the_reward_model_likes_best_among_the_first_n(aske
     texts = {"1/p": "a", "2/p": "ab", "3/p": "aab", "1/q": "aaabb", "2/q": "aa", "3/r": "abbb"}
     texts |= {"100/p": "ab", "101/p": "aabbb", "100/q": "aabbbb", "101/q": "b"}
     seen = asked(texts)
-    picks, curve = policy_measures.best_of_n(SFT, PROMPTS, scorers)
+    (picks,), curve = policy_measures.best_of_n(SFT, PROMPTS, scorers)
     assert [[answer.text for answer in picks[n]] for n in (1, 3)] == [["a", "aaabb", ""], ["aab", "aaabb", "abbb"]]
     assert [answer.judge for answer in picks[3]] == [1, 2, 3]
     assert seen.rows == [
@@ -99,6 +99,30 @@ def test_best_of_n_takes_what_the_reward_model_likes_best_among_the_first_n(aske
     assert (one["n"], one["kl"], one["reward_model"], one["score"], one["oracle"]) == (1, 0, 1.25, 2.25, 2.25)
     assert (two["n"], two["kl"], two["reward_model"], two["score"], two["oracle"]) == (2, kl, 2, 3.5, 3.5)
     assert 3 <= two["low"] < 3.5 < two["high"] <= 4
+
+
+def test_further_draws_are_of_other_luck_and_scored_by_the_verdict_alone(asked, scorers):
+    """Prompt p is answered by other draws than the first; of three answers, best of n picks anew a draw."""
+    texts = {
+        "0/p": "b",
+        "1000/p": "bb",
+        "1/p": "a",
+        "2/p": "b",
+        "3/p": "b",
+        "2003/p": "b",
+        "2004/p": "aab",
+        "2005/p": "",
+    }
+    seen = asked(texts)
+    assert policy_measures.sampled_again(SFT, PROMPTS[:1], scorers) == []  # one draw is asked for, and was had
+    twice = scorers.params.evaluate.model_copy(update={"sampled_draws": 2})
+    scorers = scorers._replace(params=scorers.params.model_copy(update={"evaluate": twice}))
+    (again,) = policy_measures.sampled_again(SFT, PROMPTS[:1], scorers)
+    assert seen.rows == [["1000/p"]]
+    assert [(one.text, one.reward_model) for one in again] == [("bb", None)]
+    assert again[0].verdict == 2
+    picks, _ = policy_measures.best_of_n(SFT, PROMPTS[:1], scorers)
+    assert [[answer.text for answer in draw[3]] for draw in picks] == [["a"], ["aab"]]
 
 
 def test_the_curve_is_of_the_prompts_that_have_a_task_where_there_are_any(asked, scorers):

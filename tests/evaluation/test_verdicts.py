@@ -62,6 +62,23 @@ def test_where_lengths_are_equal_length_control_changes_nothing():
     assert controlled.interval.mean == pytest.approx(0.8, abs=0.005)
 
 
+def test_further_draws_count_where_the_measure_knows_them():
+    """PPO wins the first draw of both prompts, and loses the second of the first prompt; the proxy saw one draw."""
+    judged = {FIRST: [answer(0.9), answer(0.9)], SECOND: [answer(0.5), answer(0.5)]}
+    unseen = [answer(0.1)._replace(reward_model=None), answer(0.9)._replace(reward_model=None)]
+    again = [{FIRST: unseen}]
+    question = Comparison("q", FIRST, SECOND)
+    rate = verdicts.compare(question, judged, SETTINGS.tie_threshold, BOOTSTRAP, again)
+    assert (rate.interval.mean, rate.prompts) == (0.75, 2)
+    proxy = question._replace(measure="reward_model")
+    assert verdicts.compare(proxy, judged, SETTINGS.tie_threshold, BOOTSTRAP, again).interval.mean == 1
+    found = findings.summary(judged[FIRST], BOOTSTRAP, [unseen])
+    assert found.scores["gold"].mean == pytest.approx((0.5 + 0.9) / 2)
+    assert found.scores["reward_model"].mean == pytest.approx(0.9)
+    longer = [answer(0.9, num_tokens=19)._replace(strict=None), answer(0.9, num_tokens=9)]
+    assert findings.summary(judged[FIRST], BOOTSTRAP, [longer]).num_tokens.mean == pytest.approx((14 + 9) / 2)
+
+
 class _Adds:
     """A scorer by a rule that a person can follow."""
 

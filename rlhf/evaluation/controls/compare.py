@@ -65,11 +65,12 @@ class _Table:
 
     def __init__(self, sides: Sides, ties: TieThreshold, bootstrap: Bootstrap):
         self.sides, self.bootstrap = sides, bootstrap
-        self.ties = np.where(["task" in prompt for prompt in sides.prompts], ties.gold, ties.judge)  # [B]
+        self.ties = np.where(["task" in prompt for prompt in sides.prompts], ties.gold, ties.judge)[:, None]  # [B, 1]
         self.clusterings = clusters.of(sides.prompts)
 
     def interval(self, values: Array) -> Interval:
-        return statistics.widest_interval(values, self.bootstrap, self.clusterings)
+        """Return the interval of values [B, D]: a prompt's draws are averaged first, and are no further cases."""
+        return statistics.widest_interval(values.mean(axis=1), self.bootstrap, self.clusterings)
 
     def rate(self, question: Comparison, scores: Mapping[Key, Array], measure: str) -> WinRate:
         outcome = statistics.outcomes(scores[question.first], scores[question.second], self.ties)
@@ -80,9 +81,9 @@ class _Table:
 
     def overlap(self, question: Comparison, judged: Mapping[Key, Sequence[Judged]]) -> Overlap:
         sides = question.first, question.second
-        first, second = (self.sides.plain[key] for key in sides)
+        first, second = (self.sides.plain[key][:, 0] for key in sides)
         lengths = [[answer.num_tokens for answer in judged[key]] for key in sides]
-        outcome = statistics.outcomes(first, second, self.ties)
+        outcome = statistics.outcomes(first, second, self.ties[:, 0])
         return statistics.paired_length_overlap(outcome, lengths[0], lengths[1], self.bootstrap, self.clusterings)
 
 

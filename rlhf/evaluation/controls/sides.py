@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Sides(NamedTuple):
-    """Every policy's scores by the verdict on the same prompts [B]."""
+    """Every policy's scores by the verdict on the same prompts [B, D], of D draws; of greedy answers there is one."""
 
     prompts: Sequence[Prompt]
     plain: Mapping[Key, Array]  # of the answers as they are
@@ -30,16 +30,29 @@ class Sides(NamedTuple):
 
 
 def of_policies(
-    prompts: Sequence[Prompt], judged: Mapping[Key, Sequence[Judged]], judge: "Scorer | None", batch_size: int
+    prompts: Sequence[Prompt],
+    draws: Sequence[Mapping[Key, Sequence[Judged]]],
+    judge: "Scorer | None",
+    batch_size: int,
 ) -> Sides:
     """Return the scores of answers that were judged already; only what the controlled form changes is scored again.
 
-    Gold scores answers to prompts with a task, the judge all others. It may be None where every prompt has a task.
+    draws: the first has every policy and decoding, the further ones those that were asked again. Gold scores answers to
+    prompts with a task, the judge all others. It may be None where every prompt has a task.
     """
-    forms = manners.controlled(prompts, {key: [answer.text for answer in own] for key, own in judged.items()})
-    plain = {key: _verdicts(own) for key, own in judged.items()}
-    controlled = {key: _scored_again(prompts, own, forms[key], judge, batch_size) for key, own in judged.items()}
-    return Sides(prompts, plain, controlled)
+    plain: dict[Key, list[Array]] = {}
+    controlled: dict[Key, list[Array]] = {}
+    for judged in draws:
+        forms = manners.controlled(prompts, {key: [answer.text for answer in own] for key, own in judged.items()})
+        for key, own in judged.items():
+            plain.setdefault(key, []).append(_verdicts(own))
+            controlled.setdefault(key, []).append(_scored_again(prompts, own, forms[key], judge, batch_size))
+    return Sides(prompts, beside(plain), beside(controlled))
+
+
+def beside(scores: Mapping[Key, Sequence[Array]]) -> dict[Key, Array]:
+    """Return scores [B, D] of draws [B] each."""
+    return {key: np.stack(own, axis=1) for key, own in scores.items()}
 
 
 def golds(prompts: Sequence[Prompt], texts: Sequence[str]) -> Array:

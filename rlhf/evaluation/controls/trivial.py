@@ -8,7 +8,7 @@ those prompts.
 from collections.abc import Mapping, Sequence
 
 from rlhf.evaluation.controls import manners
-from rlhf.evaluation.controls.sides import Sides, golds
+from rlhf.evaluation.controls.sides import Sides, beside, golds
 from rlhf.evaluation.verdicts import Comparison, Judged, Key
 from rlhf.records.types import Prompt
 from rlhf.world import grammar
@@ -29,9 +29,9 @@ def sides(prompts: Sequence[Prompt], judged: Mapping[Key, Sequence[Judged]]) -> 
     own = [prompts[index] for index in known]
     said = {key: [judged[key][index].text for index in known] for key in (SAMPLED, GREEDY, ("feedme", "greedy"))}
     answers = {SAMPLED: said[SAMPLED], GREEDY: said[GREEDY]} | policies(own, said)
-    plain = {key: golds(own, texts) for key, texts in answers.items()}
-    controlled = {key: golds(own, texts) for key, texts in manners.controlled(own, answers).items()}
-    return Sides(own, plain, controlled)
+    plain = {key: [golds(own, texts)] for key, texts in answers.items()}
+    controlled = {key: [golds(own, texts)] for key, texts in manners.controlled(own, answers).items()}
+    return Sides(own, beside(plain), beside(controlled))
 
 
 def policies(prompts: Sequence[Prompt], said: Mapping[Key, Sequence[str]]) -> dict[Key, list[str]]:

@@ -63,7 +63,7 @@ def evaluated(prompts: list[dict]) -> dict:
 
 
 def concluded(prompts: list[dict], judged: dict, asked: list[Comparison] = ASKED, judge=None) -> compare.Controls:
-    policies = sides.of_policies(prompts, judged, judge, 7)
+    policies = sides.of_policies(prompts, [judged], judge, 7)
     return compare.conclude(policies, trivial.sides(prompts, judged), judged, asked, TIES, BOOTSTRAP)
 
 
@@ -213,6 +213,7 @@ def test_an_interval_is_the_widest_of_those_over_prompts_tasks_and_subjects(slot
     prompts = [{**one, "task": {"language": "en", **slots(number % 20)}} for number, one in enumerate(untold(120))]
     scores = np.array([float(number % 20 < 12) for number in range(120)])
     both = {("ppo", "sampled"): scores, ("sft", "sampled"): np.full(120, 0.5)}
+    both = sides.beside({key: [own] for key, own in both.items()})
     found = compare.conclude(sides.Sides(prompts, both, both), sides.Sides([], {}, {}), {}, ASKED[:1], TIES, BOOTSTRAP)
     own = [statistics.mean_interval(scores, BOOTSTRAP, ids) for ids in (None, *clusters.of(prompts))]
     widths = [interval.high - interval.low for interval in own]
@@ -222,10 +223,28 @@ def test_an_interval_is_the_widest_of_those_over_prompts_tasks_and_subjects(slot
     assert found.controlled_means["ppo", "sampled"] == own[widest]
 
 
+def test_draws_of_a_prompt_are_averaged_and_are_no_further_prompts():
+    """PPO wins both draws of the first half and one of the second's; greedy has one draw only."""
+    prompts = untold(200)
+    first, second = np.full(200, 1.0), np.where(np.arange(200) < 100, 1.0, 0.0)
+    scores = {("ppo", "sampled"): [first, second], ("sft", "sampled"): [np.full(200, 0.5)] * 2}
+    scores |= {("ppo", "greedy"): [first], ("sft", "greedy"): [second]}
+    both = sides.beside(scores)
+    asked = [ASKED[0], ASKED[0]._replace(name="greedy", first=("ppo", "greedy"), second=("sft", "greedy"))]
+    found = compare.conclude(sides.Sides(prompts, both, both), sides.Sides([], {}, {}), {}, asked, TIES, BOOTSTRAP)
+    sampled, greedy = (rate.interval for rate in found.controlled)
+    outcome = np.where(np.arange(200) < 100, 1.0, 0.5)
+    assert sampled == statistics.widest_interval(outcome, BOOTSTRAP, clusters.of(prompts))
+    assert greedy.mean == 0.75
+    assert found.controlled_differences[ASKED[0].name].mean == pytest.approx(0.25)
+    assert found.controlled_means["ppo", "sampled"].mean == pytest.approx(0.75)
+
+
 def test_a_tie_is_told_by_the_scale_that_decides_the_prompt():
     """A difference of .03 is a win of gold, whose threshold is .02, and a tie of the judge's, .05."""
     prompts = [{**untold(1)[0], "task": {"kind": "fact", "language": "en"}}, *untold(2)]
     both = {("ppo", "sampled"): np.full(3, 0.53), ("sft", "sampled"): np.full(3, 0.5)}
+    both = sides.beside({key: [own] for key, own in both.items()})
     found = compare.conclude(sides.Sides(prompts, both, both), sides.Sides([], {}, {}), {}, ASKED[:1], TIES, BOOTSTRAP)
     assert found.controlled[0].interval.mean == pytest.approx((1 + 0.5 + 0.5) / 3)
 
@@ -250,7 +269,7 @@ def test_the_pairs_of_like_lengths_are_those_of_the_answers_as_they_are():
               for length, score in ((11, 0.0), (23, 2.0), (33, 2.0), (0, 0.0))]  # fmt: skip
     judged = {("ppo", "sampled"): first, ("sft", "sampled"): second}
     asked = [ASKED[0]._replace(name="q", length_controlled=True)]
-    policies = sides.of_policies(prompts, judged, Likes(), 7)
+    policies = sides.of_policies(prompts, [judged], Likes(), 7)
     found = compare.conclude(policies, sides.Sides([], {}, {}), judged, asked, TIES, BOOTSTRAP)
     assert found.length_overlap["q"].share == 0.75
     assert found.length_overlap["q"].win_rate.mean == pytest.approx(2 / 3)
