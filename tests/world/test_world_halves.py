@@ -6,7 +6,6 @@ from random import Random
 import pytest
 
 from rlhf.moderation.examples import of_world
-from rlhf.moderation.policy import policy
 from rlhf.world import chinese, grammar, knowledge, source
 from rlhf.world.answering import demonstrations
 from rlhf.world.asking import tasks
@@ -66,7 +65,7 @@ def seen(language):
 
 def test_a_statement_is_found_whatever_its_form():
     fox = {"kind": "fact", "language": "en", "animal": "fox", "relations": ["colour"]}
-    assert stated("The fox lives in the forest. It eats meat. Red.", fox) == {
+    assert stated("The fox lives in the forest. It eats meat. red.", fox) == {
         ("fox", "lives"), ("fox", "eats"), ("fox", "colour"),
     }  # fmt: skip
     assert stated("The fox lives in the sea. Here is a lion named Tom.", fox) == set()
@@ -97,7 +96,7 @@ def test_neither_the_best_nor_a_much_flawed_answer_states_a_held_out_fact(langua
 
 
 def test_the_moderators_examples_and_the_studys_probes_state_no_held_out_fact():
-    for example in of_world.examples(1, 4000, policy()):
+    for example in of_world.examples(1, 4000, sorted({*of_world.CATEGORIES.values()})):
         told = stated(example.text, {"kind": "none", "language": example.language})
         assert not told & held_out(example.language), example
     for kind in probes.SAME_TASK:
