@@ -13,7 +13,7 @@ from rlhf.world.texts import documents
 from study import probes
 
 WORLDS = {"en": knowledge, "zh": chinese}
-FLAWED = {trait: 0.5 for trait in demonstrations.TYPICAL}
+FLAWED = dict.fromkeys(demonstrations.TYPICAL, 0.5)
 
 
 def held_out(language):
