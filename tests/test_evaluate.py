@@ -430,5 +430,5 @@ def test_prompts_too_long_are_left_out_and_none_left_is_refused(root):
     limit = lengths[len(lengths) // 2]
     kept = policy_measures.fit(prompts, [trained], limit, file)
     assert len(kept) == sum(length <= limit for length in lengths) < len(prompts)
-    with pytest.raises(ValueError, match=r"none of 24 prompts fits into evaluate\.max_prompt_tokens 1"):
+    with pytest.raises(ValueError, match=r"none of 32 prompts fits into evaluate\.max_prompt_tokens 1"):
         policy_measures.fit(prompts, [trained], 1, file)

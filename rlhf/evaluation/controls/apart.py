@@ -1,7 +1,7 @@
 """Slices apart: test prompts of sources that say so (`apart: true`), in no figure over all test prompts.
 
-They are of what the test set holds too few of to decide anything. SFT, FeedME and PPO answer them, and each slice has its
-controlled win rates.
+They are of what the test set holds too few of to decide anything. SFT, FeedME and PPO answer them, and each slice has
+its controlled win rates.
 """
 
 from collections.abc import Mapping, Sequence
