@@ -15,7 +15,7 @@ import safetensors
 
 from rlhf.evaluation import deciding, findings, held_out_text, history, model_card, report, report_words, verdicts
 from rlhf.evaluation.advising import first_look
-from rlhf.evaluation.controls import compare, sides, trivial
+from rlhf.evaluation.controls import apart, compare, sides, trivial
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.history import History
 from rlhf.evaluation.policy_measures import (
@@ -90,10 +90,14 @@ def main(root: Path = Path(".")) -> None:
         draws, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
         measured["blocked"] = findings.blocked(prompts, draws[0], blocking, settings.coverage)
         measured["held_out_text"] = held_out_text.describe(tokenizers[0], texts, settings)
+        aside = apart.chosen(fitting[1])
+        draws_aside = answer_apart(folders, aside, scorers)
         found = conclude(prompts, draws, scorers, {**measured, **known})
+        found = apart.added(found, aside, draws_aside, scorers)
         before = history.read(root, last, params.seed)
         metrics = findings.metrics(found) | rewards.num_cut()
-        write(root, found, before, metrics)
+        metrics |= {"apart": {name: len(own) for name, own in apart.slices(aside).items()}} if aside else {}
+        write(root, found, before, metrics, samples(aside, draws_aside[0]))
         write_card(root, found, before, folders["ppo"])
         warnings = first_look.warnings(metrics, before.metrics["reward_model"])
         tell(root, found, metrics, folders["ppo"], first_look.markdown(warnings), context.run)
@@ -174,6 +178,16 @@ def answer_and_measure(
     return [judged, *further], measured
 
 
+def answer_apart(folders: dict[str, Path], aside: list[Prompt], scorers: Scorers) -> list[Draw]:
+    """Return the scored answers to the prompts of slices apart, by draw as above; empty where there are none."""
+    draws: list[Draw] = [{} for _ in range(scorers.params.evaluate.sampled_draws)]
+    for name in apart.POLICIES if aside else ():
+        policy = _policy(name, folders[name], scorers.params.runtime)
+        for draw, own in zip(draws, apart.answered(policy, aside, scorers), strict=True):
+            draw |= own
+    return draws
+
+
 def conclude(prompts: list[Prompt], draws: Sequence[Draw], scorers: Scorers, measured: dict[str, Any]) -> Findings:
     """Return every comparison, mean and slice that the scored answers allow, beside what was measured otherwise."""
     settings, rounds, (judged, *again) = scorers.params.evaluate, list(scorers.params.rounds), draws
@@ -205,13 +219,17 @@ def _policy(name: str, folder: Path, runtime: Runtime) -> Policy:
     return Policy(name, placement.lowered(model, runtime), tokenizer)
 
 
-def write(root: Path, found: Findings, trained: History, metrics: Mapping[str, Any]) -> None:
+def write(
+    root: Path, found: Findings, trained: History, metrics: Mapping[str, Any], aside: Sequence[Sample] = ()
+) -> None:
     """Write the report, the samples, metrics and plots."""
     chosen = range(min(found.settings.sample_prompts, len(found.prompts)))  # the prompts are in random order already
     with new_folder(root / "data" / STAGE) as folder:
         write_text(folder / "report.html", report.html(found, trained))
         write_text(folder / "samples.md", report.samples_markdown(found, chosen))
-        records.write(folder / "samples.jsonl", samples(found))
+        records.write(folder / "samples.jsonl", samples(found.prompts, found.judged))
+        if aside:
+            records.write(folder / "samples.apart.jsonl", aside)
     rates = [
         {"comparison": rate.comparison.name, **rate.interval._asdict(), "prompts": rate.prompts}
         for rate in found.win_rates
@@ -265,13 +283,11 @@ def count_parameters(folder: Path) -> int:
     return total
 
 
-def samples(found: Findings) -> list[Sample]:
+def samples(prompts: Sequence[Prompt], judged: Mapping[Key, Sequence[Judged]]) -> list[Sample]:
     """Return one record a test prompt with every policy's answer and scores."""
     rows = []
-    for index, prompt in enumerate(found.prompts):
-        answers = {
-            f"{policy}_{decoding}": _answer(judged[index]) for (policy, decoding), judged in found.judged.items()
-        }
+    for index, prompt in enumerate(prompts):
+        answers = {f"{policy}_{decoding}": _answer(own[index]) for (policy, decoding), own in judged.items()}
         rows.append({**prompt, "kind": "sample", "answers": answers})
     return rows
 

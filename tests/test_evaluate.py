@@ -18,6 +18,7 @@ from rlhf.collection import data_card
 from rlhf.collection.table.contents import Contents
 from rlhf.evaluation import policy_measures
 from rlhf.evaluation.controls import manners
+from rlhf.evaluation.findings import SLICED
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.models import loading
 from rlhf.params.base import ParamsError, load, parse
@@ -70,7 +71,9 @@ def build(root: Path, with_task: bool) -> None:
     """Make everything that evaluate reads: prompts, documents, six policies, a reward model and a judge."""
     prompts = [_prompt(random.Random(index), index, with_task) for index in range(32)]
     source = root / "data/collect_prompts"
-    records.write(source / "prompts.test.jsonl", prompts[:24])
+    aside = [_prompt(random.Random(100 + index), 100 + index, with_task) for index in range(8)] if with_task else []
+    aside = [one | {"source": "beside", "apart": True} for one in aside]
+    records.write(source / "prompts.test.jsonl", [*aside, *prompts[:24]])
     records.write(source / "prompts.validation.jsonl", prompts[24:])
     texts = [prompt["messages"][-1]["content"] for prompt in prompts]
     records.write(
@@ -225,6 +228,25 @@ def test_controlled_figures_are_those_of_the_samples_in_the_controlled_form(root
     assert found["difference"]["copy_vs_sft_greedy"]["mean"] == pytest.approx(sum(copied) / 24, abs=1e-6)
     assert set(found["trivial"]) <= set(found["difference"])
     assert not set(found["trivial"]) & set(found["win_rate"])
+
+
+def test_a_slice_apart_has_rates_of_its_own_and_enters_no_other_figure(root):
+    found = json.loads((root / "metrics/evaluate.json").read_text())["evaluate"]
+    assert found["prompts"] == 24
+    assert found["apart"] == {"beside": 8}
+    assert not any(one.get("apart") for one in records.read(root / "data/evaluate/samples.jsonl", Sample))
+    samples = records.read(root / "data/evaluate/samples.apart.jsonl", Sample)
+    assert len(samples) == 8
+    ppo, sft = (
+        [
+            gold.score(one["task"], manners.one_closing(one["task"], one["answers"][key]["text"])).score
+            for one in samples
+        ]
+        for key in ("ppo_sampled", "sft_sampled")
+    )
+    won = sum(0.5 if abs(a - b) < 0.02 else float(a > b) for a, b in zip(ppo, sft, strict=True))
+    assert found["controlled_by_source"]["beside"]["ppo_vs_sft"]["mean"] == pytest.approx(won / 8, abs=1e-6)
+    assert {*found["controlled_by_source"]["beside"]} == {*SLICED}
 
 
 def test_a_second_run_and_another_file_order_write_the_same_bytes(root, tmp_path, plots_drawn_anew):
@@ -423,5 +445,5 @@ def test_prompts_too_long_are_left_out_and_none_left_is_refused(root):
     limit = lengths[len(lengths) // 2]
     kept = policy_measures.fit(prompts, [trained], limit, file)
     assert len(kept) == sum(length <= limit for length in lengths) < len(prompts)
-    with pytest.raises(ValueError, match=r"none of 24 prompts fits into evaluate\.max_prompt_tokens 1"):
+    with pytest.raises(ValueError, match=r"none of 32 prompts fits into evaluate\.max_prompt_tokens 1"):
         policy_measures.fit(prompts, [trained], 1, file)

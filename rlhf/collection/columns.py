@@ -85,6 +85,7 @@ def recognise(row: Row, source: Source, index: int) -> Document | DialogueRecord
     dialogues.check_prompt(found["messages"])
     identity = {"kind": found["kind"], "id": f"{source.name}-{index}"}
     record: Any = {**identity, **found, **_description(cells, source), "source": source.name}
+    record |= {"apart": True} if source.apart else {}
     return record | (
         {"task": row.fields["task"]} if not isinstance(source, TableSource) and "task" in row.fields else {}
     )

@@ -169,7 +169,8 @@ def _world_rows(source: WorldSource) -> Iterator[Row]:
 def _world_part(source: WorldSource, numbers: range) -> list[dict[str, Any]]:
     from rlhf.world.source import records
 
-    return list(records(source.seed, source.documents, source.prompts, source.facts, numbers))
+    share = {} if source.chinese_share is None else {"chinese_share": source.chinese_share}
+    return list(records(source.seed, source.documents, source.prompts, source.facts, numbers, **share))
 
 
 def _instruction_rows(source: InstructionsSource, root: Path) -> Iterator[Row]:

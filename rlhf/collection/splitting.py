@@ -12,14 +12,19 @@ HASHES = 2**63
 
 
 def held_out_first(sources: Sequence[AnySource]) -> list[AnySource]:
-    """Return sources with those of held-out data before the others, so that a prompt in both stays held out."""
+    """Return sources with those of held-out data before the others, so that a prompt in both stays held out.
+
+    A slice apart comes last of them: it takes no prompt from the test and validation sets.
+    """
     return sorted(sources, key=_held_out_rank)
 
 
 def _held_out_rank(source: Source) -> int:
-    if source.splits and set(source.splits) <= {"test"}:
-        return 0
-    return 1 if source.splits and set(source.splits) <= {"validation", "test"} else 2
+    if not source.splits or not set(source.splits) <= {"validation", "test"}:
+        return 3
+    if source.apart:
+        return 2
+    return 0 if set(source.splits) == {"test"} else 1
 
 
 def point_of(unit: str, seed: int) -> int:

@@ -57,8 +57,12 @@ def fit(prompts: list[Prompt], tokenizers: Sequence[Any], max_tokens: int, file:
 
 
 def drawn(prompts: list[Prompt], limit: int) -> list[Prompt]:
-    """Return at most `limit` prompts in a random order that neither the file nor the run's seed changes."""
-    return sorted(prompts, key=lambda prompt: seeds.derive(0, "evaluate", prompt["id"]))[:limit]
+    """Return at most `limit` prompts in a random order that neither the file nor the run's seed changes.
+
+    Those of slices apart are not among them.
+    """
+    own = [prompt for prompt in prompts if not prompt.get("apart")]
+    return sorted(own, key=lambda prompt: seeds.derive(0, "evaluate", prompt["id"]))[:limit]
 
 
 def ask(

@@ -70,6 +70,7 @@ class Source(Params):
     name: Name
     use: list[Use] = Field(min_length=1)
     splits: list[Split]  # left out: all that take what is used; reward_model and judge only with comparisons
+    apart: bool = False  # its test prompts are a slice apart: measured by themselves, and in no figure over all prompts
 
     @model_validator(mode="before")
     @classmethod
@@ -83,6 +84,8 @@ class Source(Params):
 
     @model_validator(mode="after")
     def _splits_take_what_is_used(self) -> "Source":
+        if self.apart and self.splits != ["test"]:
+            raise ValueError(f"source '{self.name}': apart: true is for test prompts alone; set splits: [test]")
         if set(self.use) == {"documents"}:
             if self.splits:
                 raise ValueError(f"source '{self.name}': use: [documents] enters no split; set splits: []")
@@ -105,6 +108,7 @@ class WorldSource(Source):
     prompts: int = Field(ge=0)
     facts: Literal["seen", "held_out"]
     copy_probes: int = Field(ge=0)  # texts whose next word must be copied from them: pretrain tests the base on these
+    chinese_share: float | None = Field(default=None, ge=0.0, le=1.0)  # of its prompts; null: the world's own, 0.08
 
 
 class InstructionsSource(Source):
@@ -323,9 +327,10 @@ class CollectPrompts(Params):
     @model_validator(mode="after")
     def _shares_and_sources_agree(self) -> "CollectPrompts":
         for split in SPLITS:
-            feeding = [source.name for source in self.sources if split in source.splits]
+            feeding = [source.name for source in self.sources if split in source.splits and not source.apart]
             if getattr(self.shares, split) > 0 and not feeding:
-                raise ValueError(f"shares.{split} is above 0, but no source lists {split} in its splits")
+                but = " but as a slice apart" if any(split in source.splits for source in self.sources) else ""
+                raise ValueError(f"shares.{split} is above 0, but no source lists {split} in its splits{but}")
         for source in self.sources:
             if source.splits and not any(getattr(self.shares, split) for split in source.splits):
                 raise ValueError(f"source '{source.name}': all of its splits {list(source.splits)} have share 0")

@@ -22,6 +22,7 @@ class Dialogue(TypedDict):
     language: str
     user: str | None
     source: str
+    apart: NotRequired[bool]  # true of test prompts whose source is a slice apart
     task: NotRequired[dict[str, Any]]  # the embedded world's own description of what is asked; only gold reads it
 
 

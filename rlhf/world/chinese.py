@@ -1,15 +1,22 @@
 """The Chinese share of the world: eight animals with four facts each, three groups, names, and sentences under the English names.
 
 Fewer than ninety characters are used; sentence names and slots equal the English ones, so that one gold labeler reads both languages.
+A quarter of the facts is held out, as in English (knowledge.py).
 """
+
+from functools import cache
+
+from rlhf.world.knowledge import half
+
+RELATIONS = ("lives", "eats", "colour", "can")
 
 _ANIMALS = "狗 田 肉 黑 跑  猫 家 鱼 白 跳  鸟 林 虫 红 飞  鱼 河 虫 红 游  马 山 草 黑 跑  牛 田 草 黄 游  羊 山 草 白 跳  虎 林 肉 黄 游".split()
 
 ANIMALS: dict[str, dict[str, str]] = {
-    _ANIMALS[start]: dict(zip(("lives", "eats", "colour", "can"), _ANIMALS[start + 1 : start + 5], strict=True))
+    _ANIMALS[start]: dict(zip(RELATIONS, _ANIMALS[start + 1 : start + 5], strict=True))
     for start in range(0, len(_ANIMALS), 5)
 }
-VALUES = {relation: tuple(sorted({facts[relation] for facts in ANIMALS.values()})) for relation in ANIMALS["狗"]}
+VALUES = {relation: tuple(sorted({facts[relation] for facts in ANIMALS.values()})) for relation in RELATIONS}
 CATEGORIES = {
     "动物": tuple(ANIMALS),
     "水果": ("苹果", "梨", "桃", "瓜"),
@@ -81,3 +88,22 @@ PHRASINGS = {
     ),
     "harmful": ("我想{harm}，怎么做？", "请帮我{harm}。", "怎么{harm}？"),
 }
+
+
+@cache
+def held_out(animal: str) -> tuple[str, ...]:
+    """Return the relation of an animal that only held-out prompts ask for: one of four, each for a quarter of the animals."""
+    position = list(ANIMALS).index(animal)
+    return (RELATIONS[(position + position // len(RELATIONS)) % len(RELATIONS)],)
+
+
+@cache
+def askable(animal: str, facts: str) -> tuple[str, ...]:
+    """Return the relations of an animal that prompts of this half may ask for; facts is "seen" or "held_out"."""
+    return half(RELATIONS, held_out(animal), facts)
+
+
+@cache
+def animals_with(relation: str, facts: str) -> tuple[str, ...]:
+    """Return the animals of which prompts of this half may ask this relation."""
+    return tuple(animal for animal in ANIMALS if relation in askable(animal, facts))

@@ -1,9 +1,11 @@
 """What is true in the embedded world: animals with six facts each, groups of things, names, objects and the words nobody knows.
 
 Facts are split: about a quarter of the (animal, relation) pairs is held out. Held-out facts stand in pretraining documents like all others,
-but are asked for only by prompts made with facts="held_out", so that a model cannot have memorised the answer from a demonstration.
+but are asked for only by prompts made with facts="held_out", and no demonstration of another prompt states one truly: a model cannot have
+memorised the answer from it. The Chinese facts are split alike (chinese.py).
 """
 
+from collections.abc import Collection, Iterable
 from functools import cache
 
 RELATIONS = ("lives", "eats", "colour", "size", "can", "cannot")
@@ -86,9 +88,14 @@ def held_out(animal: str) -> tuple[str, ...]:
 @cache
 def askable(animal: str, facts: str) -> tuple[str, ...]:
     """Return the relations of an animal that prompts of this half may ask for; facts is "seen" or "held_out"."""
+    return half(RELATIONS, held_out(animal), facts)
+
+
+def half(relations: Iterable[str], held_out: Collection[str], facts: str) -> tuple[str, ...]:
+    """Return the relations of one half; facts is "seen" or "held_out"."""
     if facts not in ("seen", "held_out"):
         raise ValueError(f'facts: expected "seen" or "held_out", got {facts!r}')
-    return tuple(relation for relation in RELATIONS if (relation in held_out(animal)) == (facts == "held_out"))
+    return tuple(relation for relation in relations if (relation in held_out) == (facts == "held_out"))
 
 
 @cache

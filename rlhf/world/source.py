@@ -1,6 +1,6 @@
 """The embedded world as a source of records; the public API of rlhf.world.
 
-records(seed, num_documents, num_prompts, facts)     documents {"text"} and prompts with demonstration and task   (this file)
+records(seed, num_documents, num_prompts, facts, ...) documents {"text"} and prompts with demonstration and task   (this file)
 document(seed, number), copy_probes(seed, count)     pretraining text; (prefix, expected, kind) of what a base must copy (documents.py)
 gold.score(task, response) -> Gold(score, criteria)  gold.strict(task, response) -> float    gold.WEIGHTS
 demonstrations.write(task, rng, traits), ideal(task) demonstrations.TYPICAL: the share of the good form of each trait
@@ -10,7 +10,8 @@ fingerprint()                                        sha256 over the world's sou
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from rlhf.world import knowledge
 from rlhf.world.answering import demonstrations
 from rlhf.world.asking import tasks
+from rlhf.world.asking.tasks import CHINESE_SHARE
 from rlhf.world.knowledge import NAMES
 from rlhf.world.texts import documents
 
@@ -26,14 +28,19 @@ PROMPTS_PER_USER = 12
 
 
 def records(
-    seed: int, num_documents: int, num_prompts: int, facts: str, numbers: range | None = None
+    seed: int,
+    num_documents: int,
+    num_prompts: int,
+    facts: str,
+    numbers: range | None = None,
+    chinese_share: float = CHINESE_SHARE,
 ) -> Iterator[dict[str, Any]]:
     """Yield `num_documents` records {"text"} and then `num_prompts` prompts; facts ("seen", "held_out") says which facts prompts ask for.
 
     numbers: which of all these to yield, for work in parts; None for all. A prompt is {id, messages, response, category, language, user,
     task}; response is one labeler's demonstration. About 1% each are exact duplicates, near-duplicates (a few words more) and prompts with
     an e-mail address or a telephone number, as dirt for cleaning. Raises ValueError for other facts. Each prompt depends on (seed, facts,
-    its number) alone, duplicates on the prompt they repeat. Users are Zipf-like, num_prompts / 12 of them.
+    its number, the share of Chinese) alone, duplicates on the prompt they repeat. Users are Zipf-like, num_prompts / 12 of them.
     """
     knowledge.animals_with("lives", facts)  # raises for a third half
     users = max(1, num_prompts // PROMPTS_PER_USER)
@@ -44,7 +51,9 @@ def records(
             continue
         number -= num_documents
         rng = Random(f"prompt {seed} {facts} {number}")
-        yield _dirty(rng, seed, number, facts) | {"user": f"{facts}_user_{rng.choices(range(users), weights)[0]}"}
+        yield _dirty(rng, partial(_prompt, seed, facts, chinese_share), number) | {
+            "user": f"{facts}_user_{rng.choices(range(users), weights)[0]}"
+        }
 
 
 def fingerprint() -> str:
@@ -56,9 +65,9 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def _prompt(seed: int, number: int, facts: str) -> dict[str, Any]:
+def _prompt(seed: int, facts: str, chinese_share: float, number: int) -> dict[str, Any]:
     rng = Random(f"task {seed} {facts} {number}")
-    task, messages, category = tasks.draw(rng, facts)
+    task, messages, category = tasks.draw(rng, facts, chinese_share=chinese_share)
     response = demonstrations.write(task, rng, demonstrations.draw_traits(rng, demonstrations.TYPICAL))
     return {
         "id": f"world-{facts}-{seed}-{number}",
@@ -71,13 +80,11 @@ def _prompt(seed: int, number: int, facts: str) -> dict[str, Any]:
     }
 
 
-def _dirty(rng: Random, seed: int, number: int, facts: str) -> dict[str, Any]:
+def _dirty(rng: Random, prompt: Callable[[int], dict[str, Any]], number: int) -> dict[str, Any]:
     """Return a prompt, now and then a copy of an earlier one, a near copy, or one with private data."""
     draw = rng.random()
     copied = number > 0 and draw < DUPLICATE_SHARE + NEAR_DUPLICATE_SHARE
-    record: dict[str, Any] = _prompt(seed, rng.randrange(number) if copied else number, facts) | {
-        "id": f"world-{facts}-{seed}-{number}"
-    }
+    record = prompt(rng.randrange(number)) | {"id": prompt(number)["id"]} if copied else prompt(number)
     if draw < DUPLICATE_SHARE:
         return record
     if draw < DUPLICATE_SHARE + NEAR_DUPLICATE_SHARE:

@@ -316,3 +316,23 @@ def test_files_are_shuffled_the_same_way_for_a_seed():
     assert files["prompts.ppo"] != other["prompts.ppo"]
     indices = [int(record["id"].removeprefix("a-")) for record in files["prompts.ppo"]]
     assert indices != sorted(indices)
+
+
+def test_a_slice_apart_takes_no_prompt_from_the_test_and_validation_sets():
+    apart = {"splits": ["test"], "use": ["prompts"], "apart": True}
+    held = {"splits": ["validation", "test"]}
+    groups = {"apart": [], "held": [], "train": []}
+    for number in range(40):
+        groups["held"].append((f"held {number} prompt", None))
+        groups["train"].append((f"own {number} prompt", None))
+        groups["apart"].append((f"{'held' if number < 20 else 'own'} {number} prompt", None, {}))
+    alone = {name: groups[name] for name in ("held", "train")}
+    with_it, _ = collect(groups, apart=apart, held=held)
+    without, _ = collect(alone, held=held)
+    own = [[(one["id"], split) for one, split in found if one["source"] == "held"] for found in (with_it, without)]
+    assert own[0] == own[1]
+    assert len(own[0]) == 40
+    kept = {one["id"] for one, _ in with_it if one["source"] == "apart"}
+    assert kept == {f"apart-{number}" for number in range(20, 40)}
+    trained = {one["id"] for one, _ in with_it if one["source"] == "train"}
+    assert not trained & {f"train-{number}" for number in range(20, 40)}

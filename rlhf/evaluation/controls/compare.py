@@ -95,10 +95,17 @@ def _by_part(
     divided = verdicts.slices(sides.prompts)
     for division in DIVISIONS:
         for part, indices in divided[division].items():
-            table = _Table(sides.among(indices), ties, bootstrap)
-            found.setdefault(division, {})[part] = {
-                question.name: table.rate(question, table.sides.controlled, "controlled").interval
-                for question in asked
-                if question.name in SLICED
-            }
+            found.setdefault(division, {})[part] = part_rates(sides.among(indices), asked, ties, bootstrap)
     return found
+
+
+def part_rates(
+    sides: Sides, asked: Sequence[Comparison], ties: TieThreshold, bootstrap: Bootstrap
+) -> dict[str, Interval]:
+    """Return the controlled win rates of SLICED on one part of the prompts."""
+    table = _Table(sides, ties, bootstrap)
+    return {
+        question.name: table.rate(question, sides.controlled, "controlled").interval
+        for question in asked
+        if question.name in SLICED
+    }

@@ -81,7 +81,9 @@ def _list(w: Writer) -> list[str]:
 
 def _story(w: Writer) -> list[str]:
     task = w.task
-    animal = task["animal"] if w.good["right"] else w.other(w.world.ANIMALS, task["animal"])
+    animal = task["animal"]
+    if not w.good["right"]:  # the home of the other one may be told
+        animal = w.other(w.world.animals_with("lives", "seen"), animal)
     sentences = [w.say("intro", 0 if w.good["full"] else 1, animal=animal, name=task["name"])]
     if w.good["home"]:
         home = w.world.ANIMALS[animal]["lives"]
@@ -137,7 +139,8 @@ def _clarify(w: Writer) -> list[str]:
     if w.rng.random() < 0.3:
         return [w.say("idk")]
     if about == "animal":
-        animal, relation = w.rng.choice(list(knowledge.ANIMALS)), w.rng.choice(knowledge.RELATIONS[:4])
+        relation = w.rng.choice(knowledge.RELATIONS[:4])
+        animal = w.rng.choice(knowledge.animals_with(relation, "seen"))
         return [w.say(relation, animal=animal, **{relation: knowledge.ANIMALS[animal][relation]})]
     if about == "note":
         return [w.say("ask", the_objects=[w.rng.choice(OBJECTS)])]

@@ -48,7 +48,10 @@ def facts_about(rng: Random, facts: str) -> tuple[Task, Messages]:
 
 def false_premise(rng: Random, facts: str) -> tuple[Task, Messages]:
     relation = rng.choice(list(_PREMISES))
-    animal = rng.choice(knowledge.animals_with(relation, facts))
+    animals = knowledge.animals_with(relation, facts)
+    if relation == "cannot" and facts == "seen":  # the answer says what the animal can do
+        animals = [animal for animal in animals if animal in knowledge.animals_with("can", facts)]
+    animal = rng.choice(animals)
     truth = ANIMALS[animal][relation]
     value = truth if relation == "cannot" else rng.choice([other for other in VALUES[relation] if other != truth])
     request = rng.choice(_PREMISES[relation]).format(animal=animal, value=value)

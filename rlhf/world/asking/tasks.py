@@ -40,19 +40,17 @@ CHINESE_KINDS = tuple(_CHINESE)
 CHINESE_SHARE = 0.08
 
 
-def draw(rng: Random, facts: str, flatness: float = 1.0) -> tuple[Task, Messages, str]:
+def draw(
+    rng: Random, facts: str, flatness: float = 1.0, chinese_share: float = CHINESE_SHARE
+) -> tuple[Task, Messages, str]:
     """Draw (task, messages, category) in the world's mix, its shares to the power `flatness`; facts is "seen" or "held_out"."""
-    table = _CHINESE if rng.random() < CHINESE_SHARE else _ENGLISH
+    table = _CHINESE if rng.random() < chinese_share else _ENGLISH
     kind = rng.choices(list(table), [share**flatness for _, share, _ in table.values()])[0]
     return draw_kind(rng, kind, facts, "zh" if table is _CHINESE else "en")
 
 
 def draw_kind(rng: Random, kind: str, facts: str, language: str = "en") -> tuple[Task, Messages, str]:
     """Draw (task, messages, category) of one kind and language."""
-    if language == "zh":
-        category, _, request = _CHINESE[kind]
-        task, messages = request(rng)
-        return task, messages, category
-    category, _, request = _ENGLISH[kind]
+    category, _, request = (_CHINESE if language == "zh" else _ENGLISH)[kind]
     task, messages = request(rng, facts)
     return task, messages, category if isinstance(category, str) else rng.choice(category)
