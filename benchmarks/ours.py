@@ -39,7 +39,8 @@ PPO = {
     "kl_coef": 0.05, "kl_controller": {"kind": "fixed", "target": 6.0, "horizon": 10000}, "gamma": 1.0, "lam": 0.95,
     "clip_range": 0.2, "value_clip_range": 0.2, "whiten_rewards": False, "missing_eos_score": -1.0, "ptx_coef": 0.0,
     "ptx_ratio": 1.0, "ptx_sequence_tokens": 96, "ema_decay": 0.0, "value_init": "reward_model",
-    "prompts": "ppo", "monitor": "off",
+    "prompts": "ppo", "monitor": "off", "answers_per_prompt": 1, "prompt_baseline": False, "value_warmup": 0,
+    "reward_centring": 0,
 }  # fmt: skip
 REWARD = {
     "loss": "rank", "backbone": "sft", "pooling": "last", "likelihood_coef": 0.0, "encoder_path": None, "epochs": 100,

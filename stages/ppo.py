@@ -20,6 +20,7 @@ from rlhf.records import records
 from rlhf.records import types as kinds
 from rlhf.rewards import weighted
 from rlhf.rl import advantages, experience, overoptimisation, shared_backbone
+from rlhf.rl.centred_rewards import centred
 from rlhf.rl.experience import Experience, Models, Prompt
 from rlhf.rl.loop_state import Data, LoopState
 from rlhf.rl.updates import Targets, update
@@ -53,11 +54,12 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         data = load_data(models.tokenizer, source, params.ppo)
         typed = context.typed_markers(models.tokenizer, (chat.texts_of(prompt.messages) for prompt in data.prompts))
         typed |= context.changed_turns(models.tokenizer, (prompt.messages for prompt in data.prompts))
-        curve, peak = [], None
+        models, found = centred(models, data.prompts, params, context.seed, context.run.say)
+        curve, peak, warmup = [], None, params.ppo.value_warmup
         points = train(models, data, params.ppo, params.runtime, context.seed, context.states)
-        for point in context.followed(points, params.ppo.iterations, SHOWN):
+        for point in context.followed(points, params.ppo.all_iterations, SHOWN):
             curve.append(point)
-            if peak is None and (warning := peak_is_behind(curve)):
+            if peak is None and (warning := peak_is_behind(curve[warmup:])):
                 peak = point["step"]
                 context.run.say(warning)
         learned, tokenizer = models.policy, models.tokenizer
@@ -65,11 +67,12 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         del models  # the others' memory is needed no more
         with new_folder(context.out) as folder:
             loading.save(to_be_saved(learned, policy, params), tokenizer, folder, params.ppo.lora, policy)
-        metrics = {name: mean_of_last(curve, name) for name in (*SHOWN, "missing_eos", "clip_share", "kl_coef")}
+        named = (*SHOWN, "missing_eos", "clip_share", "kl_coef")
+        metrics = {name: mean_of_last(curve[warmup:], name) for name in named} | found
         metrics |= {"prompts": len(data.prompts), "prompts_too_long": data.num_too_long} | typed
         metrics |= {"episodes": len(curve) * params.ppo.batch_size}
         metrics |= {"over_optimised_at": peak} if peak else {}  # iteration
-        metrics |= {f"score_{name}": mean_of_last(curve, f"score_{name}") for name in terms} | cut
+        metrics |= {f"score_{name}": mean_of_last(curve[warmup:], f"score_{name}") for name in terms} | cut
         outputs.write_curve(root, context.name, curve)
         context.conclude(metrics)
 
@@ -84,13 +87,14 @@ def train(
 ) -> Iterator[dict]:
     """Optimise the policy in place; yield one point an iteration.
 
-    At the end the policy holds the moving average of its weights, if `ema_decay` asks for one. With monitor 'stop' it
-    ends where gold's peak is seen to lie behind.
+    The first `value_warmup` points are of iterations before the others, which update the value model alone. At the end
+    the policy holds the moving average of its weights, if `ema_decay` asks for one. With monitor 'stop' it ends where
+    gold's peak is seen to lie behind.
     """
     state = LoopState(models, data, params, runtime, seed)
     yield from state.resume(states)
-    for iteration in range(state.iteration, params.iterations):
-        if params.monitor == "stop" and peak_is_behind(state.curve):
+    for iteration in range(state.iteration, params.all_iterations):
+        if params.monitor == "stop" and peak_is_behind(state.curve[params.value_warmup :]):
             break
         prompts, kl_coef = state.begin_iteration(), state.kl_coef
         episodes = experience.gather(models, prompts, params, runtime, seeds.derive(seed, "rollouts", iteration))
@@ -101,16 +105,30 @@ def train(
         if params.whiten_rewards:
             token_rewards = advantages.whiten(token_rewards, mask, shift_mean=False)
         estimate = advantages.gae(token_rewards, episodes.values, mask, params.gamma, params.lam)
-        whitened = advantages.whiten(estimate.advantages, mask)
+        chosen = estimate.advantages
+        if params.prompt_baseline:
+            chosen = against_other_answers(token_rewards, episodes, params)
+        whitened = advantages.whiten(chosen, mask)
         targets = Targets(episodes, whitened, estimate.returns, [prompt.id for prompt in prompts])
         learned = update(state, targets, params, runtime)
         point = {"step": iteration + 1, "kl_coef": kl_coef} | describe(episodes, token_rewards, estimate, learned)
         point |= experience.term_means(models, episodes)
         if params.monitor != "off":
-            point |= experience.golds(models, prompts, episodes)
+            point |= experience.golds(models, prompts, episodes, params.answers_per_prompt)
         state.end_iteration(point, states)
         yield point
     state.take_average()
+
+
+def against_other_answers(token_rewards: Tensor, episodes: Experience, params: Ppo) -> Tensor:
+    """Return advantages [B, R] whose value baseline is moved to where each prompt's other answers ended.
+
+    Only the advantages: what the value model learns, the returns, stays the plain one.
+    """
+    values, mask = episodes.values, episodes.completion_mask
+    offsets = advantages.prompt_offsets(token_rewards, values, mask, params.answers_per_prompt, params.gamma)
+    moved = advantages.without_offsets(token_rewards, offsets, mask)
+    return advantages.gae(moved, values, mask, params.gamma, params.lam).advantages
 
 
 def assemble(

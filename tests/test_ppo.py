@@ -109,7 +109,7 @@ KNOBS = {
     "gamma": 0.5, "lam": 0.5, "clip_range": 0.001, "value_clip_range": 0.001, "whiten_rewards": True,
     "missing_eos_score": 9.0, "ptx_coef": 1.0, "ptx_ratio": 0.25, "ema_decay": 0.5,
     "kl_controller": {"kind": "adaptive", "target": 0.01, "horizon": 1}, "policy_optimisation": {"learning_rate": 0.02},
-    "value_optimisation": {"learning_rate": 0.02},
+    "value_optimisation": {"learning_rate": 0.02}, "answers_per_prompt": 2, "value_warmup": 1,
 }  # fmt: skip
 
 
@@ -135,6 +135,11 @@ def usual_end(tokenizer, tmp_path_factory):
 def test_every_knob_changes_the_policy(usual_end, knob):
     usual, end = usual_end
     assert not torch.equal(end(**{knob: KNOBS[knob]}), usual)
+
+
+def test_a_baseline_of_other_answers_changes_the_policy(usual_end):
+    _, end = usual_end
+    assert not torch.equal(end(answers_per_prompt=4, prompt_baseline=True), end(answers_per_prompt=4))
 
 
 def test_the_same_knobs_change_nothing(usual_end):

@@ -1,10 +1,8 @@
 """What is left of a win when fixed phrases are taken off both sides, and when both answers are of one length.
 
-A policy that ends most answers with the same words can win by those words alone. A fixed phrase is a first or last
-sentence that begins or ends the answers to many prompts, and that none of these prompts asked for.
+A policy that ends most answers with the same words can win by those words alone: see `rlhf.rewards.phrases`.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,10 +10,7 @@ import numpy as np
 
 from rlhf.evaluation import statistics
 from rlhf.evaluation.statistics import Bootstrap, Interval
-from rlhf.instructions.checks import sentences_of
-
-SHARE = 0.03  # of the prompts: a sentence that begins or ends more answers of a policy than this is a fixed phrase
-FEWEST = 5
+from rlhf.rewards.phrases import fixed, without
 
 
 class Controlled(NamedTuple):
@@ -25,29 +20,6 @@ class Controlled(NamedTuple):
     without_phrases: Interval
     at_equal_length: Interval
     phrases: list[str]
-
-
-def fixed(prompts: Sequence[str], answers: Sequence[str]) -> list[str]:
-    """Return the fixed phrases of a policy's answers, the most frequent first."""
-    counts: Counter[str] = Counter()
-    for prompt, answer in zip(prompts, answers, strict=True):
-        found = sentences_of(answer)
-        if len(found) > 1:
-            counts.update({one for one in (found[0], found[-1]) if one.lower() not in prompt.lower()})
-    least = max(FEWEST, SHARE * len(prompts))
-    return [phrase for phrase, count in counts.most_common() if count > least]
-
-
-def without(answer: str, phrases: Sequence[str]) -> str:
-    """Return an answer without the fixed phrases that begin and end it; never nothing."""
-    text, again = answer.strip(), True
-    while again:
-        again = False
-        for phrase in phrases:
-            for end, rest in ((text.endswith, text[: -len(phrase)]), (text.startswith, text[len(phrase) :])):
-                if text != phrase and end(phrase) and rest.strip():
-                    text, again = rest.strip(), True
-    return text
 
 
 def controlled(

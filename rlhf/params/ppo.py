@@ -22,6 +22,10 @@ class Ppo(Params):
     minibatch_size: int = Field(ge=1)  # episodes an update
     micro_batch_size: int = Field(ge=1)  # episodes a forward pass; changes memory, not the gradient
     inner_epochs: int = Field(ge=1)
+    answers_per_prompt: int = Field(ge=1)  # K: an iteration answers batch_size / K prompts K times each
+    prompt_baseline: bool  # of an answer: its prompt's other answers (leave-one-out, Ahmadian et al. 2024)
+    value_warmup: int = Field(ge=0)  # iterations before `iterations`, in which the value model alone learns; 0 = off
+    reward_centring: int = Field(ge=0)  # answers that measure what fixed phrases are paid; 0 = off
     temperature: float = Field(gt=0, le=5)  # of rollouts and of the log-probabilities alike
     max_prompt_tokens: int = Field(ge=1)  # longer prompts are left out and counted
     max_completion_tokens: int = Field(ge=1)
@@ -54,6 +58,22 @@ class Ppo(Params):
         return self
 
     @model_validator(mode="after")
+    def _prompts_are_answered_alike(self) -> Self:
+        size = self.answers_per_prompt
+        if self.batch_size % size:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of answers_per_prompt {size}")
+        if self.prompt_baseline and size == 1:
+            raise ValueError(
+                "prompt_baseline true needs other answers to a prompt: set answers_per_prompt to 2 or more (got 1)"
+            )
+        return self
+
+    @property
+    def all_iterations(self) -> int:
+        """Those in which the value model alone learns, and then those of the policy."""
+        return self.value_warmup + self.iterations
+
+    @model_validator(mode="after")
     def _adapters_fit(self) -> Self:
         if self.share_backbone and self.lora is None:
             raise ValueError("share_backbone must be null or false where lora is null: the policy changes its backbone")
@@ -67,3 +87,12 @@ class PpoInputs(Params):
     runtime: Runtime
     rewards: Rewards
     ppo: Ppo
+
+    @model_validator(mode="after")
+    def _something_is_centred(self) -> Self:
+        rewards = self.rewards
+        if self.ppo.reward_centring and not (rewards.trained or rewards.adopted or rewards.functions):
+            raise ValueError(
+                "ppo.reward_centring must be 0 where rewards.answer_tokens is the only term: a length is not centred"
+            )
+        return self

@@ -19,7 +19,7 @@ from rlhf.rewards.adopted import opened as opened_model
 from rlhf.rewards.functions import FunctionScorer
 from rlhf.rewards.scorer import Scorer
 
-TRAINED, ANSWER_TOKENS = "reward_model", "answer_tokens"
+TRAINED, ANSWER_TOKENS, FIXED_PHRASES = "reward_model", "answer_tokens", "fixed_phrases"
 
 
 class Part(NamedTuple):
@@ -96,7 +96,7 @@ def opened(params: Rewards, root: Path, trained: Scorer | None, runtime: Runtime
     function that cannot be read.
     """
     parts = [] if trained is None else [Part(TRAINED, params.trained, trained)]
-    names = _Names([TRAINED, ANSWER_TOKENS])
+    names = _Names([TRAINED, ANSWER_TOKENS, FIXED_PHRASES])
     for adopted in params.adopted:
         parts.append(Part(names.of(Path(adopted.path).name), adopted.weight, opened_model(adopted, root, runtime)))
     for one in params.functions:

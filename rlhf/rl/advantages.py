@@ -43,6 +43,34 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
     return Estimate(advantages, (advantages + values) * present)
 
 
+def leave_one_out(values: Tensor, size: int) -> Tensor:
+    """Return for each of [B] the mean of the others of its group; each `size` rows that follow one another are one."""
+    groups = values.view(-1, size)  # [B / K, K]
+    return ((groups.sum(dim=1, keepdim=True) - groups) / (size - 1)).flatten()
+
+
+def prompt_offsets(rewards: Tensor, values: Tensor, mask: Tensor, size: int, gamma: float) -> Tensor:
+    """Return by how much the value model is wrong of each row's prompt, as the prompt's other answers say: [B].
+
+    c_i = mean of G_j over the other answers j to the prompt - V(s_0), with G = sum of gamma^t r_t. Without discount G
+    is the score less the KL penalty of the whole answer, as in RLOO (Ahmadian et al. 2024). Answer i has no part in
+    c_i, so that taking it off its score leaves the policy gradient's mean as it is.
+    """
+    _same_shape(rewards=rewards, values=values, mask=mask)
+    discounts = gamma ** torch.arange(rewards.shape[1], device=rewards.device, dtype=rewards.dtype)  # [R]
+    return leave_one_out((rewards * mask * discounts).sum(dim=1), size) - values[:, 0]
+
+
+def without_offsets(rewards: Tensor, offsets: Tensor, mask: Tensor) -> Tensor:
+    """Return rewards [B, R] whose last real token pays offsets [B].
+
+    Of them GAE's advantages are, without discount, those of the value model V(s_t) + c_i: with lambda 1 the first
+    token's is G_i - mean of the others' G, and further on the value model still tells one state from another.
+    """
+    last = mask.long().sum(dim=1) - 1  # [B]
+    return rewards.scatter_add(1, last.unsqueeze(1), -offsets.unsqueeze(1).to(rewards.dtype))
+
+
 def whiten(values: Tensor, mask: Tensor, shift_mean: bool = True) -> Tensor:
     """Return values scaled to variance 1 over the mask (biased, eps 1e-8), mean 0 unless `shift_mean` is False."""
     count = mask.sum()

@@ -79,7 +79,10 @@ class Prompt(NamedTuple):
 
 
 def gather(models: Models, prompts: list[Prompt], params: Ppo, runtime: Runtime, seed: int) -> Experience:
-    """Sample one completion a prompt and score it; `seed` is the iteration's."""
+    """Sample one completion a prompt and score it; `seed` is the iteration's.
+
+    A prompt may stand in several rows: each row draws by its number, so that its answers differ.
+    """
     tokenizer, device = models.tokenizer, runtime.device
     left = batching.pad([prompt.ids for prompt in prompts], tokenizer.pad_token_id, "left", device)
     draws = rollouts.uniforms(
@@ -183,10 +186,11 @@ def term_means(models: Models, episodes: Experience) -> dict[str, float]:
     return {f"score_{name}": mean for name, mean in zip(models.summed().names, means, strict=True)}
 
 
-def golds(models: Models, prompts: list[Prompt], experience: Experience) -> dict[str, float]:
+def golds(models: Models, prompts: list[Prompt], experience: Experience, size: int = 1) -> dict[str, float]:
     """Return the mean gold score of an iteration's completions and its standard error, over prompts with a task.
 
-    Where only some have one, also how many; {} where none has. Only looked at: nothing is learned from it.
+    size: rows a prompt, which follow one another; their mean counts once, for they are not independent. Where only some
+    prompts have a task, also how many; {} where none has. Only looked at: nothing is learned from it.
     """
     found = [
         gold.score(prompt.task, chat.response_text(models.tokenizer, ids)).score
@@ -195,9 +199,9 @@ def golds(models: Models, prompts: list[Prompt], experience: Experience) -> dict
     ]
     if not found:
         return {}
-    scores = torch.tensor(found, dtype=torch.float64)
-    error = scores.std(correction=0).item() / len(found) ** 0.5
-    some = {"gold_prompts": len(found)} if len(found) < len(prompts) else {}
+    scores = torch.tensor(found, dtype=torch.float64).view(-1, size).mean(dim=1)  # [prompts]
+    error = scores.std(correction=0).item() / len(scores) ** 0.5
+    some = {"gold_prompts": len(scores)} if len(found) < len(prompts) else {}
     return {"gold": scores.mean().item(), "gold_error": error, **some}
 
 

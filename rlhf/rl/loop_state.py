@@ -33,7 +33,8 @@ class LoopState:
         self.policy_optimiser = optimisation.adamw(models.policy, params.policy_optimisation)
         self.value_optimiser = optimisation.adamw(models.value_model, params.value_optimisation)
         self.generator = torch.Generator().manual_seed(seeds.derive(seed, "minibatches"))
-        self._order = batching.cycle(len(data.prompts), params.batch_size, seeds.derive(seed, "prompts"))
+        num_prompts = params.batch_size // params.answers_per_prompt
+        self._order = batching.cycle(len(data.prompts), num_prompts, seeds.derive(seed, "prompts"))
         num_rows = max(1, round(params.minibatch_size * params.ptx_ratio / params.inner_epochs))
         self._texts = (
             None
@@ -52,27 +53,36 @@ class LoopState:
         """The coefficient that the current iteration pays."""
         return self._kept["kl_coef"]
 
+    @property
+    def policy_learns(self) -> bool:
+        """Whether the current iteration lies behind those in which the value model alone learns."""
+        return self.iteration > self._params.value_warmup
+
     def resume(self, states: checkpoints.States) -> Iterator[dict[str, Any]]:
         """Go on from the state that was kept, if there is one; yield the points up to it."""
         states.restore(self._parts())
         num_minibatches = self._params.inner_epochs * -(-self._params.batch_size // self._params.minibatch_size)
-        for _ in states.points:  # what these iterations have read
+        for number in range(len(states.points)):  # what these iterations have read
             next(self._order)
-            for _ in range(num_minibatches):
+            for _ in range(num_minibatches if number >= self._params.value_warmup else 0):
                 self.next_text()
         self.curve, self.iteration = [*states.points], len(states.points)
         yield from states.points
 
     def begin_iteration(self) -> list[Prompt]:
-        """Set the iteration's learning rates; return its prompts."""
-        num_iterations = self._params.iterations
-        for optimiser, chosen in (
-            (self.policy_optimiser, self._params.policy_optimisation),
-            (self.value_optimiser, self._params.value_optimisation),
-        ):
-            optimisation.set_learning_rate(optimiser, chosen, self.iteration, num_iterations)
+        """Set the iteration's learning rates; return its prompts, the rows of one prompt side by side.
+
+        The policy's schedule begins with its own first update; the value model's runs over all iterations.
+        """
+        params = self._params
+        own = max(0, self.iteration - params.value_warmup)
+        optimisation.set_learning_rate(self.policy_optimiser, params.policy_optimisation, own, params.iterations)
+        optimisation.set_learning_rate(
+            self.value_optimiser, params.value_optimisation, self.iteration, params.all_iterations
+        )
         self.iteration += 1
-        return [self._data.prompts[index] for index in next(self._order)]
+        chosen = [self._data.prompts[index] for index in next(self._order)]
+        return [prompt for prompt in chosen for _ in range(params.answers_per_prompt)]
 
     def next_text(self) -> Tensor | None:
         """Return the pretraining text [b, T] of the next update, None without PPO-ptx."""
@@ -87,11 +97,11 @@ class LoopState:
         """Adapt the KL coefficient to the KL that was measured, and keep the state if it is time."""
         self.curve.append(point)
         controller = self._params.kl_controller
-        if controller.kind == "adaptive":
+        if controller.kind == "adaptive" and self.policy_learns:
             self._kept["kl_coef"] = clipping.adapted_kl_coef(
                 self.kl_coef, point["kl"], controller.target, controller.horizon, self._params.batch_size
             )
-        states.keep(point, self._parts(), last=self.iteration == self._params.iterations)
+        states.keep(point, self._parts(), last=self.iteration == self._params.all_iterations)
 
     def take_average(self) -> None:
         """Give the policy the moving average of its weights, if there is one."""

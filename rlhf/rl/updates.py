@@ -30,33 +30,38 @@ class Targets(NamedTuple):
 
 
 def update(state: LoopState, targets: Targets, params: Ppo, runtime: Runtime) -> list[dict[str, float]]:
-    """Update policy and value model `inner_epochs` times on every minibatch; return what each update measured."""
-    models = state.models
+    """Update policy and value model `inner_epochs` times on every minibatch; return what each update measured.
+
+    In the iterations of `value_warmup` policy, its optimiser, its average and the pretraining text stay as they are.
+    """
     learned: list[dict[str, float]] = []
     for _ in range(params.inner_epochs):
         order = torch.randperm(len(targets.prompt_ids), generator=state.generator)
         for rows in torch.split(order, params.minibatch_size):
-            text = state.next_text()
-            planned = [
-                PlannedUpdate(
-                    models.policy,
-                    state.policy_optimiser,
-                    policy_losses(models, targets, rows, text, params, runtime),
-                    params.policy_optimisation.max_grad_norm,
-                ),
-                PlannedUpdate(
-                    models.value_model,
-                    state.value_optimiser,
-                    value_losses(models, targets, rows, params, runtime),
-                    params.value_optimisation.max_grad_norm,
-                ),
-            ]
+            planned = planned_updates(state, targets, rows, params, runtime)
             numbers: list[int] = batching.as_list(rows)
             with failures.at_step(state.iteration, [targets.prompt_ids[number] for number in numbers]):
-                policy, value = optimisation.steps(planned)
-            learned.append(policy.measures | {"value_loss": value.loss, "grad_norm": policy.grad_norm})
-            state.average_weights()
+                *policy, value = optimisation.steps(planned)
+            measured = {"value_loss": value.loss}
+            for one in policy:
+                measured = one.measures | measured | {"grad_norm": one.grad_norm}
+                state.average_weights()
+            learned.append(measured)
     return learned
+
+
+def planned_updates(
+    state: LoopState, targets: Targets, rows: Tensor, params: Ppo, runtime: Runtime
+) -> list[PlannedUpdate]:
+    """Return the policy's update on a minibatch, if it learns in this iteration, and the value model's."""
+    models, planned = state.models, list[PlannedUpdate]()
+    if state.policy_learns:
+        losses = policy_losses(models, targets, rows, state.next_text(), params, runtime)
+        most = params.policy_optimisation.max_grad_norm
+        planned.append(PlannedUpdate(models.policy, state.policy_optimiser, losses, most))
+    losses = value_losses(models, targets, rows, params, runtime)
+    most = params.value_optimisation.max_grad_norm
+    return [*planned, PlannedUpdate(models.value_model, state.value_optimiser, losses, most)]
 
 
 def policy_losses(

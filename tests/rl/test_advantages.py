@@ -100,3 +100,47 @@ def test_shapes_that_differ_are_shown():
         advantages.gae(one, other, other.bool(), 1.0, 1.0)
     with pytest.raises(ValueError, match=r"logprobs.*\(2, 3\)"):
         advantages.shape_rewards(torch.zeros(2), one, other, other.bool(), 0.1)
+
+
+TABLE = torch.tensor([1.0, 2.0, 6.0, -1.0, 0.0, 4.0])  # of two prompts, answered three times each
+
+
+def test_left_out_means_are_those_of_a_prompts_other_answers():
+    assert advantages.leave_one_out(TABLE, 3).tolist() == [4.0, 3.5, 1.5, 2.0, 1.5, -0.5]
+
+
+def six_answers() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rewards, values and mask of two prompts' answers; a value before the first token is its prompt's."""
+    generator = torch.Generator().manual_seed(3)
+    mask = torch.arange(4) < torch.tensor([1, 4, 2, 3, 3, 4]).unsqueeze(1)
+    rewards = torch.randn(6, 4, generator=generator, dtype=torch.float64) * mask
+    values = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+    values[:, 0] = torch.tensor([0.5, 0.5, 0.5, -2.0, -2.0, -2.0])
+    return rewards, values, mask
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.8, 1.0])
+def test_a_score_without_its_offset_gives_the_advantages_of_a_value_model_moved_by_it(lam):
+    rewards, values, mask = six_answers()
+    offsets = advantages.prompt_offsets(rewards, values, mask, 3, gamma=1.0)
+    moved = advantages.gae(advantages.without_offsets(rewards, offsets, mask), values, mask, 1.0, lam).advantages
+    expected = advantages.gae(rewards, values + offsets.unsqueeze(1), mask, 1.0, lam).advantages
+    torch.testing.assert_close(moved, expected)
+
+
+def test_the_first_tokens_advantage_is_the_papers_leave_one_out():
+    """RLOO (Ahmadian et al. 2024): the answer's reward less the mean of the others', whatever the value model says."""
+    rewards, values, mask = six_answers()
+    offsets = advantages.prompt_offsets(rewards, values, mask, 3, gamma=1.0)
+    moved = advantages.without_offsets(rewards, offsets, mask)
+    first = advantages.gae(moved, values, mask, gamma=1.0, lam=1.0).advantages[:, 0]
+    totals = [sum(row) for row in rewards.tolist()]
+    for index, total in enumerate(totals):
+        others = [totals[other] for other in range(index // 3 * 3, index // 3 * 3 + 3) if other != index]
+        assert first[index].item() == pytest.approx(total - sum(others) / 2, abs=1e-12)
+
+
+def test_offsets_discount_what_comes_late_and_read_no_padding():
+    rewards, values = torch.tensor([[1.0, 4.0], [2.0, 100.0]]), torch.tensor([[0.25, 9.0], [0.25, 9.0]])
+    mask = torch.tensor([[True, True], [True, False]])
+    assert advantages.prompt_offsets(rewards, values, mask, 2, gamma=0.5).tolist() == [2 - 0.25, 1 + 2 - 0.25]

@@ -86,6 +86,8 @@ class Loop:
     def ppo(self, kept):
         knobs = {"iterations": 5, "ema_decay": 0.7, "ptx_coef": 0.5, "batch_size": 8, "minibatch_size": 4}
         knobs |= {"kl_controller": {"kind": "adaptive", "target": 0.5, "horizon": 50}}
+        if self.kind == "ppo_warmup":  # broken off within it, at its end and after it
+            knobs |= {"value_warmup": 3, "iterations": 2, "answers_per_prompt": 2, "prompt_baseline": True}
         chosen = toys.section(Ppo, "ppo", **knobs)
         models = toys.models(self.tokenizer, self.folder / "reward_model", "gpt2")
         self.models = [models.policy, models.value_model]
@@ -94,7 +96,7 @@ class Loop:
         return ppo.train(models, Data(prompts, rows), chosen, RUNTIME, 4, kept)
 
 
-@pytest.fixture(params=["pretrain_muon", "pretrain_adamw", "sft", "reward", "dpo", "ppo"])
+@pytest.fixture(params=["pretrain_muon", "pretrain_adamw", "sft", "reward", "dpo", "ppo", "ppo_warmup"])
 def loop(request, tokenizer, tmp_path) -> Loop:
     return Loop(request.param, tokenizer, tmp_path)
 

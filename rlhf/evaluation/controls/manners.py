@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from rlhf.evaluation import phrases
 from rlhf.evaluation.verdicts import Key
 from rlhf.grading import gold
 from rlhf.records.types import Prompt
+from rlhf.rewards import phrases
 from rlhf.world import grammar
 
 MANNERS = {"opener", "closing"}  # being sorry is none of them: in a refusal it is part of the answer
