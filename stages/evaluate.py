@@ -17,6 +17,7 @@ from rlhf.evaluation import deciding, findings, held_out_text, history, model_ca
 from rlhf.evaluation.advising import first_look
 from rlhf.evaluation.controls import compare, sides, trivial
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.held_out_text import Tokens
 from rlhf.evaluation.history import History
 from rlhf.evaluation.policy_measures import (
     Policy,
@@ -37,7 +38,7 @@ from rlhf.evaluation.verdicts import Judged, Key
 from rlhf.models import loading, placement
 from rlhf.moderation import moderator
 from rlhf.params.base import load
-from rlhf.params.evaluate import EvaluateInputs
+from rlhf.params.evaluate import Evaluate, EvaluateInputs
 from rlhf.params.rounds import Rounds
 from rlhf.params.runtime import Runtime
 from rlhf.preferences.rewards import RewardScorer
@@ -74,7 +75,7 @@ def main(root: Path = Path(".")) -> None:
         validation = drawn(fitting[0], settings.validation_prompts)
         prompts = drawn(fitting[1], settings.test_prompts)
         context.typed_markers(tokenizers[1], (chat.texts_of(prompt["messages"]) for prompt in prompts))
-        texts = [document["text"] for document in records.read(files[2], Document)]
+        text = held_out(files[2], tokenizers[0], settings, context.run)
         trained = RewardScorer(reward_model, params.runtime) if params.rewards.trained else None
         rewards = weighted.opened(params.rewards, root, trained, params.runtime)
         blocking = moderator.opened(moderation, params.runtime, root)
@@ -84,9 +85,9 @@ def main(root: Path = Path(".")) -> None:
             "too_long": len(asked[1]) - len(fitting[1]),
             "artifacts": artifacts(root, [*folders.values(), reward_model]),
         }
-        judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
+        judged, measured = answer_and_measure(folders, prompts, validation, text, scorers, context.run)
         measured["blocked"] = findings.blocked(prompts, judged, blocking, settings.coverage)
-        measured["held_out_text"] = held_out_text.describe(tokenizers[0], texts, settings)
+        measured["held_out_text"] = held_out_text.describe(text) if text else None
         found = conclude(prompts, judged, scorers, {**measured, **known})
         before = history.read(root, last, params.seed)
         metrics = findings.metrics(found) | rewards.num_cut()
@@ -119,11 +120,20 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
     }
 
 
+def held_out(file: Path, tokenizer: Any, settings: Evaluate, run: tracking.StageRun) -> Tokens | None:
+    """Return the held-out text as tokens; where it fills no sequence, say so."""
+    texts = [document["text"] for document in records.read(file, Document)]
+    tokens = held_out_text.read(tokenizer, texts, settings)
+    if texts and tokens is None:
+        run.say(f"{file.name}: shorter than evaluate.sequence_tokens, so no loss on text is measured")
+    return tokens
+
+
 def answer_and_measure(
     folders: dict[str, Path],
     prompts: list[Prompt],
     validation: list[Prompt],
-    texts: list[str],
+    text: Tokens | None,
     scorers: Scorers,
     run: tracking.StageRun,
 ) -> tuple[dict[Key, list[Judged]], dict[str, Any]]:
@@ -139,9 +149,8 @@ def answer_and_measure(
         )
         if name != "sft":
             kl[name] = divergence(policy, sft, prompts, sampled, scorers)
-        loss = loss_on_documents(policy, texts, scorers) if texts else None
-        if loss is not None:
-            document_loss[name] = loss
+        if text:
+            document_loss[name] = loss_on_documents(policy, text.rows, scorers)
         if name in ("sft", "ppo"):
             rows = temperature_sweep(policy, validation, scorers)
             best[name] = max(rows, key=lambda row: (row["win_rate"], -row["temperature"]))["temperature"]
@@ -154,8 +163,6 @@ def answer_and_measure(
             judged |= {(f"best_of_{n}", "sampled"): picked for n, picked in picks.items()}
             kl |= {f"best_of_{n}": analytic(n, picked) for n, picked in picks.items()}
         run.progress(step, len(folders), {f"{name}.score": mean_verdict(judged[name, "sampled"])})
-    if texts and not document_loss:
-        run.say("documents.validation.jsonl: shorter than evaluate.sequence_tokens, so no loss on text is measured")
     measured = {"kl": kl, "document_loss": document_loss, "best_temperature": best, "sweep": sweep, "best_of_n": curve}
     return judged, measured
 

@@ -205,17 +205,10 @@ def analytic(n: int, picked: list[Judged]) -> tuple[Interval, float]:
     return Interval(nats, nats, nats), nats / tokens
 
 
-def loss_on_documents(policy: Policy, texts: list[str], scorers: Scorers) -> float | None:
-    """Return the loss on held-out pretraining text in nats per token: what a policy forgot is its alignment tax.
-
-    None where the texts do not fill one sequence.
-    """
-    settings = scorers.params.evaluate
-    stream = language_modelling.token_stream(policy.tokenizer, texts)[: settings.document_tokens]
-    if len(stream) < settings.sequence_tokens:
-        return None
-    rows = language_modelling.sequences(stream, settings.sequence_tokens)
-    return language_modelling.mean_loss(policy.model, rows, settings.scoring_batch_size, scorers.params.runtime)
+def loss_on_documents(policy: Policy, rows: torch.Tensor, scorers: Scorers) -> float:
+    """Return the loss on held-out pretraining text in nats per token: what a policy forgot is its alignment tax."""
+    params = scorers.params
+    return language_modelling.mean_loss(policy.model, rows, params.evaluate.scoring_batch_size, params.runtime)
 
 
 def mean_verdict(answers: Sequence[Judged]) -> float:
