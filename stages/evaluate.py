@@ -14,11 +14,12 @@ from typing import Any
 import safetensors
 
 from rlhf.evaluation import deciding, findings, held_out_text, history, model_card, report, report_words, verdicts
-from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.advising import evaluated, first_look
+from rlhf.evaluation.advising.evaluated import Evaluated
 from rlhf.evaluation.controls import compare, sides, trivial
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.headline import result
 from rlhf.evaluation.held_out_text import Tokens
-from rlhf.evaluation.history import History
 from rlhf.evaluation.policy_measures import (
     Policy,
     Scorers,
@@ -90,11 +91,10 @@ def main(root: Path = Path(".")) -> None:
         measured["held_out_text"] = held_out_text.describe(text) if text else None
         found = conclude(prompts, judged, scorers, {**measured, **known})
         before = history.read(root, last, params.seed)
-        metrics = findings.metrics(found) | rewards.num_cut()
-        write(root, found, before, metrics)
-        write_card(root, found, before, folders["ppo"])
-        warnings = first_look.warnings(metrics, before.metrics["reward_model"])
-        tell(root, found, metrics, folders["ppo"], first_look.markdown(warnings), context.run)
+        told = evaluated.of(found, before, rewards.num_cut())
+        write(root, told)
+        write_card(root, told, folders["ppo"])
+        tell(root, told, folders["ppo"], context.run)
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
@@ -195,11 +195,12 @@ def _policy(name: str, folder: Path, runtime: Runtime) -> Policy:
     return Policy(name, placement.lowered(model, runtime), tokenizer)
 
 
-def write(root: Path, found: Findings, trained: History, metrics: Mapping[str, Any]) -> None:
+def write(root: Path, told: Evaluated) -> None:
     """Write the report, the samples, metrics and plots."""
+    found = told.findings
     chosen = range(min(found.settings.sample_prompts, len(found.prompts)))  # the prompts are in random order already
     with new_folder(root / "data" / STAGE) as folder:
-        write_text(folder / "report.html", report.html(found, trained))
+        write_text(folder / "report.html", report.html(told))
         write_text(folder / "samples.md", report.samples_markdown(found, chosen))
         records.write(folder / "samples.jsonl", samples(found))
     rates = [
@@ -212,8 +213,8 @@ def write(root: Path, found: Findings, trained: History, metrics: Mapping[str, A
     outputs.write_curve(root, f"{STAGE}/temperatures", found.sweep)
     plots = root / "metrics/plots"
     write_text(plots / "win_rates.svg", report.win_rate_plot(found))
-    write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, trained))
-    outputs.write_metrics(root, STAGE, metrics)
+    write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, told.history))
+    outputs.write_metrics(root, STAGE, told.metrics)
 
 
 def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
@@ -221,26 +222,25 @@ def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): lineage.dvc_md5(path) for path in sorted(paths)}
 
 
-def write_card(root: Path, found: Findings, trained: History, folder: Path) -> None:
+def write_card(root: Path, told: Evaluated, folder: Path) -> None:
     """Write the last policy's model card."""
     policy = {"folder": folder.relative_to(root).as_posix(), "parameters": count_parameters(folder)}
     with new_folder(root / "data/model_card") as written:
-        write_text(written / "README.md", model_card.markdown(found, trained, policy))
+        write_text(written / "README.md", model_card.markdown(told, policy))
 
 
-def tell(
-    root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, warnings: str, run: tracking.StageRun
-) -> None:
+def tell(root: Path, told: Evaluated, policy: Path, run: tracking.StageRun) -> None:
     """Show what was written to the tracker: the card on the policy's page, the verdict, and what to look at first."""
     run.log_card(policy, root / "data/model_card/README.md")
-    run.log_metrics(metrics)
-    figures = deciding.figures(metrics)
+    run.log_metrics(told.metrics)
+    figures = deciding.figures(told.metrics)
     run.log_deciding(figures, deciding.columns(figures))
     written, plots = root / "data" / STAGE, root / "metrics/plots"
     for path in (written / "report.html", written / "samples.md", plots / "win_rates.svg", plots / "reward_vs_kl.svg"):
         run.log_artifact(path)
-    samples = report.samples_markdown(found, range(min(SAMPLES_ON_PAGE, len(found.prompts))))
-    headline, lead = report_words.headline(found), report_words.lead(found)
+    samples = report.samples_markdown(told.findings, range(min(SAMPLES_ON_PAGE, len(told.findings.prompts))))
+    headline, lead = result(told.metrics), report_words.lead(told.findings, told.metrics)
+    warnings = first_look.markdown(told.warnings)
     first = "\n\n".join([f"**{headline}**", *([warnings] if warnings else [])])  # the pictures stand behind it
     run.describe([first, *lead, samples], [plots / "win_rates.svg"])
     run.say(f"{headline}. {lead[0]}")

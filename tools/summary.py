@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.evaluation.advising import first_look
-from rlhf.evaluation.headline import DECODINGS, evidence, rates, result
+from rlhf.evaluation.headline import DECODINGS, Metrics, evidence, rates, result
 from rlhf.evaluation.typography import percent_interval
 from rlhf.params.base import Params, ParamsError, load, read_yaml
 from rlhf.params.collect_comparisons import CollectComparisons
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 MADE = "data/evaluate"
 ANEW = "`dvc repro` writes them anew"
-
-Metrics = Mapping[str, Any]
 
 
 class SummaryInputs(Params):
