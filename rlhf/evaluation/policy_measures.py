@@ -160,8 +160,8 @@ def exact_kls(
 ) -> list[float]:
     """Return, for each sampled answer, the sum over its tokens of KL(policy || SFT) over the whole vocabulary, in nats.
 
-    Its mean over answers estimates the same KL of answers as `log_ratios` (the expectation over each next token is
-    computed and not drawn), with less variance. Each model reads the prompt in its own template.
+    Its mean over answers estimates the same KL of answers as the log ratio of what was drawn (the expectation over each
+    next token is computed and not drawn), with less variance. Each model reads the prompt in its own template.
     """
     models, tokens = (policy, sft), [answer.token_ids for answer in answers]
     read = [[chat.prompt_ids(one.tokenizer, prompt["messages"]) for prompt in prompts] for one in models]
@@ -181,21 +181,6 @@ def exact_kls(
     lengths = [len(prompt) + len(own) for prompt, own in zip(read[0], tokens, strict=True)]
     with torch.no_grad(), placement.precision(scorers.params.runtime):
         return parallel.by_length(measure, lengths, scorers.params.evaluate.scoring_batch_size)
-
-
-def log_ratios(
-    policy: Policy, sft: Policy, prompts: list[Prompt], answers: list[rollouts.Response], scorers: Scorers
-) -> list[float]:
-    """Return log policy(answer) - log SFT(answer) of each sampled answer; its mean estimates the KL, in nats."""
-    messages, tokens = [prompt["messages"] for prompt in prompts], [answer.token_ids for answer in answers]
-    batch_size, totals = scorers.params.evaluate.scoring_batch_size, []
-    for model, tokenizer in (policy[1:], sft[1:]):
-        with placement.precision(scorers.params.runtime):
-            rows = rollouts.sequence_logprobs(
-                model, tokenizer, messages, tokens, temperature=1.0, batch_size=batch_size
-            )
-        totals.append([sum(row) for row in rows])
-    return [own - other for own, other in zip(*totals, strict=True)]
 
 
 def analytic(n: int, picked: list[Judged]) -> tuple[Interval, float]:
