@@ -14,10 +14,12 @@ from typing import Any
 import safetensors
 
 from rlhf.evaluation import deciding, findings, held_out_text, history, model_card, report, report_words, verdicts
-from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.advising import evaluated, first_look
+from rlhf.evaluation.advising.evaluated import Evaluated
 from rlhf.evaluation.controls import apart, compare, sides, trivial
 from rlhf.evaluation.findings import Findings
-from rlhf.evaluation.history import History
+from rlhf.evaluation.headline import result
+from rlhf.evaluation.held_out_text import Tokens
 from rlhf.evaluation.policy_measures import (
     Policy,
     Scorers,
@@ -38,7 +40,7 @@ from rlhf.evaluation.verdicts import Judged, Key
 from rlhf.models import loading, placement
 from rlhf.moderation import moderator
 from rlhf.params.base import load
-from rlhf.params.evaluate import EvaluateInputs
+from rlhf.params.evaluate import Evaluate, EvaluateInputs
 from rlhf.params.rounds import Rounds
 from rlhf.params.runtime import Runtime
 from rlhf.preferences.rewards import RewardScorer
@@ -77,7 +79,7 @@ def main(root: Path = Path(".")) -> None:
         validation = drawn(fitting[0], settings.validation_prompts)
         prompts = drawn(fitting[1], settings.test_prompts)
         context.typed_markers(tokenizers[1], (chat.texts_of(prompt["messages"]) for prompt in prompts))
-        texts = [document["text"] for document in records.read(files[2], Document)]
+        text = held_out(files[2], tokenizers[0], settings, context.run)
         trained = RewardScorer(reward_model, params.runtime) if params.rewards.trained else None
         rewards = weighted.opened(params.rewards, root, trained, params.runtime)
         blocking = moderator.opened(moderation, params.runtime, root)
@@ -87,20 +89,19 @@ def main(root: Path = Path(".")) -> None:
             "too_long": len(asked[1]) - len(fitting[1]),
             "artifacts": artifacts(root, [*folders.values(), reward_model]),
         }
-        draws, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
+        draws, measured = answer_and_measure(folders, prompts, validation, text, scorers, context.run)
         measured["blocked"] = findings.blocked(prompts, draws[0], blocking, settings.coverage)
-        measured["held_out_text"] = held_out_text.describe(tokenizers[0], texts, settings)
+        measured["held_out_text"] = held_out_text.describe(text) if text else None
         aside = apart.chosen(fitting[1])
         draws_aside = answer_apart(folders, aside, scorers)
         found = conclude(prompts, draws, scorers, {**measured, **known})
         found = apart.added(found, aside, draws_aside, scorers)
+        more = {"apart": {name: len(own) for name, own in apart.slices(aside).items()}} if aside else {}
         before = history.read(root, last, params.seed)
-        metrics = findings.metrics(found) | rewards.num_cut()
-        metrics |= {"apart": {name: len(own) for name, own in apart.slices(aside).items()}} if aside else {}
-        write(root, found, before, metrics, samples(aside, draws_aside[0]))
-        write_card(root, found, before, folders["ppo"])
-        warnings = first_look.warnings(metrics, before.metrics["reward_model"])
-        tell(root, found, metrics, folders["ppo"], first_look.markdown(warnings), context.run)
+        told = evaluated.of(found, before, rewards.num_cut() | more)
+        write(root, told, samples(aside, draws_aside[0]))
+        write_card(root, told, folders["ppo"])
+        tell(root, told, folders["ppo"], context.run)
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
@@ -130,11 +131,20 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
     }
 
 
+def held_out(file: Path, tokenizer: Any, settings: Evaluate, run: tracking.StageRun) -> Tokens | None:
+    """Return the held-out text as tokens; where it fills no sequence, say so."""
+    texts = [document["text"] for document in records.read(file, Document)]
+    tokens = held_out_text.read(tokenizer, texts, settings)
+    if texts and tokens is None:
+        run.say(f"{file.name}: shorter than evaluate.sequence_tokens, so no loss on text is measured")
+    return tokens
+
+
 def answer_and_measure(
     folders: dict[str, Path],
     prompts: list[Prompt],
     validation: list[Prompt],
-    texts: list[str],
+    text: Tokens | None,
     scorers: Scorers,
     run: tracking.StageRun,
 ) -> tuple[list[Draw], dict[str, Any]]:
@@ -156,9 +166,8 @@ def answer_and_measure(
             draw[name, "sampled"] = answers
         if name != "sft":
             kl[name] = divergence(policy, sft, prompts, sampled, scorers)
-        loss = loss_on_documents(policy, texts, scorers) if texts else None
-        if loss is not None:
-            document_loss[name] = loss
+        if text:
+            document_loss[name] = loss_on_documents(policy, text.rows, scorers)
         if name in ("sft", "ppo"):
             rows = temperature_sweep(policy, validation, scorers)
             best[name] = max(rows, key=lambda row: (row["win_rate"], -row["temperature"]))["temperature"]
@@ -172,8 +181,6 @@ def answer_and_measure(
                 draw |= {(f"best_of_{n}", "sampled"): picked for n, picked in own.items()}
             kl |= {f"best_of_{n}": analytic(n, picked) for n, picked in picks[0].items()}
         run.progress(step, len(folders), {f"{name}.score": mean_verdict(judged[name, "sampled"])})
-    if texts and not document_loss:
-        run.say("documents.validation.jsonl: shorter than evaluate.sequence_tokens, so no loss on text is measured")
     measured = {"kl": kl, "document_loss": document_loss, "best_temperature": best, "sweep": sweep, "best_of_n": curve}
     return [judged, *further], measured
 
@@ -219,13 +226,12 @@ def _policy(name: str, folder: Path, runtime: Runtime) -> Policy:
     return Policy(name, placement.lowered(model, runtime), tokenizer)
 
 
-def write(
-    root: Path, found: Findings, trained: History, metrics: Mapping[str, Any], aside: Sequence[Sample] = ()
-) -> None:
-    """Write the report, the samples, metrics and plots."""
+def write(root: Path, told: Evaluated, aside: list[Sample]) -> None:
+    """Write the report, the samples, those of slices apart among them, metrics and plots."""
+    found = told.findings
     chosen = range(min(found.settings.sample_prompts, len(found.prompts)))  # the prompts are in random order already
     with new_folder(root / "data" / STAGE) as folder:
-        write_text(folder / "report.html", report.html(found, trained))
+        write_text(folder / "report.html", report.html(told))
         write_text(folder / "samples.md", report.samples_markdown(found, chosen))
         records.write(folder / "samples.jsonl", samples(found.prompts, found.judged))
         if aside:
@@ -240,8 +246,8 @@ def write(
     outputs.write_curve(root, f"{STAGE}/temperatures", found.sweep)
     plots = root / "metrics/plots"
     write_text(plots / "win_rates.svg", report.win_rate_plot(found))
-    write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, trained))
-    outputs.write_metrics(root, STAGE, metrics)
+    write_text(plots / "reward_vs_kl.svg", report.reward_plot(found, told.history))
+    outputs.write_metrics(root, STAGE, told.metrics)
 
 
 def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
@@ -249,26 +255,25 @@ def artifacts(root: Path, paths: Sequence[Path]) -> dict[str, str]:
     return {path.relative_to(root).as_posix(): lineage.dvc_md5(path) for path in sorted(paths)}
 
 
-def write_card(root: Path, found: Findings, trained: History, folder: Path) -> None:
+def write_card(root: Path, told: Evaluated, folder: Path) -> None:
     """Write the last policy's model card."""
     policy = {"folder": folder.relative_to(root).as_posix(), "parameters": count_parameters(folder)}
     with new_folder(root / "data/model_card") as written:
-        write_text(written / "README.md", model_card.markdown(found, trained, policy))
+        write_text(written / "README.md", model_card.markdown(told, policy))
 
 
-def tell(
-    root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, warnings: str, run: tracking.StageRun
-) -> None:
+def tell(root: Path, told: Evaluated, policy: Path, run: tracking.StageRun) -> None:
     """Show what was written to the tracker: the card on the policy's page, the verdict, and what to look at first."""
     run.log_card(policy, root / "data/model_card/README.md")
-    run.log_metrics(metrics)
-    figures = deciding.figures(metrics)
+    run.log_metrics(told.metrics)
+    figures = deciding.figures(told.metrics)
     run.log_deciding(figures, deciding.columns(figures))
     written, plots = root / "data" / STAGE, root / "metrics/plots"
     for path in (written / "report.html", written / "samples.md", plots / "win_rates.svg", plots / "reward_vs_kl.svg"):
         run.log_artifact(path)
-    samples = report.samples_markdown(found, range(min(SAMPLES_ON_PAGE, len(found.prompts))))
-    headline, lead = report_words.headline(found), report_words.lead(found)
+    samples = report.samples_markdown(told.findings, range(min(SAMPLES_ON_PAGE, len(told.findings.prompts))))
+    headline, lead = result(told.metrics), report_words.lead(told.findings, told.metrics)
+    warnings = first_look.markdown(told.warnings)
     first = "\n\n".join([f"**{headline}**", *([warnings] if warnings else [])])  # the pictures stand behind it
     run.describe([first, *lead, samples], [plots / "win_rates.svg"])
     run.say(f"{headline}. {lead[0]}")

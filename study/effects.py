@@ -46,6 +46,10 @@ class WinRate(Pair):
         won = _won(*np.array([*found.values()]).T)
         return self.mean(of, seed, dict(zip(found, won.tolist(), strict=True)))
 
+    def figures(self, _: Mapping[str, Any]) -> dict[str, float]:
+        """Return nothing: a cell alone may lack the SFT that its policies are compared with. `pool` has them all."""
+        return {}
+
     def pool(self, of: Laboratory) -> Part | None:
         """Return how far win rates against the seed's SFT differ, over all cells."""
         found = {

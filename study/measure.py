@@ -87,7 +87,7 @@ def _policy(done: Finished, name: str, place: str) -> dict[str, Any]:
             "categories": _by_category(prompts, judged),
         }
         if decoding == "sampled" and name != "sft":
-            nats = policy_measures.log_ratios(asked, sft, prompts, answers, scorers)
+            nats = policy_measures.exact_kls(asked, sft, prompts, answers, scorers)
             found[decoding]["kl"] = [round(value, DIGITS) for value in nats]
     return found | {"probes": capabilities(asked, done)}
 

@@ -10,11 +10,14 @@ import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import nn
 
+from rlhf.evaluation import policy_measures
+from rlhf.evaluation.policy_measures import Policy, Scorers
 from rlhf.models import loading, placement
 from rlhf.params.base import parse
 from rlhf.params.ppo import Ppo
@@ -105,18 +108,20 @@ def reinforcing(tokenizer, folder: Path) -> dict[str, Any]:
 
 
 def sampling(tokenizer, folder: Path) -> dict[str, Any]:
-    """What `collect_comparisons` and `evaluate` ask of models: answers, log-probabilities, scores, losses."""
+    """What `collect_comparisons` and `evaluate` ask of models: answers, KLs, scores, losses."""
     policy = toys.likes_to_end(toys.policy(tokenizer), tokenizer)
     messages = [record["messages"] for record in toys.prompts(7)]
     drawn = rollouts.Sampling(temperature=1.0, max_completion_tokens=6, seed=1, batch_size=3)
     answers = rollouts.respond(policy, tokenizer, messages, [str(row) for row in range(7)], drawn)
-    ids = [answer.token_ids for answer in answers]
-    found = rollouts.sequence_logprobs(policy, tokenizer, messages, ids, temperature=1.0, batch_size=3)
+    both = (Policy("ppo", policy, tokenizer), Policy("sft", toys.policy(tokenizer, seed=1), tokenizer))
+    params: Any = SimpleNamespace(runtime=RUNTIME, evaluate=SimpleNamespace(scoring_batch_size=3))
+    nobody: Any = None
+    kls = policy_measures.exact_kls(*both, toys.prompts(7), answers, Scorers(nobody, nobody, params, nobody))
     scorer = rewards.RewardScorer(folder, RUNTIME)
     scores = scorer.score_texts(messages, [answer.text for answer in answers], batch_size=3)
     rows = torch.randint(5, 300, (5, 12), generator=torch.Generator().manual_seed(2))
     loss = language_modelling.mean_loss(policy, rows, 2, RUNTIME)
-    return {"tokens": ids, "logprobs": found, "scores": scores, "loss": loss}
+    return {"tokens": [answer.token_ids for answer in answers], "kls": kls, "scores": scores, "loss": loss}
 
 
 def refused() -> str:

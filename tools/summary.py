@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.evaluation.advising import first_look
-from rlhf.evaluation.headline import DECODINGS, evidence, rates, result
+from rlhf.evaluation.headline import DECODINGS, Metrics, evidence, rates, result
 from rlhf.evaluation.typography import percent_interval
 from rlhf.params.base import Params, ParamsError, load, read_yaml
 from rlhf.params.collect_comparisons import CollectComparisons
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 MADE = "data/evaluate"
 ANEW = "`dvc repro` writes them anew"
-
-Metrics = Mapping[str, Any]
 
 
 class SummaryInputs(Params):
@@ -133,8 +131,11 @@ def policies(evaluate: Metrics) -> Iterator[str]:
 
 def trust(evaluate: Metrics, reward: Metrics) -> Iterator[str]:
     """Yield how well the reward model predicts labelers, beside what bounds it from both sides."""
-    yield f"reward model, held-out pairs of labelers   {reward['accuracy']:.1%}"
-    yield f"  a TF-IDF baseline                        {reward['tfidf_accuracy']:.1%}"
+    if reward.get("training_prompts") == 0:
+        yield "reward model, held-out pairs of labelers   not trained: rewards.trained is 0"
+    else:
+        yield f"reward model, held-out pairs of labelers   {reward['accuracy']:.1%}"
+        yield f"  a TF-IDF baseline                        {reward['tfidf_accuracy']:.1%}"
     if "labelers_agreement" in reward:
         yield f"  labelers with one another                {reward['labelers_agreement']:.1%}"
     if "gold_accuracy" in reward:

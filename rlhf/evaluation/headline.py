@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rlhf.evaluation import typography
 from rlhf.evaluation.typography import interval, number, percent_interval
 
-Metrics = Mapping[str, Any]  # of metrics/evaluate.json: the content of its section
+Metrics = Mapping[str, Any]  # the content of a section of metrics/, such as that of metrics/evaluate.json
 
 NAMES = {
     "base": "Base", "sft": "SFT", "ppo": "PPO", "feedme": "FeedME", "rejection": "rejection sampling", "dpo": "DPO",

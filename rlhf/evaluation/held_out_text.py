@@ -1,12 +1,21 @@
-"""The held-out pretraining text on which losses are measured: how many documents, and what its tokens alone tell."""
+"""The held-out pretraining text on which losses are measured: its tokens, and what they alone tell."""
 
 from collections import Counter
 from collections.abc import Sequence
 from math import log
 from typing import Any, NamedTuple
 
+import torch
+
 from rlhf.params.evaluate import Evaluate
 from rlhf.training import language_modelling
+
+
+class Tokens(NamedTuple):
+    """What is read of the texts, which all policies read alike: they have one vocabulary."""
+
+    rows: torch.Tensor  # [N, T]
+    documents: int  # of which at least one token is among them
 
 
 class HeldOutText(NamedTuple):
@@ -16,18 +25,24 @@ class HeldOutText(NamedTuple):
     unigram_entropy: float  # nats a token: the loss of whoever knows how frequent each token is, and nothing else
 
 
-def describe(tokenizer: Any, texts: Sequence[str], settings: Evaluate) -> HeldOutText | None:
-    """Return what `policy_measures.loss_on_documents` reads of the texts; None where they do not fill one sequence."""
-    starts: list[int] = []
-    ids: list[int] = []
+def read(tokenizer: Any, texts: Sequence[str], settings: Evaluate) -> Tokens | None:
+    """Return the first `document_tokens` of the texts in whole sequences; None where they do not fill one."""
+    most, starts, streams, length = settings.document_tokens, list[int](), list[torch.Tensor](), 0
     for text in texts:
-        if len(ids) >= settings.document_tokens:
+        if length >= most:
             break
-        starts.append(len(ids))
-        ids += language_modelling.token_stream(tokenizer, [text]).tolist()
-    ids = ids[: settings.document_tokens]
-    ids = ids[: len(ids) // settings.sequence_tokens * settings.sequence_tokens]  # whole sequences are read
-    return HeldOutText(sum(start < len(ids) for start in starts), unigram_entropy(ids)) if ids else None
+        starts.append(length)
+        streams.append(language_modelling.token_stream(tokenizer, [text]))
+        length += len(streams[-1])
+    if min(length, most) < settings.sequence_tokens:
+        return None
+    rows = language_modelling.sequences(torch.cat(streams)[:most], settings.sequence_tokens)
+    return Tokens(rows, sum(start < rows.numel() for start in starts))
+
+
+def describe(tokens: Tokens) -> HeldOutText:
+    """Return what the tokens tell without any model."""
+    return HeldOutText(tokens.documents, unigram_entropy(tokens.rows.flatten().tolist()))
 
 
 def unigram_entropy(ids: Sequence[int]) -> float:

@@ -6,9 +6,9 @@ from typing import Any
 from rlhf.evaluation import report_tables as tables
 from rlhf.evaluation import report_words as words
 from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.advising.evaluated import Evaluated
 from rlhf.evaluation.controls import table as controls
-from rlhf.evaluation.findings import Findings, metrics
-from rlhf.evaluation.history import History
+from rlhf.evaluation.headline import result
 from rlhf.evaluation.report_page import Table
 from rlhf.runtime.markdown import markdown_table
 
@@ -46,16 +46,17 @@ those in the data card (`data/collect_prompts/data_card.md`), whose licences bin
 """
 
 
-def markdown(findings: Findings, history: History, policy: Mapping[str, Any]) -> str:
+def markdown(evaluated: Evaluated, policy: Mapping[str, Any]) -> str:
     """Return README.md for a folder of the policy; `policy` holds its folder and its number of parameters."""
+    findings, history, metrics, notes = evaluated
     languages = sorted({str(prompt["language"]) for prompt in findings.prompts} - {"other", "und"})
-    warnings = first_look.markdown(first_look.warnings(metrics(findings), history.metrics["reward_model"]))
+    warnings = first_look.markdown(notes)
     head = HEAD.format(
         languages=f"[{', '.join(languages)}]",
         round=findings.rounds[-1],
-        headline=words.headline(findings),
+        headline=result(metrics),
         first=f"{warnings}\n\n" if warnings else "",
-        lead="\n\n".join(words.lead(findings)),
+        lead="\n\n".join(words.lead(findings, metrics)),
         **policy,
     )
     won = (controls.controlled(findings), tables.win_rates(findings))

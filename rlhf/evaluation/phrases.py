@@ -33,6 +33,8 @@ def controlled(
     """Return how often the first answers beat the second, prompt by prompt, as they are and controlled.
 
     Answers have text and num_tokens; score(index, text) is what decides; a difference below `tie` counts half.
+    `controls.compare` asks something else: it takes the phrases of all policies off each answer, widens intervals by
+    the world's tasks and subjects, and holds no length equal. The recipe on a pretrained model is judged by this one.
     """
     sides = [[one["text"] for one in side] for side in (first, second)]
     phrases = list(dict.fromkeys(phrase for side in sides for phrase in fixed(prompts, side)))

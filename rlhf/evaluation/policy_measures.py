@@ -181,8 +181,8 @@ def exact_kls(
 ) -> list[float]:
     """Return, for each sampled answer, the sum over its tokens of KL(policy || SFT) over the whole vocabulary, in nats.
 
-    Its mean over answers estimates the same KL of answers as `log_ratios` (the expectation over each next token is
-    computed and not drawn), with less variance. Each model reads the prompt in its own template.
+    Its mean over answers estimates the same KL of answers as the log ratio of what was drawn (the expectation over each
+    next token is computed and not drawn), with less variance. Each model reads the prompt in its own template.
     """
     models, tokens = (policy, sft), [answer.token_ids for answer in answers]
     read = [[chat.prompt_ids(one.tokenizer, prompt["messages"]) for prompt in prompts] for one in models]
@@ -204,21 +204,6 @@ def exact_kls(
         return parallel.by_length(measure, lengths, scorers.params.evaluate.scoring_batch_size)
 
 
-def log_ratios(
-    policy: Policy, sft: Policy, prompts: list[Prompt], answers: list[rollouts.Response], scorers: Scorers
-) -> list[float]:
-    """Return log policy(answer) - log SFT(answer) of each sampled answer; its mean estimates the KL, in nats."""
-    messages, tokens = [prompt["messages"] for prompt in prompts], [answer.token_ids for answer in answers]
-    batch_size, totals = scorers.params.evaluate.scoring_batch_size, []
-    for model, tokenizer in (policy[1:], sft[1:]):
-        with placement.precision(scorers.params.runtime):
-            rows = rollouts.sequence_logprobs(
-                model, tokenizer, messages, tokens, temperature=1.0, batch_size=batch_size
-            )
-        totals.append([sum(row) for row in rows])
-    return [own - other for own, other in zip(*totals, strict=True)]
-
-
 def analytic(n: int, picked: list[Judged]) -> tuple[Interval, float]:
     """Return the KL of best-of-n, which needs no estimate: nats an answer, nats a token (EOS counted)."""
     nats = statistics.best_of_n_kl(n)
@@ -226,17 +211,10 @@ def analytic(n: int, picked: list[Judged]) -> tuple[Interval, float]:
     return Interval(nats, nats, nats), nats / tokens
 
 
-def loss_on_documents(policy: Policy, texts: list[str], scorers: Scorers) -> float | None:
-    """Return the loss on held-out pretraining text in nats per token: what a policy forgot is its alignment tax.
-
-    None where the texts do not fill one sequence.
-    """
-    settings = scorers.params.evaluate
-    stream = language_modelling.token_stream(policy.tokenizer, texts)[: settings.document_tokens]
-    if len(stream) < settings.sequence_tokens:
-        return None
-    rows = language_modelling.sequences(stream, settings.sequence_tokens)
-    return language_modelling.mean_loss(policy.model, rows, settings.scoring_batch_size, scorers.params.runtime)
+def loss_on_documents(policy: Policy, rows: torch.Tensor, scorers: Scorers) -> float:
+    """Return the loss on held-out pretraining text in nats per token: what a policy forgot is its alignment tax."""
+    params = scorers.params
+    return language_modelling.mean_loss(policy.model, rows, params.evaluate.scoring_batch_size, params.runtime)
 
 
 def mean_verdict(answers: Sequence[Judged]) -> float:

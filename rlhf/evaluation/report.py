@@ -10,9 +10,10 @@ from rlhf.evaluation import report_tables as tables
 from rlhf.evaluation import report_words as words
 from rlhf.evaluation.advising import first_look
 from rlhf.evaluation.advising.advice import advice
+from rlhf.evaluation.advising.evaluated import Evaluated
 from rlhf.evaluation.controls import table as controls
-from rlhf.evaluation.findings import Findings, metrics
-from rlhf.evaluation.headline import RIVALS
+from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.headline import RIVALS, result
 from rlhf.evaluation.history import Curve, History, column
 from rlhf.evaluation.plots import SMALL, Bar, Frame, Line
 from rlhf.evaluation.report_page import Link, Links, Notes, Plots, Section, page
@@ -57,12 +58,12 @@ LINKS = Links(
 )
 
 
-def html(findings: Findings, history: History) -> str:
+def html(evaluated: Evaluated) -> str:
     """Return report.html."""
+    findings, history, metrics, warnings = evaluated
     criteria, categories = tables.criteria(findings), tables.by_category(history)
     parts = tables.reward_parts(findings)
-    warnings = first_look.warnings(metrics(findings), history.metrics["reward_model"])
-    notes = advice(findings, history)
+    notes = advice(findings, history, metrics)
     curve = [Plots([reward_plot(findings, history), best_of_n_plot(findings)]), tables.best_of_n(findings)]
     sections = [
         *([Section(first_look.TITLE, words.FIRST_LOOK_TEXT, [Notes(warnings)])] if warnings else []),
@@ -87,7 +88,8 @@ def html(findings: Findings, history: History) -> str:
         Section("Temperatures", words.SWEEP_TEXT, [tables.temperatures(findings)]),
         Section("Files and runs", words.FILES_TEXT, [LINKS, tables.artifacts(findings)]),
     ]
-    return page("Evaluation of RLHF", words.headline(findings), words.lead(findings), sections, _samples(findings))
+    lead = words.lead(findings, metrics)
+    return page("Evaluation of RLHF", result(metrics), lead, sections, _samples(findings))
 
 
 def win_rate_plot(findings: Findings) -> str:

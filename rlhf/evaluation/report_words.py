@@ -1,7 +1,7 @@
 """The evaluation in words: headline, explanations, and how comparisons are called."""
 
-from rlhf.evaluation.findings import Findings, metrics
-from rlhf.evaluation.headline import DECODINGS, RIVALS, called, evidence, result
+from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.headline import DECODINGS, RIVALS, Metrics, called, evidence
 from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import number, percent, percent_interval
 from rlhf.evaluation.verdicts import Comparison, Key, WinRate
@@ -63,12 +63,7 @@ FILES_TEXT = (
 SWEEP_TEXT = "On validation prompts: win rate of each temperature against the same policy at temperature 1."
 
 
-def headline(findings: Findings) -> str:
-    """Return the result in a few words, the worst of them first; an interval across one half is no result."""
-    return result(metrics(findings))
-
-
-def lead(findings: Findings) -> list[str]:
+def lead(findings: Findings, evaluate: Metrics) -> list[str]:
     """Return the paragraphs below the headline: what it rests on, each way to decode, rivals, who decided, what could
     have been seen at all.
     """
@@ -94,7 +89,7 @@ def lead(findings: Findings) -> list[str]:
             ". Under the strict gold (an invented fact, wrong name or repeat scores 0), PPO beats SFT greedy on "
         )
         rivals[-1] += percent_interval(strict.interval)
-    paragraphs = [evidence(metrics(findings)), ways, f"{'; '.join(rivals)}.", trivial(findings)]
+    paragraphs = [evidence(evaluate), ways, f"{'; '.join(rivals)}.", trivial(findings)]
     return [text for text in [*paragraphs, f"{decider(findings)} {detectable(findings)}"] if text]
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rlhf.engine import logprobs
-from rlhf.models import decoding, forward
+from rlhf.models import decoding
 from rlhf.records.types import Message
 from rlhf.runtime import parallel, seeds
 from rlhf.tokens import batching, chat, turns
@@ -130,33 +129,6 @@ def respond(
         return [Response(chat.response_text(tokenizer, tokens), tokens, tokens[-1] in ends.end_ids) for tokens in rows]
 
     return parallel.by_length(decode, [len(prompt) for prompt in prompts], sampling.batch_size)
-
-
-@torch.no_grad()
-def sequence_logprobs(
-    model: "PreTrainedModel",
-    tokenizer: Any,
-    messages_list: list[list[Message]],
-    token_ids_list: list[list[int]],
-    *,
-    temperature: float,
-    batch_size: int,
-) -> list[list[float]]:
-    """Return, for each answer's tokens, log pi(token | prompt, tokens before) in nats."""
-    prompts = [chat.prompt_ids(tokenizer, messages) for messages in messages_list]
-    device = str(model.device)
-
-    def measure(chosen: list[int]) -> list[list[float]]:
-        left = batching.pad([prompts[i] for i in chosen], tokenizer.pad_token_id, "left", device)
-        right = batching.pad([token_ids_list[i] for i in chosen], tokenizer.pad_token_id, "right", device)
-        ids, mask = torch.cat([left.ids, right.ids], dim=1), torch.cat([left.mask, right.mask], dim=1)
-        hidden = forward.completion_states(model, ids, mask, right.mask)
-        found = logprobs.of_hidden(hidden, forward.output_head(model), right.ids[right.mask], temperature)
-        rows = forward.spread(found, right.mask).tolist()
-        return [row[: len(token_ids_list[index])] for index, row in zip(chosen, rows, strict=True)]
-
-    lengths = [len(prompt) + len(token_ids) for prompt, token_ids in zip(prompts, token_ids_list, strict=True)]
-    return parallel.by_length(measure, lengths, batch_size)
 
 
 def choose(logits: Tensor, draws: Tensor, temperature: float) -> Tensor:

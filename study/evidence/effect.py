@@ -1,5 +1,6 @@
 """What all effects have in common: seeds, cells, and the way from both to an estimate."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,17 +19,17 @@ class Effect(Params):
 
     seeds: list[int] = Field(min_length=1)
 
+    @abstractmethod
     def places(self) -> list[str]:
         """Return the cells that are read, `{seed}` still in them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sample(self, of: Laboratory, seed: int) -> Sample:
         """Return the effect on one seed. Raises cells.Missing where a cell is not to be used."""
-        raise NotImplementedError
 
+    @abstractmethod
     def figures(self, cell: Mapping[str, Any]) -> dict[str, float]:
         """Return the figures of a cell, by policy, of which an effect is a difference; none that it did not measure."""
-        raise NotImplementedError
 
     def policies(self) -> set[str | None]:
         """Return the policies that are compared, where they are named."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.evaluation import findings, model_card, plots, report, report_page, report_words
-from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.advising import evaluated, first_look
 from rlhf.evaluation.advising.advice import advice
 from rlhf.evaluation.advising.notes import Note
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.headline import result
 from rlhf.evaluation.held_out_text import HeldOutText
 from rlhf.evaluation.history import History
 from rlhf.evaluation.plots import Bar, Frame, Line
@@ -147,14 +148,16 @@ def where_all_is_alike() -> tuple[Findings, History]:
 
 
 def page() -> str:
-    return "\n".join(pages.lines(report.html(*by_gold())))
+    return "\n".join(pages.lines(report.html(evaluated.of(*by_gold(), {}))))
 
 
 def page_by_judge() -> str:
     """Return what the page by gold does not say."""
     known = {*(FOLDER / "page.txt").read_text(encoding="utf-8").splitlines()}
     return "\n".join(
-        line for line in "\n".join(pages.lines(report.html(*by_judge()))).splitlines() if line not in known
+        line
+        for line in "\n".join(pages.lines(report.html(evaluated.of(*by_judge(), {})))).splitlines()
+        if line not in known
     )
 
 
@@ -172,7 +175,7 @@ def markup() -> str:
 
 
 def card() -> str:
-    return model_card.markdown(*by_both(), POLICY)
+    return model_card.markdown(evaluated.of(*by_both(), {}), POLICY)
 
 
 def samples() -> str:
@@ -195,10 +198,9 @@ def suggestions() -> str:
     """Return headline, lead, warnings and advice where there is much to say."""
     told = []
     for situation in (where_all_goes_wrong, where_more_is_to_be_had, where_all_is_alike, by_both):
-        found, trained = situation()
-        warnings = first_look.warnings(findings.metrics(found), trained.metrics["reward_model"])
-        told += [f"\n# {situation.__name__.replace('_', ' ')}", report_words.headline(found), *report_words.lead(found)]
-        for title, notes in ((first_look.TITLE, warnings), ("What to try next", advice(found, trained))):
+        found, trained, figures, warnings = evaluated.of(*situation(), {})
+        told += [f"\n# {situation.__name__.replace('_', ' ')}", result(figures), *report_words.lead(found, figures)]
+        for title, notes in ((first_look.TITLE, warnings), ("What to try next", advice(found, trained, figures))):
             told += [f"\n## {title}", *(line for note in notes for line in (f"\n- {note.seen}", f"  {note.follows}"))]
     return "\n".join(told)
 

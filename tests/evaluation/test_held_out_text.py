@@ -4,7 +4,8 @@ from math import log
 
 import pytest
 
-from rlhf.evaluation import held_out_text, policy_measures
+from rlhf.evaluation import held_out_text
+from rlhf.evaluation.held_out_text import HeldOutText
 from rlhf.params.base import parse
 from rlhf.params.evaluate import Evaluate
 from rlhf.tokens import tokenizer
@@ -23,6 +24,12 @@ def settings(document_tokens: int, sequence_tokens: int) -> Evaluate:
     return parse(Evaluate, invented.SETTINGS | changes, "evaluate")
 
 
+def described(made, texts: list[str], params: Evaluate) -> HeldOutText:
+    found = held_out_text.read(made, texts, params)
+    assert found is not None
+    return held_out_text.describe(found)
+
+
 def test_tokens_that_are_equally_frequent_cost_the_logarithm_of_their_number():
     ids = list(range(8)) * 1000
     assert held_out_text.unigram_entropy(ids) == pytest.approx(log(8) + 7 / 16_000)
@@ -35,9 +42,10 @@ def test_it_describes_the_tokens_that_the_loss_is_measured_on(made):
     whole = language_modelling.token_stream(made, texts)
     read = language_modelling.sequences(whole[:100], 16).flatten().tolist()
     assert len(read) == 96 < len(whole)
-    found = held_out_text.describe(made, texts, settings(100, 16))
+    assert held_out_text.read(made, texts, settings(100, 16)).rows.flatten().tolist() == read
+    found = described(made, texts, settings(100, 16))
     assert found.unigram_entropy == held_out_text.unigram_entropy(read)
-    assert held_out_text.describe(made, texts[::-1], settings(100, 16)) != found
+    assert described(made, texts[::-1], settings(100, 16)) != found
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
@@ -45,24 +53,17 @@ def test_a_document_counts_where_one_of_its_tokens_is_read(made, beyond):
     texts = ["one and the same text"] * 5
     length = len(language_modelling.token_stream(made, texts[:1]))
     assert length >= 8
-    assert (
-        held_out_text.describe(made, texts, settings(max(16, 2 * length + beyond), 2 * length + beyond)).documents
-        == 2 + beyond
-    )
-    assert held_out_text.describe(made, texts[:2], settings(1000, 8)).documents == 2
-    assert (
-        held_out_text.describe(made, texts, settings(3 * length - 1, 2 * length)).documents == 2
-    )  # the rest is cut off
+    assert described(made, texts, settings(max(16, 2 * length + beyond), 2 * length + beyond)).documents == 2 + beyond
+    assert described(made, texts[:2], settings(1000, 8)).documents == 2
+    assert described(made, texts, settings(3 * length - 1, 2 * length)).documents == 2  # the rest is cut off
 
 
 def test_one_long_document_is_one_however_many_follow_it(made):
     texts = ["one and the same text " * 40, *toys.TEXTS]
-    assert held_out_text.describe(made, texts, settings(64, 32)).documents == 1
+    assert described(made, texts, settings(64, 32)).documents == 1
 
 
-def test_text_shorter_than_a_sequence_is_described_as_little_as_its_loss_is_measured(made):
-    assert held_out_text.describe(made, ["red"], settings(400, 64)) is None
-    assert held_out_text.describe(made, [], settings(400, 64)) is None
-    policy = policy_measures.Policy("base", None, made)
-    scorers = type("Scorers", (), {"params": type("Params", (), {"evaluate": settings(400, 64)})})
-    assert policy_measures.loss_on_documents(policy, ["red"], scorers) is None
+def test_text_shorter_than_a_sequence_is_not_read(made):
+    assert held_out_text.read(made, ["red"], settings(400, 64)) is None
+    assert held_out_text.read(made, [], settings(400, 64)) is None
+    assert held_out_text.read(made, [*toys.TEXTS] * 9, settings(63, 64)) is None

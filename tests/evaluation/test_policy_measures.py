@@ -152,20 +152,6 @@ def test_answers_are_scored_by_those_who_are_asked_and_by_the_judge_where_no_gol
     assert (known.reward_model, known.judge, known.verdict) == (2, None, known.gold)
 
 
-def test_the_mean_log_ratio_of_answers_estimates_the_divergence(monkeypatch, scorers):
-    known = {"new": [[-1.0, -2.0], [-3.0], [-0.5]], "the model": [[-2.0, -2.5], [-3.5], [-1.5]]}
-
-    def logprobs(model, tokenizer, messages, tokens, *, temperature, batch_size):
-        assert (tokenizer, temperature, batch_size) == ("its tokenizer", 1.0, 32)
-        assert messages == [prompt["messages"] for prompt in PROMPTS]
-        assert tokens == [[1, 2], [3], [4]]
-        return known[model]
-
-    monkeypatch.setattr(policy_measures.rollouts, "sequence_logprobs", logprobs)
-    policy, answers = Policy("ppo", "new", "its tokenizer"), [Response("", ids, True) for ids in ([1, 2], [3], [4])]
-    assert policy_measures.log_ratios(policy, SFT, PROMPTS, answers, scorers) == [1.5, 0.5, 1.0]
-
-
 class Six:
     """A tokenizer of six tokens: nothing, an end and four words; a dialogue is read as `ids`."""
 
@@ -215,8 +201,6 @@ def test_the_divergence_is_that_of_all_answers_there_are(six, scorers):
     assert enumerated > 0.2
     for answer, nats, first, second in zip(answers, exact, *logs, strict=True):
         assert nats == pytest.approx((first.exp() * (first - second)).sum().item(), abs=1e-4), answer
-    found = policy_measures.log_ratios(*six, asked, responses, scorers)
-    assert (own.exp() * torch.tensor(found)).sum().item() == pytest.approx(enumerated, rel=1e-4)
 
 
 def test_the_divergence_is_told_an_answer_and_a_token(six, scorers):

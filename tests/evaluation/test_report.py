@@ -6,10 +6,13 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
-from rlhf.evaluation import findings, model_card, report, report_words, verdicts
+from rlhf.evaluation import findings, headline, model_card, report, report_words, verdicts
+from rlhf.evaluation.advising import evaluated
+from rlhf.evaluation.advising.evaluated import Evaluated
 from rlhf.evaluation.advising.notes import Note
 from rlhf.evaluation.controls import trivial
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.history import History
 from rlhf.evaluation.report_page import Link, Links, Notes, Section, Table, page
 from rlhf.evaluation.statistics import Bootstrap, Interval
 from rlhf.evaluation.typography import percent_interval
@@ -27,7 +30,15 @@ def found() -> Findings:
 
 @pytest.fixture(scope="module")
 def html(found) -> str:
-    return report.html(found, invented.history())
+    return report.html(told(found, invented.history()))
+
+
+def told(found: Findings, trained: History) -> Evaluated:
+    return evaluated.of(found, trained, {})
+
+
+def lead_of(found: Findings) -> list[str]:
+    return report_words.lead(found, findings.metrics(found))
 
 
 @pytest.fixture(scope="module")
@@ -67,20 +78,20 @@ def rates(found: Findings, **intervals: tuple[float, float, float]) -> Findings:
 )  # fmt: skip
 def test_the_headline_says_what_the_three_controlled_intervals_allow(found, sampled, greedy, best, claim):
     changed = rates(found, ppo_vs_sft=sampled, ppo_vs_sft_greedy=greedy, ppo_vs_sft_best_temperature=best)
-    assert report_words.headline(changed) == claim
+    assert headline.result(findings.metrics(changed)) == claim
 
 
 def test_where_all_answers_are_alike_the_headline_says_so():
     found = invented.evaluation()
     alike = {key: [answer._replace(gold=0.25) for answer in answers] for key, answers in found.judged.items()}
-    words = report_words.headline(invented.concluded(found.prompts, alike))
+    words = headline.result(findings.metrics(invented.concluded(found.prompts, alike)))
     assert words == "Nothing to compare: PPO and SFT tie on all 40 held-out prompts"
 
 
 def test_the_lead_gives_every_controlled_win_rate_and_the_plain_one_beside_it(found):
     names = ("ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_feedme", "ppo_vs_best_of_4")
     intervals = {name: (0.6 + place / 100, 0.5, 0.75) for place, name in enumerate(names)}
-    _, ways, rivals, *_ = report_words.lead(rates(found, **intervals))
+    _, ways, rivals, *_ = lead_of(rates(found, **intervals))
     told = [
         text
         for paragraph in (ways, rivals)
@@ -94,7 +105,7 @@ def test_the_lead_gives_every_controlled_win_rate_and_the_plain_one_beside_it(fo
 
 
 def test_the_lead_names_each_policys_own_best_temperature(found):
-    lead = " ".join(report_words.lead(found._replace(best_temperature={"sft": 0.75, "ppo": 0.25})))
+    lead = " ".join(lead_of(found._replace(best_temperature={"sft": 0.75, "ppo": 0.25})))
     assert "SFT 0.75, PPO 0.25" in lead
 
 
@@ -109,7 +120,7 @@ def test_text_from_users_models_and_data_never_becomes_markup():
     trained = invented.history()
     trained.metrics["reward_model"]["by_category"][EVIL] = {"accuracy": 0.5, "tfidf_accuracy": 0.6, "pairs": 400}
     trained.sources[0]["licence"] = EVIL
-    html = report.html(invented.evaluation(text=EVIL, category=EVIL), trained)
+    html = report.html(told(invented.evaluation(text=EVIL, category=EVIL), trained))
     assert "img" not in Page(html).tags
     assert "<b>0</b>" not in html
     assert EVIL in Page(html).tables["Where it helps"][0]  # as words
@@ -119,7 +130,7 @@ def test_text_from_users_models_and_data_never_becomes_markup():
 
 
 def test_equal_findings_give_equal_bytes(html, plots_drawn_anew):
-    assert html == report.html(invented.evaluation(), invented.history())
+    assert html == report.html(told(invented.evaluation(), invented.history()))
 
 
 def figure(text: str) -> float:
@@ -238,7 +249,7 @@ def test_what_was_trained_is_told_with_sources_licences_and_the_reward_models_ow
 def test_an_adaptive_coefficient_is_told_from_first_to_last():
     trained = invented.history()
     trained.curves["ppo"][-1]["kl_coef"] = 0.45
-    steps = Page(report.html(invented.evaluation(), trained)).tables["What was trained"][0]
+    steps = Page(report.html(told(invented.evaluation(), trained))).tables["What was trained"][0]
     assert "β = 0.3 to 0.45" in steps["PPO, round r1"]["from"]
 
 
@@ -246,14 +257,14 @@ def test_a_base_model_that_was_adopted_is_not_said_to_be_trained():
     trained = invented.history()
     del trained.metrics["pretrain"]["tokens"], trained.metrics["pretrain"]["validation_loss"]
     trained = trained._replace(curves={**trained.curves, "pretrain": [{"step": 0, "loss": 0.0}]})
-    html = report.html(invented.evaluation(), trained)
+    html = report.html(told(invented.evaluation(), trained))
     assert "adopted" in Page(html).tables["What was trained"][0]["base model"]["from"]
     assert "Base model: loss" not in html
 
 
 def test_without_a_gold_labeler_the_judge_decides_its_accuracy_is_told_and_no_row_stands_twice():
     found = invented.evaluation(with_gold=False)
-    html = report.html(found, invented.history())
+    html = report.html(told(found, invented.history()))
     assert found.decided_by == "judge"
     assert "agrees with labelers on 71% of 1,234 held-out pairs" in html
     assert "prefers the longer answer in 58%" in html
@@ -297,7 +308,7 @@ def test_samples_in_markdown_keep_their_table_whole():
 
 
 def test_the_report_and_the_model_card_name_the_artifacts_by_dvcs_md5(found, html):
-    card = model_card.markdown(found, invented.history(), {"folder": "data/ppo/r1", "parameters": 1234567})
+    card = model_card.markdown(told(found, invented.history()), {"folder": "data/ppo/r1", "parameters": 1234567})
     for text in (card, html):
         for path, md5 in found.artifacts.items():
             assert path in text
@@ -305,10 +316,10 @@ def test_the_report_and_the_model_card_name_the_artifacts_by_dvcs_md5(found, htm
 
 
 def test_the_model_card_has_a_head_that_the_hub_reads_the_results_and_the_data(found):
-    card = model_card.markdown(found, invented.history(), {"folder": "data/ppo/r1", "parameters": 1234567})
+    card = model_card.markdown(told(found, invented.history()), {"folder": "data/ppo/r1", "parameters": 1234567})
     _, head, body = card.split("---\n", 2)
     assert YAML(typ="safe").load(head)["library_name"] == "transformers"
-    assert report_words.headline(found) in body
+    assert headline.result(findings.metrics(found)) in body
     assert "1,234,567 parameters" in body
     assert 'from_pretrained("data/ppo/r1")' in body
     assert "| PPO against SFT |" in body

@@ -172,18 +172,3 @@ def test_sampled_frequencies_are_the_softmax(model, tokenizer):
 def test_no_draw_picks_a_token_without_probability(draw, token):
     logits = torch.tensor([[-torch.inf, 0.0, -torch.inf, 1.0986123, -torch.inf]])
     assert rollouts.choose(logits, torch.tensor([draw], dtype=torch.float64), 1.0).item() == token
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0])
-def test_sequence_log_probabilities_are_those_of_single_forward_passes(model, tokenizer, temperature):
-    messages = [[{"role": "user", "content": text}] for text in TEXTS]
-    sampled = answers(model, tokenizer, TEXTS)
-    known = rollouts.sequence_logprobs(
-        model, tokenizer, messages, [a.token_ids for a in sampled], temperature=temperature, batch_size=4
-    )
-    for turns, answer, own in zip(messages, sampled, known, strict=True):
-        prompt = chat.prompt_ids(tokenizer, turns)
-        ids = torch.tensor([prompt + answer.token_ids])
-        log_p = (model(input_ids=ids).logits[0, len(prompt) - 1 : -1] / temperature).log_softmax(-1)
-        expected = [log_p[t, token].item() for t, token in enumerate(answer.token_ids)]
-        assert own == pytest.approx(expected, abs=1e-4)

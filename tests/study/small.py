@@ -14,6 +14,9 @@ PRESET = {
     "seed": 17, "tracking": {"uri": None}, "checkpoints": {"every_seconds": 30.0}, "reward_model": {"epochs": 2},
     "ppo": {"iterations": 20, "kl_coef": 0.1},
 }  # fmt: skip
+EFFECT = {  # of a claim: a number of one seed
+    "kind": "number", "cell": "seed_{seed}", "path": "evaluate.win_rate.ppo_vs_sft.mean", "minus": None, "seeds": [17],
+}  # fmt: skip
 CHAINS = {f"seed_{seed}": {"seed": seed} for seed in (17, 18, 19)}
 
 

@@ -201,7 +201,7 @@ def test_each_policy_answers_the_same_prompts_sampled_and_greedily(world, polici
             assert found["reward_model"] == [round(answer.reward_model, 4) for answer in judged]
             assert found["gold"] == [round(answer.gold, 4) for answer in judged]
         answers = policy_measures.ask(policy, asked, 1.0, scorers)
-        nats = policy_measures.log_ratios(policy, done.policy("sft", "sft"), asked, answers, scorers)
+        nats = policy_measures.exact_kls(policy, done.policy("sft", "sft"), asked, answers, scorers)
         assert policies[name]["sampled"].get("kl") == (None if name == "sft" else [round(one, 4) for one in nats])
     shown = {tuple(policies[name][decoding]["reward_model"]) for name in places for decoding in measure.DECODINGS}
     assert len(shown) == 2 * len(places)
@@ -300,7 +300,7 @@ def test_the_controlled_column_is_gold_of_the_answer_in_one_form(world, monkeypa
     ideal = [text.removesuffix(closing).strip() for text in polite]
     answers = [rollouts.Response(text, [1], True) for text in ideal]
     monkeypatch.setattr(policy_measures, "ask", lambda *_: answers)
-    monkeypatch.setattr(policy_measures, "log_ratios", lambda *_: [0.0] * 6)
+    monkeypatch.setattr(policy_measures, "exact_kls", lambda *_: [0.0] * 6)
     found = measure.of_workspace(world.done, ["policy"])["policy"]["greedy"]
     form = [manners.one_closing(prompt["task"], text) for prompt, text in zip(asked, ideal, strict=True)]
     expected = [round(gold.score(prompt["task"], text).score, 4) for prompt, text in zip(asked, form, strict=True)]

@@ -8,6 +8,7 @@ import pytest
 from study import claims, names, params, report, results, tables, words
 from tests import toys
 from tests.evaluation.pages import Page
+from tests.study import small
 
 
 def rate(mean: float) -> dict[str, float]:
@@ -126,16 +127,9 @@ def test_every_cell_of_the_study_has_a_name_of_its_own():
 
 
 def test_the_page_holds_every_claim_with_its_unit_and_its_cells_by_name(tmp_path, laboratory):
-    effect = {
-        "kind": "number",
-        "cell": "seed_{seed}",
-        "path": "evaluate.win_rate.ppo_vs_sft.mean",
-        "minus": None,
-        "seeds": [17],
-    }
     one = {
         "claim": "PPO is free", "citation": "A 2022", "paper_figure": "figure 1", "expected": "none", "matters": 0.04,
-        "unit": "gold points", "referee": "in small", "effect": effect,
+        "unit": "gold points", "referee": "in small", "effect": small.EFFECT,
     }  # fmt: skip
     (tmp_path / "metrics/study").mkdir(parents=True)
     (tmp_path / claims.FILE).write_text(json.dumps({"claims": [one]}))

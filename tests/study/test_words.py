@@ -7,6 +7,7 @@ import pytest
 
 from rlhf.evaluation.report_page import Table
 from study import claims, names, pages, report, results, words
+from tests.study import small
 from tests.study.test_report import CLAIMS, laboratory, loss, point, seeds
 
 __all__ = ["laboratory"]  # a fixture
@@ -126,20 +127,13 @@ def test_names_of_policies_and_cells():
 @pytest.fixture
 def root(tmp_path, laboratory):
     """A root with the results that pages and the report read."""
-    effect = {
-        "kind": "number",
-        "cell": "seed_{seed}",
-        "path": "evaluate.win_rate.ppo_vs_sft.mean",
-        "minus": None,
-        "seeds": [17],
-    }
     own = {
         "citation": "A 2022",
         "paper_figure": "figure 1",
         "matters": 0.04,
         "unit": "points",
         "referee": "r",
-        "effect": effect,
+        "effect": small.EFFECT,
     }
     listed = [{"claim": "it rises", "expected": "positive"}, {"claim": "it lies within", "expected": [0.2, 0.4]}]
     (tmp_path / claims.FILE).write_text(json.dumps({"claims": [own | one for one in listed]}))

@@ -107,6 +107,19 @@ def test_it_shows_kl_reward_model_beside_labelers_and_where_to_look(root, capsys
     assert "MLflow" not in shown, "tracking is switched off"
 
 
+def test_a_reward_model_that_was_not_trained_is_called_so_and_one_without_its_figures_refused(root, capsys):
+    write(root, 0.7, 0.8)
+    none = {"training_prompts": 0, "by_category": {}}  # as the stage writes them where rewards.trained is 0
+    outputs.write_metrics(root, "reward_model/r1", none)
+    assert summary.main(root) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("reward model, held-out pairs of labelers   not trained: rewards.trained is 0")
+    assert lines[at + 1] == "judge, held-out pairs of labelers          70.0%"
+    outputs.write_metrics(root, "reward_model/r1", none | {"training_prompts": 12})
+    with pytest.raises(ValueError, match=r"not the figures that the stage writes \('accuracy'\)"):
+        summary.main(root)
+
+
 def test_each_comparison_has_its_controlled_win_rates_above_its_plain_ones(root, capsys):
     write(root, 0.7, 0.8)
     summary.main(root)

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from rlhf.evaluation import report_words as words
 from rlhf.evaluation.advising import first_look
 from rlhf.evaluation.advising.notes import Note
-from rlhf.evaluation.findings import Findings, Slice, metrics
+from rlhf.evaluation.findings import Findings, Slice
+from rlhf.evaluation.headline import Metrics
 from rlhf.evaluation.history import History, column
 from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import interval, number, percent, percent_interval
@@ -23,15 +24,15 @@ CHEAPER = {
 ENOUGH_PAIRS = 100  # held-out pairs of a category
 
 
-def advice(findings: Findings, history: History) -> list[Note]:
-    """Return what the figures call for, the gravest first."""
+def advice(findings: Findings, history: History, evaluate: Metrics) -> list[Note]:
+    """Return what the figures call for, the gravest first; evaluate: the findings as metrics/evaluate.json has them."""
     rules = (
         _decodings_differ, _over_optimised, _undecided, _rivals, _best_of_n, _still_learning, _categories, _sharper, _tax,
     )  # fmt: skip
-    return [note for rule in rules for note in rule(findings, history)]
+    return [note for rule in rules for note in rule(findings, history, evaluate)]
 
 
-def _decodings_differ(findings: Findings, history: History) -> Iterator[Note]:
+def _decodings_differ(findings: Findings, history: History, evaluate: Metrics) -> Iterator[Note]:
     sampled, greedy = (words.controlled(findings, name) for name in ("ppo_vs_sft", "ppo_vs_sft_greedy"))
     if greedy.high < 0.5 <= sampled.high or sampled.high < 0.5 <= greedy.high:
         yield Note(
@@ -41,7 +42,7 @@ def _decodings_differ(findings: Findings, history: History) -> Iterator[Note]:
         )
 
 
-def _over_optimised(findings: Findings, history: History) -> Iterator[Note]:
+def _over_optimised(findings: Findings, history: History, evaluate: Metrics) -> Iterator[Note]:
     ppo = history.metrics["ppo"]
     if "over_optimised_at" in ppo:
         yield Note(
@@ -51,9 +52,9 @@ def _over_optimised(findings: Findings, history: History) -> Iterator[Note]:
         )
 
 
-def _undecided(findings: Findings, history: History) -> Iterator[Note]:
+def _undecided(findings: Findings, history: History, evaluate: Metrics) -> Iterator[Note]:
     rate = words.controlled(findings, "ppo_vs_sft")
-    taken_away = first_look.taken_away(metrics(findings))
+    taken_away = first_look.taken_away(evaluate)
     if rate.low <= 0.5 <= rate.high and rate.low < rate.high and "ppo_vs_sft" not in taken_away:
         yield Note(
             f"PPO against SFT, sampled, controlled: {percent_interval(rate)}.",
@@ -62,8 +63,8 @@ def _undecided(findings: Findings, history: History) -> Iterator[Note]:
         )
 
 
-def _rivals(findings: Findings, history: History) -> Iterator[Note]:
-    taken_away = first_look.taken_away(metrics(findings))
+def _rivals(findings: Findings, history: History, evaluate: Metrics) -> Iterator[Note]:
+    taken_away = first_look.taken_away(evaluate)
     for rival, way in CHEAPER.items():
         name = f"ppo_vs_{rival}"
         if findings.win_rate(name) is None or name in taken_away:
@@ -76,9 +77,9 @@ def _rivals(findings: Findings, history: History) -> Iterator[Note]:
             )
 
 
-def _best_of_n(findings: Findings, history: History) -> Iterator[Note]:
+def _best_of_n(findings: Findings, history: History, evaluate: Metrics) -> Iterator[Note]:
     """Compare PPO with best of n by the same reward model, on the prompts of the curve, at no more KL."""
-    if first_look.better_best_of(metrics(findings)):
+    if first_look.better_best_of(evaluate):
         return
     tasks = [index for index, prompt in enumerate(findings.prompts) if "task" in prompt]
     chosen = (tasks or list(range(len(findings.prompts))))[: findings.settings.best_of_n.curve_prompts]
@@ -96,7 +97,7 @@ def _best_of_n(findings: Findings, history: History) -> Iterator[Note]:
         )
 
 
-def _still_learning(findings: Findings, history: History) -> Iterator[Note]:
+def _still_learning(findings: Findings, history: History, evaluate: Metrics) -> Iterator[Note]:
     """Compare the last quarter of PPO's iterations with the quarter before: a rise of two standard errors is one."""
     curve, ppo = history.curves["ppo"], history.metrics["ppo"]
     quarter = len(curve) // 4
@@ -115,7 +116,7 @@ def _still_learning(findings: Findings, history: History) -> Iterator[Note]:
         )
 
 
-def _categories(findings: Findings, history: History) -> Iterator[Note]:
+def _categories(findings: Findings, history: History, evaluate: Metrics) -> Iterator[Note]:
     parts = [part for part in findings.slices if part.division == "category"]
     agreement = history.metrics["reward_model"]["by_category"]
     behind = [part for part in parts if part.win_rates["ppo_vs_sft"].low <= 0.5]
@@ -142,7 +143,7 @@ def _listed(parts: Sequence[Slice]) -> str:
     )
 
 
-def _sharper(findings: Findings, history: History) -> Iterator[Note]:
+def _sharper(findings: Findings, history: History, evaluate: Metrics) -> Iterator[Note]:
     of_ppo = [findings.summaries["ppo", decoding].scores for decoding in ("sampled", "greedy")]
     if any(findings.decided_by not in scores for scores in of_ppo):
         return  # gold decides some prompts and the judge others: there is no one scale
@@ -154,7 +155,7 @@ def _sharper(findings: Findings, history: History) -> Iterator[Note]:
         )
 
 
-def _tax(findings: Findings, history: History) -> Iterator[Note]:
+def _tax(findings: Findings, history: History, evaluate: Metrics) -> Iterator[Note]:
     loss = findings.document_loss
     if loss and loss["ppo"] - loss["base"] > TAX:
         yield Note(

@@ -5,10 +5,9 @@ the model card and the terminal warn alike. Needs no numbers library.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from rlhf.evaluation.advising.notes import Note
-from rlhf.evaluation.headline import DECODINGS, RIVALS, TIE, WHEN, asked, called, rates
+from rlhf.evaluation.headline import DECODINGS, RIVALS, TIE, WHEN, Metrics, asked, called, rates
 from rlhf.evaluation.typography import interval, number, percent, percent_interval
 
 TITLE = "Look at this first"
@@ -32,8 +31,6 @@ WHY_CUT_OFF = {
     "dpo": "Else, DPO: raise dpo.beta, or train it for fewer epochs (dpo.epochs).",
 }
 EQUAL_LENGTH = "ppo_vs_sft_length_controlled"
-
-Metrics = Mapping[str, Any]
 
 
 def warnings(evaluate: Metrics, reward_model: Metrics) -> list[Note]:

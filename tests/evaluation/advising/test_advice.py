@@ -3,7 +3,7 @@
 import pytest
 
 from rlhf.evaluation.advising.advice import advice
-from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.findings import Findings, metrics
 from rlhf.evaluation.history import History
 from rlhf.evaluation.statistics import Interval
 from tests.evaluation import invented
@@ -15,7 +15,7 @@ def found() -> Findings:
 
 
 def said(found: Findings, trained: History) -> str:
-    return "\n".join(f"{note.seen} {note.follows}" for note in advice(found, trained))
+    return "\n".join(f"{note.seen} {note.follows}" for note in advice(found, trained, metrics(found)))
 
 
 def with_rate(found: Findings, name: str, *interval: float) -> Findings:

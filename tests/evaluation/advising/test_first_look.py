@@ -3,7 +3,7 @@
 import pytest
 
 from rlhf.evaluation import model_card, report, report_words
-from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.advising import evaluated, first_look
 from rlhf.evaluation.advising.advice import advice
 from rlhf.evaluation.findings import Findings, metrics
 from rlhf.evaluation.held_out_text import HeldOutText
@@ -239,9 +239,10 @@ SOMEBODYS = (
 
 def test_a_policy_that_is_ruined_when_greedy_is_called_so_on_the_page_the_card_and_in_the_terminal(plots_drawn_once):
     found, trained = somebodys()
-    evaluate, own = metrics(found), trained.metrics["reward_model"]
-    page = "\n".join(pages.lines(report.html(found, trained)))
-    card = model_card.markdown(found, trained, {"folder": "data/ppo/r1", "parameters": 1})
+    told = evaluated.of(found, trained, {})
+    evaluate, own = told.metrics, trained.metrics["reward_model"]
+    page = "\n".join(pages.lines(report.html(told)))
+    card = model_card.markdown(told, {"folder": "data/ppo/r1", "parameters": 1})
     terminal = "\n".join(
         [*summary.headline(evaluate), *summary.look_first(evaluate, own), *summary.win_rates(evaluate)]
     )
@@ -263,11 +264,13 @@ def test_what_is_said_first_is_not_said_again_as_advice():
     ]
     above = {"n": 16, "kl": 2.0, "reward_model": 1.6, "score": 95.0, "low": 93.0, "high": 97.0, "oracle": 99.0}
     lower = {**found.differences, "ppo_vs_best_of_4": Interval(-0.1, -0.2, 0.0)}
-    told = advice(found._replace(best_of_n=[above]), trained)
+    found = found._replace(best_of_n=[above])
+    told = advice(found, trained, metrics(found))
     assert [note for note in told if note.seen.startswith("Best of 16")]
     assert [note for note in told if "PPO against FeedME" in note.seen]
     assert [note for note in told if note.seen.startswith("PPO against SFT, sampled, controlled: 52%")]
-    told = advice(found._replace(win_rates=plain, best_of_n=[above], differences=lower), trained)
+    found = found._replace(win_rates=plain, differences=lower)
+    told = advice(found, trained, metrics(found))
     words = " ".join(f"{note.seen} {note.follows}" for note in told)
     for said_first in (
         "Best of 16",
@@ -300,10 +303,10 @@ def test_the_range_of_scores_is_that_of_every_answer(evaluate):
     assert evaluate["score_range"] == {"low": min(scores), "high": max(scores)}
 
 
-def test_the_lead_says_what_one_sentence_is_worth_and_is_silent_where_none_was_tried():
+def test_the_lead_says_what_one_sentence_is_worth_and_is_silent_where_none_was_tried(evaluate):
     found = invented.evaluation()
     won = dict.fromkeys(["closing_vs_sft_greedy"], (0.893, 0.87, 0.91))
     trivial = [rate._replace(interval=Interval(*won.get(rate.comparison.name, (0, 0, 0)))) for rate in found.trivial]
-    lead = " ".join(report_words.lead(found._replace(trivial=trivial)))
+    lead = " ".join(report_words.lead(found._replace(trivial=trivial), evaluate))
     assert "greedy, SFT with one closing sentence added wins 89% plain, 50% controlled, against SFT as it is." in lead
-    assert "closing sentence" not in " ".join(report_words.lead(found._replace(trivial=[])))
+    assert "closing sentence" not in " ".join(report_words.lead(found._replace(trivial=[]), evaluate))
