@@ -381,7 +381,7 @@ def test_right_params_get_one_line_that_names_what_they_ask_for(tmp_path):
     (tmp_path / "presets").mkdir()
     for path in (tmp_path / "presets/tiny.yaml", tmp_path / "params.yaml"):
         path.write_text(text, encoding="utf-8")
-    said = "params.yaml: fine; preset tiny; 2 sources; rounds r1; model 'tiny' from scratch; on cpu\n"
+    said = "params.yaml: fine; preset tiny; 3 sources; rounds r1; model 'tiny' from scratch; on cpu\n"
     *table, last = run_command(tmp_path).stdout.splitlines(keepends=True)
     assert last == said
     assert table[0].startswith("memory on paper, MB a process, of 0.144 million weights")

@@ -229,7 +229,7 @@ def hub(monkeypatch):
 
 
 ON_HUB = {
-    "collect_prompts.sources.2.revision": ({"source": HUB | {"id": "a/b"}}, "datasets"),
+    "collect_prompts.sources.3.revision": ({"source": HUB | {"id": "a/b"}}, "datasets"),
     "pretrain.revision": ({"pretrain": toys.adopting("a/b") | {"source": "hub"}}, "models"),
     "reward_model.encoder_revision": (ENCODER | {"reward_model.encoder_path": "a/b"}, "models"),
 }
