@@ -26,11 +26,6 @@ def found(root: Path) -> list[Checkpoint]:
     return [one for one in known if any((root / one.path / config).is_file() for config in CONFIGS)]
 
 
-def locked(root: Path) -> dict[str, str]:
-    """Return {path: md5} of what dvc.lock says of outputs."""
-    return {path: md5 for outs in lineage.locked_outs(root).values() for path, md5 in outs.items()}
-
-
 def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Return what changes when a folder's files do, without reading them."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())

@@ -5,16 +5,11 @@ A pair of answers counts where both order it; ties are left out. Alpha counts ti
 collect_comparisons' metrics (rlhf.preferences.agreement); alpha of ratings, whose level is interval, stands here alone.
 """
 
-import math
-import warnings
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import krippendorff
-import numpy as np
-
-from rlhf.preferences.agreement import between_rankings
+from rlhf.preferences.agreement import alpha, between_rankings
 
 
 class Share(NamedTuple):
@@ -60,26 +55,10 @@ class Tally:
 
 def alpha_of_ratings(ratings: Iterable[Sequence[Sequence[int | None]]], scale: tuple[int, int]) -> float | None:
     """Return alpha over answers, of the ratings that each prompt has."""
-    domain = [*range(scale[0], scale[1] + 1)]
-    units = [
-        [rated[index] for rated in some if rated[index] in domain]  # earlier ones may have had another scale
+    units = [  # earlier ones may have had another scale
+        [value for rated in some if (value := rated[index]) is not None and scale[0] <= value <= scale[1]]
         for some in ratings
         if some
         for index in range(len(some[0]))
     ]
-    return _alpha([unit for unit in units if len(unit) > 1], domain)
-
-
-def _alpha(units: Sequence[Sequence[int | None]], domain: list[int]) -> float | None:
-    if len({value for unit in units for value in unit}) < 2:  # the library raises, or gives no number
-        return None
-    place = {value: index for index, value in enumerate(domain)}
-    counts = np.zeros((len(units), len(domain)), dtype=int)
-    for row, unit in enumerate(units):
-        for value in unit:
-            if value is not None:
-                counts[row, place[value]] += 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # 0 / 0, where it gives no number
-        found = krippendorff.alpha(value_counts=counts, value_domain=domain, level_of_measurement="interval")
-    return float(found) if math.isfinite(found) else None
+    return alpha([unit for unit in units if len(unit) > 1], "interval")

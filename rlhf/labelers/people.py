@@ -52,7 +52,7 @@ def _of_pool(answered: Sequence[Answered], held: Standing, params: People) -> Ra
     labelled, rankings, counts = list[Labelled](), list[Mapping[str, Sequence[int]]](), Counter[str]()
     reasons, seconds, instructions = Counter[str](), list[float](), set[str]()
     for one in answered:
-        said = [placed.judgement for placed in held.held.get(_answers_id(one), [])]
+        said = [placed.judgement for placed in held.of(one.prompt["messages"], one.responses)]
         labels = [label for label in (_label(judgement, params, counts) for judgement in said) if label]
         seconds += [judgement["seconds"] for judgement in said if judgement["ranks"] and judgement["seconds"]]
         instructions |= {judgement["instructions"] for judgement in said}
@@ -65,10 +65,6 @@ def _of_pool(answered: Sequence[Answered], held: Standing, params: People) -> Ra
             rankings.append({label["labeler"]: label["ranks"] for label in labels})
         labelled += _written(one, said, params, counts)
     return Ranking(labelled, _metrics(counts, reasons) | _agreement(rankings) | _effort(seconds, instructions))
-
-
-def _answers_id(one: Answered) -> str:
-    return judgements.answers_id(one.prompt["messages"], one.responses)
 
 
 def _label(judgement: Judgement, params: People, counts: Counter[str]) -> Label | None:

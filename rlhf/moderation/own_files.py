@@ -36,7 +36,7 @@ class Own(NamedTuple):
 def read(params: Moderation, root: Path, seed: int) -> Own:
     """Read the files of params. Raises ValueError naming file, line and fix for a line that says nothing usable."""
     own, seen = Own({part: [] for part in PARTS}, Counter()), dict[str, Example]()
-    for path in dict.fromkeys(path for pattern in params.files for path in matches(pattern, root)):
+    for path in paths(params, root):
         for row in rows_of(path):
             example, user = _example(row, params.categories)
             key = " ".join(features.words(example.text))

@@ -11,7 +11,7 @@ from rlhf.params.labelers.people import People
 from rlhf.people import judgements
 from rlhf.people.judgements import Judgements, Placed
 from rlhf.records import records
-from rlhf.records.types import AnsweredPrompt
+from rlhf.records.types import AnsweredPrompt, Message
 
 POOLS = ("train", "judge")  # of answered prompts
 UNKNOWN, OTHER, WRONG = "unknown_prompts", "other_answers", "wrong_number_of_answers"
@@ -31,15 +31,15 @@ class Standing(NamedTuple):
 
     def has(self, answered: AnsweredPrompt) -> bool:
         """Say whether somebody has judged an answered prompt, or has skipped it."""
-        return bool(self.of(answered))
+        return bool(self.of(answered["messages"], answered["responses"]))
 
     def is_ranked(self, answered: AnsweredPrompt) -> bool:
         """Say whether somebody has ranked an answered prompt's responses."""
-        return any(placed.judgement["ranks"] for placed in self.of(answered))
+        return any(placed.judgement["ranks"] for placed in self.of(answered["messages"], answered["responses"]))
 
-    def of(self, answered: AnsweredPrompt) -> list[Placed]:
-        """Return the judgements that hold for an answered prompt."""
-        return self.held.get(judgements.answers_id(answered["messages"], answered["responses"]), [])
+    def of(self, messages: Sequence[Message], responses: Sequence[str]) -> list[Placed]:
+        """Return the judgements that hold for these answers to a prompt."""
+        return self.held.get(judgements.answers_id(messages, responses), [])
 
 
 def read_answers(root: Path, round_name: str) -> dict[str, list[AnsweredPrompt]]:

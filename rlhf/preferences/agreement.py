@@ -1,8 +1,10 @@
 """How often two orders of the same responses agree, over pairs that both order: labelers, gold, models' scores."""
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import Literal
 
 from rlhf.records.types import Comparison
 
@@ -56,19 +58,26 @@ def krippendorffs_alpha(prompts: Sequence[Mapping[str, Sequence[int]]]) -> float
     twice, or where all places are equal: of constant values alpha is not defined.
     """
     several = [prompt for prompt in prompts if len(prompt) > 1]
-    labelers = sorted({labeler for prompt in several for labeler in prompt})
-    columns = [
-        [places[labeler][unit] if labeler in places else math.nan for labeler in labelers]
-        for places in ({labeler: _places(ranks) for labeler, ranks in prompt.items()} for prompt in several)
-        for unit in range(len(next(iter(places.values()))))
-    ]
-    if len({value for column in columns for value in column if not math.isnan(value)}) < 2:
+    units = [unit for prompt in several for unit in zip(*map(_places, prompt.values()), strict=True)]
+    return alpha(units, "ordinal")
+
+
+def alpha(units: Sequence[Sequence[float]], level: Literal["ordinal", "interval"]) -> float | None:
+    """Return Krippendorff's alpha of units, each the values that it was given; None where it is not defined: where no
+    unit has two values, or all values are equal.
+    """
+    if len({value for unit in units for value in unit}) < 2:  # the library raises, or gives no number
         return None
     import krippendorff
     import numpy as np
 
-    found = krippendorff.alpha(np.array(columns).T, level_of_measurement="ordinal")  # labelers are rows
-    return None if math.isnan(found) else float(found)
+    table = np.full((max(map(len, units)), len(units)), math.nan)  # who gave a value is of no account
+    for column, unit in enumerate(units):
+        table[: len(unit), column] = unit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # 0 / 0, where it gives no number
+        found = krippendorff.alpha(table, level_of_measurement=level)
+    return float(found) if math.isfinite(found) else None
 
 
 def _places(ranks: Sequence[int]) -> list[float]:

@@ -17,7 +17,12 @@ def held(root) -> standing.Standing:
 
 
 def labelers(found: standing.Standing, one: dict) -> list[str]:
-    return [placed.judgement["labeler"] for placed in found.of(one)]
+    return [placed.judgement["labeler"] for placed in found.of(one["messages"], one["responses"])]
+
+
+def ranks(found: standing.Standing) -> list[list[int]]:
+    """Return the ranks that hold for ONE's answers."""
+    return [placed.judgement["ranks"] for placed in found.of(ONE["messages"], ONE["responses"])]
 
 
 def test_each_labelers_last_judgement_of_a_prompt_holds_whatever_file_comes_first(tmp_path):
@@ -25,7 +30,7 @@ def test_each_labelers_last_judgement_of_a_prompt_holds_whatever_file_comes_firs
     say(tmp_path, first, judgement(ONE, "ada", [3, 2, 1]), judgement(ONE, "zoe", [2, 1, 3], replaces=first["id"]))
     found = held(tmp_path)
     assert labelers(found, ONE) == ["ada", "zoe"]
-    assert [placed.judgement["ranks"] for placed in found.of(ONE)] == [[3, 2, 1], [2, 1, 3]]
+    assert ranks(found) == [[3, 2, 1], [2, 1, 3]]
     assert found.counts["judgements"] == 2
     assert found.counts["replaced_or_withdrawn"] == 1
     assert found.problems == []
@@ -73,7 +78,7 @@ def test_training_on_answers_of_the_round_neither_replaces_a_judgement_of_them_n
         root = tmp_path / said[0]["pool"]
         say(root, *said)
         found = held(root)
-        assert [placed.judgement["ranks"] for placed in found.of(ONE)] == [[3, 2, 1]]
+        assert ranks(found) == [[3, 2, 1]]
         assert (found.counts["training"], found.counts["replaced_or_withdrawn"]) == (1, 0)
 
 

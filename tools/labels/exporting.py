@@ -28,7 +28,7 @@ def rows(
     made: Rows = []
     for pool in answers.values():
         for answered in pool:
-            said = [placed.judgement for placed in found.of(answered)]
+            said = [placed.judgement for placed in found.of(answered["messages"], answered["responses"])]
             if said:
                 made += FORMATS[form](answered, said, people, counts)
     return made, counts
