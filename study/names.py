@@ -1,15 +1,29 @@
 """What people call the laboratory's cells, policies and figures."""
 
-RATES = {
+CONTROLLED = {  # win rates that no fixed phrase can win
+    "ppo_vs_sft": "PPO against SFT, sampled",
+    "ppo_vs_sft_greedy": "PPO against SFT, greedy",
+    "ppo_vs_sft_best_temperature": "PPO against SFT, each at its best temperature",
+    "ppo_vs_feedme": "PPO against FeedME, sampled",
+    "ppo_vs_feedme_greedy": "PPO against FeedME, greedy",
+    "ppo_vs_rejection": "PPO against rejection sampling, sampled",
+    "ppo_vs_rejection_greedy": "PPO against rejection sampling, greedy",
+    "ppo_vs_dpo": "PPO against DPO, sampled",
+    "ppo_vs_dpo_greedy": "PPO against DPO, greedy",
+    "ppo_vs_best_of_4": "PPO against best of 4, sampled",
+    "strict_ppo_vs_sft_greedy": "PPO against SFT, greedy, by the strict gold",
+    "strict_ppo_vs_feedme_greedy": "PPO against FeedME, greedy, by the strict gold",
+    "closing_vs_sft_greedy": "SFT and a fixed closing against SFT, greedy",
+}
+PLAIN = {  # win rates of answers as they are
     "ppo_vs_sft": "PPO against SFT, sampled",
     "ppo_vs_sft_greedy": "PPO against SFT, greedy",
     "ppo_vs_sft_best_temperature": "PPO against SFT, each at its best temperature",
     "ppo_vs_best_of_4": "PPO against best of 4, sampled",
     "ppo_vs_feedme": "PPO against FeedME, sampled",
     "ppo_vs_sft_length_controlled": "PPO against SFT, sampled, at equal length",
-    "strict_ppo_vs_sft_greedy": "PPO against SFT, greedy, by the strict gold",
-    "strict_ppo_vs_feedme_greedy": "PPO against FeedME, greedy, by the strict gold",
 }
+RATES = {"controlled": CONTROLLED, "win_rate": PLAIN}  # by group of metrics/evaluate.json
 REWARD_MODEL = {
     "gold_agreement": "reward model agrees with gold",
     "labeler_agreement": "labelers agree with one another",

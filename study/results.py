@@ -17,7 +17,7 @@ from rlhf.params.base import ParamsError
 from rlhf.rl import overoptimisation
 from rlhf.rl.overoptimisation import Form
 from rlhf.runtime.files import new_folder, write_json, write_text
-from study import cells, drawings, params, tables
+from study import cells, drawings, names, params, tables
 from study.evidence import laboratory as evidence
 
 SEEDS, LABORATORY, PLOTS = (
@@ -61,7 +61,7 @@ def seeds(chains: dict[str, Any], study: params.Study) -> dict[str, Any]:
     own = [
         {
             "seed": study.everything[name].seed,
-            "win_rate": {rate: cell["evaluation"]["evaluate"]["win_rate"][rate] for rate in tables.HEADLINES},
+            **{group: _known(cell["evaluation"]["evaluate"].get(group, {}), group) for group in names.RATES},
             "reward_model": {
                 ours: cell["evaluation"]["reward_model"][theirs] for ours, theirs in tables.REWARD_MODEL.items()
             },
@@ -69,12 +69,24 @@ def seeds(chains: dict[str, Any], study: params.Study) -> dict[str, Any]:
         }
         for name, cell in chains.items()
     ]
-    rates = {rate: together([Interval(**one["win_rate"][rate]) for one in own])._asdict() for rate in tables.HEADLINES}
+    rates = {
+        group: {
+            rate: together([Interval(**one[group][rate]) for one in own])._asdict()
+            for rate in named
+            if all(rate in one[group] for one in own)
+        }
+        for group, named in names.RATES.items()
+    }
     means = {name: float(np.mean([one["reward_model"][name] for one in own])) for name in tables.REWARD_MODEL}
     return {
-        "evaluate": {"win_rate": rates}, "reward_model": means, "per_seed": own,
+        "evaluate": rates, "reward_model": means, "per_seed": own,
         "interval": "mean of the seeds' means; its interval resamples prompts within seeds, not seeds",
     }  # fmt: skip
+
+
+def _known(rates: dict[str, Any], group: str) -> dict[str, Any]:
+    """Return the headline figures of a group that a cell has: an older one, or one without a rival, has fewer."""
+    return {name: rates[name] for name in names.RATES[group] if name in rates}
 
 
 def together(intervals: Sequence[Interval]) -> Interval:

@@ -9,7 +9,6 @@ from rlhf.evaluation.typography import interval as interval_in_words
 from rlhf.runtime.markdown import markdown_table
 from study import names
 
-HEADLINES = tuple(names.RATES)
 REWARD_MODEL = {
     "gold_agreement": "gold_accuracy", "labeler_agreement": "labelers_agreement", "heldout_accuracy": "accuracy",
     "baseline_accuracy": "tfidf_accuracy",
@@ -25,9 +24,12 @@ def as_markdown(table: Table) -> str:
 def seeds(found: dict[str, Any]) -> Table:
     """Return the headline figures: their mean, and each seed's."""
     own, rows = found["per_seed"], []
-    for rate, called in names.RATES.items():
-        each = [found["evaluate"]["win_rate"][rate], *(one["win_rate"][rate] for one in own)]
-        rows.append([called, *(percent_interval(Interval(**value)) for value in each)])
+    for group, named in names.RATES.items():
+        kind = "controlled" if group == "controlled" else "as answered"
+        for rate, called in named.items():
+            if rate in found["evaluate"][group]:
+                each = [found["evaluate"][group][rate], *(one[group][rate] for one in own)]
+                rows.append([f"{called}, {kind}", *(percent_interval(Interval(**value)) for value in each)])
     for name, called in names.REWARD_MODEL.items():
         each = [found["reward_model"][name], *(one["reward_model"][name] for one in own)]
         rows.append([called, *(percent(value, 1) for value in each)])

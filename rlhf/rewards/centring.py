@@ -96,8 +96,7 @@ def _asked(messages: Sequence[Message]) -> str:
 
 
 def _scores(summed: RewardSum, rows: Sequence[tuple[list[Message], str]]) -> list[float]:
-    """Return what models and functions pay for answers; the number of tokens has no part in it."""
+    """Return what models and functions pay for answers; all count as of no tokens, so that a length pays nothing."""
     if not rows:
         return []
-    parts = RewardSum(tuple(part for part in summed.parts if part.scorer is not None))
-    return parts.score([dialogue for dialogue, _ in rows], [text for _, text in rows], [0] * len(rows)).totals
+    return summed.score([dialogue for dialogue, _ in rows], [text for _, text in rows], [0] * len(rows)).totals

@@ -1,5 +1,7 @@
 """Knobs of PPO that are off by default: several answers a prompt, and a value model that begins to learn before."""
 
+import json
+
 import pytest
 import torch
 
@@ -7,10 +9,11 @@ from rlhf.params.ppo import Ppo
 from rlhf.rl import advantages, experience, loop_state, updates
 from rlhf.rl.experience import Models
 from rlhf.rl.loop_state import Data, LoopState
+from rlhf.runs import checkpoints
 from rlhf.training import optimisation
 from rlhf.world import source
 from stages import ppo
-from tests import toys
+from tests import notebook, toys
 
 RUNTIME = toys.runtime()
 TEXT = torch.arange(5, 5 + 8 * 9).view(8, 9)
@@ -132,3 +135,30 @@ def test_the_value_model_explains_more_after_its_warm_up(models):
     chosen = params(value_warmup=15, value_optimisation=quick, value_clip_range=10.0, batch_size=32, minibatch_size=8)
     explained = [point["explained_variance"] for point in ppo.train(models, data(models), chosen, RUNTIME, seed=1)]
     assert explained[-1] > explained[0] + 0.2
+
+
+def test_the_monitor_looks_at_the_policys_iterations_alone(models, monkeypatch):
+    seen = []
+    monkeypatch.setattr(ppo, "peak_is_behind", lambda curve: seen.append([point["step"] for point in curve]))
+    list(ppo.train(models, data(models), params(iterations=3, value_warmup=2, monitor="stop"), RUNTIME, seed=1))
+    assert seen == [[], [], [], [3], [3, 4]]
+
+
+def test_the_last_iteration_of_all_keeps_its_state(models, tmp_path):
+    """However seldom states are kept."""
+    states = checkpoints.States(tmp_path / "states", 1000.0)
+    list(ppo.train(models, data(models), params(iterations=2, value_warmup=1), RUNTIME, 1, states))
+    assert len(checkpoints.States(tmp_path / "states", 1000.0).points) == 3
+
+
+def test_the_stages_metrics_are_of_the_policys_iterations_and_count_all_episodes(root, tokenizer):
+    toys.save(root / "data/sft", toys.policy(tokenizer, spread=0.1), tokenizer)
+    toys.save(root / "data/reward_model/r1", toys.reward_model(tokenizer, spread=0.1), tokenizer)
+    for name, value in {"iterations": 2, "value_warmup": 3, "policy_optimisation.learning_rate": 0.02}.items():
+        toys.set_param(root, f"ppo.{name}", value)
+    ppo.main(root, "r1")
+    curve = [*notebook.curve_of(root / "metrics/plots/ppo/r1.csv").values()]
+    metrics = json.loads((root / "metrics/ppo/r1.json").read_text())["ppo"]["r1"]
+    assert metrics["episodes"] == 5 * 8
+    for name in ("score", "kl", "clip_share"):
+        assert metrics[name] == pytest.approx(sum(point[name] for point in curve[3:]) / 2, abs=1e-5)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from study import claims, names, params, report, results, tables, words
+from study import claims, names, params, report, results, words
 from tests import toys
 from tests.evaluation.pages import Page
 from tests.study import small
@@ -17,7 +17,9 @@ def rate(mean: float) -> dict[str, float]:
 
 def seeds(*means: float, **others: float) -> dict:
     """Return the headline figures of seeds 17, 18, ...: `means` sampled against SFT; others as named, or 0.7."""
-    named = {name: rate(others.get(name, 0.7)) for name in tables.HEADLINES}
+    named = {
+        group: {name: rate(others.get(name, 0.7)) for name in own} for group, own in names.RATES.items()
+    }  # controlled and plain alike
     reward_model = {
         "gold_agreement": 0.85,
         "labeler_agreement": 0.76,
@@ -26,12 +28,13 @@ def seeds(*means: float, **others: float) -> dict:
     }
     criterion = {"facts": {"sampled": rate(0.6), "greedy": rate(0.8)}}
     own = [
-        {"seed": 17 + number, "win_rate": named | {"ppo_vs_sft": rate(mean)}, "reward_model": reward_model,
-         "without_criterion": criterion}
+        {"seed": 17 + number, "reward_model": reward_model, "without_criterion": criterion}
+        | {group: own | {"ppo_vs_sft": rate(mean)} for group, own in named.items()}
         for number, mean in enumerate(means)
     ]  # fmt: skip
-    together = named | {"ppo_vs_sft": rate(sum(means) / len(means))}
-    return {"evaluate": {"win_rate": together}, "reward_model": reward_model, "per_seed": own}
+    mean = rate(sum(means) / len(means))
+    together = {group: own | {"ppo_vs_sft": mean} for group, own in named.items()}
+    return {"evaluate": together, "reward_model": reward_model, "per_seed": own}
 
 
 def point(cell: str, policy: str, seed: int, gold: float, score: float = 0.7, kl: float = 2.5) -> dict:
@@ -77,7 +80,7 @@ def said(seeds_found: dict, laboratory: dict, listed: list[dict] = CLAIMS) -> st
 
 def test_the_headline_counts_the_seeds_that_agree_and_the_claims_that_hold():
     assert words.headline(seeds(0.74, 0.5), CLAIMS) == (
-        "PPO beats SFT on 1 of 2 seeds, on 62% (60 to 64%) of prompts sampled and 70% (68 to 72%) greedy; "
+        "PPO beats SFT on 1 of 2 seeds, on 62% (60 to 64%) of prompts sampled and 70% (68 to 72%) greedy, controlled; "
         "1 of 3 claims of the papers hold here"
     )
 
@@ -85,7 +88,7 @@ def test_the_headline_counts_the_seeds_that_agree_and_the_claims_that_hold():
 def test_notes_say_what_the_figures_say(laboratory):
     text = said(seeds(0.74, 0.73, ppo_vs_feedme=0.51), laboratory)
     for sentence in (
-        "PPO's gain stands under 5 of 6 controls",
+        "PPO's gain stands under 9 of 10 controls",
         "Not shown: over FeedME, 51% (49 to 53%) on seed 17; over FeedME, 51% (49 to 53%) on seed 18.",
         "predicts labelers 8.0 points better than a bag of words and 3.0 points worse",
         "the reward model's score rises and gold falls on 1 of 2 seeds.",
@@ -152,11 +155,11 @@ def test_the_page_holds_every_claim_with_its_unit_and_its_cells_by_name(tmp_path
         "expected": "within ±0.04", "in": "gold points", "the paper": "A 2022: figure 1", "seeds": "3",
         "p, adjusted": "0.0421", "referee": "in small [why]",
     }  # fmt: skip
-    assert shown["Three seeds"][0]["PPO against SFT, sampled"] == {
-        "": "PPO against SFT, sampled", "mean": "67% (65 to 69%)",
+    assert shown["Three seeds"][0]["PPO against SFT, sampled, controlled"] == {
+        "": "PPO against SFT, sampled, controlled", "mean": "67% (65 to 69%)",
         "seed 17": "74% (72 to 76%)", "seed 18": "60% (58 to 62%)",
     }  # fmt: skip
-    assert shown["Three seeds"][0]["PPO against FeedME, sampled"]["seed 18"] == "55% (53 to 57%)"
+    assert shown["Three seeds"][0]["PPO against FeedME, sampled, controlled"]["seed 18"] == "55% (53 to 57%)"
     assert shown["Gao et al.'s forms"][0]["PPO, β = 0"]["peak at a KL of, nats"] == "3.58 (1.9 to ∞)"
     assert {"PPO, default, β = 0.1", "best of 32"} <= shown["KL, gold and alignment tax"][0].keys()
     assert html.index("What was found</h2>") < html.index("Three seeds</h2>")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlhf.evaluation.statistics import Interval
-from study import cells, params, results, tables
+from study import cells, names, params, results, tables
 from study.params import Cell, Study
 
 
@@ -153,14 +153,15 @@ def test_a_peak_that_is_never_reached_is_shown_as_a_million_nats():
 
 
 def rates(mean: float) -> dict:
-    return {name: {"mean": mean, "low": mean - 0.03, "high": mean + 0.04} for name in tables.HEADLINES}
+    rate = {"mean": mean, "low": mean - 0.03, "high": mean + 0.04}
+    return {group: dict.fromkeys(named, rate) for group, named in names.RATES.items()}
 
 
 def test_headlines_are_means_of_the_seeds_and_their_errors_add_in_squares(study):
     chains = {
         f"seed_{seed}": {
             "evaluation": {
-                "evaluate": {"win_rate": rates(mean)},
+                "evaluate": rates(mean),
                 "reward_model": {name: mean + 0.01 * place for place, name in enumerate(tables.REWARD_MODEL.values())},
             },
             "without_criterion": {"facts": mean},
@@ -168,13 +169,19 @@ def test_headlines_are_means_of_the_seeds_and_their_errors_add_in_squares(study)
         for seed, mean in ((17, 0.6), (18, 0.8))
     }
     found = results.seeds(chains, study)
-    for rate in found["evaluate"]["win_rate"].values():
+    for group, name in (("win_rate", "ppo_vs_sft"), ("controlled", "ppo_vs_dpo_greedy")):
+        rate = found["evaluate"][group][name]
         assert rate == pytest.approx({"mean": 0.7, "low": 0.7 - 0.03 / 2**0.5, "high": 0.7 + 0.04 / 2**0.5})
     means = [0.7 + 0.01 * place for place in range(len(tables.REWARD_MODEL))]
     assert list(found["reward_model"].values()) == pytest.approx(means)
     assert list(found["reward_model"]) == list(tables.REWARD_MODEL)
     assert [one["seed"] for one in found["per_seed"]] == [17, 18]
-    assert found["per_seed"][1]["win_rate"] == rates(0.8)
+    assert {group: found["per_seed"][1][group] for group in names.RATES} == rates(0.8)
+    del chains["seed_18"]["evaluation"]["evaluate"]["controlled"]["ppo_vs_dpo"]  # a rival that a seed lacks
+    fewer = results.seeds(chains, study)["evaluate"]["controlled"]
+    assert "ppo_vs_dpo" not in fewer and "ppo_vs_sft" in fewer
+    del chains["seed_17"]["evaluation"]["evaluate"]["controlled"]  # of an older cell
+    assert results.seeds(chains, study)["evaluate"]["controlled"] == {}
     assert found["per_seed"][0]["without_criterion"] == {"facts": 0.6}
     assert list(found["per_seed"][0]["reward_model"].values()) == pytest.approx([mean - 0.1 for mean in means])
     assert "not seeds" in found["interval"]

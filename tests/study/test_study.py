@@ -9,7 +9,7 @@ import pytest
 
 from rlhf.evaluation.statistics import Interval
 from rlhf.params.base import ParamsError, read_yaml
-from study import cells, claims, pages, params, results, tables, workspace
+from study import cells, claims, names, pages, params, results, tables, workspace
 from tests import toys
 from tests.study import small
 from tools import check
@@ -101,7 +101,7 @@ def chain(rng) -> dict:
     """Return what a whole chain's cell has, in small."""
     rate = {"mean": 0.7, "low": 0.65, "high": 0.75}
     evaluation = {
-        "evaluate": {"win_rate": dict.fromkeys(tables.HEADLINES, rate)},
+        "evaluate": {group: dict.fromkeys(named, rate) for group, named in names.RATES.items()},
         "reward_model": dict.fromkeys(tables.REWARD_MODEL.values(), 0.75),
     }
     best = {f"best_of_{n}": policy(rng, 0.5 + 0.02 * n, kl=0.2 * n) for n in (1, 2, 4)}
@@ -157,7 +157,7 @@ def test_results_say_what_the_cells_say_which_are_missing_and_which_stale(tmp_pa
     (tmp_path / claims.OUT).write_text(claims.table([]))
     pages.main(tmp_path)
     written = {path.name: path.read_text() for path in (tmp_path / pages.FOLDER).glob("*.md")}
-    assert "| PPO against SFT, sampled | 70% (66 to 74%) | 70% (65 to 75%) |" in written["seeds.md"]
+    assert "| PPO against SFT, sampled, controlled | 70% (66 to 74%) | 70% (65 to 75%) |" in written["seeds.md"]
     assert any(
         line.startswith("| best of 4 |") and line.endswith("| 17 |") for line in written["laboratory.md"].split("\n")
     )

@@ -17,32 +17,39 @@ def test_a_table_is_written_as_markdown():
 
 def test_seeds_stand_beside_their_mean_and_the_criterion_that_helps_most_is_named():
     def one(seed: int, shift: float) -> dict:
-        rates = {rate: interval(0.5 + 0.01 * place + shift) for place, rate in enumerate(names.RATES)}
+        rates = {
+            group: {rate: interval(0.5 + 0.01 * place + shift) for place, rate in enumerate(named)}
+            for group, named in names.RATES.items()
+        }
         model = {name: 0.6 + 0.01 * place + shift for place, name in enumerate(names.REWARD_MODEL)}
         criterion = {
             "facts": {"sampled": interval(0.7 + shift), "greedy": interval(0.8)},
             "fluency": {"sampled": interval(0.71), "greedy": interval(0.75 + shift)},
         }
-        return {"seed": seed, "win_rate": rates, "reward_model": model, "without_criterion": criterion}
+        return {"seed": seed, **rates, "reward_model": model, "without_criterion": criterion}
 
     mean = one(0, 0.2)
     made = tables.seeds(
         {
             "per_seed": [one(17, 0.0), one(18, 0.1)],
-            "evaluate": {"win_rate": mean["win_rate"]},
+            "evaluate": {group: mean[group] for group in names.RATES},
             "reward_model": mean["reward_model"],
         }
     )
     assert made.columns == ["", "mean", "seed 17", "seed 18"]
     rows = {row[0]: row[1:] for row in made.rows}
-    assert rows["PPO against SFT, sampled"] == ["70% (68 to 72%)", "50% (48 to 52%)", "60% (58 to 62%)"]
-    assert rows["PPO against SFT, greedy"] == ["71% (69 to 73%)", "51% (49 to 53%)", "61% (59 to 63%)"]
+    assert (
+        rows["PPO against SFT, sampled, as answered"]
+        == rows["PPO against SFT, sampled, controlled"]
+        == ["70% (68 to 72%)", "50% (48 to 52%)", "60% (58 to 62%)"]
+    )
+    assert rows["PPO against SFT, greedy, controlled"] == ["71% (69 to 73%)", "51% (49 to 53%)", "61% (59 to 63%)"]
     assert rows["reward model agrees with gold"] == ["80.0%", "60.0%", "70.0%"]
     assert rows["a TF-IDF baseline agrees with labelers"] == ["83.0%", "63.0%", "73.0%"]
     without = "PPO against SFT, {}, by gold without its most helpful criterion"
     assert rows[without.format("sampled")] == ["–", "70% (facts)", "71% (fluency)"]
     assert rows[without.format("greedy")] == ["–", "75% (fluency)", "80% (facts)"]
-    assert len(rows) == len(names.RATES) + len(names.REWARD_MODEL) + 2
+    assert len(rows) == sum(map(len, names.RATES.values())) + len(names.REWARD_MODEL) + 2
 
 
 def frontier_point(cell: str, policy: str, seed: int, kl: float, gold: float) -> dict:
@@ -221,15 +228,14 @@ def test_rows_and_seeds_of_stale_cells_are_marked_and_the_reasons_stand_in_a_tab
     assert (stale.caption, stale.rows) == ("Stale", [["kl_0_17", "made with a 1, now 2"]])
     own = {
         "seed": 17,
-        "win_rate": {},
         "reward_model": {},
         "without_criterion": {"facts": dict.fromkeys(("sampled", "greedy"), interval(0.7))},
     }
-    rates = {rate: interval(0.7) for rate in names.RATES}
+    rates = {group: dict.fromkeys(named, interval(0.7)) for group, named in names.RATES.items()}
     model = dict.fromkeys(names.REWARD_MODEL, 0.7)
-    seeds = [own | {"seed": seed, "win_rate": rates, "reward_model": model} for seed in (17, 18)]
+    seeds = [own | {"seed": seed, "reward_model": model} | rates for seed in (17, 18)]
     made = tables.seeds(
-        {"per_seed": seeds, "evaluate": {"win_rate": rates}, "reward_model": model, "stale": {"18": "made otherwise"}}
+        {"per_seed": seeds, "evaluate": rates, "reward_model": model, "stale": {"18": "made otherwise"}}
     )
     assert made.columns == ["", "mean", "seed 17", "seed 18 (stale)"]
 

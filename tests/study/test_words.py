@@ -34,11 +34,12 @@ def test_the_notes_whole(found):
     notes = words.notes(seeds(0.74, 0.73, ppo_vs_feedme=0.51), found, CLAIMS)
     assert [(note.seen, note.follows) for note in notes] == [
         (
-            "PPO's gain stands under 5 of 6 controls, in the mean of the seeds.",
-            "Win rates: each at its best temperature 70% (68 to 72%); at equal length 70% (68 to 72%); greedy, by the "
-            "strict gold 70% (68 to 72%); over FeedME 51% (49 to 53%); over FeedME, greedy, by the strict gold 70% (68 "
-            "to 72%); over best of 4 70% (68 to 72%). Not shown: over FeedME, 51% (49 to 53%) on seed 17; over FeedME, "
-            "51% (49 to 53%) on seed 18.",
+            "PPO's gain stands under 9 of 10 controls, in the mean of the seeds.",
+            "Win rates: each at its best temperature 70% (68 to 72%); greedy, by the strict gold 70% (68 to 72%); "
+            "over FeedME 51% (49 to 53%); over FeedME, greedy 70% (68 to 72%); over FeedME, greedy, by the strict "
+            "gold 70% (68 to 72%); over rejection sampling 70% (68 to 72%); over rejection sampling, greedy 70% "
+            "(68 to 72%); over DPO 70% (68 to 72%); over DPO, greedy 70% (68 to 72%); over best of 4 70% (68 to "
+            "72%). Not shown: over FeedME, 51% (49 to 53%) on seed 17; over FeedME, 51% (49 to 53%) on seed 18.",
         ),
         (
             "The reward model predicts labelers 8.0 points better than a bag of words and 3.0 points worse than "
@@ -73,7 +74,7 @@ def test_the_notes_whole(found):
 def test_a_control_that_touches_one_half_does_not_stand():
     """Neither in the mean nor on a seed: the interval has to lie above."""
     note = notes_of(seeds(0.74, ppo_vs_feedme=0.52))[0]
-    assert note.seen.startswith("PPO's gain stands under 5 of 6 controls")
+    assert note.seen.startswith("PPO's gain stands under 9 of 10 controls")
     assert note.follows.endswith(" Not shown: over FeedME, 52% (50 to 54%) on seed 17.")
     note = notes_of(seeds(0.74))[0]
     assert "Not shown" not in note.follows
@@ -234,3 +235,11 @@ def test_claims_that_wait_for_cells_are_told_apart_from_open_ones():
     assert (note.seen, note.follows) == (
         "1 of 2 claims wait for cells to be run, or to be run again.", "It waits.",
     )  # fmt: skip
+
+
+def test_seeds_without_controlled_figures_are_awaited_and_no_gain_is_said():
+    given = seeds(0.74)
+    for one in (given["evaluate"], *given["per_seed"]):
+        one["controlled"] = {}
+    assert words.headline(given, []) == f"{words.WAITING}; 0 of 0 claims of the papers hold here"
+    assert not [note for note in notes_of(given) if note.seen.startswith("PPO's gain")]
