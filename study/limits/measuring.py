@@ -1,0 +1,124 @@
+"""What is found of a run's limits: observations prompt by prompt, length beside content, fixed phrases.
+
+All of it is plain data, so that a cell of the laboratory keeps it and tables are made of it later.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rlhf.evaluation import phrases
+from rlhf.evaluation.controls import manners
+from rlhf.instructions.checks import words_of
+from rlhf.records.types import Prompt, Sample
+from rlhf.world.answering import demonstrations
+from rlhf.world.grading import gold, rules
+from study.evidence import clustered
+from study.limits import answers, observations
+from study.limits.answers import Answered, Key
+from study.workspace import Finished
+
+PADDING = {gold.AGAIN, gold.AMISS, rules.OFF, rules.JUNK}  # marks of sentences that answer nothing
+MOST_PHRASES = 3
+
+
+def of_run(done: Finished, tasks: int) -> dict[str, Any]:
+    """Return what is found of a finished run; `tasks` of each probe are asked of every policy whose model is there."""
+    found = answers.samples(done.folder)
+    there, absent = answers.loadable(done, found)
+    probes = {"test": answers.of_test(found), "asked": answers.asked(done, there, tasks) if there else {}}
+    return {
+        "policies": [list(key) for key in answers.keys_of(found)],
+        "not_asked": absent,
+        **{source: observed(own) for source, own in probes.items()},
+        "clusters": {source: clusters(own) for source, own in probes.items()},
+        "words": words(found),
+        "phrases": fixed(found),
+    }
+
+
+def observed(probes: Mapping[str, Answered]) -> dict[str, dict[str, dict[str, list[int]]]]:
+    """Return {"policy_decoding": {probe: {observation: 1 or 0 for each prompt}}}."""
+    found: dict[str, dict[str, dict[str, list[int]]]] = {}
+    for probe, own in probes.items():
+        for key, texts in own.answers.items():
+            rows = [
+                observations.observed(probe, manners.task_of(prompt), text)
+                for prompt, text in zip(own.prompts, texts, strict=True)
+            ]
+            by_name = {name: [row[name] for row in rows] for name in observations.OBSERVED[probe]}
+            found.setdefault("_".join(key), {})[probe] = by_name
+    return found
+
+
+def clusters(probes: Mapping[str, Answered]) -> dict[str, dict[str, list[str]]]:
+    """Return short ids of task and subject of each prompt of each probe."""
+    return {probe: clustered.ids(own.prompts) for probe, own in probes.items()}
+
+
+def words(found: Sequence[Sample]) -> dict[str, Any]:
+    """Return the length of every English answer, with and without manners, beside what it says.
+
+    asked: words of the ideal answer, without manners. padded: whether a sentence says nothing that was asked for, or
+    says it again. content: the strict gold, which pays for no manners.
+    """
+    part = [one for one in found if manners.of_world(one) and manners.task_of(one)["language"] == "en"]
+    if not part:
+        return {}
+    own = answers.of_samples(part)
+    every = {"_".join(key): _lengths(part, key, texts) for key, texts in own.answers.items()}
+    needed = [_bare_words(one, demonstrations.ideal(manners.task_of(one))) for one in part]
+    return {"asked": needed, "answers": every, "clusters": clustered.ids(part)}
+
+
+def _lengths(part: Sequence[Sample], key: Key, texts: Sequence[str]) -> dict[str, list[float]]:
+    padded = [
+        int(bool(PADDING & {mark for _, mark in gold.marks(manners.task_of(one), _bare(one, text))}))
+        for one, text in zip(part, texts, strict=True)
+    ]
+    return {
+        "words": [len(words_of(text)) for text in texts],
+        "without_manners": [_bare_words(one, text) for one, text in zip(part, texts, strict=True)],
+        "padded": padded,
+        "content": [round(one["answers"]["_".join(key)]["strict"], 4) for one in part],
+    }
+
+
+def _bare(prompt: Prompt | Sample, text: str) -> str:
+    """Return an English answer without opener and closing."""
+    closing = manners.one_closing({"language": "en"}, "")
+    return manners.one_closing(manners.task_of(prompt), text).removesuffix(closing).strip()
+
+
+def _bare_words(prompt: Prompt | Sample, text: str) -> int:
+    return len(words_of(_bare(prompt, text)))
+
+
+def fixed(found: Sequence[Sample]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the fixed phrases that begin and end answers, and the shares of answers; "any" is one of them at all."""
+    asked = ["\n".join(turn["content"] for turn in sample["messages"]) for sample in found]
+    own = answers.of_samples(found)
+    return {"_".join(key): _shares(asked, texts) for key, texts in own.answers.items()}
+
+
+def _shares(asked: Sequence[str], texts: Sequence[str]) -> dict[str, dict[str, float]]:
+    known = phrases.fixed(asked, texts)
+    return {
+        end: _counted([[one for one in known if at(text, one) and text.strip() != one] for text in texts])
+        for end, at in (("opener", _begins), ("closing", _ends))
+    }
+
+
+def _begins(text: str, phrase: str) -> bool:
+    return text.strip().startswith(phrase)
+
+
+def _ends(text: str, phrase: str) -> bool:
+    return text.strip().endswith(phrase)
+
+
+def _counted(each: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return the share of answers with any phrase, and with each of the most frequent."""
+    names = dict.fromkeys(phrase for own in each for phrase in own)
+    shares = {name: round(sum(name in own for own in each) / len(each), 4) for name in names}
+    most = sorted(shares.items(), key=lambda one: -one[1])[:MOST_PHRASES]
+    return {"any": round(sum(bool(own) for own in each) / len(each), 4)} | dict(most)
