@@ -19,6 +19,7 @@ from study.workspace import Finished
 
 PADDING = {gold.AGAIN, gold.AMISS, rules.OFF, rules.JUNK}  # marks of sentences that answer nothing
 MOST_PHRASES = 3
+DECLINED = ("harmful", "unknown")  # kinds
 
 
 def of_run(done: Finished, tasks: int) -> dict[str, Any]:
@@ -66,19 +67,17 @@ def words(found: Sequence[Sample]) -> dict[str, Any]:
         return {}
     own = answers.of_samples(part)
     every = {"_".join(key): _lengths(part, key, texts) for key, texts in own.answers.items()}
-    needed = [_bare_words(one, demonstrations.ideal(manners.task_of(one))) for one in part]
+    needed = [len(words_of(_bare(one, demonstrations.ideal(manners.task_of(one))))) for one in part]
     return {"asked": needed, "answers": every, "clusters": clustered.ids(part)}
 
 
 def _lengths(part: Sequence[Sample], key: Key, texts: Sequence[str]) -> dict[str, list[float]]:
-    padded = [
-        int(bool(PADDING & {mark for _, mark in gold.marks(manners.task_of(one), _bare(one, text))}))
-        for one, text in zip(part, texts, strict=True)
-    ]
+    bare = [_bare(one, text) for one, text in zip(part, texts, strict=True)]
+    marks = [{mark for _, mark in gold.marks(manners.task_of(one), text)} for one, text in zip(part, bare, strict=True)]
     return {
         "words": [len(words_of(text)) for text in texts],
-        "without_manners": [_bare_words(one, text) for one, text in zip(part, texts, strict=True)],
-        "padded": padded,
+        "without_manners": [len(words_of(text)) for text in bare],
+        "padded": [int(bool(PADDING & own)) for own in marks],
         "content": [round(one["answers"]["_".join(key)]["strict"], 4) for one in part],
     }
 
@@ -89,12 +88,12 @@ def _bare(prompt: Prompt | Sample, text: str) -> str:
     return manners.one_closing(manners.task_of(prompt), text).removesuffix(closing).strip()
 
 
-def _bare_words(prompt: Prompt | Sample, text: str) -> int:
-    return len(words_of(_bare(prompt, text)))
-
-
 def fixed(found: Sequence[Sample]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the fixed phrases that begin and end answers, and the shares of answers; "any" is one of them at all."""
+    """Return the fixed phrases that begin and end answers, and the shares of answers; "any" is one of them at all.
+
+    What is to be declined is left out: being sorry is no phrase there.
+    """
+    found = [one for one in found if not manners.of_world(one) or manners.task_of(one)["kind"] not in DECLINED]
     asked = ["\n".join(turn["content"] for turn in sample["messages"]) for sample in found]
     own = answers.of_samples(found)
     return {"_".join(key): _shares(asked, texts) for key, texts in own.answers.items()}
