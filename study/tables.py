@@ -92,15 +92,15 @@ def reward_models(found: dict[str, Any]) -> Table:
 
 
 def limits(found: dict[str, Any]) -> Table:
+    """Return shares of answers. Cells that were measured before there were any have no row."""
     rows = []
-    for row in found["limits"]:
-        phrase, share = next(iter(row["phrases"].items()))
-        values = [interval(row[kind], 1 if kind == "words" else 2) for kind in names.LIMITS]
-        rows.append(
-            [_marked(names.policy(row["policy"]), row), *values, f"“{phrase}” {percent(share)}", str(row["seed"])]
-        )
-    columns = ["greedy", *names.LIMITS.values(), "commonest phrase", "seed"]
-    return Table(columns, rows, "Limits")
+    for row in [row for row in found["limits"] if "closing" in row]:
+        shares = [percent_interval(Interval(**row["/".join(place)])) for place in names.LIMITS]
+        closing = percent(row["closing"]["any"])
+        name = _marked(names.policy(row["policy"]), row)
+        rows.append([name, *shares, interval(row["words"], 1), closing, str(row["seed"])])
+    columns = ["greedy", *names.LIMITS.values(), "words", "end with a fixed phrase", "seed"]
+    return Table(columns, rows, "Limits" if rows else "Limits (not yet rerun)")
 
 
 def interval(one: dict[str, float], digits: int = 3) -> str:

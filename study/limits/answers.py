@@ -1,4 +1,4 @@
-"""The answers that limits are observed in: those that `evaluate` has kept of its test prompts, and new ones to probes."""
+"""The answers that limits are observed in: what `evaluate` has kept of its test prompts, and new ones to probes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

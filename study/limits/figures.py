@@ -4,13 +4,14 @@ Prompts of one task or about one subject are no cases of their own, so that an i
 prompts, tasks, subjects. Where every subject agrees no resample differs; then it is Wilson's over the subjects.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rlhf.evaluation import statistics
 from rlhf.evaluation.statistics import Bootstrap, Interval
+from study import names
 from study.limits import observations
 
 BOOTSTRAP = Bootstrap(2000, 0.95, 0)
@@ -85,7 +86,7 @@ def _in_ways(shares: Sequence[float], clusters: Clusters) -> dict[str, Any]:
 
 
 def lengths(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return means over the English test prompts: words, those without manners, padding and content, and what is asked."""
+    """Return means over the English test prompts: words, with and without manners, padding, content."""
     if not found["words"]:
         return {}
     clusters = found["words"]["clusters"]
@@ -103,3 +104,21 @@ def of_run(found: Mapping[str, Any]) -> dict[str, Any]:
         "asked": rates(found, "asked"), "test": rates(found, "test"), "phrasing": phrasing(found),
         "lengths": lengths(found), "phrases": found["phrases"],
     }  # fmt: skip
+
+
+def of_cell(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what a cell's table shows of every policy, greedy; nothing of a cell that was measured before."""
+    if "asked" not in found:
+        return
+    by_place = {(row["probe"], row["observed"]): row["policies"] for row in rates(found, "asked")}
+    words = lengths(found)["policies"]
+    for key in found["asked"]:
+        policy, _, decoding = key.rpartition("_")
+        if decoding == "greedy":
+            shares = {"/".join(place): by_place[place][key] for place in names.LIMITS}
+            yield {
+                "policy": policy,
+                **shares,
+                "words": words[key]["words"],
+                "closing": found["phrases"][key]["closing"],
+            }

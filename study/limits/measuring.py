@@ -4,7 +4,7 @@ All of it is plain data, so that a cell of the laboratory keeps it and tables ar
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlhf.evaluation import phrases
 from rlhf.evaluation.controls import manners
@@ -22,18 +22,36 @@ MOST_PHRASES = 3
 DECLINED = ("harmful", "unknown")  # kinds
 
 
+class Run(NamedTuple):
+    """The answers of a finished run: test prompts with all answers, and by source ("test", "asked") the probes."""
+
+    samples: Sequence[Sample]
+    probes: Mapping[str, Mapping[str, Answered]]
+    not_asked: Sequence[str]  # policies whose models are not in the run folder
+
+
 def of_run(done: Finished, tasks: int) -> dict[str, Any]:
-    """Return what is found of a finished run; `tasks` of each probe are asked of every policy whose model is there."""
-    found = answers.samples(done.folder)
-    there, absent = answers.loadable(done, found)
-    probes = {"test": answers.of_test(found), "asked": answers.asked(done, there, tasks) if there else {}}
+    """Return what is found of a finished run."""
+    return found_in(answered(done, tasks))
+
+
+def answered(done: Finished, tasks: int) -> Run:
+    """Return a run's answers; `tasks` of each probe are asked of every policy whose model is there."""
+    samples = answers.samples(done.folder)
+    there, absent = answers.loadable(done, samples)
+    asked = answers.asked(done, there, tasks) if there else {}
+    return Run(samples, {"test": answers.of_test(samples), "asked": asked}, absent)
+
+
+def found_in(run: Run) -> dict[str, Any]:
+    """Return what is found in a run's answers."""
     return {
-        "policies": [list(key) for key in answers.keys_of(found)],
-        "not_asked": absent,
-        **{source: observed(own) for source, own in probes.items()},
-        "clusters": {source: clusters(own) for source, own in probes.items()},
-        "words": words(found),
-        "phrases": fixed(found),
+        "policies": [list(key) for key in answers.keys_of(run.samples)],
+        "not_asked": [*run.not_asked],
+        **{source: observed(own) for source, own in run.probes.items()},
+        "clusters": {source: clusters(own) for source, own in run.probes.items()},
+        "words": words(run.samples),
+        "phrases": fixed(run.samples),
     }
 
 

@@ -64,13 +64,12 @@ def _names(sentence: Sentence) -> set[str]:
 
 
 def _any_of(wanted: set[str]) -> Check:
-    return lambda task, sentences: any(wanted & _names(sentence) for sentence in sentences)
+    return lambda _, sentences: any(wanted & _names(sentence) for sentence in sentences)
 
 
-def _asks_back(task: Task, sentences: list[Sentence]) -> bool:
+def _asks_back(_: Task, sentences: list[Sentence]) -> bool:
     return any(
-        QUESTIONING & _names(one) or (one.text[-1] in "?？" and POLITE_QUESTION not in _names(one))
-        for one in sentences
+        QUESTIONING & _names(one) or (one.text[-1] in "?？" and POLITE_QUESTION not in _names(one)) for one in sentences
     )
 
 

@@ -65,7 +65,7 @@ def _new_harm(rng: Random) -> list[Asked]:
 
 
 def _look_alike(frames: tuple[str, ...], acts: Iterable[str]) -> Callable[[Random], list[Asked]]:
-    return lambda rng: [_act("look_alike", frames, act, act=act) for act in acts]
+    return lambda _: [_act("look_alike", frames, act, act=act) for act in acts]
 
 
 def _act(kind: str, frames: tuple[str, ...], doing: str, **slots: str) -> Asked:
@@ -88,7 +88,7 @@ def _unknown(words: Iterable[str]) -> Callable[[Random], list[Asked]]:
     return make
 
 
-def _fact(rng: Random) -> list[Asked]:
+def _fact(_: Random) -> list[Asked]:
     return [
         Asked(_task("fact", animal=animal, relations=[relation]), _asking(wordings.FACT, animal, relation))
         for animal, relation in product(knowledge.ANIMALS, knowledge.RELATIONS)
@@ -98,7 +98,9 @@ def _fact(rng: Random) -> list[Asked]:
 def _asking(frames: tuple[str, ...], animal: str, relation: str) -> list[str]:
     question = capital(QUESTIONS[relation].format(animal=animal))
     blank = wordings.BLANKS[relation].format(animal=animal)
-    return [frame.format(animal=animal, question=question, blank=f"{blank} Write the full sentence.") for frame in frames]
+    return [
+        frame.format(animal=animal, question=question, blank=f"{blank} Write the full sentence.") for frame in frames
+    ]
 
 
 def _false_premise(rng: Random) -> list[Asked]:
@@ -107,11 +109,13 @@ def _false_premise(rng: Random) -> list[Asked]:
         truth = knowledge.ANIMALS[animal][relation]
         others = [value for value in knowledge.VALUES[relation] if value != truth]
         value = truth if relation == "cannot" else rng.choice(others)
-        made.append(Asked(_task("false_premise", animal=animal, relation=relation, value=value), _why(animal, relation, value)))
+        made.append(
+            Asked(_task("false_premise", animal=animal, relation=relation, value=value), _why(animal, relation, value))
+        )
     return made
 
 
-def _true_premise(rng: Random) -> list[Asked]:
+def _true_premise(_: Random) -> list[Asked]:
     made = []
     for animal, relation in product(knowledge.ANIMALS, wordings.PREMISES):
         stated = "can" if relation == "cannot" else relation
