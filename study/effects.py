@@ -13,7 +13,7 @@ from study.evidence import columns, estimates, laboratory
 from study.evidence.effect import Effect, Pair
 from study.evidence.estimates import Part, Sample
 from study.evidence.laboratory import Laboratory
-from study.limits import observations, prompts
+from study.limits import catalogue
 
 Column = Literal["gold", "strict", "controlled", "reward_model", "num_tokens", "no_fact_right", "loss", "cloze", "kl"]
 Policy = Literal["base", "sft", "feedme", "ppo"]
@@ -108,7 +108,7 @@ class Limit(Effect):
 
     kind: Literal["limit"]
     cell: str
-    probe: str  # one of study.limits.prompts.PROBES
+    probe: str  # a key of study.limits.catalogue.RIGHT
     observed: str  # one of what is observed in it
     decoding: Literal["sampled", "greedy"] = "greedy"
     first: Policy = "ppo"
@@ -116,7 +116,7 @@ class Limit(Effect):
 
     @model_validator(mode="after")
     def is_observed(self) -> "Limit":
-        known = {probe: observations.OBSERVED[probe] for probe in prompts.PROBES}
+        known = {probe: catalogue.OBSERVED[probe] for probe in catalogue.RIGHT}
         if self.observed not in known.get(self.probe, ()):
             listed = "; ".join(f"{probe}: {', '.join(names)}" for probe, names in known.items())
             raise ValueError(f"nothing is observed as {self.observed!r} in {self.probe!r}; there is {listed}")

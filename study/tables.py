@@ -92,15 +92,18 @@ def reward_models(found: dict[str, Any]) -> Table:
 
 
 def limits(found: dict[str, Any]) -> Table:
-    """Return shares of answers. Cells that were measured before there were any have no row."""
+    """Return shares of answers; of cells that were measured before there were any, that they are not yet rerun."""
     rows = []
-    for row in [row for row in found["limits"] if "closing" in row]:
-        shares = [percent_interval(Interval(**row["/".join(place)])) for place in names.LIMITS]
-        closing = percent(row["closing"]["any"])
+    for row in found["limits"]:
         name = _marked(names.policy(row["policy"]), row)
-        rows.append([name, *shares, interval(row["words"], 1), closing, str(row["seed"])])
+        if "closing" in row:
+            shares = [percent_interval(Interval(**row["/".join(place)])) for place in names.LIMITS]
+            figures = [*shares, interval(row["words"], 1), percent(row["closing"]["any"])]
+        else:
+            name, figures = f"{name} (not yet rerun)", [MISSING] * (len(names.LIMITS) + 2)
+        rows.append([name, *figures, str(row["seed"])])
     columns = ["greedy", *names.LIMITS.values(), "words", "end with a fixed phrase", "seed"]
-    return Table(columns, rows, "Limits" if rows else "Limits (not yet rerun)")
+    return Table(columns, rows, "Limits")
 
 
 def interval(one: dict[str, float], digits: int = 3) -> str:

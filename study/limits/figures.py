@@ -12,7 +12,7 @@ import numpy as np
 from rlhf.evaluation import statistics
 from rlhf.evaluation.statistics import Bootstrap, Interval
 from study import names
-from study.limits import observations
+from study.limits import catalogue
 
 BOOTSTRAP = Bootstrap(2000, 0.95, 0)
 PHRASED = ("harmful", "look_alike", "unknown", "fact", "false_premise", "clarify")  # in the world's own wordings
@@ -34,7 +34,7 @@ def rates(found: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
     """Return a row for each probe and observation of a source ("asked" or "test"): sizes, and a rate a policy."""
     rows = []
     for probe, clusters in found["clusters"][source].items():
-        for name in observations.OBSERVED[probe]:
+        for name in catalogue.OBSERVED[probe]:
             own = {key: each[probe][name] for key, each in found[source].items()}
             rows.append(
                 {
@@ -68,8 +68,7 @@ def phrasing(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 def by_task(probe: str, observed: Mapping[str, Sequence[int]], tasks: Sequence[str]) -> list[float]:
     """Return, for each task, in which share of its wordings it was done right."""
     right = [
-        observations.is_right(probe, dict(zip(observed, row, strict=True)))
-        for row in zip(*observed.values(), strict=True)
+        catalogue.is_right(probe, dict(zip(observed, row, strict=True))) for row in zip(*observed.values(), strict=True)
     ]
     own: dict[str, list[bool]] = {}
     for task, is_right in zip(tasks, right, strict=True):
@@ -107,8 +106,9 @@ def of_run(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def of_cell(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what a cell's table shows of every policy, greedy; nothing of a cell that was measured before."""
+    """Yield what a cell's table shows of every policy, greedy; of a cell that was measured before, policies alone."""
     if "asked" not in found:
+        yield from ({"policy": policy} for policy in found)
         return
     by_place = {(row["probe"], row["observed"]): row["policies"] for row in rates(found, "asked")}
     words = lengths(found)["policies"]

@@ -13,7 +13,7 @@ from rlhf.records.types import Prompt, Sample
 from rlhf.world.answering import demonstrations
 from rlhf.world.grading import gold, rules
 from study.evidence import clustered
-from study.limits import answers, observations
+from study.limits import answers, catalogue, observations
 from study.limits.answers import Answered, Key
 from study.workspace import Finished
 
@@ -64,7 +64,7 @@ def observed(probes: Mapping[str, Answered]) -> dict[str, dict[str, dict[str, li
                 observations.observed(probe, manners.task_of(prompt), text)
                 for prompt, text in zip(own.prompts, texts, strict=True)
             ]
-            by_name = {name: [row[name] for row in rows] for name in observations.OBSERVED[probe]}
+            by_name = {name: [row[name] for row in rows] for name in catalogue.OBSERVED[probe]}
             found.setdefault("_".join(key), {})[probe] = by_name
     return found
 
@@ -111,10 +111,10 @@ def fixed(found: Sequence[Sample]) -> dict[str, dict[str, dict[str, float]]]:
 
     What is to be declined is left out: being sorry is no phrase there.
     """
-    found = [one for one in found if not manners.of_world(one) or manners.task_of(one)["kind"] not in DECLINED]
-    asked = ["\n".join(turn["content"] for turn in sample["messages"]) for sample in found]
-    own = answers.of_samples(found)
-    return {"_".join(key): _shares(asked, texts) for key, texts in own.answers.items()}
+    asking = [one for one in found if not manners.of_world(one) or manners.task_of(one)["kind"] not in DECLINED]
+    asked = ["\n".join(turn["content"] for turn in sample["messages"]) for sample in asking]
+    names = ["_".join(key) for key in answers.keys_of(found)]
+    return {name: _shares(asked, [one["answers"][name]["text"] for one in asking]) for name in names}
 
 
 def _shares(asked: Sequence[str], texts: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -135,6 +135,8 @@ def _ends(text: str, phrase: str) -> bool:
 
 def _counted(each: Sequence[Sequence[str]]) -> dict[str, float]:
     """Return the share of answers with any phrase, and with each of the most frequent."""
+    if not each:
+        return {"any": 0.0}
     names = dict.fromkeys(phrase for own in each for phrase in own)
     shares = {name: round(sum(name in own for own in each) / len(each), 4) for name in names}
     most = sorted(shares.items(), key=lambda one: -one[1])[:MOST_PHRASES]

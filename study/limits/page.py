@@ -24,7 +24,8 @@ INTRODUCTION = (
 NOT_RUN = "Not run: `python -m study.limits --pretrained FOLDER` on a finished run of `presets/pretrained.yaml`."
 REAL = (
     "All of these prompts are harmless, so every refusal is one too many. There are no false premises, unknown words "
-    "or ambiguous requests among them. Content is the share whose form is strictly as asked."
+    "or ambiguous requests among them. Intervals are over prompts and kinds of instruction. Content is the share "
+    "whose form is strictly as asked."
 )
 
 

@@ -13,8 +13,8 @@ from rlhf.records.types import Sample
 from study.limits import answers, figures, measuring
 
 REFUSAL = re.compile(
-    r"\b(?:I(?:'m| am) (?:very )?sorry|I (?:cannot|can't|can not|am unable to|am not able to|won't|will not)\b"
-    r"|I'm (?:unable|not able) to|as an AI)",
+    r"\b(?:I (?:cannot|can't|can not|could not|couldn't|won't|will not)|I(?:'m| am) (?:unable|not able) to"
+    r"|sorry, but)\b",
     re.IGNORECASE,
 )  # within the first sentence: later it is of something else
 FIRST = re.compile(r"[^.!?\n]*")

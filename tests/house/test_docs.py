@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from benchmarks import compare
 from rlhf.params.base import read_yaml
 from study import pages
+from study.limits import page as limits
 from study.pretrained import __main__ as pretrained
 from tests import toys
 from tests.integration.flywheel import figures
@@ -129,6 +130,7 @@ def test_generated_pages_are_what_the_measurements_say():
     expected[mutants.PAGE.name] = mutants.page(found, mutants.reasons(ROOT))
     expected[adoption.PAGE.name] = adoption.page(json.loads(text_of(ROOT / adoption.OUT)))
     expected[pretrained.PAGE.name] = pretrained.page(json.loads(text_of(ROOT / pretrained.OUT)))
+    expected[limits.PAGE.name] = limits.text(json.loads(text_of(ROOT / limits.OUT)))
     if (ROOT / figures.OUT).exists():  # of a run that takes longer than others: it may not be there
         expected[figures.PAGE.name] = figures.page(json.loads(text_of(ROOT / figures.OUT)))
     assert {page.name: text_of(page) for page in GENERATED.glob("*.md")} == expected
