@@ -139,7 +139,7 @@ def test_a_runs_policies_are_asked_where_their_models_are_and_answers_stay_with_
         sample["answers"] |= dict.fromkeys(("feedme_greedy", "best_of_4_sampled"), sample["answers"]["sft_greedy"])
         sample["answers"] |= {"ppo_r1_greedy": sample["answers"]["sft_greedy"]}
     records.write(tmp_path / answers.SAMPLES, own)
-    for place in ("sft", "ppo/r2", "ppo/r1"):
+    for place in ("sft", "ppo/r2"):
         (tmp_path / "data" / place).mkdir(parents=True)
 
     def ask(policy, every, temperature, scorers):

@@ -27,6 +27,12 @@ def test_each_task_is_asked_in_three_ways_and_tasks_differ(probe):
     assert not any(re.search(r"[{}]", prompt["messages"][-1]["content"]) for prompt in made)
 
 
+def test_a_task_that_is_drawn_twice_is_asked_once(monkeypatch):
+    one, other = prompts.PROBES["look_alike"](Random(0))[:2]
+    monkeypatch.setitem(prompts.PROBES, "look_alike", lambda _: [one, other, one])
+    assert len(prompts.drawn("look_alike", 3)) == 2 * WAYS
+
+
 def test_new_words_and_acts_stand_nowhere_in_the_world():
     words = {word for phrase in grammar.vocabulary() for word in phrase.lower().split()}
     assert not words & {*wordings.NEW_WORDS}
