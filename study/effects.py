@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rlhf.evaluation import statistics
 from study import cells
+from study.cells import Missing
 from study.evidence import columns, estimates, laboratory
 from study.evidence.effect import Effect, Pair
 from study.evidence.estimates import Part, Sample
 from study.evidence.laboratory import Laboratory
+from study.limits import catalogue
 
 Column = Literal["gold", "strict", "controlled", "reward_model", "num_tokens", "no_fact_right", "loss", "cloze", "kl"]
-Policy = Literal["base", "sft", "ppo"]
+Policy = Literal["base", "sft", "feedme", "ppo"]
 
 
 class Difference(Pair):
@@ -106,14 +108,23 @@ class Overfit(Pair):
 
 
 class Limit(Effect):
-    """Difference of what a probe of ChatGPT's limits found, PPO's minus SFT's (or as named)."""
+    """Difference of how often something was observed in a probe of limits, PPO's minus SFT's (or as named)."""
 
     kind: Literal["limit"]
     cell: str
-    probe: Literal["false_premise", "unknown", "clarify", "harmful", "look_alike", "paraphrase_spread", "words"]
-    above: float | None  # the share of answers with more than this; null: the mean
+    probe: str  # a key of study.limits.catalogue.RIGHT
+    observed: str  # one of what is observed in it
+    decoding: Literal["sampled", "greedy"] = "greedy"
     first: Policy = "ppo"
     second: Policy = "sft"
+
+    @model_validator(mode="after")
+    def is_observed(self) -> "Limit":
+        known = {probe: catalogue.OBSERVED[probe] for probe in catalogue.RIGHT}
+        if self.observed not in known.get(self.probe, ()):
+            listed = "; ".join(f"{probe}: {', '.join(names)}" for probe, names in known.items())
+            raise ValueError(f"nothing is observed as {self.observed!r} in {self.probe!r}; there is {listed}")
+        return self
 
     def places(self) -> list[str]:
         return [self.cell]
@@ -122,18 +133,27 @@ class Limit(Effect):
         return {self.first, self.second}
 
     def sample(self, of: Laboratory, seed: int) -> Sample:
-        cell = of.read(self.cell.format(seed=seed))
-        first, second = (self._values(cell, name) for name in (self.first, self.second))
-        values = {str(number): one - two for number, (one, two) in enumerate(zip(first, second, strict=True))}
-        return estimates.mean(values, laboratory.clusterings(cell, self.probe, [*values]))
+        name = self.cell.format(seed=seed)
+        cell = of.read(name)
+        own = self._asked(cell)
+        if not {self.first, self.second} <= own.keys():
+            raise Missing(name, f"measured before {self.observed} was observed in {self.probe}")
+        pairs = zip(own[self.first], own[self.second], strict=True)
+        values = {str(number): float(one - two) for number, (one, two) in enumerate(pairs)}
+        clusters = {"clusters": cell["limits"]["clusters"]["asked"]}
+        return estimates.mean(values, laboratory.clusterings(clusters, self.probe, [*values]))
 
     def figures(self, cell: Mapping[str, Any]) -> dict[str, float]:
-        return {name: float(np.mean(self._values(cell, name))) for name in cell.get("limits", {})}
+        return {policy: float(np.mean(values)) for policy, values in self._asked(cell).items()}
 
-    def _values(self, cell: Mapping[str, Any], policy: str) -> list[float]:
-        found = cell["limits"][policy]
-        values = found.get(self.probe) or found["gold"][self.probe]
-        return [*values] if self.above is None else [float(value > self.above) for value in values]
+    def _asked(self, cell: Mapping[str, Any]) -> dict[str, list[int]]:
+        """Return what was observed, by policy; of a cell that was measured otherwise nothing."""
+        split = ((*key.rpartition("_"), found) for key, found in cell.get("limits", {}).get("asked", {}).items())
+        return {
+            policy: found[self.probe][self.observed]
+            for policy, _, decoding, found in split
+            if decoding == self.decoding and self.observed in found.get(self.probe, {})
+        }
 
 
 class Number(Effect):

@@ -25,7 +25,8 @@ from rlhf.records.types import Comparison, Prompt, Sample
 from rlhf.training import left_out
 from rlhf.world.grading import gold
 from study.evidence import clustered
-from study.probes import capabilities, limits
+from study.limits import measuring
+from study.probes import capabilities
 from study.workspace import Finished
 
 DECODINGS = {"sampled": 1.0, "greedy": 0.0}
@@ -181,6 +182,11 @@ def without_criterion(done: Finished) -> dict[str, Any]:
             outcome = statistics.outcomes(ppo, sft, settings.tie_threshold.gold)
             found[dropped][decoding] = statistics.mean_interval(outcome, bootstrap)._asdict()
     return found
+
+
+def limits(done: Finished) -> dict[str, Any]:
+    """Return what is found of the limits of all policies of `evaluate`."""
+    return measuring.of_run(done, done.settings.paraphrases)
 
 
 MEASURES: dict[str, Callable[[Finished], Any]] = {

@@ -33,11 +33,16 @@ REWARD_MODEL = {
 POLICIES = {
     "base": "Base", "sft": "SFT", "feedme": "FeedME", "rejection": "rejection sampling", "dpo": "DPO", "ppo": "PPO",
 }  # fmt: skip
-LIMITS = {
-    "false_premise": "false premise", "unknown": "unknown fact", "clarify": "ambiguous request",
-    "harmful": "harmful request", "look_alike": "harmless look-alike", "paraphrase_spread": "spread over paraphrases",
-    "words": "words",
-}  # fmt: skip
+LIMITS = {  # (probe, what is observed): the share of answers in which it is
+    ("harmful", "refused"): "harm refused",
+    ("reframed_harm", "refused"): "harm in two steps refused",
+    ("look_alike", "refused"): "look-alikes refused",
+    ("new_word", "admitted"): "new words admitted",
+    ("fact", "made_up"): "facts untrue",
+    ("false_premise", "corrected"): "false premises corrected",
+    ("true_premise", "denied"): "true premises denied",
+    ("clarify", "asked_back"): "ambiguous: asks back",
+}
 CELLS = {  # without the seed that ends some cells' names
     "seed": "default, β = 0.1",
     "kl_0": "β = 0",

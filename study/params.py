@@ -22,7 +22,7 @@ class Settings(Params):
     probes: int = Field(ge=1)  # documents and prompts of each capability probe
     best_of_n: list[int] = Field(min_length=1)  # n of SFT's best of n, from as many answers as the largest
     best_of_n_prompts: int = Field(ge=1)
-    paraphrases: int = Field(ge=1)  # tasks, each asked in several ways
+    paraphrases: int = Field(ge=1)  # tasks of each probe of limits, each asked in several ways
 
 
 class Cell(Params):

@@ -19,6 +19,7 @@ from rlhf.rl.overoptimisation import Form
 from rlhf.runtime.files import new_folder, write_json, write_text
 from study import cells, drawings, names, params, tables
 from study.evidence import laboratory as evidence
+from study.limits import figures
 
 SEEDS, LABORATORY, PLOTS = (
     Path("metrics/study/seeds.json"), Path("metrics/study/laboratory.json"), Path("metrics/plots/study")
@@ -107,9 +108,9 @@ def laboratory(root: Path, there: dict[str, Any], study: params.Study) -> dict[s
         ],
         "tax": [row for name, cell in there.items() for row in tax(name, cell, study)],
         "limits": [
-            {"cell": name, "seed": study.everything[name].seed, "policy": policy} | limit(found)
+            {"cell": name, "seed": study.everything[name].seed, **row}
             for name, cell in there.items()
-            for policy, found in cell.get("limits", {}).items()
+            for row in figures.of_cell(cell.get("limits", {}))
         ],
     }
 
@@ -247,16 +248,6 @@ def tax(name: str, cell: dict[str, Any], study: params.Study) -> Iterator[dict[s
                 "closed_qa": probes["closed_qa"], "few_shot": probes["few_shot"],
                 "gold": cells.mean_interval(found["sampled"]["gold"])._asdict(),
             }  # fmt: skip
-
-
-def limit(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the means of what was found of a policy's limits."""
-    return {
-        **{kind: cells.mean_interval(scores)._asdict() for kind, scores in found["gold"].items()},
-        "paraphrase_spread": cells.mean_interval(found["paraphrase_spread"])._asdict(),
-        "words": cells.mean_interval(found["words"])._asdict(),
-        "phrases": found["phrases"],
-    }
 
 
 if __name__ == "__main__":

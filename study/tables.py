@@ -94,14 +94,17 @@ def reward_models(found: dict[str, Any]) -> Table:
 
 
 def limits(found: dict[str, Any]) -> Table:
+    """Return shares of answers; of cells that were measured before there were any, that they are not yet rerun."""
     rows = []
     for row in found["limits"]:
-        phrase, share = next(iter(row["phrases"].items()))
-        values = [interval(row[kind], 1 if kind == "words" else 2) for kind in names.LIMITS]
-        rows.append(
-            [_marked(names.policy(row["policy"]), row), *values, f"“{phrase}” {percent(share)}", str(row["seed"])]
-        )
-    columns = ["greedy", *names.LIMITS.values(), "commonest phrase", "seed"]
+        name = _marked(names.policy(row["policy"]), row)
+        if "closing" in row:
+            shares = [percent_interval(Interval(**row["/".join(place)])) for place in names.LIMITS]
+            figures = [*shares, interval(row["words"], 1), percent(row["closing"]["any"])]
+        else:
+            name, figures = f"{name} (not yet rerun)", [MISSING] * (len(names.LIMITS) + 2)
+        rows.append([name, *figures, str(row["seed"])])
+    columns = ["greedy", *names.LIMITS.values(), "words", "end with a fixed phrase", "seed"]
     return Table(columns, rows, "Limits")
 
 

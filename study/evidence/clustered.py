@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from rlhf.evaluation.controls import clusters
 from rlhf.records import records
-from rlhf.records.types import Comparison, Prompt
-from study.probes import HONESTY, drawn
+from rlhf.records.types import Comparison, Prompt, Sample
 from study.workspace import Finished
 
 CHARACTERS = 6  # of an id: 16^6 are enough for thousands of prompts
@@ -21,12 +20,10 @@ def of_cell(done: Finished, wanted: Sequence[str], asked: Sequence[Prompt]) -> d
     if "reward_model" in wanted:
         for part in PARTS:
             found[part] = ids(records.read(done.held_out / f"comparisons.{part}.jsonl", Comparison))
-    if "limits" in wanted:
-        found |= {kind: ids(drawn(kind, done.settings.paraphrases)) for kind in HONESTY}
     return found
 
 
-def ids(prompts: Sequence[Prompt | Comparison]) -> dict[str, list[str]]:
+def ids(prompts: Sequence[Prompt | Sample | Comparison]) -> dict[str, list[str]]:
     """Return an id a prompt, by clustering; the same ones in every cell."""
     return {name: [_short(text) for text in texts] for name, texts in clusters.of(prompts)._asdict().items()}
 

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from benchmarks import compare
 from rlhf.params.base import read_yaml
 from study import pages
+from study.limits import page as limits
 from study.mup import page as mup
 from study.pretrained import __main__ as pretrained
 from tests import toys
@@ -132,6 +133,7 @@ def test_generated_pages_are_what_the_measurements_say():
     expected[pretrained.PAGE.name] = pretrained.page(json.loads(text_of(ROOT / pretrained.OUT)))
     if (ROOT / mup.OUT).exists():
         expected[mup.PAGE.name] = mup.page(json.loads(text_of(ROOT / mup.OUT)))
+    expected[limits.PAGE.name] = limits.text(json.loads(text_of(ROOT / limits.OUT)))
     if (ROOT / figures.OUT).exists():  # of a run that takes longer than others: it may not be there
         expected[figures.PAGE.name] = figures.page(json.loads(text_of(ROOT / figures.OUT)))
     assert {page.name: text_of(page) for page in GENERATED.glob("*.md")} == expected

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rlhf.params.base import ParamsError, parse
 from study import cells, effects
 from study.evidence import estimates
 from study.evidence.estimates import Estimate
@@ -177,34 +178,47 @@ def test_over_fitting_is_the_first_ones_gap_less_the_seconds_and_training_has_an
     assert found.error**2 == pytest.approx(held_out + held_out * 2 / 8)
 
 
-def test_a_limit_is_the_paired_difference_of_two_policies_whether_it_is_a_score_of_gold_or_not(root):
-    def probed(harmful: list[float], words: list[int]) -> dict:
-        return {"gold": {"harmful": harmful, "unknown": [0.0, 0.0]}, "words": words}
-
-    of_17 = {"ppo": probed([1.0, 0.5], [4, 8]), "sft": probed([0.25, 0.25], [3, 5]), "base": probed([0, 0], [9, 9])}
-    small.write(root, "seed_17", {"limits": of_17})
-    small.write(root, "seed_18", {"limits": {"ppo": probed([0.5, 0.5], [4, 4]), "sft": probed([0.5, 0.5], [6, 4])}})
-
-    def limit(probe: str, seeds: list[int], **more) -> effects.Limit:
-        return effects.Limit(kind="limit", cell="seed_{seed}", probe=probe, seeds=seeds, **{"above": None} | more)
-
-    assert limit("harmful", [17]).cells() == ["seed_17"]
-    assert measured(limit("harmful", [17]), root).effect == pytest.approx((0.75 + 0.25) / 2)
-    both = limit("harmful", [17, 18])
-    assert both.cells() == ["seed_17", "seed_18"]
-    assert measured(both, root).effect == pytest.approx((0.5 + 0.0) / 2)
-    assert measured(limit("words", [17, 18]), root).effect == pytest.approx((2.0 - 1.0) / 2)
-    assert measured(limit("words", [17], first="sft", second="base"), root).effect == pytest.approx((-6 - 4) / 2)
-    assert measured(limit("harmful", [17, 18], above=0.5), root).effect == pytest.approx(0.5 / 2)  # 0.5 is not above
+def observed(harmful: dict[str, list[int]], acts: str) -> dict:
+    """Return a cell's limits: whether harm was refused, greedy, by policy; sampled it never was."""
+    asked = {f"{name}_greedy": {"harmful": {"refused": own}} for name, own in harmful.items()}
+    asked |= {f"{name}_sampled": {"harmful": {"refused": [0] * len(own)}} for name, own in harmful.items()}
+    return {"limits": {"asked": asked, "clusters": {"asked": {"harmful": {"subjects": [*acts]}}}}}
 
 
-def test_prompts_of_a_probe_are_the_same_on_every_seed_and_acts_are_resampled_where_they_are_known(root):
-    both = {"ppo": {"gold": {"harmful": [1, 1, 0, 0]}}, "sft": {"gold": {"harmful": [0, 0, 0, 0]}}}
-    acts = {"harmful": {"subjects": list("xxyy")}}
+def limit(**changed) -> effects.Limit:
+    own = {"probe": "harmful", "observed": "refused", "seeds": [17, 18]}
+    return parse(effects.Limit, {"kind": "limit", "cell": "seed_{seed}", **own, **changed}, "")
+
+
+def test_a_limit_is_how_much_more_often_something_was_observed_of_one_policy_than_of_another(root):
+    small.write(root, "seed_17", observed({"ppo": [1, 1], "sft": [0, 1], "base": [0, 0]}, "xy"))
+    small.write(root, "seed_18", observed({"ppo": [1, 0], "sft": [1, 1]}, "xy"))
+    assert limit().cells() == ["seed_17", "seed_18"]
+    assert measured(limit(seeds=[17]), root).effect == pytest.approx(0.5)
+    assert measured(limit(), root).effect == pytest.approx(0.0)
+    assert measured(limit(seeds=[17], second="base"), root).effect == pytest.approx(1.0)
+    assert measured(limit(seeds=[17], decoding="sampled"), root).effect == 0.0
+
+
+def test_acts_of_a_limit_are_resampled_and_are_the_same_on_every_seed(root):
     for seed in (17, 18):
-        small.write(root, f"seed_{seed}", {"limits": both, "clusters": acts})
-    limit = effects.Limit(kind="limit", cell="seed_{seed}", probe="harmful", above=0.5, seeds=[17, 18])
-    assert measured(limit, root).error == pytest.approx(0.25**0.5)
+        small.write(root, f"seed_{seed}", observed({"ppo": [1, 1, 0, 0], "sft": [0, 0, 0, 0]}, "xxyy"))
+    assert measured(limit(), root).error == pytest.approx(0.25**0.5)
+
+
+def test_a_cell_that_was_measured_before_limits_were_observed_is_not_used(root):
+    old = {"ppo": {"gold": {"harmful": [1.0]}}, "sft": {"gold": {"harmful": [0.5]}}}
+    small.write(root, "seed_17", {"limits": old})
+    small.write(root, "seed_18", observed({"ppo": [1, 0], "sft": [0, 0]}, "xy"))
+    found, missing = limit().estimate(small.read(root))
+    assert found.of_seeds == [0.5]
+    assert missing == {"seed_17": "measured before refused was observed in harmful"}
+
+
+@pytest.mark.parametrize("wrong", [{"observed": "denied"}, {"probe": "plain"}, {"probe": "harm"}])
+def test_a_limit_names_a_probe_and_what_is_observed_in_it(wrong):
+    with pytest.raises(ParamsError, match="nothing is observed as"):
+        limit(**wrong)
 
 
 def test_a_number_is_a_mean_over_seeds_with_the_interval_of_t(root):

@@ -254,44 +254,6 @@ def test_the_prompts_are_those_that_evaluate_asks_and_fewer_are_the_first_of_mor
     assert sorted(prompt["id"] for prompt in more) == sorted(prompt["id"] for prompt in world.prompts[:12])
 
 
-@pytest.fixture
-def said(monkeypatch) -> dict:
-    """What each policy answers, by its name and the prompt's id; everything else is "Nobody knows."."""
-    answers: dict = {}
-
-    def ask(policy, prompts, temperature, scorers):
-        assert temperature == 0.0
-        texts = [answers.get((policy.name, prompt["id"]), "Nobody knows.") for prompt in prompts]
-        return [rollouts.Response(text, [1], True) for text in texts]
-
-    monkeypatch.setattr(policy_measures, "ask", ask)
-    return answers
-
-
-def test_limits_are_of_greedy_answers_to_the_same_prompts_for_base_sft_and_ppo(world, said):
-    groups = probes.paraphrases(world.done.settings.paraphrases)
-    refusal = "I am sorry. I cannot help with that."
-    for prompt in probes.drawn("harmful", 2):
-        said["ppo", prompt["id"]] = refusal
-        said["base", prompt["id"]] = "Sure."
-    first = groups[0][0]
-    said["sft", first["id"]] = demonstrations.ideal(first["task"])
-    measured = measure.of_workspace(world.done, ["limits"])
-    found = measured["limits"]
-    assert measured["clusters"] == {kind: clustered.ids(probes.drawn(kind, 2)) for kind in probes.HONESTY}
-    assert found.keys() == {"base", "sft", "ppo"}
-    harm = [round(gold.score(prompt["task"], refusal).score, 4) for prompt in probes.drawn("harmful", 2)]
-    assert [found[name]["gold"]["harmful"] for name in found] == [[0.0, 0.0], [0.0, 0.0], harm]
-    assert min(harm) > 0.5
-    assert all(one["gold"].keys() == set(probes.HONESTY) for one in found.values())
-    assert all(len(scores) == 2 for one in found.values() for scores in one["gold"].values())
-    best = gold.score(first["task"], demonstrations.ideal(first["task"])).score
-    assert found["sft"]["paraphrase_spread"] == [round(best, 4), 0.0]
-    assert found["base"]["paraphrase_spread"] == [0.0, 0.0]
-    assert found["ppo"]["words"] == [2] * 6
-    assert found["base"]["phrases"] == {}
-
-
 def test_the_controlled_column_is_gold_of_the_answer_in_one_form(world, monkeypatch):
     """To every prompt the ideal answer without any politeness: the one closing of the form is worth something."""
     asked = measure.test_prompts(world.done, 6)
@@ -308,30 +270,7 @@ def test_the_controlled_column_is_gold_of_the_answer_in_one_form(world, monkeypa
     assert found["controlled"] != found["gold"]
 
 
-def test_prompts_of_a_probe_are_the_same_for_every_cell_and_the_first_of_more():
-    few, more = probes.drawn("unknown", 3), probes.drawn("unknown", 5)
-    assert more[:3] == few
-    assert [prompt["id"] for prompt in few] == ["unknown-0", "unknown-1", "unknown-2"]
-    assert all(prompt["task"]["kind"] == "unknown" for prompt in few)
-    assert all(prompt["messages"][-1]["role"] == "user" and prompt["category"] for prompt in few)
-    assert probes.drawn("clarify", 1)[0]["messages"] != few[0]["messages"]
-
-
-def test_a_task_is_asked_in_several_ways_each_another():
-    groups = probes.paraphrases(4)
-    assert [len(group) for group in groups] == [3] * 4
-    for group in groups:
-        assert len({repr(prompt["task"]) for prompt in group}) == 1
-        assert len({prompt["messages"][-1]["content"] for prompt in group}) == 3
-    assert len({repr(group[0]["task"]) for group in groups}) == 4
-    assert {prompt["task"]["kind"] for group in groups for prompt in group} <= set(probes.SAME_TASK)
-    assert probes.paraphrases(4) == groups
-    assert [len(group) for group in probes.paraphrases(2, ways=2)] == [2, 2]
-
-
-def test_over_used_phrases_are_three_words_counted_once_an_answer():
-    texts = ["have a nice day", "have a nice have a nice", "a nice day", "no"]
-    often = {"have a nice": 0.5, "a nice day": 0.5}
-    assert probes.overused(texts) == often | {"a nice have": 0.25, "nice have a": 0.25}
-    assert probes.overused(texts, most=2) == {"have a nice": 0.5, "a nice day": 0.5}
-    assert probes.overused(["no"]) == {}
+def test_limits_are_those_of_the_run_with_as_many_tasks_as_the_settings_say(world, monkeypatch):
+    monkeypatch.setattr(measure.measuring, "of_run", lambda done, tasks: {"run": done.folder, "tasks": tasks})
+    measured = measure.of_workspace(world.done, ["limits"])
+    assert measured == {"limits": {"run": world.done.folder, "tasks": 2}, "clusters": {}}

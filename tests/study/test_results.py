@@ -52,18 +52,6 @@ def test_the_tax_is_of_every_policy_that_was_probed(study):
     assert [rows[0][name]["mean"] for name in ("loss", "cloze", "gold")] == pytest.approx([1.5, 0.5, 0.6])
 
 
-def test_a_limit_is_the_mean_of_what_was_found_and_phrases_stay_as_they_are():
-    found = {
-        "gold": {"harmful": [0.0, 1.0], "unknown": [0.25, 0.25]}, "paraphrase_spread": [0.0, 0.2], "words": [3, 5],
-        "phrases": {"have a nice": 0.5},
-    }  # fmt: skip
-    limit = results.limit(found)
-    assert limit.pop("phrases") == {"have a nice": 0.5}
-    means = {name: one["mean"] for name, one in limit.items()}
-    assert means == pytest.approx({"harmful": 0.5, "unknown": 0.25, "paraphrase_spread": 0.1, "words": 4.0})
-    assert limit["unknown"] == {"mean": 0.25, "low": 0.25, "high": 0.25}
-
-
 def test_a_reward_models_row_has_the_accuracy_of_each_part_by_each_judge(tmp_path, study):
     part = {"comparisons": ["a", "b"], "labelers": [[1, 2], [3, 4]], "gold": [[1, 1], [0, 1]]}
     other = {"comparisons": ["c"], "labelers": [[1, 10]], "gold": [[9, 10]]}

@@ -12,6 +12,7 @@ from rlhf.params.base import ParamsError, read_yaml
 from study import cells, claims, names, pages, params, results, tables, workspace
 from tests import toys
 from tests.study import small
+from tests.study.limits import invented
 from tools import check
 
 SEEDS = (17, 18)
@@ -105,17 +106,13 @@ def chain(rng) -> dict:
         "reward_model": dict.fromkeys(tables.REWARD_MODEL.values(), 0.75),
     }
     best = {f"best_of_{n}": policy(rng, 0.5 + 0.02 * n, kl=0.2 * n) for n in (1, 2, 4)}
-    limits = {
-        "gold": dict.fromkeys(("false_premise", "unknown", "clarify", "harmful", "look_alike"), [0.5, 1.0]),
-        "paraphrase_spread": [0.0, 0.2], "words": [3, 4], "phrases": {"have a nice": 0.9},
-    }  # fmt: skip
     part = {"comparisons": ["a"], "labelers": [[6, 10]], "gold": [[8, 10]]}
     training = {"accuracy": 0.8, "pairs": 10, "prompts": 5}
     return {
         "evaluation": evaluation,
         "without_criterion": {"facts": {"sampled": rate, "greedy": rate}},
         "policies": {"base": policy(rng, 0.4), "sft": policy(rng, 0.5), "ppo": policy(rng, 0.6), **best},
-        "limits": dict.fromkeys(("base", "sft", "ppo"), limits),
+        "limits": invented.found(),
         "reward_model": {"validation": part, "judge": part, "training": training},
         "curve": [{"kl": 0.1 * i, "score": 0.1 * i, "gold": 0.5 + gain((0.1 * i) ** 0.5)} for i in range(40)],
     }

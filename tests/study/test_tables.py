@@ -118,13 +118,18 @@ def test_reward_models_stand_with_both_accuracies_and_their_size():
 
 
 def test_limits_stand_in_the_order_of_their_names_words_with_one_digit():
-    found = {name: interval(0.1 * place) for place, name in enumerate(names.LIMITS)}
-    row = {"policy": "ppo", "seed": 17, "phrases": {"have a nice": 0.924, "a nice day": 0.9}} | found
-    made = tables.limits({"limits": [row]})
-    assert made.rows[0][:2] == ["PPO", "0.00 (−0.02 to 0.02)"]
-    assert made.rows[0][2] == "0.10 (0.08 to 0.12)"
-    assert made.rows[0][7:] == ["0.6 (0.6 to 0.6)", "“have a nice” 92%", "17"]
-    assert made.columns == ["greedy", *names.LIMITS.values(), "commonest phrase", "seed"]
+    found = {"/".join(name): interval(0.1 * place) for place, name in enumerate(names.LIMITS)}
+    row = {"policy": "ppo", "seed": 17, "words": interval(14.32), "closing": {"any": 0.924, "Have a nice day.": 0.9}}
+    made = tables.limits({"limits": [row | found]})
+    assert made.rows[0][:3] == ["PPO", "0% (−2 to 2%)", "10% (8 to 12%)"]
+    assert made.rows[0][-3:] == ["14.3 (14.3 to 14.3)", "92%", "17"]
+    assert made.columns == ["greedy", *names.LIMITS.values(), "words", "end with a fixed phrase", "seed"]
+    assert made.caption == "Limits"
+
+
+def test_rows_of_limits_that_were_measured_otherwise_have_no_figures_and_say_so():
+    made = tables.limits({"limits": [{"policy": "ppo", "seed": 17, "harmful": interval(0.5), "phrases": {}}]})
+    assert made.rows == [["PPO (not yet rerun)", *["–"] * (len(made.columns) - 2), "17"]]
 
 
 def test_the_laboratory_has_four_tables():
