@@ -10,9 +10,9 @@ from study.tuning.trials import INPUTS, Trials, written
 
 RULE = (
     "The choice: the highest score, which is controlled gold on validation prompts, the mean of greedy and sampled "
-    "answers, median over seeds; of all trials within one standard error of the best, the cheapest in processor "
-    "seconds (one-standard-error rule, Breiman et al. 1984)."
+    "answers, median over seeds; of all trials less than 0.005 below the best, the cheapest in processor seconds."
 )
+NEAR = 0.005  # gold points, as RULE says: a quarter of what a win needs
 SHOWN = {  # column: (its title, digits)
     "score": ("score", 3), "score_error": ("error", 3), "greedy": ("greedy", 3), "sampled": ("sampled", 3),
     "vs_sft_greedy": ("beats SFT greedy", 3), "vs_sft_sampled": ("sampled", 3),
@@ -63,14 +63,14 @@ def _figures(own: Sequence[Mapping[str, str]]) -> dict[str, float]:
 
 class Choice(NamedTuple):
     best: Tried
-    near: Sequence[Tried]  # within one standard error of the best, itself among them
+    near: Sequence[Tried]  # less than NEAR below the best, itself among them
     chosen: Tried
 
 
 def choose(compared: Sequence[Tried]) -> Choice:
     """Return the choice among trials of the same seeds."""
     best = max(compared, key=lambda one: one.score)
-    near = [one for one in compared if one.score >= best.score - best.figures["score_error"]]
+    near = [one for one in compared if one.score > best.score - NEAR]
     return Choice(best, near, min(near, key=lambda one: (one.figures["processor_seconds"], -one.score)))
 
 
@@ -113,10 +113,9 @@ def _cells(one: Tried) -> list[Any]:
 
 def _in_words(choice: Choice, missing: Sequence[str]) -> str:
     best, near, chosen = choice
-    error = best.figures["score_error"]
     others = ", ".join(one.name for one in near if one is not best)
     words = f"{'Chosen so far' if missing else 'Chosen'}: {chosen.name}. The best is {best.name}, {best.score:.3f}; "
-    words += f"within one standard error ({error:.3f}) of it: {others or 'no other'}."
+    words += f"less than {NEAR} below it: {others or 'no other'}."
     return f"{words} Not tried on every seed yet: {', '.join(missing)}." if missing else words
 
 
