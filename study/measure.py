@@ -24,6 +24,7 @@ from rlhf.records import records
 from rlhf.records.types import Comparison, Prompt, Sample
 from rlhf.world.grading import gold
 from study.evidence import clustered
+from study.forms import measuring
 from study.probes import capabilities, limits
 from study.workspace import Finished
 
@@ -181,7 +182,12 @@ def without_criterion(done: Finished) -> dict[str, Any]:
     return found
 
 
+def forms(done: Finished) -> dict[str, Any]:
+    """Return GPT-1's kinds of tasks by heads and by prompts, and stories of arithmetic, of the policies that there are."""
+    return measuring.measure(done.data, done.last_round, done.params.runtime, done.forms)
+
+
 MEASURES: dict[str, Callable[[Finished], Any]] = {
     "policies": policies, "policy": policy, "reward_model": reward_model, "curve": curve, "evaluation": evaluation,
-    "without_criterion": without_criterion, "limits": limits,
+    "without_criterion": without_criterion, "limits": limits, "forms": forms,
 }  # fmt: skip

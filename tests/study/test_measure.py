@@ -26,7 +26,7 @@ from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
 from study import measure, probes
 from study.evidence import clustered
-from study.params import Settings
+from study.params import Forms, Settings
 from study.probes import CLOSED_QA, FEW_SHOT
 from study.workspace import Finished
 from tests import toys
@@ -36,6 +36,9 @@ ROUNDS = {
     "r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"},
 }
 EVALUATE = {"max_prompt_tokens": 120, "max_completion_tokens": 6, "batch_size": 16, "sequence_tokens": 32}
+FORMS = Forms(
+    training=6, test=4, stories=2, few_shots=2, shown_sets=1, epochs=1, batch_size=3, learning_rate=1e-3, lm_coef=0.5
+)
 SETTINGS = {"test_prompts": 6, "probes": 3, "best_of_n": [1, 2], "best_of_n_prompts": 4, "paraphrases": 2}
 
 
@@ -91,7 +94,7 @@ def world(tmp_path_factory) -> World:
     }
     content["evaluate"] |= EVALUATE | {"bootstrap_samples": 100, "test_prompts": 6}
     params = parse(EvaluateInputs, content, "")
-    return World(Finished(folder, params, parse(Settings, SETTINGS, ""), folder / "elsewhere"), asked)
+    return World(Finished(folder, params, parse(Settings, SETTINGS, ""), folder / "elsewhere", FORMS), asked)
 
 
 def compared(prompt: dict, scores: list[float], golds: list[float]) -> dict:
