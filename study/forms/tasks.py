@@ -19,6 +19,7 @@ from rlhf.world.knowledge import NAMES, OBJECTS, PLACES, QUALITIES, REVIEWED
 Half = Literal["training", "test"]
 CHOICES = 3  # answers of a question: as many people as the world's passages have at most
 TEST_SHARE = 3  # one subject in so many
+GIVEN_UP = 2000  # draws in a row that are known already, or of the other half
 
 
 class Example(NamedTuple):
@@ -36,14 +37,16 @@ class Task(NamedTuple):
 
 def examples(name: str, half: Half, count: int) -> list[Example]:
     """Return examples of a task, no two alike, the same ones in every cell. Raises ValueError where there are fewer."""
-    rng, found = Random(seeds.derive(0, "forms", name, half)), dict[tuple, Example]()
-    for _ in range(100 * count):
+    rng, found, in_vain = Random(seeds.derive(0, "forms", name, half)), dict[tuple, Example](), 0
+    while len(found) < count:
         example = TASKS[name].draw(rng)
-        if is_tested(example.about) == (half == "test"):
-            found.setdefault((example.parts, example.answers), example)
-        if len(found) == count:
-            return [*found.values()]
-    raise ValueError(f"forms: {name} has {len(found)} examples of its {half}, fewer than {count}; ask for fewer")
+        key = example.parts, example.answers
+        in_vain += 1
+        if is_tested(example.about) == (half == "test") and key not in found:
+            found[key], in_vain = example, 0
+        if in_vain == GIVEN_UP:
+            raise ValueError(f"forms: {name} has {len(found)} examples of its {half}, fewer than {count}; ask for fewer")
+    return [*found.values()]
 
 
 def is_tested(about: str) -> bool:

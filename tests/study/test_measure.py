@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from rlhf.evaluation import policy_measures
 from rlhf.evaluation.controls import manners
 from rlhf.models.reward_head import RewardMeaning
+from rlhf.models import loading
 from rlhf.params.base import parse
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
@@ -95,6 +96,26 @@ def world(tmp_path_factory) -> World:
     content["evaluate"] |= EVALUATE | {"bootstrap_samples": 100, "test_prompts": 6}
     params = parse(EvaluateInputs, content, "")
     return World(Finished(folder, params, parse(Settings, SETTINGS, ""), folder / "elsewhere", FORMS), asked)
+
+
+def test_forms_are_measured_of_every_policy_with_the_last_rounds_ppo(world, monkeypatch):
+    read, load_policy = [], loading.load_policy
+
+    def noted(path, runtime):
+        read.append(path.relative_to(world.done.data).as_posix())
+        return load_policy(path, runtime)
+
+    monkeypatch.setattr(loading, "load_policy", noted)
+    found = measure.of_workspace(world.done, ["forms"])["forms"]
+    assert read == ["pretrain", "sft", "feedme", "ppo/r2"]
+    assert set(found["policies"]) == {"base", "sft", "feedme", "ppo"}
+    assert set(found["tasks"]) == {"inference", "similarity", "questions", "sentiment", "arithmetic"}
+    for name, tasks in found["policies"].items():
+        assert ("head_tuned" in tasks["inference"]) == (name == "base")
+        for task, conditions in tasks.items():
+            count = len(found["tasks"][task]["clusters"])
+            assert count == (FORMS.stories if task == "arithmetic" else FORMS.test)
+            assert all(len(right) == count for right in conditions.values())
 
 
 def compared(prompt: dict, scores: list[float], golds: list[float]) -> dict:
