@@ -183,7 +183,7 @@ def without_criterion(done: Finished) -> dict[str, Any]:
 
 
 def forms(done: Finished) -> dict[str, Any]:
-    """Return GPT-1's kinds of tasks by heads and by prompts, and stories of arithmetic, of the policies that there are."""
+    """Return which tasks of GPT-1's kinds, and which stories, policies have right, by heads and forms of prompts."""
     return measuring.measure(done.data, done.last_round, done.params.runtime, done.forms)
 
 

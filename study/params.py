@@ -31,7 +31,9 @@ class Cell(Params):
     seed: int = Field(ge=0)
     change: dict[str, Any]  # an overlay (tools/overlays/laying.py); its keys are dotted
     targets: list[str] = Field(min_length=1)  # stages of dvc.yaml
-    measures: list[Literal["policies", "policy", "reward_model", "curve", "evaluation", "without_criterion", "limits", "forms"]]
+    measures: list[
+        Literal["policies", "policy", "reward_model", "curve", "evaluation", "without_criterion", "limits", "forms"]
+    ]
 
 
 class Encoder(Params):

@@ -88,10 +88,11 @@ def _features(policy: Policy, of: Layout) -> Tensor:
     rows = [[token for one in row for token in ([one] if one >= 0 else line_end)] for row in of.rows]
 
     def measure(chosen: list[int]) -> list[Tensor]:
-        batch = batching.pad([rows[i] for i in chosen], policy.tokenizer.pad_token_id, "right", str(policy.model.device))
+        own = [rows[index] for index in chosen]
+        batch = batching.pad(own, policy.tokenizer.pad_token_id, "right", str(policy.model.device))
         positions = batching.position_ids(batch.mask)
         states = forward.hidden_states(policy.model, batch.ids, positions, batch.mask.long(), batch.mask).float()
-        return [torch.cat([own.mean(0), own[-1]]) for own in states.split([len(rows[i]) for i in chosen])]
+        return [torch.cat([of_row.mean(0), of_row[-1]]) for of_row in states.split([len(row) for row in own])]
 
     found = torch.stack(parallel.by_length(measure, [len(row) for row in rows], BATCH))
     return found.view(-1, of.options, of.orders, found.shape[-1]).sum(2)

@@ -27,8 +27,8 @@ def measure(data: Path, last_round: str, runtime: Runtime, settings: Forms) -> d
     if not there:
         raise FileNotFoundError(f"{data}: expected a policy in {', '.join(POLICIES.values())}; run dvc repro sft")
     shots = {"zero": 0, "one": 1, "few": settings.few_shots}
-    found: dict[str, Any] = {"tasks": {}, "policies": {}, "left_out": {}, "refused": {}, "unended": {}}
-    found["tasks"] = {name: about for name, about in _tasks(settings)}
+    found: dict[str, Any] = {"tasks": dict(_tasks(settings)), "policies": {}}
+    found |= {what: {} for what in ("left_out", "refused", "unended")}
     for name, folder in there.items():
         policy = Policy(name, *loading.load_policy(folder, runtime))
         found["policies"][name] = {task: _task(policy, task, settings, shots, found) for task in TASKS}

@@ -1,4 +1,4 @@
-"""What was measured, as one table: a row for each policy, task and condition, with its interval, chance and majority."""
+"""What was measured, as one table: a row for each policy, task and condition, interval, chance and majority."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ HEADS = {"probe": "head, backbone frozen", "tuned": "head and backbone"}
 
 
 def rows(cell: str, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one cell or run, in a fixed order. Intervals are the wider of those over examples and clusters."""
+    """Yield the rows of one cell or run, in a fixed order; intervals are over examples or clusters, the wider."""
     for policy, of_policy in found["policies"].items():
         for task, conditions in of_policy.items():
             about = found["tasks"][task]
@@ -24,9 +24,7 @@ def rows(cell: str, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 figures = [round(value, 4) for value in one]
                 counted = [len(right), len(set(about["clusters"]))]
                 beside = [about["chance"], round(sum(about["majority"]) / len(about["majority"]), 4)]
-                yield dict(
-                    zip(COLUMNS, [cell, policy, task, condition, *figures, *counted, *beside], strict=True)
-                )
+                yield dict(zip(COLUMNS, [cell, policy, task, condition, *figures, *counted, *beside], strict=True))
 
 
 def interval(right: list[int], clusters: list[str]) -> Interval:

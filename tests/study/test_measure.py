@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from rlhf.evaluation import policy_measures
 from rlhf.evaluation.controls import manners
-from rlhf.models.reward_head import RewardMeaning
 from rlhf.models import loading
+from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import parse
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.preferences.rewards import RewardScorer
@@ -110,9 +110,9 @@ def test_forms_are_measured_of_every_policy_with_the_last_rounds_ppo(world, monk
     assert read == ["pretrain", "sft", "feedme", "ppo/r2"]
     assert set(found["policies"]) == {"base", "sft", "feedme", "ppo"}
     assert set(found["tasks"]) == {"inference", "similarity", "questions", "sentiment", "arithmetic"}
-    for name, tasks in found["policies"].items():
-        assert ("head_tuned" in tasks["inference"]) == (name == "base")
-        for task, conditions in tasks.items():
+    for name, own in found["policies"].items():
+        assert ("head_tuned" in own["inference"]) == (name == "base")
+        for task, conditions in own.items():
             count = len(found["tasks"][task]["clusters"])
             assert count == (FORMS.stories if task == "arithmetic" else FORMS.test)
             assert all(len(right) == count for right in conditions.values())

@@ -28,7 +28,7 @@ def test_more_examples_than_there_are_is_refused(monkeypatch):
     half = "test" if tasks.is_tested("a") else "training"
     monkeypatch.setitem(TASKS, "few", two)
     assert len(tasks.examples("few", half, 2)) == 2
-    with pytest.raises(ValueError, match=f"few has 2 examples of its {half}, fewer than 3; ask for fewer"):
+    with pytest.raises(ValueError, match=f"few has 2 examples of its {half}, not 3; ask for fewer"):
         tasks.examples("few", half, 3)
 
 
@@ -64,6 +64,14 @@ def test_a_question_is_answered_by_its_passage():
         assert f"{example.stem} {example.answers[example.label]}." in example.parts[0]
         assert example.parts[1] == f"What does {example.stem.split()[0]} have?"
         assert sum(f"{example.stem} {answer}." in example.parts[0] for answer in example.answers) == 1
+
+
+def test_what_is_right_of_a_person_in_a_test_is_right_in_training_too_so_that_no_split_gives_answers_away():
+    pairs = {
+        half: {(one.stem, one.answers[one.label]) for one in tasks.examples("questions", half, 300)}
+        for half in ("training", "test")
+    }
+    assert len(pairs["test"] & pairs["training"]) > 0.8 * len(pairs["test"])
 
 
 def test_a_review_is_as_most_of_its_words():
