@@ -95,11 +95,9 @@ def _questions(rng: Random) -> Example:
     names, things = rng.sample(NAMES, CHOICES), rng.sample(OBJECTS, CHOICES)
     passage = " ".join(f"{name} has the {thing}." for name, thing in zip(names, things, strict=True))
     asked, answers = rng.randrange(CHOICES), rng.sample(things, CHOICES)
-    name, thing = (
-        names[asked],
-        things[asked],
-    )  # about all its people: a pair kept for tests would be wrong wherever else
+    name, thing = names[asked], things[asked]
     parts = (passage, f"What does {name} have?")
+    # about all its people: of a pair kept for tests, training would show that it is always wrong
     return Example(" ".join(sorted(names)), parts, answers.index(thing), tuple(answers), f"{name} has the")
 
 

@@ -191,7 +191,7 @@ def test_where_no_seed_has_run_nothing_is_written(tmp_path, study, monkeypatch, 
     monkeypatch.setattr(params, "load", lambda root: study)
     assert results.main(tmp_path) == 2
     told = capsys.readouterr().err
-    assert "without 3 cells that have not run: seed_17, seed_18, kl_03" in told
+    assert "without 4 cells that have not run: seed_17, seed_18, kl_03, forms" in told
     assert "no seed has run: dvc repro study/dvc.yaml:chain@seed_17" in told
     assert list(tmp_path.iterdir()) == []
 

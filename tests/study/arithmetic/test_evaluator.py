@@ -24,8 +24,8 @@ def test_sums_are_computed_exactly(text, value):
     [
         ("apples + 1", "Name"), ("print(1)", "Call"), ("__import__('os').system('true')", "Call"),
         ("(1).real", "Attribute"), ("2 ** 9", "Pow"), ("1 << 9", "LShift"), ("8 >> 1", "RShift"),
-        ("7 // 2", "FloorDiv"), ("7 % 2", "Mod"), ("1 < 2", "Compare"), ("1 and 2", "BoolOp"), ("6 & 3", "BitAnd"), ("~1", "Invert"),
-        ("not 1", "Not"), ("'a' * 9", "'a'"), ("f'{1}'", "JoinedStr"), ("True + 1", "True"), ("None", "None"),
+        ("7 // 2", "FloorDiv"), ("7 % 2", "Mod"), ("1 < 2", "Compare"), ("1 and 2", "BoolOp"), ("6 & 3", "BitAnd"),
+        ("~1", "Invert"), ("not 1", "Not"), ("'a' * 9", "'a'"), ("f'{1}'", "JoinedStr"), ("True + 1", "True"), ("None", "None"),
         ("1.5", "1.5"), ("1e5", "1e5"), ("2j", "2j"), ("0x10", "0x10"), ("1_000", "1_000"), ("...", "..."),
         ("1000000", "at most 6 digits"), ("9" * 70, "at most 6 digits"), ("[1]", "List"), ("(1, 2)", "Tuple"),
         ("lambda: 1", "Lambda"), ("(x := 1)", "NamedExpr"), ("1 if 1 else 2", "IfExp"),
