@@ -36,7 +36,7 @@ def interval(right: list[int], clusters: list[str]) -> Interval:
 
 def as_csv(found: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, list[str](COLUMNS), lineterminator="\n")
     writer.writeheader()
     writer.writerows(found)
     return text.getvalue()
