@@ -48,7 +48,7 @@ def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
         shared = workspace.prepare(root, f"shared_{cell.seed}", content(root, plain))
         workspace.reproduce(shared, ["collect_comparisons@r1"])
         held_out = shared / "data/collect_comparisons/r1"
-    done = Finished(folder, load(folder, EvaluateInputs), study.settings, held_out)
+    done = Finished(folder, load(folder, EvaluateInputs), study.settings, held_out, study.forms)
     return measure.of_workspace(done, cell.measures) | {"made_with": made_with.record(cell, asked)}
 
 

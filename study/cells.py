@@ -51,7 +51,7 @@ def command(cells: Sequence[str]) -> str:
 
 def target(name: str) -> str:
     """Return DVC's name of the stage that makes a cell."""
-    stages = {"seed": "chain", "encoder": "encoder_cell"}
+    stages = {"seed": "chain", "encoder": "encoder_cell", "forms": "forms_cell", "stories": "forms_cell"}
     return f"study/dvc.yaml:{stages.get(name.split('_')[0], 'cell')}@{name}"
 
 

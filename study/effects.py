@@ -13,6 +13,7 @@ from study.evidence import columns, estimates, laboratory
 from study.evidence.effect import Effect, Pair
 from study.evidence.estimates import Part, Sample
 from study.evidence.laboratory import Laboratory
+from study.forms.effect import Form
 from study.limits import catalogue
 
 Column = Literal["gold", "strict", "controlled", "reward_model", "num_tokens", "no_fact_right", "loss", "cloze", "kl"]
@@ -187,4 +188,4 @@ def _won(first: Any, second: Any) -> np.ndarray:
     return statistics.outcomes(first, second, cells.GOLD_TIE) - 0.5
 
 
-AnyEffect = Annotated[Difference | WinRate | Accuracy | Overfit | Limit | Number, Field(discriminator="kind")]
+AnyEffect = Annotated[Difference | WinRate | Accuracy | Overfit | Limit | Number | Form, Field(discriminator="kind")]

@@ -25,6 +25,7 @@ from rlhf.records.types import Comparison, Prompt, Sample
 from rlhf.training import left_out
 from rlhf.world.grading import gold
 from study.evidence import clustered
+from study.forms import measuring as forms_measuring
 from study.limits import measuring
 from study.probes import capabilities
 from study.workspace import Finished
@@ -189,7 +190,12 @@ def limits(done: Finished) -> dict[str, Any]:
     return measuring.of_run(done, done.settings.paraphrases)
 
 
+def forms(done: Finished) -> dict[str, Any]:
+    """Return which tasks of GPT-1's kinds, and which stories, policies have right, by heads and forms of prompts."""
+    return forms_measuring.measure(done.data, done.last_round, done.params.runtime, done.forms)
+
+
 MEASURES: dict[str, Callable[[Finished], Any]] = {
     "policies": policies, "policy": policy, "reward_model": reward_model, "curve": curve, "evaluation": evaluation,
-    "without_criterion": without_criterion, "limits": limits,
+    "without_criterion": without_criterion, "limits": limits, "forms": forms,
 }  # fmt: skip

@@ -70,6 +70,8 @@ CELLS = {  # without the seed that ends some cells' names
     "scales_direct": "labelers' scales differ, direct score",
     "encoder_rank": "labelers' scales differ, ranks, an encoder",
     "encoder_direct": "labelers' scales differ, direct score, an encoder",
+    "forms": "default, forms of prompts",
+    "stories": "trained on stories of arithmetic too",
 }
 
 

@@ -31,7 +31,9 @@ class Cell(Params):
     seed: int = Field(ge=0)
     change: dict[str, Any]  # an overlay (tools/overlays/laying.py); its keys are dotted
     targets: list[str] = Field(min_length=1)  # stages of dvc.yaml
-    measures: list[Literal["policies", "policy", "reward_model", "curve", "evaluation", "without_criterion", "limits"]]
+    measures: list[
+        Literal["policies", "policy", "reward_model", "curve", "evaluation", "without_criterion", "limits", "forms"]
+    ]
 
 
 class Encoder(Params):
@@ -49,17 +51,42 @@ class Encoder(Params):
     learning_rate: float = Field(gt=0)
 
 
+class Forms(Params):
+    """GPT-1's kinds of tasks by heads and by prompts, and stories answered in several forms (study/forms)."""
+
+    training: int = Field(ge=1)  # examples of a task, for heads
+    test: int = Field(ge=1)  # examples of a task
+    stories: int = Field(ge=1)  # of the test
+    few_shots: int = Field(ge=2)  # examples before a few-shot prompt
+    shown_sets: int = Field(ge=1)  # different choices of these
+    epochs: int = Field(ge=1)  # of a head that is trained with its backbone
+    batch_size: int = Field(ge=1)  # examples
+    learning_rate: float = Field(gt=0)
+    lm_coef: float = Field(ge=0)  # of the language model's loss beside the head's
+
+
+class Stories(Params):
+    """Files of arithmetic stories to train on (study/arithmetic)."""
+
+    seed: int = Field(ge=0)
+    documents: int = Field(ge=1)
+    demonstrations: int = Field(ge=1)
+
+
 class Study(Params):
     settings: Settings
     encoder: Encoder
+    forms: Forms
+    stories: Stories
     chains: dict[Name, Cell]  # run to the end, `evaluate`
     cells: dict[Name, Cell]  # run less far
     encoders: dict[Name, Cell]  # cells that start from study/encoder
+    forms_cells: dict[Name, Cell]  # cells that measure forms of prompts, some trained on study/stories
 
     @property
     def everything(self) -> dict[Name, Cell]:
         """All cells by name."""
-        return self.chains | self.cells | self.encoders
+        return self.chains | self.cells | self.encoders | self.forms_cells
 
 
 def load(root: Path) -> Study:

@@ -22,7 +22,7 @@ from rlhf.preferences.rewards import RewardScorer
 from rlhf.rewards import weighted
 from rlhf.runs import lineage
 from rlhf.runtime.files import write_text
-from study.params import Settings
+from study.params import Forms, Settings
 from tools import check, dvc_yaml, inputs
 
 FOLDER = Path(".study")
@@ -37,6 +37,7 @@ class Finished(NamedTuple):
     params: EvaluateInputs
     settings: Settings
     held_out: Path  # folder with the held-out comparisons that the cells of a seed share
+    forms: Forms
 
     @property
     def data(self) -> Path:

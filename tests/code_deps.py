@@ -63,9 +63,15 @@ def study_deps(stage: str, deps: list[str], root: Path = ROOT) -> list[str]:
     if stage in cell_code.LISTING:
         return [*data, cell_code.path_of(cell_code.LISTING[stage]).as_posix()]
     if stage != "code":
-        return data + listed(closure([f"{LABORATORY}/{stage}.py"], root))
+        return data + listed(closure([module_of(stage, root)], root))
     own = listed(closure(["tools/cell_code.py"], root))
     return data + sorted({*own, *(dep for name in cell_code.LISTING.values() for dep in cell_code.deps_of(name, root))})
+
+
+def module_of(stage: str, root: Path) -> str:
+    """Return the file that a stage of study/dvc.yaml runs: a module, or a package's."""
+    file = f"{LABORATORY}/{stage}.py"
+    return file if (root / file).exists() else f"{LABORATORY}/{stage}/__main__.py"
 
 
 def read_pipeline(root: Path = ROOT, file: str = "dvc.yaml") -> Any:

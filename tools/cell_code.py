@@ -18,7 +18,9 @@ from tools.looking import piped
 
 FOLDER = Path("metrics/study/code")
 MEASURING = ("rejection", "dpo", "evaluate", "judge", "moderation")  # stages that chains run and other cells do not
-LISTING = {"chain": "chain", "cell": "cell", "encoder_cell": "cell"}  # stage of study/dvc.yaml: name of its listing
+LISTING = {  # stage of study/dvc.yaml: name of its listing
+    "chain": "chain", "cell": "cell", "encoder_cell": "cell", "forms_cell": "cell",
+}  # fmt: skip
 
 
 def main(root: Path = Path(".")) -> int:

@@ -19,8 +19,15 @@ def copy(copy):
     kl = {"seed": seed, "change": {"ppo.kl_coef": 0.3}, "targets": ["ppo@r1"], "measures": ["policy", "curve"]}
     answers = {"collect_comparisons.labelers.noise": 0.4}
     noise = {"seed": seed, "change": answers, "targets": ["reward_model@r1"], "measures": ["reward_model"]}
-    content = {"settings": SETTINGS, "chains": {}, "cells": {"kl": kl, "noise": noise}, "encoders": {}}
-    content["encoder"] = YAML(typ="safe").load(copy / "study/params.yaml")["encoder"]
+    content = {
+        "settings": SETTINGS,
+        "chains": {},
+        "cells": {"kl": kl, "noise": noise},
+        "encoders": {},
+        "forms_cells": {},
+    }
+    whole = YAML(typ="safe").load(copy / "study/params.yaml")
+    content |= {name: whole[name] for name in ("encoder", "forms", "stories")}
     with open(copy / "study/params.yaml", "w") as file:
         YAML().dump(content, file)
     return copy

@@ -31,10 +31,10 @@ def lay_out(
     def cell(own: dict[str, Any]) -> dict[str, Any]:
         return {"change": {}, "targets": ["ppo@r1"], "measures": []} | own
 
-    content = {name: read_yaml(toys.REPO / params.FILE)[name] for name in ("settings", "encoder")}
+    content = {name: read_yaml(toys.REPO / params.FILE)[name] for name in ("settings", "encoder", "forms", "stories")}
     content["settings"] = settings or content["settings"]
     content["chains"] = {name: cell(own) | {"targets": ["evaluate"]} for name, own in chains.items()}
-    content |= {"cells": {name: cell(own) for name, own in (others or {}).items()}, "encoders": {}}
+    content |= {"cells": {name: cell(own) for name, own in (others or {}).items()}, "encoders": {}, "forms_cells": {}}
     for file, written in ((params.FILE, content), (params.PRESET, PRESET)):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(json.dumps(written))

@@ -21,7 +21,7 @@ def root(tmp_path):
         "noisy_policy": CELL | {"change": NOISE},
         "epochs": CELL | {"change": {"reward_model.epochs": 2}, "measures": ["reward_model"]},
     }
-    content |= {"chains": {}, "cells": {"kl": CELL, **others}, "encoders": {}}
+    content |= {"chains": {}, "cells": {"kl": CELL, **others}, "encoders": {}, "forms_cells": {}}
     (tmp_path / "study").mkdir()
     (tmp_path / params.FILE).write_text(json.dumps(content))
     (tmp_path / "presets").mkdir()

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from rlhf.evaluation import policy_measures
 from rlhf.evaluation.controls import manners
+from rlhf.models import loading
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import parse
 from rlhf.params.evaluate import EvaluateInputs
@@ -26,7 +27,7 @@ from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
 from study import measure, probes
 from study.evidence import clustered
-from study.params import Settings
+from study.params import Forms, Settings
 from study.probes import CLOSED_QA, FEW_SHOT
 from study.workspace import Finished
 from tests import toys
@@ -36,6 +37,9 @@ ROUNDS = {
     "r2": {"policy": "ppo/r1", "earlier": "collect_comparisons/r1"},
 }
 EVALUATE = {"max_prompt_tokens": 120, "max_completion_tokens": 6, "batch_size": 16, "sequence_tokens": 32}
+FORMS = Forms(
+    training=6, test=4, stories=2, few_shots=2, shown_sets=1, epochs=1, batch_size=3, learning_rate=1e-3, lm_coef=0.5
+)
 SETTINGS = {"test_prompts": 6, "probes": 3, "best_of_n": [1, 2], "best_of_n_prompts": 4, "paraphrases": 2}
 
 
@@ -93,7 +97,27 @@ def world(tmp_path_factory) -> World:
     }
     content["evaluate"] |= EVALUATE | {"bootstrap_samples": 100, "test_prompts": 6}
     params = parse(EvaluateInputs, content, "")
-    return World(Finished(folder, params, parse(Settings, SETTINGS, ""), folder / "elsewhere"), asked)
+    return World(Finished(folder, params, parse(Settings, SETTINGS, ""), folder / "elsewhere", FORMS), asked)
+
+
+def test_forms_are_measured_of_every_policy_with_the_last_rounds_ppo(world, monkeypatch):
+    read, load_policy = [], loading.load_policy
+
+    def noted(path, runtime):
+        read.append(path.relative_to(world.done.data).as_posix())
+        return load_policy(path, runtime)
+
+    monkeypatch.setattr(loading, "load_policy", noted)
+    found = measure.of_workspace(world.done, ["forms"])["forms"]
+    assert read == ["pretrain", "sft", "feedme", "ppo/r2"]
+    assert set(found["policies"]) == {"base", "sft", "feedme", "ppo"}
+    assert set(found["tasks"]) == {"inference", "similarity", "questions", "sentiment", "arithmetic"}
+    for name, own in found["policies"].items():
+        assert ("head_tuned" in own["inference"]) == (name == "base")
+        for task, conditions in own.items():
+            count = len(found["tasks"][task]["clusters"])
+            assert count == (FORMS.stories if task == "arithmetic" else FORMS.test)
+            assert all(len(right) == count for right in conditions.values())
 
 
 def compared(prompt: dict, scores: list[float], golds: list[float]) -> dict:

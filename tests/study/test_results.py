@@ -22,7 +22,13 @@ def study() -> Study:
         },
         "chains": {"seed_17": one | {"seed": 17}, "seed_18": one | {"seed": 18}},
         "cells": {"kl_03": one | {"seed": 18, "change": {"ppo.kl_coef": 0.3}}},
+        "forms": {
+            "training": 9, "test": 9, "stories": 9, "few_shots": 2, "shown_sets": 1, "epochs": 1, "batch_size": 3,
+            "learning_rate": 0.1, "lm_coef": 0.5,
+        },
+        "stories": {"seed": 1, "documents": 9, "demonstrations": 9},
         "encoders": {},
+        "forms_cells": {"forms": one | {"seed": 18, "measures": ["forms"]}},
     }  # fmt: skip
     return params.parse(Study, content, "")
 
@@ -180,7 +186,7 @@ def test_where_no_seed_has_run_nothing_is_written(tmp_path, study, monkeypatch, 
     monkeypatch.setattr(params, "load", lambda root: study)
     assert results.main(tmp_path) == 2
     told = capsys.readouterr().err
-    assert "without 3 cells that have not run: seed_17, seed_18, kl_03" in told
+    assert "without 4 cells that have not run: seed_17, seed_18, kl_03, forms" in told
     assert "no seed has run: dvc repro study/dvc.yaml:chain@seed_17" in told
     assert list(tmp_path.iterdir()) == []
 
@@ -199,6 +205,6 @@ def test_a_cells_policies_are_those_of_a_chain_or_its_one():
     assert [*results.policies({})] == []
 
 
-def test_all_cells_of_a_study_are_chains_cells_and_encoders(study):
-    assert list(study.everything) == ["seed_17", "seed_18", "kl_03"]
+def test_all_cells_of_a_study_are_chains_cells_encoders_and_forms(study):
+    assert list(study.everything) == ["seed_17", "seed_18", "kl_03", "forms"]
     assert all(isinstance(cell, Cell) for cell in study.everything.values())

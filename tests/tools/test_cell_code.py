@@ -12,6 +12,7 @@ from tools.inputs import STAGES
 ONE = {"seed": 17, "change": {}, "targets": ["sft"], "measures": []}
 CELLS = {
     **toys.read_yaml(toys.REPO / "study/params.yaml"), "chains": {"whole": ONE}, "cells": {"part": ONE}, "encoders": {},
+    "forms_cells": {},
 }  # fmt: skip
 CODE, CHAIN, CELL = (f"study/dvc.yaml:{name}" for name in ("code", "chain@whole", "cell@part"))
 
