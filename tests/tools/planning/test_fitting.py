@@ -1,0 +1,97 @@
+"""What does not fit is named with the nearest values that do."""
+
+import pytest
+
+from tests.tools.planning.shapes import changed, params
+from tools.planning import fitting, rows, sizes
+from tools.planning.fitting import Room
+
+GPT2 = sizes.of_shape("gpt2", 50257)
+
+
+@pytest.fixture
+def known(tmp_path):
+    return rows.known(params("cuda"), tmp_path)
+
+
+def held(of, known, stage, **room):
+    return fitting.held(of, GPT2, known, Room(0, **room))[stage].total
+
+
+def found(of, known, room, stage):
+    return next(one for one in fitting.misfits(of, GPT2, known, room) if one.stage == stage)
+
+
+def test_what_fits_is_not_named(known):
+    assert fitting.misfits(params("cuda"), GPT2, known, Room(1e12)) == []
+
+
+def test_the_largest_value_that_fits_is_named(known):
+    of = params("cuda")
+    room = Room(held(of, known, "reward_model") - 1)
+    remedies = found(of, known, room, "reward_model").remedies
+    nearest = int(remedies[0].split(": ")[1].split()[0])
+    assert remedies[0] == f"reward_model.micro_batch_rows: {nearest} (now {of.reward_model.micro_batch_rows})"
+    fits = changed("cuda", reward_model__micro_batch_rows=nearest)
+    larger = changed("cuda", reward_model__micro_batch_rows=nearest + 1)
+    assert held(fits, known, "reward_model") <= room.bytes < held(larger, known, "reward_model")
+
+
+def test_a_batch_stays_a_multiple_of_its_minibatch(known):
+    of = params("cuda")
+    smaller = changed("cuda", ppo__batch_size=64)
+    room = Room(held(smaller, known, "ppo") + 1)
+    value = fitting.nearest(of, "ppo.batch_size", 1, lambda new: held(new, known, "ppo") <= room.bytes)
+    assert value is None or (value % of.ppo.minibatch_size == 0 and value < of.ppo.batch_size)
+    assert fitting.nearest(of, "ppo.batch_size", 1, lambda new: new.ppo.batch_size <= 200) == 192
+
+
+def test_nothing_is_proposed_that_does_not_fit(known):
+    of = params("cuda")
+    weights = 16 * GPT2.policy()
+    remedies = found(of, known, Room(weights), "sft").remedies  # weights and moments alone fill it
+    assert not any(one.startswith("sft.micro_batch_rows") for one in remedies)
+    assert any(one.startswith("sft.lora") for one in remedies)
+    assert any(one.endswith("--sharded)") for one in remedies)
+
+
+def test_switches_are_named_alone_or_together(known):
+    of = changed("cuda", sft__micro_batch_rows=1, sft__batch_size=1)
+    assert [*fitting.switches(of, "sft")] == [
+        "runtime.gradient_checkpointing: true", "runtime.frozen_dtype: bfloat16", "sft.lora of rank 8",
+    ]  # fmt: skip
+    assert [*fitting.switches(of, "evaluate")] == ["runtime.frozen_dtype: bfloat16"]
+    together = of
+    for change in fitting.switches(of, "sft").values():
+        together = change(together)
+    room = Room(held(together, known, "sft") + 1)
+    assert any(" and " in one for one in found(of, known, room, "sft").remedies)
+
+
+def test_shards_need_the_fewest_ranks_that_fit(known):
+    of = params("cuda")
+    room = Room(held(of, known, "ppo") * 0.6)
+    ranks = fitting.fewest_ranks(of, GPT2, known, room, "ppo")
+
+    def fits(number):
+        asked = fitting.changed(of, "runtime.processes", number)
+        return held(asked, known, "ppo", ranks=number, sharded=True) <= room.bytes
+
+    assert ranks is not None and fits(ranks) and not (ranks > 2 and fits(ranks // 2))
+
+
+def test_a_smaller_shape_is_the_largest_that_fits(known):
+    of = changed("cuda", pretrain__shape="gpt2-xl")
+    model = sizes.of_shape("gpt2-xl", of.pretrain.vocab_size)
+    room = Room(fitting.held(of, sizes.of_shape("gpt2", of.pretrain.vocab_size), known, Room(0))["ppo"].total)
+    one = next(one for one in fitting.misfits(of, model, known, room) if one.stage == "ppo")
+    shape = next(remedy for remedy in one.remedies if remedy.startswith("pretrain.shape"))
+    assert shape.split(": ")[1].split()[0] == "gpt2"
+
+
+def test_where_nothing_helps_that_is_said(known):
+    of = changed("cuda", pretrain__shape="tiny")
+    model = sizes.of_shape("tiny", 300)
+    one = next(one for one in fitting.misfits(of, model, known, Room(1000.0)) if one.stage == "ppo")
+    assert one.remedies == []
+    assert [*one.lines(Room(1000.0))][1] == "  nothing that was tried makes it fit: take a smaller model"

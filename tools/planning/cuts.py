@@ -1,0 +1,125 @@
+"""The parts in which each stage computes its batches: what is known of the data, cut as the params say."""
+
+import math
+from typing import Any, NamedTuple
+
+from tools.planning import batches
+from tools.planning.batches import DRAWN, NOTHING, Parts
+from tools.planning.rows import Known, Rows
+
+SHARE_OF_JUDGE = 0.8  # of the comparisons that are set aside; the others measure it (stages/judge.py)
+
+
+class Groups(NamedTuple):
+    """Ranked prompts: how many train, how many are held out, and how many answers each has."""
+
+    training: float
+    held_out: float
+    answers: float
+    prompts: Rows
+    texts: Rows  # answers
+
+
+class Cuts(NamedTuple):
+    """Of each stage the parts of an update."""
+
+    pretrain: Parts
+    sft: Parts
+    feedme: Parts
+    reward_model: Parts
+    judge: Parts
+    ppo: Parts  # of a minibatch; policy and value model alike
+    scoring: Parts  # of PPO's whole batch, read by three models
+    ptx: Parts
+
+
+def of_params(params: Any, known: Known) -> Cuts:
+    """Return how each stage cuts its batches."""
+    runtime, ppo = params.runtime, params.ppo
+    best = ranked(params, known)
+    learned = Rows(round(best.training), best.prompts.prompts, ()) if best.training else known.demonstrations
+    answered = with_answers(learned, best.texts)
+    groups = {name: ranked(params, known, name) for name in ("reward_model", "judge")}
+    episodes = with_answers(asked(params, known), policy_answers(known, ppo.max_completion_tokens))
+    capped = [(min(p, ppo.max_prompt_tokens), min(a, ppo.max_completion_tokens)) for p, a in episodes.drawn(4096)]
+    drawn = Rows(episodes.count, tuple(p for p, _ in capped), tuple(a for _, a in capped))
+    return Cuts(
+        pretrain=_pretrain(params.pretrain, runtime),
+        sft=batches.supervised(known.demonstrations, params.sft, runtime, known.bounds),
+        feedme=batches.supervised(answered, params.feedme, runtime, known.bounds),
+        **{name: _ranked_parts(params, known, name, groups[name]) for name in groups},
+        ppo=batches.windows(
+            (drawn.drawn(ppo.minibatch_size, number) for number in range(DRAWN)),
+            ppo.micro_batch_size, runtime, num_models=2,
+        ),
+        scoring=batches.windows(
+            (drawn.drawn(ppo.batch_size, number) for number in range(8)), ppo.micro_batch_size, runtime
+        ),
+        ptx=_ptx(ppo, runtime),
+    )  # fmt: skip
+
+
+def _ranked_parts(params: Any, known: Known, name: str, groups: Groups) -> Parts:
+    section = getattr(params, name)
+    answers = params.collect_answers.max_responses if known.bounds else groups.answers
+    if known.bounds:
+        answers = max(answers, params.collect_prompts.comparisons.max_responses)
+    return batches.rewards(groups.prompts, groups.texts, section, params.runtime, answers, known.bounds)
+
+
+def _pretrain(section: Any, runtime: Any) -> Parts:
+    if section.source != "scratch":
+        return NOTHING
+    tokens = section.sequence_tokens - 1
+    return batches.alike(section.batch_size, section.batch_size, tokens, tokens, runtime)
+
+
+def _ptx(section: Any, runtime: Any) -> Parts:
+    if not section.ptx_coef:
+        return NOTHING
+    rows = max(1, round(section.minibatch_size * section.ptx_ratio / section.inner_epochs))
+    tokens = section.ptx_sequence_tokens - 1
+    return batches.alike(rows, section.micro_batch_size, tokens, tokens, runtime)
+
+
+def ranked(params: Any, known: Known, stage: str = "reward_model") -> Groups:
+    """Return what labelers and files rank for the reward model, or for the judge."""
+    section = params.collect_answers
+    most = section.max_prompts if stage == "reward_model" else section.max_judge_prompts
+    prompts = known.prompts["judge"] if stage == "judge" else asked_of_labelers(params, known)
+    given = known.ranked["judge"] if stage == "judge" else known.ranked["train"]
+    held = 0.0 if stage == "judge" else known.ranked["validation"].count
+    number = min(most, prompts.count)
+    share = 1 - SHARE_OF_JUDGE if stage == "judge" else params.collect_comparisons.validation_share
+    learned, held_out = number * (1 - share) + given.count, number * share + held
+    if stage == "judge":
+        learned, held_out = (number + given.count) * SHARE_OF_JUDGE, (number + given.count) * (1 - SHARE_OF_JUDGE)
+    limit = params.reward_model.max_comparisons if stage == "reward_model" else params.judge.max_comparisons
+    learned = min(learned, limit or math.inf)
+    if given.count > number:  # people's rankings, of two answers most often
+        each = Rows(given.count, given.prompts, tuple(max(1, total // 2) for total in given.answers))
+        return Groups(learned, held_out, 2.0, each, each)
+    answers = (section.min_responses + section.max_responses) / 2
+    return Groups(learned, held_out, answers, prompts, policy_answers(known, section.max_completion_tokens))
+
+
+def asked_of_labelers(params: Any, known: Known) -> Rows:
+    """Return the prompts whose answers are ranked."""
+    return known.demonstrations if params.collect_answers.prompts == "sft" else known.prompts["reward_model"]
+
+
+def asked(params: Any, known: Known) -> Rows:
+    """Return the prompts of PPO."""
+    return known.demonstrations if params.ppo.prompts == "sft" else known.prompts["ppo"]
+
+
+def policy_answers(known: Known, most: int) -> Rows:
+    """Return answers of a tuned policy: as long as demonstrations, whom it imitates, and at most so many tokens."""
+    lengths = known.demonstrations.answers or (most,)
+    return Rows(len(lengths), (0,) * len(lengths), tuple(min(length, most) for length in lengths))
+
+
+def with_answers(prompts: Rows, answers: Rows) -> Rows:
+    """Return the prompts, each with an answer drawn at random."""
+    drawn = answers.drawn(len(prompts.prompts), seed=1)
+    return Rows(prompts.count, prompts.prompts, tuple(answer for _, answer in drawn))

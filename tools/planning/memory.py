@@ -1,0 +1,157 @@
+"""What a stage holds in memory, on paper: weights, gradients, optimiser, frozen models, activations, logits, cache.
+
+Bytes of one process at the moment when it holds most; what learns comes with the largest part, once a worker.
+`tools.check` prints them before each run, `tools.plan` with the rest of the plan.
+"""
+
+from typing import Any
+
+from tools.planning import cuts, terms
+from tools.planning.batches import Parts
+from tools.planning.cuts import Cuts
+from tools.planning.rows import Known, Rows
+from tools.planning.sizes import Dimensions
+from tools.planning.terms import BFLOAT16, FLOAT32, MOMENTS, MUON, NOTHING, PRIMITIVES, PROGRAM, Held, Micro
+
+
+def of_params(params: Any, sizes: Dimensions, known: Known, cut: Cuts) -> dict[str, Held]:
+    """Return what a process of each stage holds."""
+    found = {
+        "pretrain": _pretrain(params, sizes, cut),
+        "sft": _supervised(params, params.sft, sizes, cut.sft),
+        "collect_answers": _collect_answers(params, sizes, known),
+        "reward_model": _reward(params, params.reward_model, sizes, cut.reward_model),
+        "ppo": _ppo(params, sizes, known, cut),
+        "feedme": _supervised(params, params.feedme, sizes, cut.feedme),
+        "judge": _reward(params, params.judge, sizes, cut.judge),
+        "evaluate": _evaluate(params, sizes, known),
+    }
+    on_cpu = params.runtime.device == "cpu" and low_of(params) == BFLOAT16
+    return {name: held._replace(program=PROGRAM + on_cpu * PRIMITIVES) for name, held in found.items()}
+
+
+def low_of(params: Any) -> int:
+    """Return the bytes of a number in products."""
+    return BFLOAT16 if params.runtime.dtype == "bfloat16" else FLOAT32
+
+
+def _frozen(params: Any) -> int:
+    return BFLOAT16 if params.runtime.frozen_dtype == "bfloat16" else FLOAT32
+
+
+def _micro(params: Any, parts: Parts, adapted: bool) -> Micro:
+    again, fused = bool(params.runtime.gradient_checkpointing), params.runtime.attention == "sdpa"
+    return Micro(parts.most, parts.read, parts.most_scored, low_of(params), again, adapted, fused)
+
+
+def _learning(params: Any, lora: Any, optimiser: str | None, sizes: Dimensions, weights: int) -> Held:
+    learned = weights if lora is None else sizes.adapters(lora.rank)
+    workers = params.runtime.workers
+    return NOTHING._replace(
+        weights=float(FLOAT32 * weights),
+        gradients=float(FLOAT32 * learned * (1 if workers == 1 else 1 + workers)),
+        optimiser=MOMENTS[optimiser or "adamw"] * learned,
+        trained=float(FLOAT32 * learned),
+    )
+
+
+def _part(params: Any, sizes: Dimensions, micro: Micro) -> dict[str, float]:
+    workers = params.runtime.workers
+    return {"activations": terms.activations(sizes, micro) * workers, "logits": terms.logits(sizes, micro) * workers}
+
+
+def _pretrain(params: Any, sizes: Dimensions, cut: Cuts) -> Held:
+    section = params.pretrain
+    if section.source != "scratch":  # as it was read, and as it is put together
+        return NOTHING._replace(frozen=2.0 * FLOAT32 * sizes.policy())
+    held = _learning(params, None, section.optimisation.optimiser, sizes, sizes.policy())
+    if section.muon_momentum is not None:
+        hidden = sizes.layers * sizes.products()
+        held = held._replace(optimiser=held.optimiser - (MOMENTS["adamw"] - MUON) * hidden)
+    return held._replace(**_part(params, sizes, _micro(params, cut.pretrain, False)))
+
+
+def _supervised(params: Any, section: Any, sizes: Dimensions, parts: Parts) -> Held:
+    held = _learning(params, section.lora, section.optimisation.optimiser, sizes, sizes.policy())
+    copies = held.trained if section.select == "best_validation" and section.epochs > 1 else 0.0
+    micro = _micro(params, parts, section.lora is not None)
+    return held._replace(copies=copies, **_part(params, sizes, micro))
+
+
+def _reward(params: Any, section: Any, sizes: Dimensions, parts: Parts) -> Held:
+    held = _learning(params, section.lora, section.optimisation.optimiser, sizes, sizes.backbone())
+    return held._replace(**_part(params, sizes, _micro(params, parts, section.lora is not None)))
+
+
+def _answers(params: Any, sizes: Dimensions, rows: int, tokens: float, adapted: bool = False) -> dict[str, float]:
+    """Return what it takes to write answers: so many rows of so many tokens, prompts with them."""
+    workers = params.runtime.workers
+    part = max(1, -(-rows // (workers * params.runtime.processes)))
+    return {
+        "cache": terms.cache(sizes, part, tokens) * workers,
+        "decoder": terms.decoder(sizes, low_of(params), adapted) * workers,
+        "logits": part * workers * sizes.vocab * terms.DRAWN,
+    }
+
+
+def _longest(prompts: Rows, section: Any) -> float:
+    """Return the tokens of a row of the widest batch, an answer's room with it."""
+    asked = min(max(prompts.prompts, default=section.max_prompt_tokens), section.max_prompt_tokens)
+    return asked + section.max_completion_tokens
+
+
+def _collect_answers(params: Any, sizes: Dimensions, known: Known) -> Held:
+    section = params.collect_answers
+    tokens = _longest(cuts.asked_of_labelers(params, known), section)
+    held = NOTHING._replace(frozen=float(_frozen(params) * sizes.policy()))
+    return held._replace(**_answers(params, sizes, section.batch_size, tokens))
+
+
+def _evaluate(params: Any, sizes: Dimensions, known: Known) -> Held:
+    """Return SFT, the policy that answers, the reward model and the judge; the policy before it, while it is read."""
+    section = params.evaluate
+    scoring = sizes.backbone() * (1 + bool(params.rewards.trained))
+    held = NOTHING._replace(frozen=float(_frozen(params) * (3 * sizes.policy() + scoring)))
+    tokens = _longest(known.prompts["test"], section)
+    return held._replace(**_answers(params, sizes, section.batch_size, tokens))
+
+
+def _ppo(params: Any, sizes: Dimensions, known: Known, cut: Cuts) -> Held:
+    section, workers = params.ppo, params.runtime.workers
+    policy = _learning(params, section.lora, section.policy_optimisation.optimiser, sizes, sizes.policy())
+    shared = section.lora is not None and bool(section.share_backbone)
+    lora = section.lora if shared else None
+    value = _learning(params, lora, section.value_optimisation.optimiser, sizes, sizes.backbone())
+    gradients = policy.gradients + value.gradients if workers > 1 else max(policy.gradients, value.gradients)
+    micro = _micro(params, cut.ppo, section.lora is not None)
+    if cut.ptx.most > micro.tokens:
+        micro = micro._replace(tokens=cut.ptx.most, read=cut.ptx.read, scored=cut.ptx.most_scored)
+    tokens = _longest(cuts.asked(params, known), section)
+    answers = _answers(params, sizes, section.batch_size, tokens, section.lora is not None)
+    part = _part(params, sizes, micro)
+    return Held(
+        weights=_learned_weights(section, policy, value, shared),
+        gradients=gradients,
+        optimiser=policy.optimiser + value.optimiser,
+        frozen=_frozen(params) * sizes.policy() + _scorer(params, sizes),
+        activations=part["activations"],
+        logits=max(part["logits"], answers["logits"]),
+        cache=answers["cache"],
+        decoder=answers["decoder"],
+        copies=policy.trained if section.ema_decay else 0.0,
+        trained=policy.trained + value.trained,
+    )
+
+
+def _learned_weights(section: Any, policy: Held, value: Held, shared: bool) -> float:
+    """Return the bytes of policy and value model; those below adapters are the frozen reference's."""
+    if section.lora is None:
+        return policy.weights + value.weights
+    return 0.0 if shared else value.weights
+
+
+def _scorer(params: Any, sizes: Dimensions) -> float:
+    """Return the bytes of the reward model; none where it is an adapter on the policy's folder."""
+    of_reward = params.reward_model.lora
+    on_policy = params.ppo.lora is not None and of_reward is not None and of_reward.save == "adapter"
+    return 0.0 if on_policy or not params.rewards.trained else float(_frozen(params) * sizes.backbone())
