@@ -1,12 +1,13 @@
 """Says before a run what it will compute, hold in memory, keep on the disk and take, and which params do not fit.
 
     python -m tools.plan                            of params.yaml, at the rate that this machine is measured at
-    python -m tools.plan --preset instructgpt --shape gpt3-xl --gpus 8 --memory 80 --rate 200
+    python -m tools.plan --preset instructgpt --shape gpt3-xl --rows sft=12725,ppo=31144 --gpus 8 --memory 80 --rate 200
     python -m tools.plan --against .study/scale-tiny    beside what a run has taken and held (python -m study.scale)
 
 From params and data/collect_prompts alone; before that is made, rows are as long as params allow. --rate: TFLOP/s that
 a process reaches in training, instead of measuring; times are then those of products alone. --memory: GB of a process
-(left out: this machine's). --gpus: processes, one a GPU. --sharded: weights, gradients and moments in shards.
+(left out: this machine's). --gpus: processes, one a GPU. --sharded: weights, gradients and moments in shards. --rows:
+numbers of records, in place of those that are known.
 """
 
 import argparse
@@ -48,7 +49,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
                 print(line)
             return 0
         asked = _asked(chosen, root)
-        plan = whole.of_params(asked.params, asked.root, asked.model)
+        plan = whole.of_params(asked.params, asked.root, asked.model, counts=chosen.rows)
         if plan is None:
             raise ParamsError("the model's sizes are not known before it is read; give a named shape: --shape gpt2")
         seconds, said = _seconds(chosen, asked.params, plan)
@@ -70,6 +71,7 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--preset", help="a preset in place of params.yaml")
     parser.add_argument("--shape", choices=SHAPES, help="a named shape in place of the model")
     parser.add_argument("--vocab", type=_count, metavar="N", help=f"tokens of --shape's vocabulary ({sizes.VOCAB})")
+    parser.add_argument("--rows", type=_rows, default={}, metavar="SET=N,...", help=f"records: {', '.join(rows.SETS)}")
     parser.add_argument("--gpus", type=_count, metavar="N", help="processes, one a GPU")
     parser.add_argument("--memory", type=_positive, metavar="GB", help="of a process")
     parser.add_argument("--rate", type=_positive, metavar="TFLOPS", help="that a process reaches in training")
@@ -86,7 +88,7 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
         parser.error("expected one of --rate and --no-time")
     if chosen.sharded and not chosen.gpus:
         parser.error("--sharded: among how many? give --gpus")
-    others = ("preset", "shape", "gpus", "memory", "rate", "sharded", "no_time")
+    others = ("preset", "shape", "rows", "gpus", "memory", "rate", "sharded", "no_time")
     if chosen.against and (given := [name for name in others if getattr(chosen, name)]):
         parser.error(f"--against takes its params from the folder; leave out --{given[0].replace('_', '-')}")
     return chosen
@@ -104,6 +106,16 @@ def _positive(text: str) -> float:
     if not (number > 0 and math.isfinite(number)):
         raise argparse.ArgumentTypeError(f"expected more than 0, got {text}")
     return number
+
+
+def _rows(text: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        if name not in rows.SETS or not number.isdigit():
+            raise argparse.ArgumentTypeError(f"expected SET=N of {', '.join(rows.SETS)}, got {part!r}")
+        found[name] = int(number)
+    return found
 
 
 def _asked(chosen: argparse.Namespace, root: Path) -> Asked:

@@ -79,6 +79,9 @@ def test_a_model_that_is_not_there_yet_is_asked_for(root, capsys):
         (["--rate", "inf"], "expected more than 0, got inf"),
         (["--rate", "1", "--no-time"], "one of --rate and --no-time"),
         (["--shape", "gpt9"], "invalid choice"),
+        (["--rows", "sft"], "expected SET=N of sft, ranked"),
+        (["--rows", "sft=3,all=4"], "got 'all=4'"),
+        (["--rows", "sft=-3"], "got 'sft=-3'"),
         (["--against", "x", "--gpus", "2"], "leave out --gpus"),
     ],
 )
@@ -110,3 +113,12 @@ def test_the_text_that_a_model_wants(root):
     assert "1M" in lines[1]
     assert "read 10 times; beyond 4" in lines[2]
     assert "read 1 times" in [*needs.lines(tiny, model, known._replace(documents=1_000_000))][2]
+
+
+def test_given_numbers_of_records_are_planned(root, capsys):
+    tokens = {}
+    for rows in ("sft=1000,ppo=100", "sft=2000,ppo=100"):
+        _, printed = said(root, capsys, "--no-time", "--rows", rows)
+        line = next(line for line in printed.out.splitlines() if line.startswith("sft "))
+        tokens[rows] = line.split()[2]
+    assert tokens == {"sft=1000,ppo=100": "164k", "sft=2000,ppo=100": "322k"}  # whole batches of 32 rows of 160

@@ -84,21 +84,21 @@ def _ptx(section: Any, runtime: Any) -> Parts:
 
 def ranked(params: Any, known: Known, stage: str = "reward_model") -> Groups:
     """Return what labelers and files rank for the reward model, or for the judge."""
-    section = params.collect_answers
-    most = section.max_prompts if stage == "reward_model" else section.max_judge_prompts
-    prompts = known.prompts["judge"] if stage == "judge" else asked_of_labelers(params, known)
-    given = known.ranked["judge"] if stage == "judge" else known.ranked["train"]
-    held = 0.0 if stage == "judge" else known.ranked["validation"].count
-    number = min(most, prompts.count)
-    share = 1 - SHARE_OF_JUDGE if stage == "judge" else params.collect_comparisons.validation_share
-    learned, held_out = number * (1 - share) + given.count, number * share + held
-    if stage == "judge":
-        learned, held_out = (number + given.count) * SHARE_OF_JUDGE, (number + given.count) * (1 - SHARE_OF_JUDGE)
-    limit = params.reward_model.max_comparisons if stage == "reward_model" else params.judge.max_comparisons
-    learned = min(learned, limit or math.inf)
-    if given.count > number:  # people's rankings, of two answers most often
-        each = Rows(given.count, given.prompts, tuple(max(1, total // 2) for total in given.answers))
-        return Groups(learned, held_out, 2.0, each, each)
+    section, judges = params.collect_answers, stage == "judge"
+    prompts = known.prompts["judge"] if judges else asked_of_labelers(params, known)
+    given = known.ranked["judge" if judges else "train"]
+    number = min(section.max_judge_prompts if judges else section.max_prompts, prompts.count)
+    if judges:
+        all_of_them = number + given.count
+        learned, held_out = all_of_them * SHARE_OF_JUDGE, all_of_them * (1 - SHARE_OF_JUDGE)
+    else:
+        share = params.collect_comparisons.validation_share
+        learned, held_out = number * (1 - share) + given.count, number * share + known.ranked["validation"].count
+    learned = min(learned, getattr(params, stage).max_comparisons or math.inf)
+    if given.count > number:  # those that the data give
+        lengths = tuple(max(1, round(total / given.each)) for total in given.answers)
+        texts = Rows(given.count, given.prompts, lengths)
+        return Groups(learned, held_out, given.each, texts, texts)
     answers = (section.min_responses + section.max_responses) / 2
     return Groups(learned, held_out, answers, prompts, policy_answers(known, section.max_completion_tokens))
 

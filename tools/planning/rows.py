@@ -7,7 +7,7 @@ Tokens are counted by the tokenizer of data/pretrain; before there is one, words
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ TURN = 4  # tokens that a template puts around a turn, about
 WORDS = re.compile(r"[\u3400-\u9fff]|\w+|[^\w\s]")
 OF_OTHERS = 1.15  # tokens a word or mark where others made the vocabulary: OpenAI counts 4 tokens to 3 words of English
 PROMPTS = ("reward_model", "judge", "ppo", "validation", "test")
+SETS = ("sft", "ranked", *PROMPTS)  # of which a number of records can be given
 MADE = ("world", "instructions")
 
 Count = Callable[[str], int]
@@ -27,7 +28,8 @@ class Rows(NamedTuple):
 
     count: int
     prompts: tuple[int, ...]
-    answers: tuple[int, ...] = ()  # beside each prompt; () where none is known
+    answers: tuple[int, ...] = ()  # beside each prompt, of all its answers; () where none is known
+    each: float = 1.0  # answers of a prompt
 
     def mean_prompt(self) -> float:
         return sum(self.prompts) / len(self.prompts) if self.prompts else 0.0
@@ -103,6 +105,21 @@ def allowed(params: Any) -> Known:
     )
 
 
+def with_counts(found: Known, params: Any, counts: Mapping[str, int]) -> Known:
+    """Return the same with other numbers of records, by set (SETS)."""
+    prompts = {name: one._replace(count=counts.get(name, one.count)) for name, one in found.prompts.items()}
+    changed = found._replace(prompts=prompts)
+    if "sft" in counts:
+        changed = changed._replace(demonstrations=found.demonstrations._replace(count=counts["sft"]))
+    if "ranked" in counts:
+        section, given = params.collect_answers, found.ranked["train"]
+        answers = (section.min_responses + section.max_responses) / 2
+        total = round(answers * params.ppo.max_completion_tokens)
+        one = given if given.prompts else Rows(0, (params.ppo.max_prompt_tokens,), (total,), answers)
+        changed = changed._replace(ranked=found.ranked | {"train": one._replace(count=counts["ranked"])})
+    return changed
+
+
 def unknown_sources(params: Any) -> list[str]:
     """Return the names of the sources of which params say no number of records."""
     return [one.name for one in params.collect_prompts.sources if one.kind not in MADE and not _records(one)]
@@ -130,14 +147,15 @@ def pieces(text: str) -> int:
 
 
 def _of_file(path: Path, count: Count) -> Rows:
-    prompts, answers = [], []
+    prompts, answers, num_answers = [], [], 0
     for record in _sample(path):
         prompts.append(sum(count(message["content"]) + TURN for message in record["messages"]) + TURN)
-        if "response" in record:
-            answers.append(count(record["response"]) + 1)
-        elif "responses" in record:
-            answers.append(sum(count(response) + 1 for response in record["responses"]))
-    return Rows(_lines(path), tuple(prompts), tuple(answers))
+        given = record.get("responses") or ([record["response"]] if "response" in record else [])
+        if given:
+            answers.append(sum(count(response) + 1 for response in given))
+            num_answers += len(given)
+    each = num_answers / len(answers) if answers else 1.0
+    return Rows(_lines(path), tuple(prompts), tuple(answers), each)
 
 
 def _documents(path: Path, count: Count) -> int:

@@ -1,5 +1,6 @@
 """A whole plan: sizes, rows, work, memory and disk of every stage, from params and data alone."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,16 +22,23 @@ class Plan(NamedTuple):
     disk: dict[str, Disk]
 
 
-def of_params(params: Any, root: Path, model: Dimensions | None = None, look: bool = True) -> Plan | None:
+def of_params(
+    params: Any,
+    root: Path,
+    model: Dimensions | None = None,
+    look: bool = True,
+    counts: Mapping[str, int] | None = None,
+) -> Plan | None:
     """Return the plan; None where the model's sizes are not known yet.
 
-    model: in place of the params' own. look: at data/collect_prompts; else rows are as long as params allow.
+    model: in place of the params' own. look: at data/collect_prompts; else rows are as long as params allow. counts: of
+    records, in place of those that are known (rows.SETS).
     """
     found = model or sizes.of_params(params, root)
     if found is None:
         return None
     known = rows.known(params, root) if look else rows.allowed(params)
-    return of_known(params, found, known)
+    return of_known(params, found, rows.with_counts(known, params, counts or {}))
 
 
 def of_known(params: Any, model: Dimensions, known: Known) -> Plan:

@@ -97,3 +97,14 @@ def test_draws_are_of_the_sample_and_the_same_each_time():
     assert some.drawn(50) == some.drawn(50) != some.drawn(50, seed=1)
     assert {*some.drawn(50)} == {(1, 10), (2, 20), (3, 30)}
     assert Rows(0, ()).drawn(3) == []
+
+
+def test_given_numbers_take_the_place_of_known_ones(tmp_path, data):
+    bounds, counted = rows.known(params(), tmp_path / "none"), rows.known(params(), data)
+    for found in (bounds, counted):
+        changed_ = rows.with_counts(found, params(), {"sft": 11, "ppo": 12})
+        assert (changed_.demonstrations.count, changed_.prompts["ppo"].count) == (11, 12)
+        assert changed_.prompts["test"] == found.prompts["test"]
+    ranked = rows.with_counts(bounds, params(), {"ranked": 13}).ranked["train"]
+    assert ranked == Rows(13, (120,), (round(4.5 * 32),), 4.5)
+    assert rows.with_counts(counted, params(), {"ranked": 13}).ranked["train"].each == 3.0

@@ -108,7 +108,7 @@ def test_rewards_are_learned_from_what_labelers_rank():
 
 
 def test_given_comparisons_are_learned_too():
-    ranked = {"train": Rows(1000, (30,), (24,)), "validation": Rows(100, (30,), (24,)), "judge": NONE}
+    ranked = {"train": Rows(1000, (30,), (24,), 2.0), "validation": Rows(100, (30,), (24,), 2.0), "judge": NONE}
     groups = cuts.ranked(params(), known(ranked=ranked))
     assert (groups.answers, groups.texts.answers) == (2.0, (12,))
     assert groups.training == 1000 + 80 * (1 - params().collect_comparisons.validation_share)
