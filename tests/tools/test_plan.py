@@ -54,7 +54,8 @@ def test_what_does_not_fit_is_an_exit_code_and_names_what_does(root, capsys):
     code, printed = said(root, capsys, *flags)
     assert code == 1
     assert "ppo needs " in printed.out
-    assert "ppo.lora of rank 8, ppo.share_backbone: true" in printed.out
+    assert "ppo.lora of rank 8, ppo.share_backbone: true and ppo.batch_size: " in printed.out
+    assert "processes that share weights" in printed.out
     shared_code, shared = said(root, capsys, *flags, "--sharded")
     assert "8 processes sharing" in shared.out
     assert shared_code == (1 if "needs " in shared.out else 0)

@@ -25,8 +25,6 @@ MULTIPLES = {"ppo.batch_size": "minibatch_size"}  # of another key
 RANK = 8  # of the adapters that are proposed
 MOST_RANKS = 4096
 
-Plans = Callable[[Any], dict[str, Held]]  # of changed params
-
 
 class Room(NamedTuple):
     """What there is, and how models lie in it."""
@@ -70,26 +68,46 @@ def held(params: Any, model: Dimensions, known: Known, room: Room) -> dict[str, 
 
 
 def remedies(params: Any, model: Dimensions, known: Known, room: Room, stage: str) -> Iterator[str]:
-    """Yield what makes a stage fit: one key made smaller, one switch, all switches, more ranks, a smaller shape."""
+    """Yield what makes a stage fit: one key made smaller, one switch, several; more ranks, a smaller shape."""
 
-    def fits(changed: Any) -> bool:
-        return held(changed, model, known, room)[stage].total <= room.bytes
+    def fits(new: Any) -> bool:
+        return held(new, model, known, room)[stage].total <= room.bytes
 
-    for key, least in KEYS[stage].items():
-        if (value := nearest(params, key, least, fits)) is not None:
-            yield f"{key}: {value} (now {value_of(params, key)})"
+    found = [*_keys(params, stage, fits)]
     chosen = switches(params, stage)
-    alone = [name for name, change in chosen.items() if fits(change(params))]
-    yield from alone
-    if not alone and chosen:
-        together = params
-        for change in chosen.values():
-            together = change(together)
-        if fits(together):
-            yield " and ".join(chosen)
+    found += [name for name, change in chosen.items() if fits(change(params))]
+    yield from found or _together(params, stage, fits, chosen)
     if (ranks := fewest_ranks(params, model, known, room, stage)) is not None:
         yield f"{ranks} processes that share weights, gradients and moments (--gpus {ranks} --sharded)"
     yield from _shapes(params, known, room, stage)
+
+
+def _keys(params: Any, stage: str, fits: Callable[[Any], bool]) -> Iterator[str]:
+    for key, least in KEYS[stage].items():
+        if (value := nearest(params, key, least, fits)) is not None:
+            yield f"{key}: {value} (now {value_of(params, key)})"
+
+
+def _together(
+    params: Any, stage: str, fits: Callable[[Any], bool], chosen: dict[str, Callable[[Any], Any]]
+) -> Iterator[str]:
+    """Yield the switches that suffice together, none in vain; else all of them with each key that then suffices."""
+
+    def turned(names: list[str]) -> Any:
+        new = params
+        for name in names:
+            new = chosen[name](new)
+        return new
+
+    names = [*chosen]
+    if not fits(turned(names)):
+        for key in _keys(turned(names), stage, fits):
+            yield " and ".join([*names, key])
+        return
+    for name in chosen:
+        without = [other for other in names if other != name]
+        names = without if fits(turned(without)) else names
+    yield " and ".join(names)
 
 
 def value_of(params: Any, key: str) -> Any:

@@ -4,6 +4,7 @@ Bytes of one process at the moment when it holds most; what learns comes with th
 `tools.check` prints them before each run, `tools.plan` with the rest of the plan.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from tools.planning import cuts, terms
@@ -12,9 +13,10 @@ from tools.planning.cuts import Cuts
 from tools.planning.rows import Known, Rows
 from tools.planning.sizes import Dimensions
 from tools.planning.terms import BFLOAT16, FLOAT32, MOMENTS, MUON, NOTHING, PRIMITIVES, PROGRAM, Held, Micro
+from tools.planning.work import Stage
 
 
-def of_params(params: Any, sizes: Dimensions, known: Known, cut: Cuts) -> dict[str, Held]:
+def of_params(params: Any, sizes: Dimensions, known: Known, cut: Cuts, work: Mapping[str, Stage]) -> dict[str, Held]:
     """Return what a process of each stage holds."""
     found = {
         "pretrain": _pretrain(params, sizes, cut),
@@ -26,8 +28,20 @@ def of_params(params: Any, sizes: Dimensions, known: Known, cut: Cuts) -> dict[s
         "judge": _reward(params, params.judge, sizes, cut.judge),
         "evaluate": _evaluate(params, sizes, known),
     }
-    on_cpu = params.runtime.device == "cpu" and low_of(params) == BFLOAT16
-    return {name: held._replace(program=PROGRAM + on_cpu * PRIMITIVES) for name, held in found.items()}
+    if params.runtime.device != "cpu":
+        return found
+    program = PROGRAM + (low_of(params) == BFLOAT16) * PRIMITIVES
+    return {
+        name: held._replace(program=program, spread=terms.spread(_num_parts(params, name, work[name])))
+        for name, held in found.items()
+    }
+
+
+def _num_parts(params: Any, name: str, stage: Stage) -> float:
+    """Return how many parts of different sizes a process computes."""
+    if name == "pretrain":  # all rows are of one length
+        return 0.0
+    return sum(one.count for one in (*stage.passes, *stage.decodings)) / params.runtime.processes
 
 
 def low_of(params: Any) -> int:

@@ -27,10 +27,10 @@ def memory_lines(params: Any, root: Path) -> Iterator[str]:
 
 def memory(held: Mapping[str, Held]) -> Iterator[str]:
     """Yield the table of what stages hold, in millions of bytes."""
-    yield f"{'stage':16}" + "".join(f"{name:>12}" for name in (*terms.COLUMNS, "total"))
+    yield f"{'stage':16}" + "".join(f"{name:>12}" for name in (*terms.COLUMNS, "heap", "total"))
     for stage, one in held.items():
         numbers = [getattr(one, name) for name in terms.COLUMNS]
-        yield f"{stage:16}" + "".join(f"{number / 1e6:12,.0f}" for number in (*numbers, one.total))
+        yield f"{stage:16}" + "".join(f"{number / 1e6:12,.0f}" for number in (*numbers, one.heap, one.total))
 
 
 def work(plan: Plan, seconds: Mapping[str, float] | None) -> Iterator[str]:

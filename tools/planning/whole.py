@@ -44,6 +44,6 @@ def of_params(
 def of_known(params: Any, model: Dimensions, known: Known) -> Plan:
     """Return the plan of a model and of rows that are known."""
     cut = cuts.of_params(params, known)
-    held = memory.of_params(params, model, known, cut)
     work = stages.of_params(params, known, cut)
+    held = memory.of_params(params, model, known, cut, work)
     return Plan(model, known, cut, work, held, disk.of_params(params, model, held))

@@ -47,9 +47,8 @@ def test_a_batch_stays_a_multiple_of_its_minibatch(known):
 
 
 def test_nothing_is_proposed_that_does_not_fit(known):
-    of = params("cuda")
-    weights = 16 * GPT2.policy()
-    remedies = found(of, known, Room(weights), "sft").remedies  # weights and moments alone fill it
+    of = changed("cuda", sft__batch_size=4, sft__micro_batch_rows=4)
+    remedies = found(of, known, Room(16 * GPT2.policy()), "sft").remedies  # weights and moments alone fill it
     assert not any(one.startswith("sft.micro_batch_rows") for one in remedies)
     assert any(one.startswith("sft.lora") for one in remedies)
     assert any(one.endswith("--sharded)") for one in remedies)
@@ -57,15 +56,25 @@ def test_nothing_is_proposed_that_does_not_fit(known):
 
 def test_switches_are_named_alone_or_together(known):
     of = changed("cuda", sft__micro_batch_rows=1, sft__batch_size=1)
-    assert [*fitting.switches(of, "sft")] == [
+    again, low, lora = fitting.switches(of, "sft")
+    assert (again, low, lora) == (
         "runtime.gradient_checkpointing: true", "runtime.frozen_dtype: bfloat16", "sft.lora of rank 8",
-    ]  # fmt: skip
+    )  # fmt: skip
     assert [*fitting.switches(of, "evaluate")] == ["runtime.frozen_dtype: bfloat16"]
     together = of
     for change in fitting.switches(of, "sft").values():
         together = change(together)
     room = Room(held(together, known, "sft") + 1)
-    assert any(" and " in one for one in found(of, known, room, "sft").remedies)
+    assert f"{again} and {lora}" in found(of, known, room, "sft").remedies  # without the one that is in vain
+
+
+def test_where_switches_do_not_suffice_a_key_comes_with_them(known):
+    of = params("cuda")
+    small = changed("cuda", sft__micro_batch_rows=3)
+    for change in fitting.switches(of, "sft").values():
+        small = change(small)
+    remedies = found(of, known, Room(held(small, known, "sft") + 1), "sft").remedies
+    assert f"{' and '.join(fitting.switches(of, 'sft'))} and sft.micro_batch_rows: 3 (now 32)" in remedies
 
 
 def test_shards_need_the_fewest_ranks_that_fit(known):

@@ -146,7 +146,8 @@ def held(of, data=None):
 
     data = data or known()
     model = sizes.of_shape("gpt2", 300)
-    return memory.of_params(of, model, data, cuts.of_params(of, data)), model
+    cut = cuts.of_params(of, data)
+    return memory.of_params(of, model, data, cut, stages.of_params(of, data, cut)), model
 
 
 def test_memory_of_stages_that_learn():
@@ -193,3 +194,11 @@ def test_disk_holds_models_copies_and_states():
     assert (quiet["sft"].states, quiet["sft"].mlflow) == (0, weights)
     adapter = params("pretrained").ppo.lora.model_copy(update={"save": "adapter"})
     assert disk.of_params(changed("tiny", ppo__lora=adapter), model, found)["ppo"].model == 4 * model.adapters(16)
+
+
+def test_parts_of_one_size_waste_nothing():
+    found, _ = held(params())
+    assert found["pretrain"].spread == 1.0
+    assert found["ppo"].spread > 1.0
+    on_gpu, _ = held(changed("tiny", runtime__device="cuda"))
+    assert on_gpu["ppo"].spread == 1.0

@@ -62,3 +62,12 @@ def test_shards_divide_what_stands_and_not_what_a_part_takes():
     assert (found.weights, found.gradients, found.optimiser, found.activations) == (100, 10, 200, 7)
     assert found.program == 100 + whole
     assert terms.sharded(held, SMALL, 1) == held
+
+
+def test_the_heap_wastes_more_the_more_parts_come_and_go():
+    held = Held(1, 20, 4, 8, 300, 16, 100, 40, 2, program=1000)
+    assert (held.passing, held.heap) == (336, 0)
+    wasted = held._replace(spread=1.5)
+    assert (wasted.heap, wasted.total) == (168, held.total + 168)
+    assert terms.spread(0) == 1
+    assert terms.spread(640) == pytest.approx(2.3, abs=0.05)  # as it was measured
