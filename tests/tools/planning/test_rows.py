@@ -47,7 +47,8 @@ def test_pieces_are_words_marks_and_chinese_characters():
 
 def test_an_adopted_models_own_vocabulary_cuts_words(data):
     ours, theirs = rows.known(params(), data), rows.known(params("pretrained"), data)
-    assert theirs.demonstrations.mean_answer() > ours.demonstrations.mean_answer()
+    assert theirs.demonstrations.mean_prompt() > ours.demonstrations.mean_prompt()
+    assert (ours.documents, theirs.documents) == (35, 42)
     assert "1.15" in theirs.counted
 
 
