@@ -32,7 +32,9 @@ def of_params(params: Any, sizes: Dimensions, known: Known, cut: Cuts, work: Map
         return found
     program = PROGRAM + (low_of(params) == BFLOAT16) * PRIMITIVES
     return {
-        name: held._replace(program=program, spread=terms.spread(_num_parts(params, name, work[name])))
+        name: held._replace(
+            program=program, spread=terms.spread(_num_parts(params, name, work[name]), held.trained > 0)
+        )
         for name, held in found.items()
     }
 
@@ -87,7 +89,7 @@ def _pretrain(params: Any, sizes: Dimensions, cut: Cuts) -> Held:
 
 def _supervised(params: Any, section: Any, sizes: Dimensions, parts: Parts) -> Held:
     held = _learning(params, section.lora, section.optimisation.optimiser, sizes, sizes.policy())
-    copies = held.trained if section.select == "best_validation" and section.epochs > 1 else 0.0
+    copies = held.trained if section.select == "best_validation" else 0.0
     micro = _micro(params, parts, section.lora is not None)
     return held._replace(copies=copies, **_part(params, sizes, micro))
 

@@ -16,9 +16,9 @@ MOMENTS = {"adamw": 8.0, "adamw_8bit": 2.04, "paged_adamw_8bit": 2.04}  # bytes 
 MUON = 4.0  # of a hidden matrix: its momentum
 CHOSEN = 1.75  # caches while rows are chosen: the old one, and the new one of at most three quarters of the rows
 DRAWN = 3 * 8 + 4  # bytes of a logit while a token is drawn: float32, and three times float64
-# glibc's heap, in which what a part has freed seldom fits the next: fitted to the pretrained preset's reward model,
-# whose heap had 2.3 times what lived in it after 640 parts (metrics/real.json); not derived
-WASTED, FIRST = 0.36, 20.0  # more for each e-fold of parts; parts from which on it grows
+# glibc's heap, in which what a part has freed seldom fits the next: not derived, fitted to the pretrained preset, whose
+# reward model's heap had 2.3 times what lived in it after 640 parts; half of that where nothing learns, as in evaluate
+WASTED, WASTED_READING, FIRST = 0.36, 0.18, 20.0  # more for each e-fold of parts; parts from which on it grows
 
 
 class Held(NamedTuple):
@@ -78,7 +78,8 @@ def activations(sizes: Dimensions, micro: Micro) -> float:
     """Return the bytes that the backward pass of a part needs kept."""
     states, layer = micro.tokens * sizes.width * FLOAT32, layer_bytes(sizes, micro)
     kept = sizes.layers * states + layer if micro.recomputed else sizes.layers * layer
-    return kept + 4 * states
+    embedded = 0 if micro.adapted else sizes.vocab * sizes.width * FLOAT32  # their gradient, dense in each part
+    return kept + 4 * states + embedded
 
 
 def layer_bytes(sizes: Dimensions, micro: Micro) -> float:
@@ -126,6 +127,6 @@ def sharded(held: Held, sizes: Dimensions, ranks: int) -> Held:
     return held._replace(**parts, program=held.program + (whole if ranks > 1 else 0.0))
 
 
-def spread(parts: float) -> float:
+def spread(parts: float, learns: bool) -> float:
     """Return how many times its size what comes and goes takes after so many parts of different sizes."""
-    return 1 + WASTED * math.log(1 + parts / FIRST)
+    return 1 + (WASTED if learns else WASTED_READING) * math.log(1 + parts / FIRST)

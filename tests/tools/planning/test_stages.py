@@ -153,10 +153,10 @@ def held(of, data=None):
 def test_memory_of_stages_that_learn():
     found, model = held(params())
     sft, reward, weights = found["sft"], found["reward_model"], 4 * model.policy()
-    assert (sft.weights, sft.gradients, sft.optimiser, sft.copies) == (weights, weights, 2 * weights, 0)
+    assert (sft.weights, sft.gradients, sft.optimiser, sft.copies) == (weights, weights, 2 * weights, weights)
     assert reward.weights == 4 * model.backbone()
-    best, _ = held(changed("tiny", sft__epochs=2))
-    assert best["sft"].copies == weights
+    last, _ = held(changed("tiny", sft__select="last"))
+    assert last["sft"].copies == 0
     two, _ = held(changed("tiny", runtime__workers=2))
     assert two["sft"].gradients == 3 * weights  # a sum, and one in each worker
 
@@ -187,8 +187,8 @@ def test_disk_holds_models_copies_and_states():
     weights = 4 * model.policy()
     assert kept["sft"].model == kept["sft"].cache == weights
     assert kept["sft"].mlflow == 0  # above tracking.max_model_mb
-    assert kept["sft"].states == 3 * 3 * weights
-    assert kept["sft"].total == 2 * weights + 9 * weights
+    assert kept["sft"].states == 3 * 4 * weights
+    assert kept["sft"].total == 2 * weights + 12 * weights
     quiet = changed("tiny", checkpoints__every_seconds=None, tracking__max_model_mb=10_000.0)
     quiet = disk.of_params(quiet, model, found)
     assert (quiet["sft"].states, quiet["sft"].mlflow) == (0, weights)

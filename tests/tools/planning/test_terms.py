@@ -23,8 +23,10 @@ def test_activations_of_a_layer():
 
 def test_activations_of_a_model():
     states = 5 * 8 * 4
-    assert terms.activations(SMALL, MICRO) == 2 * LAYER + 4 * states
-    assert terms.activations(SMALL, MICRO._replace(recomputed=True)) == 2 * states + LAYER + 4 * states
+    embedded = 10 * 8 * 4
+    assert terms.activations(SMALL, MICRO) == 2 * LAYER + 4 * states + embedded
+    assert terms.activations(SMALL, MICRO._replace(adapted=True)) == 2 * LAYER + 4 * states
+    assert terms.activations(SMALL, MICRO._replace(recomputed=True)) == 2 * states + LAYER + 4 * states + embedded
 
 
 def test_logits_come_some_rows_at_a_time():
@@ -69,5 +71,6 @@ def test_the_heap_wastes_more_the_more_parts_come_and_go():
     assert (held.passing, held.heap) == (336, 0)
     wasted = held._replace(spread=1.5)
     assert (wasted.heap, wasted.total) == (168, held.total + 168)
-    assert terms.spread(0) == 1
-    assert terms.spread(640) == pytest.approx(2.3, abs=0.05)  # as it was measured
+    assert terms.spread(0, learns=True) == 1
+    assert terms.spread(640, learns=True) == pytest.approx(2.3, abs=0.05)  # as it was measured
+    assert terms.spread(640, learns=False) - 1 == pytest.approx((terms.spread(640, learns=True) - 1) / 2)
