@@ -5,15 +5,17 @@ Bytes of one process at the moment when it holds most; what learns comes with th
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from tools.planning import cuts, terms
+from tools.planning import batches, cuts, terms
 from tools.planning.batches import Parts
 from tools.planning.cuts import Cuts
 from tools.planning.rows import Known, Rows
 from tools.planning.sizes import Dimensions
 from tools.planning.terms import BFLOAT16, FLOAT32, MOMENTS, MUON, NOTHING, PRIMITIVES, PROGRAM, Held, Micro
 from tools.planning.work import Stage
+
+SORTED = 8  # batches of answers that are sorted by length together (stages/collect_answers.py)
 
 
 def of_params(params: Any, sizes: Dimensions, known: Known, cut: Cuts, work: Mapping[str, Stage]) -> dict[str, Held]:
@@ -28,15 +30,17 @@ def of_params(params: Any, sizes: Dimensions, known: Known, cut: Cuts, work: Map
         "judge": _reward(params, params.judge, sizes, cut.judge),
         "evaluate": _evaluate(params, sizes, known),
     }
+    return {name: _on(params, name, held, work[name]) for name, held in found.items()}
+
+
+def _on(params: Any, name: str, held: Held, stage: Stage) -> Held:
+    """Return what a process holds with its program, its records and, on a CPU, what the heap wastes."""
+
     if params.runtime.device != "cpu":
-        return found
-    program = PROGRAM + (low_of(params) == BFLOAT16) * PRIMITIVES
-    return {
-        name: held._replace(
-            program=program, spread=terms.spread(_num_parts(params, name, work[name]), held.trained > 0)
-        )
-        for name, held in found.items()
-    }
+        return held  # a GPU's memory: the program is elsewhere
+    program = PROGRAM + terms.RECORD * stage.records + (low_of(params) == BFLOAT16) * PRIMITIVES
+    program += terms.BASELINE * (name in ("reward_model", "judge"))
+    return held._replace(program=program, spread=terms.spread(_num_parts(params, name, stage), held.trained > 0))
 
 
 def _num_parts(params: Any, name: str, stage: Stage) -> float:
@@ -99,28 +103,40 @@ def _reward(params: Any, section: Any, sizes: Dimensions, parts: Parts) -> Held:
     return held._replace(**_part(params, sizes, _micro(params, parts, section.lora is not None)))
 
 
-def _answers(params: Any, sizes: Dimensions, rows: int, tokens: float, adapted: bool = False) -> dict[str, float]:
-    """Return what it takes to write answers: so many rows of so many tokens, prompts with them."""
-    workers = params.runtime.workers
-    part = max(1, -(-rows // (workers * params.runtime.processes)))
+class _Caches(NamedTuple):
+    """Answers that are written at once, by all workers: so many rows, with room for so many tokens."""
+
+    rows: int
+    tokens: float
+
+
+def _answers(params: Any, sizes: Dimensions, written: _Caches, adapted: bool = False) -> dict[str, float]:
+    """Return what it takes to write answers at once."""
     return {
-        "cache": terms.cache(sizes, part, tokens) * workers,
-        "decoder": terms.decoder(sizes, low_of(params), adapted) * workers,
-        "logits": part * workers * sizes.vocab * terms.DRAWN,
+        "cache": terms.cache(sizes, written.tokens),
+        "decoder": terms.decoder(sizes, low_of(params), adapted) * params.runtime.workers,
+        "logits": float(written.rows * sizes.vocab * terms.DRAWN),
     }
 
 
-def _longest(prompts: Rows, section: Any) -> float:
-    """Return the tokens of a row of the widest batch, an answer's room with it."""
-    asked = min(max(prompts.prompts, default=section.max_prompt_tokens), section.max_prompt_tokens)
-    return asked + section.max_completion_tokens
+def _caches(params: Any, prompts: Rows, section: Any, pool: int) -> _Caches:
+    """Return the widest caches that are held at once, of answers to `pool` prompts sorted by length.
+
+    A part has the width of its longest prompt, and room for the longest answer.
+    """
+    drawn = prompts.drawn(pool) or [(section.max_prompt_tokens, 0)] * pool
+    widths = sorted((min(prompt, section.max_prompt_tokens) for prompt, _ in drawn), reverse=True)
+    size = batches.part_size(pool, section.batch_size, batches.sharing(params.runtime))
+    parts = [widths[start : start + size] for start in range(0, pool, size)][: params.runtime.workers]
+    tokens = sum(len(part) * (part[0] + section.max_completion_tokens) for part in parts)
+    return _Caches(sum(map(len, parts)), float(tokens))
 
 
 def _collect_answers(params: Any, sizes: Dimensions, known: Known) -> Held:
     section = params.collect_answers
-    tokens = _longest(cuts.asked_of_labelers(params, known), section)
+    written = _caches(params, cuts.asked_of_labelers(params, known), section, SORTED * section.batch_size)
     held = NOTHING._replace(frozen=float(_frozen(params) * sizes.policy()))
-    return held._replace(**_answers(params, sizes, section.batch_size, tokens))
+    return held._replace(**_answers(params, sizes, written))
 
 
 def _evaluate(params: Any, sizes: Dimensions, known: Known) -> Held:
@@ -128,8 +144,8 @@ def _evaluate(params: Any, sizes: Dimensions, known: Known) -> Held:
     section = params.evaluate
     scoring = sizes.backbone() * (1 + bool(params.rewards.trained))
     held = NOTHING._replace(frozen=float(_frozen(params) * (3 * sizes.policy() + scoring)))
-    tokens = _longest(known.prompts["test"], section)
-    return held._replace(**_answers(params, sizes, section.batch_size, tokens))
+    written = _caches(params, known.prompts["test"], section, section.test_prompts)
+    return held._replace(**_answers(params, sizes, written))
 
 
 def _ppo(params: Any, sizes: Dimensions, known: Known, cut: Cuts) -> Held:
@@ -142,8 +158,8 @@ def _ppo(params: Any, sizes: Dimensions, known: Known, cut: Cuts) -> Held:
     micro = _micro(params, cut.ppo, section.lora is not None)
     if cut.ptx.most > micro.tokens:
         micro = micro._replace(tokens=cut.ptx.most, read=cut.ptx.read, scored=cut.ptx.most_scored)
-    tokens = _longest(cuts.asked(params, known), section)
-    answers = _answers(params, sizes, section.batch_size, tokens, section.lora is not None)
+    written = _caches(params, cuts.asked(params, known), section, section.batch_size)
+    answers = _answers(params, sizes, written, section.lora is not None)
     part = _part(params, sizes, micro)
     return Held(
         weights=_learned_weights(section, policy, value, shared),

@@ -12,6 +12,8 @@ from tools.planning.sizes import Dimensions
 FLOAT32, BFLOAT16 = 4, 2
 PROGRAM = 470 * 2**20  # Python, torch and transformers, before any model
 PRIMITIVES = 100e6  # oneDNN's programs for bfloat16 products on a CPU
+BASELINE = 180e6  # scikit-learn and SciPy, which the reward model's TF-IDF baseline loads, with its features
+RECORD = 2e3  # of a dialogue in Python: texts, ids, masks; both were read off peaks of the default's stages
 MOMENTS = {"adamw": 8.0, "adamw_8bit": 2.04, "paged_adamw_8bit": 2.04}  # bytes a weight; 8 bits: a scale each 256
 MUON = 4.0  # of a hidden matrix: its momentum
 CHOSEN = 1.75  # caches while rows are chosen: the old one, and the new one of at most three quarters of the rows
@@ -104,9 +106,9 @@ def logits(sizes: Dimensions, micro: Micro) -> float:
     return rows * sizes.vocab * (2 * FLOAT32 + lower) + head
 
 
-def cache(sizes: Dimensions, rows: float, tokens: float) -> float:
-    """Return the bytes of keys and values of so many rows, written twice while rows are chosen."""
-    return CHOSEN * rows * tokens * sizes.layers * 2 * sizes.read * FLOAT32
+def cache(sizes: Dimensions, tokens: float) -> float:
+    """Return the bytes of keys and values of so many tokens, written twice while rows are chosen."""
+    return CHOSEN * tokens * sizes.layers * 2 * sizes.read * FLOAT32
 
 
 def decoder(sizes: Dimensions, low: int, adapted: bool) -> float:

@@ -202,3 +202,22 @@ def test_parts_of_one_size_waste_nothing():
     assert found["ppo"].spread > 1.0
     on_gpu, _ = held(changed("tiny", runtime__device="cuda"))
     assert on_gpu["ppo"].spread == 1.0
+
+
+def test_answers_are_written_as_wide_as_the_longest_prompt_of_a_part():
+    two = changed("tiny", runtime__workers=2, ppo__batch_size=32, ppo__max_completion_tokens=20)
+    mixed = known(prompts=known().prompts | {"ppo": Rows(200, (10,) * 16 + (50,) * 16)})
+    ppo, model = held(two, mixed)
+    drawn = sorted((prompt for prompt, _ in mixed.prompts["ppo"].drawn(32)), reverse=True)
+    tokens = 16 * (drawn[0] + 20) + 16 * (drawn[16] + 20)
+    assert ppo["ppo"].cache == terms.cache(model, tokens)
+    assert ppo["ppo"].logits >= 32 * model.vocab * terms.DRAWN
+
+
+def test_each_worker_writes_a_whole_batch_where_many_are_sorted_together():
+    one, model = held(changed("tiny", collect_answers__batch_size=64, collect_answers__max_completion_tokens=20))
+    two, _ = held(changed(
+        "tiny", runtime__workers=2, collect_answers__batch_size=64, collect_answers__max_completion_tokens=20,
+    ))  # fmt: skip
+    assert one["collect_answers"].cache == terms.cache(model, 64 * 50)
+    assert two["collect_answers"].cache == 2 * one["collect_answers"].cache
