@@ -1,7 +1,7 @@
 """every policy's answers to held-out prompts → win rates, KL, length, alignment tax and a report; trains nothing.
 
-Base, SFT, PPO of every round, FeedME and best-of-n, greedy and sampled, each at its best temperature where that is
-fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao et al. 2022).
+Base, SFT, PPO of every round, FeedME, rejection sampling, DPO and best-of-n, greedy and sampled, each at its best
+temperature where that is fair (Ouyang et al. 2022, section 4; best-of-n after Nakano et al. 2021 and Gao et al. 2022).
 """
 
 import json
@@ -13,7 +13,9 @@ from typing import Any
 
 import safetensors
 
-from rlhf.evaluation import deciding, findings, history, model_card, report, report_words, verdicts
+from rlhf.evaluation import deciding, findings, held_out_text, history, model_card, report, report_words, verdicts
+from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.controls import compare, sides, trivial
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.history import History
 from rlhf.evaluation.policy_measures import (
@@ -46,6 +48,7 @@ from rlhf.runs import launch, lineage, tracking
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder, write_text
 from rlhf.tokens import chat
+from rlhf.training import left_out
 from rlhf.training.context import open_stage
 
 STAGE = "evaluate"
@@ -84,16 +87,21 @@ def main(root: Path = Path(".")) -> None:
         }
         judged, measured = answer_and_measure(folders, prompts, validation, texts, scorers, context.run)
         measured["blocked"] = findings.blocked(prompts, judged, blocking, settings.coverage)
+        measured["held_out_text"] = held_out_text.describe(tokenizers[0], texts, settings)
         found = conclude(prompts, judged, scorers, {**measured, **known})
         before = history.read(root, last, params.seed)
         metrics = findings.metrics(found) | rewards.num_cut()
         write(root, found, before, metrics)
         write_card(root, found, before, folders["ppo"])
-        tell(root, found, metrics, folders["ppo"], context.run)
+        warnings = first_look.warnings(metrics, before.metrics["reward_model"])
+        tell(root, found, metrics, folders["ppo"], first_look.markdown(warnings), context.run)
 
 
 def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
-    """Return each policy's folder. Raises ValueError for a PPO folder of a round that params.yaml does not list."""
+    """Return each policy's folder, without rivals that params left out.
+
+    Raises ValueError for a PPO folder of a round that params.yaml does not list.
+    """
     present = sorted(
         path.name for path in (root / "data/ppo").iterdir() if path.is_dir() and not path.name.startswith(".")
     )
@@ -103,13 +111,14 @@ def policy_folders(root: Path, rounds: Rounds) -> dict[str, Path]:
             f"data/ppo/{unlisted[0]}: params.yaml lists no round '{unlisted[0]}' (rounds: {', '.join(rounds)}); "
             f"remove it with: rm -r {shlex.quote(f'data/ppo/{unlisted[0]}')}, or add the round to params.yaml"
         )
-    names = list(rounds)
+    names, data = list(rounds), root / "data"
     earlier = {f"ppo_{name}": root / "data/ppo" / name for name in names[:-1]}
-    data = root / "data"
+    optional = {name: data / name for name in verdicts.OPTIONAL if not left_out.is_left_out(data / name)}
     return {
         "base": data / "pretrain",
         "sft": data / "sft",
         "feedme": data / "feedme",
+        **optional,
         **earlier,
         "ppo": data / "ppo" / names[-1],
     }
@@ -161,8 +170,12 @@ def conclude(
 ) -> Findings:
     """Return every comparison, mean and slice that the scored answers allow, beside what was measured otherwise."""
     settings, rounds = scorers.params.evaluate, list(scorers.params.rounds)
-    asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare)
+    rivals = [name for name in verdicts.OPTIONAL if (name, "sampled") in judged]
+    asked = verdicts.questions(rounds[:-1], settings.best_of_n.compare, rivals)
     rates = [verdicts.compare(question, judged, settings.tie_threshold, scorers.bootstrap) for question in asked]
+    policies = sides.of_policies(prompts, judged, scorers.judge, settings.scoring_batch_size)
+    tricks = trivial.sides(prompts, judged)
+    controls = compare.conclude(policies, tricks, judged, asked, settings.tie_threshold, scorers.bootstrap)
     return Findings(
         prompts=prompts,
         judged=judged,
@@ -171,6 +184,7 @@ def conclude(
         slices=findings.slices(prompts, judged, asked, settings, scorers.bootstrap),
         rounds=rounds,
         settings=settings,
+        **controls._asdict(),
         **measured,
     )
 
@@ -213,8 +227,10 @@ def write_card(root: Path, found: Findings, trained: History, folder: Path) -> N
         write_text(written / "README.md", model_card.markdown(found, trained, policy))
 
 
-def tell(root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, run: tracking.StageRun) -> None:
-    """Show what was written to the tracker: the card on the policy's page, and the verdict."""
+def tell(
+    root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, warnings: str, run: tracking.StageRun
+) -> None:
+    """Show what was written to the tracker: the card on the policy's page, the verdict, and what to look at first."""
     run.log_card(policy, root / "data/model_card/README.md")
     run.log_metrics(metrics)
     figures = deciding.figures(metrics)
@@ -223,9 +239,10 @@ def tell(root: Path, found: Findings, metrics: Mapping[str, Any], policy: Path, 
     for path in (written / "report.html", written / "samples.md", plots / "win_rates.svg", plots / "reward_vs_kl.svg"):
         run.log_artifact(path)
     samples = report.samples_markdown(found, range(min(SAMPLES_ON_PAGE, len(found.prompts))))
-    headline = f"**{report_words.headline(found)}**"
-    run.describe([headline, *report_words.lead(found), samples], [plots / "win_rates.svg"])
-    run.say(report_words.headline(found))
+    headline, lead = report_words.headline(found), report_words.lead(found)
+    first = "\n\n".join([f"**{headline}**", *([warnings] if warnings else [])])  # the pictures stand behind it
+    run.describe([first, *lead, samples], [plots / "win_rates.svg"])
+    run.say(f"{headline}. {lead[0]}")
 
 
 def count_parameters(folder: Path) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rlhf.models import loading
 from rlhf.params.base import load
-from rlhf.params.feedme import FeedmeInputs
+from rlhf.params.feedme import Feedme, FeedmeInputs
 from rlhf.records import records
 from rlhf.records.types import Comparison, Demonstration
 from rlhf.runs import launch
@@ -26,21 +26,30 @@ def main(root: Path = Path(".")) -> None:
         model = loading.load_causal(
             policy, params.runtime, dropout=params.feedme.dropout, longest=params.feedme.max_tokens
         )
-        training = best_responses(records.read(train_file, Comparison))
-        held_out = best_responses(records.read(validation_file, Comparison))
-        supervised.fit(model, tokenizer, training, held_out, params.feedme, context)
+        compared = [records.read(file, Comparison) for file in (train_file, validation_file)]
+        training, held_out = (best_responses(comparisons, params.feedme) for comparisons in compared)
+        if params.feedme.learn != "first":
+            context.run.say(f"of {len(compared[0])} comparisons {len(training)} answers are learned")
+        supervised.fit(model, tokenizer, supervised.Demonstrations(training, held_out), params.feedme, context)
 
 
-def best_responses(comparisons: Sequence[Comparison]) -> list[Demonstration]:
-    """Return one demonstration a prompt: the response of the best mean rank over its labelers; the first of equals."""
+def best_responses(comparisons: Sequence[Comparison], params: Feedme) -> list[Demonstration]:
+    """Return what is learned of each prompt: the responses of the best mean rank over its labelers, or near it."""
     demonstrations = []
     for comparison in comparisons:
-        labels = comparison["labels"]
-        totals = [sum(label["ranks"][index] for label in labels) for index in range(len(comparison["responses"]))]
-        best = comparison["responses"][totals.index(min(totals))]
         about: Any = {key: comparison[key] for key in ("id", "messages", "category", "language", "user", "source")}
-        demonstrations.append(Demonstration(kind="demonstration", **about, response=best))
+        for index in learned([label["ranks"] for label in comparison["labels"]], params):
+            response = comparison["responses"][index]
+            demonstrations.append(Demonstration(kind="demonstration", **about, response=response))
     return demonstrations
+
+
+def learned(rankings: Sequence[Sequence[int]], params: Feedme) -> list[int]:
+    """Return the places of the responses that `params.learn` names, in their order; one ranking a labeler."""
+    totals = [sum(ranks) for ranks in zip(*rankings, strict=True)]
+    farthest = min(totals) + (params.within_rank or 0) * len(rankings)
+    near = [index for index, total in enumerate(totals) if total <= farthest]
+    return near[:1] if params.learn == "first" else near
 
 
 if __name__ == "__main__":

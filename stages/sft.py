@@ -26,7 +26,7 @@ def main(root: Path = Path(".")) -> None:
             tokenizer.chat_template = chat.FINE_TUNED[params.sft.template]  # from here on the model answers in turns
         model = loading.load_causal(base, params.runtime, params.sft.dropout, params.sft.max_tokens)
         training, held_out = records.read(train_file, Demonstration), records.read(validation_file, Demonstration)
-        supervised.fit(model, tokenizer, training, held_out, params.sft, context)
+        supervised.fit(model, tokenizer, supervised.Demonstrations(training, held_out), params.sft, context)
 
 
 if __name__ == "__main__":

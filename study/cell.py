@@ -10,14 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlhf.params.base import ParamsError, load, read_yaml
+from rlhf.params.base import ParamsError, load
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.runtime.files import write_text
 from study import measure, params, workspace
+from study.evidence import made_with
 from study.workspace import Finished
-from tools.overlays import laying
 
-PRESET = Path("presets/laptop.yaml")
 OUT = Path("metrics/study/cells")
 COLLECTING = ("collect_answers", "collect_comparisons")  # sections that make other comparisons
 
@@ -38,9 +37,10 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 
 
 def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
-    """Run a cell's workspace and return what was measured of it."""
+    """Run a cell's workspace and return what was measured of it, and what it was made with."""
     cell = study.everything[name]
-    folder = workspace.prepare(root, name, content(root, cell))
+    asked = content(root, cell)
+    folder = workspace.prepare(root, name, asked)
     workspace.reproduce(folder, cell.targets)
     held_out = folder / "data/collect_comparisons/r1"
     if "reward_model" in cell.measures and any(key.startswith(COLLECTING) for key in cell.change):
@@ -49,12 +49,12 @@ def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
         workspace.reproduce(shared, ["collect_comparisons@r1"])
         held_out = shared / "data/collect_comparisons/r1"
     done = Finished(folder, load(folder, EvaluateInputs), study.settings, held_out)
-    return measure.of_workspace(done, cell.measures)
+    return measure.of_workspace(done, cell.measures) | {"made_with": made_with.record(cell, asked)}
 
 
 def content(root: Path, cell: params.Cell) -> dict[str, Any]:
     """Return the whole params of a cell: the laptop preset, its seed, its changes."""
-    return laying.laid_over(read_yaml(root / PRESET), {"seed": cell.seed, **cell.change})
+    return params.content(params.preset(root), cell)
 
 
 if __name__ == "__main__":

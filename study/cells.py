@@ -1,7 +1,7 @@
 """Reading what cells have measured, and comparing two of them on the prompts, comparisons or texts that both have."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,10 +13,15 @@ from rlhf.evaluation.statistics import Bootstrap, Interval
 FOLDER = Path("metrics/study/cells")
 BOOTSTRAP = Bootstrap(resamples=2000, coverage=0.95, seed=0)
 GOLD_TIE = 0.02
+PIECES = ("loss", "cloze")  # columns of pieces of text, not of prompts
 
 
 class Missing(LookupError):
-    """A cell has not run yet."""
+    """A cell has not run, or not as it is described now, or has not measured what is asked for."""
+
+    def __init__(self, cell: str, why: str):
+        super().__init__(f"{cell}: {why}")
+        self.cell, self.why = cell, why
 
 
 class Place(NamedTuple):
@@ -35,7 +40,7 @@ def read(root: Path, name: str) -> dict[str, Any]:
     """Return a cell's measurements. Raises Missing, naming the command that makes them."""
     path = root / FOLDER / f"{name}.json"
     if not path.exists():
-        raise Missing(f"{path} is not there: {command([name])}")
+        raise Missing(name, f"{path} is not there: {command([name])}")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -50,67 +55,52 @@ def target(name: str) -> str:
     return f"study/dvc.yaml:{stages.get(name.split('_')[0], 'cell')}@{name}"
 
 
-def policy(root: Path, place: Place) -> dict[str, Any]:
+def policies(cell: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return a cell's policies by name, however many it has measured."""
+    return cell.get("policies", {}) | ({"ppo": cell["policy"]} if "policy" in cell else {})
+
+
+def policy(cell: Mapping[str, Any], place: Place) -> dict[str, Any]:
     """Return what was measured of a policy."""
-    cell = read(root, place.cell)
     return cell["policies"][place.policy] if place.policy else cell["policy"]
 
 
-def column(root: Path, place: Place, decoding: str, name: str) -> dict[str, float]:
-    """Return {prompt id: value}; `name` is a column of measure.policies, or a probe's (loss, cloze) by piece."""
-    found = policy(root, place)
-    if name in ("loss", "cloze"):
+def column(cell: Mapping[str, Any], place: Place, decoding: str, name: str) -> dict[str, float]:
+    """Return {prompt id: value}; `name` is a column of measure.policies, or a probe's (loss, cloze) by piece.
+
+    Raises Missing where it was not measured.
+    """
+    found = policy(cell, place)
+    if name in PIECES:
         return {str(number): value for number, value in enumerate(found["probes"][name])}
+    if name not in found[decoding]:
+        raise Missing(place.cell, f"measured before there was a column {name}")
     return dict(zip(found["prompts"], found[decoding][name], strict=True))
 
 
-def differences(first: dict[str, float], second: dict[str, float]) -> np.ndarray:
-    """Return first - second over what both have [N], in a fixed order. Raises ValueError where they share nothing."""
+def paired(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Return both values by what both have, in a fixed order. Raises ValueError where they share nothing."""
     both = sorted(first.keys() & second.keys())
     if not both:
         raise ValueError("the two cells share no prompt: compare cells of one seed")
-    return np.array([first[key] - second[key] for key in both])
+    return {key: (first[key], second[key]) for key in both}
 
 
-def pooled(samples: Sequence[np.ndarray], statistic: Callable[..., Any] = np.mean) -> Interval:
-    """Return the mean over seeds of a statistic of each seed's samples, resampled within seeds alone.
-
-    samples: one array a seed, [N] or [N, M], whose rows are resampled. Three seeds are too few to bootstrap over.
-    """
-    rng = np.random.default_rng([BOOTSTRAP.seed, len(samples)])
-    drawn = [
-        [statistic(rows[rng.integers(0, len(rows), len(rows))]) for _ in range(BOOTSTRAP.resamples)] for rows in samples
-    ]
-    means = np.mean(drawn, axis=0)
-    low, high = np.quantile(means, [(1 - BOOTSTRAP.coverage) / 2, (1 + BOOTSTRAP.coverage) / 2])
-    return Interval(float(np.mean([statistic(rows) for rows in samples])), float(low), float(high))
-
-
-def share_difference(rows: np.ndarray) -> float:
-    """Return accuracy of the first minus the second reward model; rows [N, 4]: right and pairs of each."""
-    right, pairs, other_right, other_pairs = rows.sum(axis=0)
-    return float(right / pairs - other_right / other_pairs)
-
-
-def accuracy(root: Path, name: str, part: str, by: str) -> dict[str, tuple[int, int]]:
+def accuracy(cell: Mapping[str, Any], part: str, by: str) -> dict[str, tuple[int, int]]:
     """Return {comparison id: (right, pairs)} of a cell's reward model."""
-    found = read(root, name)["reward_model"][part]
+    found = cell["reward_model"][part]
     return {key: (right, pairs) for key, (right, pairs) in zip(found["comparisons"], found[by], strict=True)}
-
-
-def accuracy_difference(root: Path, first: str, second: str, part: str, by: str) -> np.ndarray:
-    """Return rows [N, 4] for `share_difference`, over comparisons that both were measured on."""
-    one, other = accuracy(root, first, part, by), accuracy(root, second, part, by)
-    both = sorted(one.keys() & other.keys())
-    if not both:
-        raise ValueError(f"{first} and {second} share no comparison")
-    return np.array([[*one[key], *other[key]] for key in both], dtype=np.float64)
 
 
 def accuracy_interval(root: Path, name: str, part: str, by: str) -> Interval:
     """Return a reward model's accuracy, with its interval over comparisons."""
-    rows = np.array([*accuracy(root, name, part, by).values()], dtype=np.float64)
-    return pooled([rows], lambda some: float(some[:, 0].sum() / some[:, 1].sum()))
+    rows = np.array([*accuracy(read(root, name), part, by).values()], dtype=np.float64)
+    rng = np.random.default_rng([BOOTSTRAP.seed, 1])
+    drawn = [rows[rng.integers(0, len(rows), len(rows))].sum(axis=0) for _ in range(BOOTSTRAP.resamples)]
+    shares = [right / pairs for right, pairs in drawn]
+    low, high = np.quantile(shares, [(1 - BOOTSTRAP.coverage) / 2, (1 + BOOTSTRAP.coverage) / 2])
+    right, pairs = rows.sum(axis=0)
+    return Interval(float(right / pairs), float(low), float(high))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:

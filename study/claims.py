@@ -3,40 +3,48 @@
     python -m study.claims           writes the table from the cells that have run
     python -m study.claims --cells   prints the DVC targets of the cells that it needs
 
-claims.yaml says of each claim what the paper says, which cells test it, and what would confirm it.
+claims.yaml says of each claim what the paper says, which cells test it, what would confirm it, and what it means.
 """
 
 import csv
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pydantic import Field
 
+from rlhf.evaluation import statistics
 from rlhf.evaluation.report_page import Table
 from rlhf.evaluation.statistics import Interval
 from rlhf.params.base import Params, ParamsError
 from rlhf.runtime.files import write_text
 from rlhf.runtime.markdown import Marked
-from study import cells, tables
+from study import cells, params, tables
 from study.effects import AnyEffect
-from study.params import typed
+from study.evidence import fairness, laboratory, verdicts
+from study.evidence.estimates import Estimate
+from study.evidence.laboratory import Laboratory
+from study.evidence.verdicts import Expected, Judgement, Verdict
 
 FILE = Path("claims.yaml")
 OUT = Path("metrics/claims.csv")
-COLUMNS = ("claim", "citation", "paper_figure", "expected", "effect", "low", "high", "verdict", "command")
-
-Verdict = Literal["confirmed", "not confirmed", "inconclusive"]
+COLUMNS = (
+    "claim", "citation", "paper_figure", "expected", "effect", "low", "high", "seeds", "adjusted", "verdict",
+    "referee", "command",
+)  # fmt: skip
+NOT_MEASURED = "–"
 
 
 class Claim(Params):
     claim: str
     citation: str
     paper_figure: str
-    expected: Literal["positive", "negative", "none"] | list[float]  # a sign, no effect, or a range
+    expected: Expected  # a sign, no effect, or a range
     matters: float = Field(gt=0)  # the smallest effect of interest; below it there is none
     unit: str
+    referee: str  # what it means, and what could be said against it
     effect: AnyEffect
 
 
@@ -46,48 +54,62 @@ class Claims(Params):
 
 class Row(NamedTuple):
     claim: Claim
-    interval: Interval
+    interval: Interval | None
+    seeds: int  # that were measured
+    adjusted: float | None  # p-value, corrected for all claims
     verdict: Verdict
-
-
-def verdict(found: Interval, expected: str | list[float], matters: float) -> Verdict:
-    """Return what an interval says of an expectation.
-
-    A sign is confirmed by an interval on that side of 0, and not by one that holds nothing of interest on that side; no
-    effect is confirmed where all of interest is excluded. A range is confirmed by an interval inside it, and not by one
-    outside.
-    """
-    if not isinstance(expected, str):
-        low, high = expected
-        if low <= found.low and found.high <= high:
-            return "confirmed"
-        return "not confirmed" if found.high < low or found.low > high else "inconclusive"
-    low, high = (-found.high, -found.low) if expected == "negative" else (found.low, found.high)
-    if expected == "none":
-        if -matters < low and high < matters:
-            return "confirmed"
-        return "not confirmed" if low > 0 or high < 0 else "inconclusive"
-    if low > 0:
-        return "confirmed"
-    return "not confirmed" if high < matters else "inconclusive"
+    referee: str
 
 
 def read(root: Path) -> list[Claim]:
     """Return the claims. Raises ParamsError naming every mistake."""
-    return typed(Claims, root, FILE).claims
+    return params.typed(Claims, root, FILE).claims
 
 
-def table(rows: list[Row]) -> str:
+def rows(claims: Sequence[Claim], of: Laboratory) -> list[Row]:
+    """Return what the cells say of every claim; p-values are corrected for all claims, measured yet or not."""
+    found = [claim.effect.estimate(of) for claim in claims]
+    p_values = [
+        1.0 if estimate is None else verdicts.p_value(estimate, claim.expected, claim.matters)
+        for claim, (estimate, _) in zip(claims, found, strict=True)
+    ]
+    adjusted = statistics.holm(p_values).tolist() if claims else []
+    return [_row(claim, *own, p) for claim, own, p in zip(claims, found, adjusted, strict=True)]
+
+
+def _row(claim: Claim, estimate: Estimate | None, missing: dict[str, str], adjusted: float) -> Row:
+    coverage = cells.BOOTSTRAP.coverage
+    judgement = Judgement("not yet rerun", [])
+    if estimate:
+        judgement = verdicts.judged(estimate, claim.expected, claim.matters, adjusted, coverage)
+    reasons = [*judgement.reasons, *_by_reason(missing)]
+    referee = f"{claim.referee} [{'; '.join(reasons)}]" if reasons else claim.referee
+    interval = estimate.interval(coverage) if estimate else None
+    count = len(estimate.of_seeds) if estimate else 0
+    return Row(claim, interval, count, adjusted if estimate else None, judgement.verdict, referee)
+
+
+def _by_reason(missing: dict[str, str]) -> list[str]:
+    """Return each reason once, after all the cells that it keeps out."""
+    return [
+        f"{', '.join(name for name, why in missing.items() if why == reason)}: {reason}"
+        for reason in dict.fromkeys(missing.values())
+    ]
+
+
+def table(found: Sequence[Row]) -> str:
     """Return the table as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for row in rows:
-        claim, found = row.claim, row.interval
+    for row in found:
+        claim = row.claim
+        figures = ["", "", ""] if row.interval is None else [f"{figure:.4f}" for figure in row.interval]
+        adjusted = "" if row.adjusted is None else f"{row.adjusted:.4f}"
         writer.writerow(
             [
-                claim.claim, claim.citation, claim.paper_figure, expectation(claim), f"{found.mean:.4f}",
-                f"{found.low:.4f}", f"{found.high:.4f}", row.verdict, cells.command(claim.effect.cells()),
+                claim.claim, claim.citation, claim.paper_figure, expectation(claim), *figures, row.seeds, adjusted,
+                row.verdict, row.referee, cells.command(claim.effect.cells()),
             ]
         )  # fmt: skip
     return text.getvalue()
@@ -97,53 +119,64 @@ def stored(root: Path) -> list[Row]:
     """Return the rows of metrics/claims.csv, each with its claim."""
     known = {claim.claim: claim for claim in read(root)}
     with open(root / OUT, encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    intervals = [Interval(*(float(line[name]) for name in ("effect", "low", "high"))) for line in lines]
-    return [Row(known[line["claim"]], found, line["verdict"]) for line, found in zip(lines, intervals, strict=True)]
+        return [
+            Row(
+                known[line["claim"]], interval_of(line), int(line["seeds"]),
+                float(line["adjusted"]) if line["adjusted"] else None, line["verdict"], line["referee"],
+            )
+            for line in csv.DictReader(file)
+        ]  # fmt: skip
+
+
+def interval_of(line: dict[str, str]) -> Interval | None:
+    """Return the interval of a line of metrics/claims.csv, None where nothing is measured yet."""
+    return Interval(*(float(line[name]) for name in ("effect", "low", "high"))) if line["effect"] else None
 
 
 def expectation(claim: Claim) -> str:
     """Return what is expected, in words."""
-    signs = {"positive": "> 0", "negative": "< 0", "none": f"within ±{claim.matters:g}"}
-    if isinstance(claim.expected, str):
-        return signs[claim.expected]
-    return "{:g} to {:g}".format(*claim.expected)
+    if not isinstance(claim.expected, str):
+        return "{:g} to {:g}".format(*claim.expected)
+    signs = {"positive": "at least {:g}", "negative": "at most −{:g}", "none": "within ±{:g}"}
+    return signs[claim.expected].format(claim.matters)
 
 
-def markdown(rows: list[Row]) -> str:
+def markdown(found: Sequence[Row]) -> str:
     """Return the table as Markdown."""
     lines = []
-    for row in rows:
-        claim, found = row.claim, row.interval
-        sign = "" if not isinstance(claim.expected, str) else "+"
-        here = f"{found.mean:{sign}.4f} ({found.low:{sign}.4f} to {found.high:{sign}.4f}) {claim.unit}"
+    for row in found:
+        claim = row.claim
+        sign = "+" if isinstance(claim.expected, str) else ""
+        here = NOT_MEASURED
+        if row.interval:
+            mean, low, high = row.interval
+            here = f"{mean:{sign}.4f} ({low:{sign}.4f} to {high:{sign}.4f}) {claim.unit}"
+        adjusted = NOT_MEASURED if row.adjusted is None else f"{row.adjusted:.4f}"
         paper = f"{claim.citation}: {claim.paper_figure}"
-        lines.append([claim.claim, paper, here, expectation(claim), Marked(f"**{row.verdict}**")])
-    shown = Table(["claim", "the paper", "here (95% interval)", "expected", "verdict"], lines)
-    counts = {name: sum(row.verdict == name for row in rows) for name in Verdict.__args__}
+        expected = expectation(claim)
+        verdict = Marked(f"**{row.verdict}**")
+        lines.append([claim.claim, paper, here, str(row.seeds), expected, adjusted, verdict, row.referee])
+    columns = ["claim", "the paper", "here (95% interval)", "seeds", "expected", "p, adjusted", "verdict", "referee"]
+    counts = {name: sum(row.verdict == name for row in found) for name in Verdict.__args__}
     summary = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"{tables.as_markdown(shown)}\n{len(rows)} claims: {summary}.\n"
+    return f"{tables.as_markdown(Table(columns, lines))}\n{len(found)} claims: {summary}.\n"
 
 
 def main(arguments: list[str], root: Path = Path(".")) -> int:
     try:
-        claims = read(root)
+        claims, study = read(root), params.load(root)
+        effects = {f"claims.{place} ({claim.claim})": claim.effect for place, claim in enumerate(claims)}
+        fairness.check(FILE, effects, study, params.preset(root))
         if arguments == ["--cells"]:
             names = dict.fromkeys(name for claim in claims for name in claim.effect.cells())
             print(" ".join(cells.target(name) for name in names))
             return 0
+        found = rows(claims, laboratory.of(root, study))
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
-    rows = []
-    for claim in claims:
-        try:
-            found = claim.effect.measured(root)
-            rows.append(Row(claim, found, verdict(found, claim.expected, claim.matters)))
-        except cells.Missing as missing:
-            print(f"left out: {claim.claim}: {missing.args[0]}", file=sys.stderr)
-    write_text(root / OUT, table(rows))
-    print(markdown(rows))
+    write_text(root / OUT, table(found))
+    print(markdown(found))
     return 0
 
 

@@ -11,13 +11,12 @@ from rlhf.evaluation.plots import Frame, Line
 DISTANCE = "√KL to SFT (nats an answer)"
 WINDOW = 5  # iterations that are averaged for a curve
 FARTHEST = 60  # nats: the base model is farther, and not drawn
-SIZES = ("rm_264", "rm_528", "rm_1056", "seed_17")  # cells that differ in the number of prompts compared
+SIZES = ("rm_264_17", "rm_1056", "seed_17")  # cells that differ in the number of prompts compared
 GROUPS = {  # lines of the frontier: which points they join
     "PPO over β": lambda p: p["policy"] == "ppo" and p["cell"].startswith(("seed_", "kl_")),
     "best of n": lambda p: p["policy"].startswith("best_of_"),
     "PPO-ptx": lambda p: p["cell"].startswith("ptx_"),
     "FeedME": lambda p: p["policy"] == "feedme",
-    "PPO, direct score": lambda p: p["cell"] == "direct_policy",
 }
 
 
@@ -40,7 +39,8 @@ def overoptimisation(ppo: Sequence[dict[str, Any]], value: str, label: str) -> s
     """Return a value of PPO's iterations over their distance from SFT, a line a KL coefficient (Gao et al. 2022)."""
     series = [
         Line(
-            f"β = {row['kl_coef']:g}" if row["kl_coef"] != "default" else "default β",
+            (f"β = {row['kl_coef']:g}" if row["kl_coef"] != "default" else "default β")
+            + (" (stale)" if "stale" in row else ""),
             smoothed([max(point["kl"], 0.0) ** 0.5 for point in row["points"]]),
             smoothed([point[value] for point in row["points"]]),
         )

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from rlhf.evaluation import policy_measures, statistics
+from rlhf.evaluation import policy_measures, statistics, verdicts
+from rlhf.evaluation.controls import manners, sides
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.evaluation.verdicts import Judged
 from rlhf.models import loading, placement
@@ -21,7 +22,9 @@ from rlhf.preferences.reward_accuracy import GOLD_TIE, score_comparisons
 from rlhf.preferences.rewards import RewardScorer
 from rlhf.records import records
 from rlhf.records.types import Comparison, Prompt, Sample
+from rlhf.training import left_out
 from rlhf.world.grading import gold
+from study.evidence import clustered
 from study.probes import capabilities, limits
 from study.workspace import Finished
 
@@ -30,14 +33,17 @@ DIGITS = 4
 
 
 def of_workspace(done: Finished, wanted: Sequence[str]) -> dict[str, Any]:
-    """Return what the `wanted` measures find in a workspace."""
+    """Return what the `wanted` measures find in a workspace, and which of its prompts belong together."""
     placement.prepare(done.params.runtime, done.params.seed)
-    return {name: MEASURES[name](done) for name in wanted}
+    found = {name: MEASURES[name](done) for name in wanted}
+    asked = test_prompts(done, done.settings.test_prompts) if {"policies", "policy"} & {*wanted} else []
+    return found | {"clusters": clustered.of_cell(done, wanted, asked)}
 
 
 def policies(done: Finished) -> dict[str, Any]:
-    """Return base, SFT, FeedME, the last round's PPO, and SFT's best of n by the reward model."""
-    folders = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "ppo": f"ppo/{done.last_round}"}
+    """Return base, SFT, FeedME, other rivals where they are trained, the last round's PPO, and SFT's best of n."""
+    rivals = {name: name for name in verdicts.OPTIONAL if not left_out.is_left_out(done.data / name)}
+    folders = {"base": "pretrain", "sft": "sft", "feedme": "feedme", **rivals, "ppo": f"ppo/{done.last_round}"}
     return {name: _policy(done, name, place) for name, place in folders.items()} | _best_of_n(done)
 
 
@@ -76,7 +82,7 @@ def _policy(done: Finished, name: str, place: str) -> dict[str, Any]:
     for decoding, temperature in DECODINGS.items():
         answers = policy_measures.ask(asked, prompts, temperature, scorers)
         judged = policy_measures.scored(prompts, answers, scorers, by_judge=False)
-        found[decoding] = _columns(judged) | {
+        found[decoding] = _columns(prompts, judged) | {
             "criteria": _criteria(judged),
             "categories": _by_category(prompts, judged),
         }
@@ -94,13 +100,15 @@ def test_prompts(done: Finished, limit: int) -> list[Prompt]:
     return policy_measures.drawn(fitting, limit)
 
 
-def _columns(judged: Sequence[Judged]) -> dict[str, list]:
+def _columns(prompts: Sequence[Prompt], judged: Sequence[Judged]) -> dict[str, list]:
     columns = {
         name: [round(getattr(answer, name), DIGITS) for answer in judged]
         for name in ("gold", "strict", "reward_model", "num_tokens", "repetition")
     }
     invented = [int("facts" in answer.criteria and answer.criteria["facts"] == 0) for answer in judged]
-    return columns | {"no_fact_right": invented}
+    form = manners.controlled(prompts, {("", ""): [answer.text for answer in judged]})[("", "")]
+    controlled = sides.golds(prompts, form).round(DIGITS).tolist()
+    return columns | {"no_fact_right": invented, "controlled": controlled}
 
 
 def _criteria(judged: Sequence[Judged]) -> dict[str, float]:

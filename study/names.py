@@ -16,7 +16,9 @@ REWARD_MODEL = {
     "heldout_accuracy": "reward model agrees with labelers",
     "baseline_accuracy": "a TF-IDF baseline agrees with labelers",
 }
-POLICIES = {"base": "Base", "sft": "SFT", "feedme": "FeedME", "ppo": "PPO"}
+POLICIES = {
+    "base": "Base", "sft": "SFT", "feedme": "FeedME", "rejection": "rejection sampling", "dpo": "DPO", "ppo": "PPO",
+}  # fmt: skip
 LIMITS = {
     "false_premise": "false premise", "unknown": "unknown fact", "clarify": "ambiguous request",
     "harmful": "harmful request", "look_alike": "harmless look-alike", "paraphrase_spread": "spread over paraphrases",
@@ -24,28 +26,24 @@ LIMITS = {
 }  # fmt: skip
 CELLS = {  # without the seed that ends some cells' names
     "seed": "default, β = 0.1",
-    "kl_0": "β = 0, 40 iterations",
-    "kl_002": "β = 0.02",
+    "kl_0": "β = 0",
     "kl_03": "β = 0.3",
     "kl_2": "β = 2",
     "ptx_05": "with pretraining text, γ = 0.5",
     "ptx_2": "with pretraining text, γ = 2",
-    "direct_policy": "a direct score in place of ranks",
     "value_from_policy": "value model from the policy",
     "reused_prompts": "on SFT's prompts again",
-    "long_tastes": "labelers who like length",
     "scalar_head": "the scalar without the likelihood",
     "rounds_2": "two rounds, as many labels",
-    "rounds_3": "three rounds, as many labels",
     "rm_264": "264 prompts",
-    "rm_528": "528 prompts",
     "rm_1056": "1,056 prompts",
     "rm_1056_4_epochs": "1,056 prompts, 4 epochs",
     "rm_1_epoch": "1 epoch",
     "rm_4_epochs": "4 epochs",
     "rm_noise_0": "labelers without noise",
     "rm_noise_04": "labelers with more noise",
-    "rm_k_2": "2 answers a prompt",
+    "rm_k_4_9": "4 to 9 answers a prompt, 1,260 prompts",
+    "rm_k_2": "2 answers a prompt, 3,131 prompts",
     "rm_grouped": "528 prompts, 1 epoch, pairs grouped",
     "rm_shuffled": "528 prompts, 1 epoch, pairs shuffled",
     "rm_sft_prompts": "on SFT's prompts again",

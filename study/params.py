@@ -4,14 +4,17 @@ python -m study.params    checks them, before DVC makes a cell's name a folder a
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from rlhf.params.base import AnyParams, Name, Params, ParamsError, parse, read_yaml
+from tools.overlays import laying
 
 FILE = Path("study/params.yaml")
+PRESET = Path("presets/laptop.yaml")
 
 
 class Settings(Params):
@@ -62,6 +65,16 @@ class Study(Params):
 def load(root: Path) -> Study:
     """Raises ParamsError naming every mistake."""
     return typed(Study, root, FILE)
+
+
+def preset(root: Path) -> dict[str, Any]:
+    """Return the params that cells change. Raises ParamsError."""
+    return read_yaml(root / PRESET)
+
+
+def content(base: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
+    """Return the whole params of a cell: the preset, its seed, its changes."""
+    return laying.laid_over(base, {"seed": cell.seed, **cell.change})
 
 
 def typed(schema: type[AnyParams], root: Path, file: Path) -> AnyParams:

@@ -5,20 +5,21 @@ import json
 from pathlib import Path
 
 from rlhf.evaluation.report_page import Notes, Plots, Section, Table, page
-from rlhf.evaluation.statistics import Interval
-from rlhf.evaluation.typography import interval
+from rlhf.evaluation.typography import MISSING, interval
 from rlhf.runtime.files import write_text
 from study import claims, results, tables, words
 from tools.looking import piped
 
 OUT = Path("metrics/study/report.html")
 LEAD = (
-    "Cells are changed pipelines: study/params.yaml says what each changes. Intervals are over prompts, within seeds.",
+    "Cells are changed pipelines: study/params.yaml says what each changes. Intervals are over prompts, within seeds; "
+    "those of claims know of seeds too.",
     "Everything on this page is built from metrics/study/*.json, metrics/claims.csv and claims.yaml.",
 )
 CLAIMS_TEXT = (
-    "Each claim is one effect with its interval, and claims.yaml says what would confirm it: a sign, no effect of "
-    "interest, or a range. Rows that are set apart did not hold."
+    "Each claim is one effect with its interval over seeds and prompts, and claims.yaml says what would confirm it. It "
+    "takes an interval beyond the smallest effect of interest, three seeds, and a p-value that survives the correction "
+    "for all claims (Holm). Rows that are set apart did not hold."
 )
 
 
@@ -43,18 +44,21 @@ def main(root: Path = Path(".")) -> int:
 
 
 def claims_table(measured: list[dict[str, str]], units: dict[str, str]) -> Table:
-    """Return a row a claim: the verdict, what was measured, what the paper says."""
+    """Return a row a claim: the verdict and why, what was measured, what the paper says."""
     rows = []
     for row in measured:
-        found = Interval(*(float(row[name]) for name in ("effect", "low", "high")))
+        found = claims.interval_of(row)
         is_difference = not row["expected"][0].isdigit()  # of a range the figure itself is looked at
         effect = interval(found, 3, sign=is_difference)
         says = f"{row['citation']}: {row['paper_figure']}"
-        rows.append([row["claim"], effect, row["verdict"], row["expected"], units[row["claim"]], says])
-    strong = [number for number, row in enumerate(rows) if row[2] == "not confirmed"]
-    return Table(
-        ["claim", "here", "verdict", "expected", "in", "the paper"], rows, strong=strong, words=(0, 2, 3, 4, 5)
-    )
+        adjusted = row["adjusted"] or MISSING
+        figures = [effect, row["seeds"], adjusted]
+        rows.append(
+            [row["claim"], *figures, row["verdict"], row["expected"], units[row["claim"]], row["referee"], says]
+        )
+    strong = [number for number, row in enumerate(rows) if row[4] == "not confirmed"]
+    columns = ["claim", "here", "seeds", "p, adjusted", "verdict", "expected", "in", "referee", "the paper"]
+    return Table(columns, rows, strong=strong, words=(0, 4, 5, 6, 7, 8))
 
 
 def _section(table: Table) -> Section:

@@ -1,7 +1,8 @@
 """What the cells say together → metrics/study/seeds.json, metrics/study/laboratory.json, metrics/plots/study/*.svg.
 
 Headline figures over seeds, over-optimisation with Gao's forms, the KL-reward frontier, reward-model quality, the
-alignment tax and ChatGPT's limits. Cells that have not run are named and left out.
+alignment tax and ChatGPT's limits. Cells that have not run are named and left out; those made with other params than
+they have now are named and marked.
 """
 
 import sys
@@ -17,6 +18,7 @@ from rlhf.rl import overoptimisation
 from rlhf.rl.overoptimisation import Form
 from rlhf.runtime.files import new_folder, write_json, write_text
 from study import cells, drawings, params, tables
+from study.evidence import laboratory as evidence
 
 SEEDS, LABORATORY, PLOTS = (
     Path("metrics/study/seeds.json"), Path("metrics/study/laboratory.json"), Path("metrics/plots/study")
@@ -26,6 +28,7 @@ SEEDS, LABORATORY, PLOTS = (
 def main(root: Path = Path(".")) -> int:
     try:
         study = params.load(root)
+        stale = evidence.of(root, study).stale()
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -35,13 +38,17 @@ def main(root: Path = Path(".")) -> int:
     missing = [name for name in study.everything if name not in there]
     if missing:
         print(f"without {len(missing)} cells that have not run: {', '.join(missing)}", file=sys.stderr)
+    for name, why in stale.items():
+        print(f"stale: {name}, {why}", file=sys.stderr)
     chains = {name: there[name] for name in study.chains if name in there}
     if not chains:
         print(f"no seed has run: {cells.command(['seed_17'])}", file=sys.stderr)
         return 2
-    headline = seeds(chains, study)
+    headline = seeds(chains, study) | {
+        "stale": {str(study.everything[name].seed): stale[name] for name in chains if name in stale}
+    }
     write_json(root / SEEDS, headline)
-    found = laboratory(root, there, study)
+    found = marked(laboratory(root, there, study), stale)
     write_json(root / LABORATORY, found)
     with new_folder(root / PLOTS) as folder:
         for name, svg in drawings.drawings(found):
@@ -88,11 +95,21 @@ def laboratory(root: Path, there: dict[str, Any], study: params.Study) -> dict[s
         ],
         "tax": [row for name, cell in there.items() for row in tax(name, cell, study)],
         "limits": [
-            {"seed": study.everything[name].seed, "policy": policy} | limit(found)
+            {"cell": name, "seed": study.everything[name].seed, "policy": policy} | limit(found)
             for name, cell in there.items()
             for policy, found in cell.get("limits", {}).items()
         ],
     }
+
+
+def marked(found: dict[str, Any], stale: dict[str, str]) -> dict[str, Any]:
+    """Return the tables with the reason in every row of a cell whose figures are stale, and all reasons by cell."""
+    lists = [found[name] for name in ("frontier", "reward_models", "tax", "limits")] + [
+        *found["overoptimisation"].values()
+    ]
+    for row in (row for rows in lists for row in rows):
+        row |= {"stale": stale[row["cell"]]} if row["cell"] in stale else {}
+    return found | {"stale": stale}
 
 
 def ppo_fits(there: dict[str, Any], study: params.Study) -> list[dict[str, Any]]:

@@ -37,12 +37,16 @@ def seeds(found: dict[str, Any]) -> Table:
         ]
         row = f"PPO against SFT, {decoding}, by gold without its most helpful criterion"
         rows.append([row, MISSING, *(f"{percent(mean)} ({name})" for mean, name in least)])
-    return Table(["", "mean", *(f"seed {one['seed']}" for one in own)], rows, "Three seeds")
+    stale = found.get("stale", {})
+    columns = [f"seed {one['seed']}{' (stale)' if str(one['seed']) in stale else ''}" for one in own]
+    return Table(["", "mean", *columns], rows, "Three seeds")
 
 
 def laboratory(found: dict[str, Any]) -> list[Table]:
-    """Return frontier and tax by policy, fits, reward models, limits."""
-    return [frontier(found), fits(found), reward_models(found), limits(found)]
+    """Return frontier and tax by policy, fits, reward models, limits; where cells are stale, which and why."""
+    rows = [[name, why] for name, why in found.get("stale", {}).items()]
+    stale = [Table(["cell", "why its figures are stale"], rows, "Stale")] if rows else []
+    return [frontier(found), fits(found), reward_models(found), limits(found), *stale]
 
 
 def frontier(found: dict[str, Any]) -> Table:
@@ -51,7 +55,7 @@ def frontier(found: dict[str, Any]) -> Table:
     for row in sorted(found["frontier"], key=lambda row: (row["seed"], row["kl"])):
         lost = tax.get((row["cell"], row["policy"]))
         of_text = [number(lost["loss"]["mean"]), percent(lost["closed_qa"]), percent(lost["few_shot"])] if lost else []
-        name = names.policy_of_cell(row["cell"], row["policy"], row["seed"])
+        name = _marked(names.policy_of_cell(row["cell"], row["policy"], row["seed"]), row)
         gold = interval(row["gold"])
         figures = [number(row["kl"]), gold, number(row["reward_model"]), *(of_text or [MISSING] * 3)]
         rows.append([name, *figures, str(row["seed"])])
@@ -67,7 +71,8 @@ def fits(found: dict[str, Any]) -> Table:
             peak = f"{row['peak_kl']:.3g} ({low} to {high})" if row["peak_kl"] < NO_PEAK else "none"
             figures = [number(row["alpha"], 3), number(row["beta"], 3), number(row["r_squared"])]
             passed = "yes" if row["peak_passed"] else "no"
-            name = names.policy_of_cell(row["cell"], "ppo", row["seed"]) if kind == "ppo" else "best of n"
+            called = names.policy_of_cell(row["cell"], "ppo", row["seed"]) if kind == "ppo" else "best of n"
+            name = _marked(called, row)
             rows.append([name, *figures, peak, number(row["farthest_kl"]), passed, str(row["seed"])])
     columns = ["fit", "alpha", "beta", "R²", "peak at a KL of, nats", "farthest KL", "peak passed", "seed"]
     return Table(columns, rows, "Gao et al.'s forms")
@@ -76,7 +81,7 @@ def fits(found: dict[str, Any]) -> Table:
 def reward_models(found: dict[str, Any]) -> Table:
     rows = [
         [
-            names.cell(row["cell"], row["seed"]), interval(row["validation_gold"]),
+            _marked(names.cell(row["cell"], row["seed"]), row), interval(row["validation_gold"]),
             interval(row["validation_labelers"]), number(row["training"]["accuracy"], 3),
             number(row["training"]["prompts"], 0), str(row["seed"]),
         ]
@@ -91,10 +96,17 @@ def limits(found: dict[str, Any]) -> Table:
     for row in found["limits"]:
         phrase, share = next(iter(row["phrases"].items()))
         values = [interval(row[kind], 1 if kind == "words" else 2) for kind in names.LIMITS]
-        rows.append([names.policy(row["policy"]), *values, f"“{phrase}” {percent(share)}", str(row["seed"])])
+        rows.append(
+            [_marked(names.policy(row["policy"]), row), *values, f"“{phrase}” {percent(share)}", str(row["seed"])]
+        )
     columns = ["greedy", *names.LIMITS.values(), "commonest phrase", "seed"]
     return Table(columns, rows, "Limits")
 
 
 def interval(one: dict[str, float], digits: int = 3) -> str:
     return interval_in_words(Interval(**one), digits)
+
+
+def _marked(name: str, row: dict[str, Any]) -> str:
+    """Return a row's name, with a mark where its cell's figures are stale."""
+    return f"{name} (stale)" if "stale" in row else name

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rlhf.evaluation.report_page import Note
+from rlhf.evaluation.advising.notes import Note
 from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import number, percent, percent_interval
 from study import names
@@ -32,9 +32,12 @@ def headline(seeds: dict[str, Any], claims: Sequence[dict[str, str]]) -> str:
 
 
 def notes(seeds: dict[str, Any], laboratory: dict[str, Any], claims: Sequence[dict[str, str]]) -> list[Note]:
-    """Return what was found, one note a question; a question whose cells have not run has none."""
-    found = [*_controls(seeds), *_reward_model(seeds), *_no_penalty(laboratory), *_best_of_n(laboratory)]
-    return [*found, *_tax(laboratory), *_rounds(laboratory), *_claims(claims)]
+    """Return what was found, one note a question; a question whose cells have not run, or are stale, has none."""
+    fresh = laboratory | {
+        table: [row for row in laboratory[table] if "stale" not in row] for table in ("frontier", "tax")
+    }
+    found = [*_controls(seeds), *_reward_model(seeds), *_no_penalty(fresh), *_best_of_n(fresh)]
+    return [*found, *_tax(fresh), *_rounds(fresh), *_claims(claims), *_stale(laboratory)]
 
 
 def _controls(seeds: dict[str, Any]) -> Iterator[Note]:
@@ -118,10 +121,12 @@ def _tax(laboratory: dict[str, Any]) -> Iterator[Note]:
     }
     if all(loss.values()):
         mean = {policy: sum(values) / len(values) for policy, values in loss.items()}
-        mixed = [row for row in laboratory["tax"] if row["cell"].startswith("ptx_")]
-        with_text = "; ".join(
-            f"{names.policy_of_cell(row['cell'], 'ppo', row['seed'])}: {number(row['loss']['mean'])}" for row in mixed
-        )
+        mixed: dict[str, list[float]] = {}
+        for row in laboratory["tax"]:
+            if row["cell"].startswith("ptx_"):
+                name = names.policy_of_cell(row["cell"], "ppo", row["seed"])
+                mixed.setdefault(name, []).append(row["loss"]["mean"])
+        with_text = "; ".join(f"{name}: {number(sum(own) / len(own))}" for name, own in mixed.items())
         yield Note(
             f"The alignment tax is {number(mean['sft'] - mean['base'], sign=True)} nats a token in SFT and "
             f"{number(mean['ppo'] - mean['sft'], sign=True)} in PPO.",
@@ -131,15 +136,16 @@ def _tax(laboratory: dict[str, Any]) -> Iterator[Note]:
 
 
 def _rounds(laboratory: dict[str, Any]) -> Iterator[Note]:
-    several = [*_cells(laboratory, "rounds_2"), *_cells(laboratory, "rounds_3")]
-    one = _of(laboratory["frontier"], "seed", several[0]["seed"]) if several else None
-    if one:
-        points = [one, *several]
-        spread = max(point["gold"]["mean"] for point in points) - min(point["gold"]["mean"] for point in points)
-        golds = ", ".join(number(point["gold"]["mean"]) for point in points)
+    pairs = [(_of(laboratory["frontier"], "seed", two["seed"]), two) for two in _cells(laboratory, "rounds_2")]
+    pairs = [(one, two) for one, two in pairs if one]
+    if pairs:
+        gain = sum(two["gold"]["mean"] - one["gold"]["mean"] for one, two in pairs) / len(pairs)
+        each = "; ".join(
+            f"seed {two['seed']}: {number(one['gold']['mean'])} and {number(two['gold']['mean'])}" for one, two in pairs
+        )
         yield Note(
-            f"As many labels in one round or in several: gold differs by {number(spread)}.",
-            f"In {', '.join(('one', 'two', 'three')[: len(points)])} rounds: {golds} (seed {one['seed']}).",
+            f"As many labels in two rounds in place of one: gold differs by {number(gain, sign=True)}.",
+            f"In one round and in two, {each}.",
         )
 
 
@@ -147,11 +153,19 @@ def _claims(claims: Sequence[dict[str, str]]) -> Iterator[Note]:
     counted = Counter(claim["verdict"] for claim in claims)
     for verdict, seen in (
         ("not confirmed", "claims of the papers do not hold here."),
-        ("inconclusive", "claims are left open by their intervals."),
+        ("inconclusive", "claims are left open by their intervals, or by too few seeds."),
+        ("not yet rerun", "claims wait for cells to be run, or to be run again."),
     ):
         if counted[verdict]:
             listed = "; ".join(claim["claim"] for claim in claims if claim["verdict"] == verdict)
             yield Note(f"{counted[verdict]} of {len(claims)} {seen}", f"{listed[0].upper()}{listed[1:]}.")
+
+
+def _stale(laboratory: dict[str, Any]) -> Iterator[Note]:
+    stale = laboratory.get("stale", {})
+    if stale:
+        each = "; ".join(f"{name}, {why}" for name, why in stale.items())
+        yield Note(f"{len(stale)} cells are stale, and left out of these notes.", f"{each}.")
 
 
 def _cells(laboratory: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -44,7 +44,8 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage("pretrain"), Stage("sft"), Stage("reward_model", "r1"), Stage("ppo", "r1"), Stage("feedme"), Stage("judge")
+    Stage("pretrain"), Stage("sft"), Stage("reward_model", "r1"), Stage("ppo", "r1"), Stage("feedme"),
+    Stage("rejection"), Stage("dpo"), Stage("judge"),
 )  # fmt: skip
 
 

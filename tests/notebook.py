@@ -30,6 +30,7 @@ class Notebook:
         self.deciding: dict[str, float] = {}
         self.columns: list[str] = []
         self.models: list[Path] = []
+        self.page: list[str] = []
 
     def metrics(self, numbers, step):
         self.curve[step].update(numbers)
@@ -54,7 +55,7 @@ class Notebook:
         pass
 
     def describe(self, parts, pictures):
-        pass
+        self.page = [*parts]
 
     def artifact(self, path):
         pass

@@ -1,6 +1,7 @@
 """The whole stage on two-layer models with random weights: what it writes and refuses, and that it is repeatable."""
 
 import hashlib
+import html
 import json
 import random
 import shutil
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from rlhf.collection import data_card
 from rlhf.collection.table.contents import Contents
 from rlhf.evaluation import policy_measures
+from rlhf.evaluation.controls import manners
 from rlhf.evaluation.statistics import Bootstrap
 from rlhf.models import loading
 from rlhf.params.base import ParamsError, load, parse
@@ -75,7 +77,8 @@ def build(root: Path, with_task: bool) -> None:
         [{"kind": "document", "text": text, "source": "world"} for text in texts * 2],
     )
     trained = tokenizer.train(texts, 400, 256)
-    for number, name in enumerate(("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2", "judge", "reward_model/r2")):
+    places = ("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2", "judge", "reward_model/r2", "dpo")
+    for number, name in enumerate(places):
         if name == "sft":
             trained.chat_template = chat.CHAT_TEMPLATE
         scores = name in ("judge", "reward_model/r2")
@@ -85,6 +88,8 @@ def build(root: Path, with_task: bool) -> None:
     own = {"accuracy": 0.7, "pairs": 50, "longer_preferred_by_model": 0.6, "longer_chosen_by_labelers": 0.5}
     own |= {"tfidf_accuracy": 0.6, "training_prompts": 20}
     outputs.write_metrics(root, "judge", own)
+    (root / "data/rejection").mkdir()
+    (root / "data/rejection/README.md").write_text("# No policy\n")
     toys.moderator(root / "data/moderation", "fox")
     write_history(root, own)
 
@@ -152,12 +157,22 @@ def test_what_it_reads_is_an_input_of_its_run_and_what_decides_is_what_it_measur
     notebook.check_inputs(tmp_path, "evaluate", recorder, files_read)
     assert recorder.models == [tmp_path / "data/ppo/r2"]
     found = json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
-    rate = found["win_rate"]["ppo_vs_sft"]
-    shown = [recorder.deciding[f"0 PPO beats SFT/sampled{end}"] for end in ("", " low", " high")]
+    rate = found["controlled"]["ppo_vs_sft"]
+    shown = [recorder.deciding[f"0 PPO beats SFT controlled/sampled{end}"] for end in ("", " low", " high")]
     assert shown == pytest.approx([rate["mean"], rate["low"], rate["high"]], abs=1e-6)
-    assert recorder.columns[0] == "0 PPO beats SFT/sampled"
+    assert recorder.columns[0] == "0 PPO beats SFT controlled/sampled"
     assert not [name for name in recorder.columns if name not in recorder.deciding or name.endswith(" low")]
     assert recorder.deciding["2 gold/PPO sampled"] == pytest.approx(found["gold"]["ppo_sampled"], abs=1e-6)
+    report = (tmp_path / "data/evaluate/report.html").read_text()
+    card = (tmp_path / "data/model_card/README.md").read_text()
+    headline, _, warnings = recorder.page[0].partition("\n\n")
+    for shown in (warnings, html.unescape(report), card):
+        assert "Look at this first" in shown
+        assert "Answers are cut off, without an EOS: PPO " in shown
+    assert headline.strip("*") in report
+    assert headline in card
+    assert recorder.page[1].startswith("At its weakest, ")
+    assert recorder.page[-1].startswith("# 3 test prompts")
 
 
 @pytest.fixture(scope="module")
@@ -173,8 +188,12 @@ def test_evaluate_writes_its_report_samples_metrics_and_plots(root):
     assert found["decided_by"] == "gold"
     assert found["prompts"] == 24
     assert {"ppo_vs_sft", "strict_ppo_vs_feedme_greedy", "ppo_vs_ppo_r1", "ppo_vs_best_of_2"} <= set(found["win_rate"])
-    assert set(found["document_loss"]) == {"base", "sft", "feedme", "ppo", "ppo_r1"}
+    assert {"ppo_vs_dpo", "ppo_vs_dpo_greedy", "dpo_vs_sft", "strict_ppo_vs_dpo"} <= set(found["win_rate"])
+    assert not [name for name in found["win_rate"] if "rejection" in name], "it was left out"
+    assert set(found["document_loss"]) == {"base", "sft", "feedme", "dpo", "ppo", "ppo_r1"}
     assert set(found["best_of_n"]) == {"1", "2", "4"}
+    assert found["held_out_text"]["documents"] > 1
+    assert 1 < found["held_out_text"]["unigram_entropy"] < 6
     for name in ("report.html", "samples.md"):
         assert (root / "data/evaluate" / name).stat().st_size > 1000
     for name in ("win_rates.svg", "reward_vs_kl.svg", "evaluate/win_rates.csv", "evaluate/slices.csv"):
@@ -182,6 +201,29 @@ def test_evaluate_writes_its_report_samples_metrics_and_plots(root):
     samples = records.read(root / "data/evaluate/samples.jsonl", Sample)
     assert len(samples) == 24
     assert set(samples[0]["answers"]["ppo_greedy"]) >= {"text", "gold", "strict", "judge", "reward_model", "criteria"}
+
+
+def test_controlled_figures_are_those_of_the_samples_in_the_controlled_form(root):
+    found = json.loads((root / "metrics/evaluate.json").read_text())["evaluate"]
+    samples = records.read(root / "data/evaluate/samples.jsonl", Sample)
+    scores = {
+        key: [
+            gold.score(sample["task"], manners.one_closing(sample["task"], sample["answers"][key]["text"])).score
+            for sample in samples
+        ]
+        for key in ("sft_sampled", "ppo_greedy", "best_of_2_sampled")
+    }
+    for key, own in scores.items():
+        assert found["controlled_mean"][key]["mean"] == pytest.approx(sum(own) / 24, abs=1e-6)
+    assert {"ppo_vs_best_of_2", "ppo_vs_ppo_r1", "refuse_vs_sft_greedy"} <= set(found["controlled"])
+    copied = [gold.score(one["task"], one["messages"][-1]["content"]).score - one["answers"]["sft_greedy"]["gold"]
+              for one in samples]  # fmt: skip
+    assert sum(copied) > 0.1  # a text with its question answers it in part; the random policies earn nothing
+    won = sum(0.5 if abs(difference) < 0.02 else float(difference > 0) for difference in copied)
+    assert found["trivial"]["copy_vs_sft_greedy"]["mean"] == pytest.approx(won / 24, abs=1e-6)
+    assert found["difference"]["copy_vs_sft_greedy"]["mean"] == pytest.approx(sum(copied) / 24, abs=1e-6)
+    assert set(found["trivial"]) <= set(found["difference"])
+    assert not set(found["trivial"]) & set(found["win_rate"])
 
 
 def test_a_second_run_and_another_file_order_write_the_same_bytes(root, tmp_path, plots_drawn_anew):
@@ -205,6 +247,11 @@ def test_kl_to_itself_is_zero_and_a_policy_against_itself_wins_half(root, tmp_pa
     assert found["win_rate"]["ppo_vs_sft_greedy"] == {"high": 0.5, "low": 0.5, "mean": 0.5}
     assert found["document_loss"]["ppo"] == found["document_loss"]["sft"]
     assert found["kl_per_answer"]["feedme"] > 0
+    half = {"high": 0.5, "low": 0.5, "mean": 0.5}
+    for name in ("ppo_vs_sft_greedy", "closing_vs_sft", "closing_vs_sft_greedy"):
+        assert found["controlled"][name] == half
+    assert found["controlled_difference"]["ppo_vs_sft_greedy"]["mean"] == 0
+    assert found["controlled_mean"]["ppo_greedy"] == found["controlled_mean"]["sft_greedy"]
 
 
 def test_kl_is_told_an_answer_and_a_token_of_it(root):
@@ -250,6 +297,11 @@ def test_without_tasks_the_judge_decides(tmp_path):
     assert "gold" not in found
     assert not [name for name in found["win_rate"] if name.startswith("strict")]
     assert found["judged_by"]["accuracy"] == 0.7
+    assert "trivial" not in found
+    assert {"ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_best_of_2"} <= set(found["controlled"])
+    for name, mean in found["controlled_mean"].items():  # random answers have no fixed phrases
+        assert mean["mean"] == pytest.approx(found["judge"][name], abs=1e-5)
+    assert not [name for name in found["controlled"] if "closing" in name]
 
 
 def test_held_out_text_shorter_than_a_sequence_is_left_out_and_said(tmp_path, capsys):
@@ -259,7 +311,8 @@ def test_held_out_text_shorter_than_a_sequence_is_left_out_and_said(tmp_path, ca
     records.write(tmp_path / "data/collect_prompts/documents.validation.jsonl", short)
     evaluate.main(tmp_path)
     assert "shorter than evaluate.sequence_tokens" in capsys.readouterr().out
-    assert "document_loss" not in json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
+    found = json.loads((tmp_path / "metrics/evaluate.json").read_text())["evaluate"]
+    assert not {"document_loss", "held_out_text"} & found.keys()
 
 
 def test_a_folder_of_a_round_that_params_do_not_list_is_refused(tmp_path):
@@ -278,6 +331,14 @@ def test_the_last_round_is_ppo_and_earlier_ones_carry_their_names(root):
     folders = evaluate.policy_folders(root, rounds)
     assert folders["ppo"] == root / "data/ppo/r2"
     assert folders["ppo_r1"] == root / "data/ppo/r1"
+    assert list(folders) == ["base", "sft", "feedme", "dpo", "ppo_r1", "ppo"], "rejection was left out"
+
+
+def test_a_rival_whose_folder_is_gone_is_no_rival_that_was_left_out(root, tmp_path):
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "data/rejection")
+    with pytest.raises((ValueError, OSError), match="data/rejection"):
+        evaluate.main(tmp_path)
 
 
 def test_a_sweep_without_temperature_one_is_refused():

@@ -6,18 +6,22 @@ import pytest
 
 from rlhf.records import records
 from rlhf.runtime.flat import flat_numbers
-from stages import feedme, judge, ppo, pretrain, reward_model, sft
+from stages import dpo, feedme, judge, ppo, pretrain, rejection, reward_model, sft
 from tests import notebook, toys
 
 ROUNDS = {"reward_model": "r1", "ppo": "r1"}
-STAGES = {"pretrain": pretrain, "sft": sft, "feedme": feedme, "reward_model": reward_model, "judge": judge, "ppo": ppo}
+STAGES = {
+    "pretrain": pretrain, "sft": sft, "feedme": feedme, "rejection": rejection, "dpo": dpo,
+    "reward_model": reward_model, "judge": judge, "ppo": ppo,
+}  # fmt: skip
 
 
 @pytest.fixture
-def ready(root, tokenizer):
-    """A root with what each stage reads, and tracking on."""
-    for number, place in enumerate(("pretrain", "sft")):
-        toys.save(root / "data" / place, toys.policy(tokenizer, seed=number, spread=0.1), tokenizer)
+def ready(root, tokenizer, stage):
+    """A root with what the stage reads, and tracking on."""
+    toys.save(root / "data/pretrain", toys.policy(tokenizer, spread=0.1), tokenizer)
+    policy = toys.ending_policy(tokenizer) if stage == "rejection" else toys.policy(tokenizer, seed=1, spread=0.1)
+    toys.save(root / "data/sft", policy, tokenizer)
     toys.save(root / "data/reward_model/r1", toys.reward_model(tokenizer, spread=0.1), tokenizer)
     for name, count in {"train": 8, "validation": 4, "judge": 12}.items():
         records.write(root / f"data/collect_comparisons/r1/comparisons.{name}.jsonl", toys.comparisons(count))

@@ -106,6 +106,21 @@ def likes_to_end(model, tokenizer, bias: float = 4.5):
     return model
 
 
+def ending_policy(tokenizer, logit: float = 4.4):
+    """Return a random policy that can be saved and that ends every fifth answer after each token.
+
+    The last norm's bias stands along what the head reads as the end, and nothing else learns of it.
+    """
+    import torch
+
+    made = policy(tokenizer, "gpt2", spread=0.1, tie_word_embeddings=False)
+    along = torch.ones(made.config.n_embd) / made.config.n_embd**0.5
+    with torch.no_grad():
+        made.lm_head.weight[tokenizer.eos_token_id] = along
+        made.transformer.ln_f.bias.copy_(along * logit)
+    return made
+
+
 def models(tokenizer, folder: Path, family: str = "llama"):
     """Return random models of PPO; the reward model, saved to `folder`, is the value model's start."""
     from rlhf.models import loading
@@ -193,10 +208,12 @@ def shrunken_params() -> dict[str, Any]:
     whole["tracking"]["enabled"] = False
     size = {"shape": "tiny", "vocab_size": 340, "previous_token_heads": 1}
     whole["pretrain"] |= size | {"copying_steps": 1, "tokens": 512, "sequence_tokens": 16, "batch_size": 8}
-    for name in ("sft", "feedme"):
+    for name in ("sft", "feedme", "rejection"):
         whole[name] |= {"epochs": 2, "batch_size": 4, "micro_batch_rows": 2, "max_tokens": 48}
-    for name in ("reward_model", "judge"):
+    for name in ("reward_model", "judge", "dpo"):
         whole[name] |= {"epochs": 1, "batch_size": 4, "micro_batch_rows": 6, "max_tokens": 48}
+    drawn = {"max_prompt_tokens": 40, "max_completion_tokens": 24, "sampling_batch_size": 8, "scoring_batch_size": 8}
+    whole["rejection"] |= drawn | {"n": 3, "validation_share": 0.3}
     answers = {"max_prompts": 8, "max_judge_prompts": 12, "max_completion_tokens": 6, "min_responses": 3}
     whole["collect_answers"] |= answers | {"max_responses": 4, "max_prompt_tokens": 48, "batch_size": 16}
     whole["collect_comparisons"]["scoring_batch_size"] = 16

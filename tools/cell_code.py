@@ -17,7 +17,7 @@ from tools.inputs import STAGES
 from tools.looking import piped
 
 FOLDER = Path("metrics/study/code")
-MEASURING = ("evaluate", "judge", "moderation")  # stages that chains run and other cells do not
+MEASURING = ("rejection", "dpo", "evaluate", "judge", "moderation")  # stages that chains run and other cells do not
 LISTING = {"chain": "chain", "cell": "cell", "encoder_cell": "cell"}  # stage of study/dvc.yaml: name of its listing
 
 

@@ -35,6 +35,8 @@ from rlhf.params.moderation.section import ModerationInputs
 from rlhf.params.ppo import PpoInputs
 from rlhf.params.sft import SftInputs
 from rlhf.params.tracking import CheckpointsInputs, TrackingInputs
+from rlhf.params.training.dpo import DpoInputs
+from rlhf.params.training.rejection import RejectionInputs
 from rlhf.records import records
 from rlhf.rewards import functions
 from rlhf.runs import lineage
@@ -46,8 +48,8 @@ from tools.planning import tables
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
     collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectAnswersInputs,
-    CollectComparisonsInputs, reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, reward_model.JudgeInputs,
-    ModerationInputs, EvaluateInputs, TrackingInputs, CheckpointsInputs,
+    CollectComparisonsInputs, reward_model.RewardModelInputs, PpoInputs, FeedmeInputs, RejectionInputs, DpoInputs,
+    reward_model.JudgeInputs, ModerationInputs, EvaluateInputs, TrackingInputs, CheckpointsInputs,
 )  # fmt: skip
 
 
@@ -98,7 +100,7 @@ def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
     mistakes += _the_adopted_model_fits(params, root)
     if stage in (None, "collect_comparisons"):
         mistakes += labelers.mistakes(params, root)
-    if stage in (None, "ppo", "evaluate"):
+    if stage in (None, "ppo", "rejection", "evaluate"):
         mistakes += _reward_functions_can_be_called(params, root)
     return [f"params.yaml: {mistake}" for mistake in dict.fromkeys(mistakes)]  # two stages may read one input
 
@@ -235,7 +237,7 @@ def _variables(value: Any, place: str) -> Iterator[str]:
 
 
 def _named_rounds_exist(params: Any) -> Iterator[str]:
-    for name in ("feedme", "judge"):
+    for name in ("feedme", "rejection", "dpo", "judge"):
         chosen = getattr(params, name).round
         if chosen not in params.rounds:
             yield f"{name}.round: expected one of rounds: {listed(params.rounds)} (got {shown(chosen)})"
@@ -379,7 +381,9 @@ def _longer_than(context: int, model: str, params: Any) -> Iterator[str]:
         "ppo.ptx_sequence_tokens": params.ppo.ptx_sequence_tokens,
         "evaluate.sequence_tokens": params.evaluate.sequence_tokens,
     }
-    for section in ("collect_answers", "ppo", "evaluate"):
+    rivals = [name for name in ("rejection", "dpo") if getattr(params, name).train]
+    wanted |= {f"{name}.max_tokens": getattr(params, name).max_tokens for name in rivals}
+    for section in ("collect_answers", "ppo", "evaluate", *(["rejection"] if params.rejection.train else [])):
         limits = getattr(params, section)
         wanted[f"{section}.max_prompt_tokens + max_completion_tokens"] = (
             limits.max_prompt_tokens + limits.max_completion_tokens
@@ -395,7 +399,7 @@ def _workers_share_the_threads(params: Any) -> Iterator[str]:
         yield f"runtime.workers: expected a divisor of runtime.threads, {threads} (got {workers})"
     if params.runtime.device == "cuda" and workers > 1:
         yield f"runtime.workers: a GPU computes a whole batch at once; expected 1 (got {workers})"
-    for name in ("sft", "feedme", "reward_model", "judge"):
+    for name in ("sft", "feedme", "rejection", "reward_model", "judge"):
         section = getattr(params, name)
         places = {"dropout": getattr(section, "dropout", 0), "lora.dropout": section.lora and section.lora.dropout}
         for place in (f"{name}.{key}" for key, dropout in places.items() if dropout):

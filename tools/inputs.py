@@ -33,7 +33,7 @@ MEND = "python -m tools.check"
 PIN = "python -m tools.pin"
 STAGES = (
     "collect_prompts", "pretrain", "sft", "collect_answers", "collect_comparisons", "reward_model", "ppo", "feedme",
-    "judge", "moderation", "evaluate",
+    "rejection", "dpo", "judge", "moderation", "evaluate",
 )  # fmt: skip
 OUTPUTS = {Path("metrics"), *(Path("data", name) for name in (*STAGES, "model_card"))}
 SHA = re.compile(r"[0-9a-f]{40}")
@@ -55,6 +55,7 @@ def of_stages(params: Any, root: Path) -> dict[str, list[Named]]:
         "judge": reward_model.named("judge", params.judge, root),
         "moderation": moderation.named(params.moderation, root),
         "ppo": [*_of_rewards(params.rewards, root)],
+        "rejection": [*_of_rewards(params.rewards, root)],
         "evaluate": [*_of_rewards(params.rewards, root), *moderation.named_classifier(params.moderation, root)],
     }
 

@@ -24,7 +24,7 @@ from rlhf.secrets import guard
 from tools import check, presets
 from tools.looking import piped
 from tools.planning import against, fitting, needs, rates, rows, sizes, tables, terms, whole
-from tools.planning.fitting import Room
+from tools.planning.fitting import Misfit, Room
 from tools.planning.rates import Given
 from tools.planning.sizes import Dimensions
 from tools.planning.whole import Plan
@@ -58,12 +58,18 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         return 2
     room = _room(chosen, asked.params)
     misfits = fitting.misfits(asked.params, plan.sizes, plan.known, room) if room else []
-    for line in _lines(asked, plan, seconds, said, room):
+    for line in (*_lines(asked, plan, seconds, said, room), *_of_fit(misfits, room)):
         print(line)
-    for misfit in misfits:
-        for line in misfit.lines(room or Room(0.0)):
-            print(line)
     return 1 if misfits else 0
+
+
+def _of_fit(misfits: list[Misfit], room: Room | None) -> Iterator[str]:
+    if room is None:
+        yield "fit: not asked, give --memory GB"
+    elif not misfits:
+        yield f"fit: every stage fits into the {room.bytes / 1e9:.3g} GB that a process has"
+    for misfit in misfits:
+        yield from misfit.lines(room or Room(0.0))
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:
@@ -134,7 +140,7 @@ def _asked(chosen: argparse.Namespace, root: Path) -> Asked:
 def _seconds(chosen: argparse.Namespace, params: Any, plan: Plan) -> tuple[Mapping[str, float] | None, str]:
     """Return each stage's seconds, and where they come from."""
     if chosen.no_time:
-        return None, "time: not asked for"
+        return None, "time: not asked for (--no-time)"
     if chosen.rate:
         given = Given(chosen.rate * 1e12, chosen.bandwidth * 1e9 if chosen.bandwidth else None)
         found = {name: rates.seconds_at(one, plan.sizes, given, params.runtime) for name, one in plan.work.items()}
@@ -167,17 +173,20 @@ def _lines(
 ) -> Iterator[str]:
     held = fitting.held(asked.params, plan.sizes, plan.known, room) if room and room.sharded else plan.held
     plan = plan._replace(held=held)
-    yield f"{asked.name}: {plan.sizes.policy() / 1e6:.3g} million weights; rows {plan.known.counted}"
+    yield f"{asked.name}: {tables.weights(plan)}; rows {plan.known.counted}"
     if plan.known.bounds and (unknown := rows.unknown_sources(asked.params)):
         yield f"  {', '.join(unknown)}: no number of rows is known before they are read; they count as none"
+    if asked.model is None and (taken := sizes.taken_from(asked.params, asked.root)):
+        yield f"  {taken}"
     yield from tables.work(plan, seconds)
+    yield tables.WORK
     yield said
     shared = f"{room.ranks} processes sharing" if room and room.sharded else "nothing shared"
     yield f"memory on paper, MB a process ({shared}), {terms.PROGRAM / 1e6:.0f} of them the program itself:"
     yield from tables.memory(plan.held)
+    yield tables.MEMORY
     yield from tables.disk(plan.disk)
     yield from needs.lines(asked.params, plan.sizes, plan.known)
-    yield "fits: not asked, give --memory" if room is None else f"there are {room.bytes / 1e9:.3g} GB a process"
 
 
 if __name__ == "__main__":

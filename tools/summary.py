@@ -9,9 +9,11 @@ on disk: where that run has other figures, it says so. Writes nothing.
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from rlhf.evaluation.headline import claim
+from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.headline import DECODINGS, evidence, rates, result
+from rlhf.evaluation.typography import percent_interval
 from rlhf.params.base import Params, ParamsError, load, read_yaml
 from rlhf.params.collect_comparisons import CollectComparisons
 from rlhf.params.rounds import Rounds
@@ -33,13 +35,6 @@ MADE = "data/evaluate"
 ANEW = "`dvc repro` writes them anew"
 
 Metrics = Mapping[str, Any]
-
-
-class Rate(NamedTuple):
-    """The interval of a win rate."""
-
-    low: float
-    high: float
 
 
 class SummaryInputs(Params):
@@ -72,7 +67,8 @@ def main(root: Path = Path(".")) -> int:
     figures = [f"metrics/{name}.json" for name in ("evaluate", f"reward_model/{last}")]
     try:
         trusted = trust(evaluate, reward) if reward else [f"reward_model@{last} has not ended: it has no metrics"]
-        lines = [headline(evaluate), "", *win_rates(evaluate), "", *policies(evaluate), "", *trusted, ""]
+        lines = [*headline(evaluate), "", *look_first(evaluate, reward or {}), *win_rates(evaluate), ""]
+        lines += [*policies(evaluate), "", *trusted, ""]
     except (LookupError, TypeError, ValueError, AttributeError) as error:  # of another version, or edited
         raise ValueError(f"{' or '.join(figures)}: not the figures that the stage writes ({error}); {ANEW}") from None
     earlier = [one for one in (changes.in_a_line(root, figures),) if one]
@@ -88,36 +84,49 @@ def _what_waits(root: Path, params: SummaryInputs) -> Iterator[str]:
             yield progress.in_words(name)
 
 
-def headline(evaluate: Metrics) -> str:
-    """Return the verdict in one sentence, sampled and greedy."""
-    sampled, greedy = (evaluate["win_rate"][name] for name in ("ppo_vs_sft", "ppo_vs_sft_greedy"))
-    found = claim(Rate(sampled["low"], sampled["high"]), Rate(greedy["low"], greedy["high"]))
-    rates = f"{_rate(sampled)} sampled, {_rate(greedy)} greedy"
-    return f"Did RLHF help? {found}. PPO beats SFT on {rates}, of {evaluate['prompts']} held-out prompts."
+def headline(evaluate: Metrics) -> Iterator[str]:
+    """Yield the verdict, the worst of sampled, greedy and best temperature first, and what it rests on."""
+    yield f"Did RLHF help? {result(evaluate)}."
+    yield evidence(evaluate)
+
+
+def look_first(evaluate: Metrics, reward: Metrics) -> Iterator[str]:
+    """Yield what must be known before the figures are read, two lines a warning and a blank one behind."""
+    warnings = first_look.warnings(evaluate, reward)
+    if warnings:
+        yield f"{first_look.TITLE}:"
+        for note in warnings:
+            yield f"  ! {note.seen}"
+            yield f"    {note.follows}"
+        yield ""
 
 
 def win_rates(evaluate: Metrics) -> Iterator[str]:
-    """Yield one line a comparison: PPO against SFT, sampled and greedy, then against the cheaper rivals."""
-    yield f"win rate ({evaluate['decided_by']} decides)".ljust(34) + "sampled".ljust(21) + "greedy"
-    rates = evaluate["win_rate"]
-    rivals = [name for name in rates if name.startswith("ppo_vs_") and f"{name}_greedy" in rates]
-    rivals += [name for name in rates if name.startswith("ppo_vs_best_of_") and name not in rivals]
+    """Yield two lines a comparison, controlled and plain: PPO against SFT, then against the cheaper rivals."""
+    head = f"win rate ({evaluate['decided_by']} decides)"
+    yield (head.ljust(38) + "".join(f"{name:<21}" for name in DECODINGS.values())).rstrip()
+    groups = {"controlled": rates(evaluate, "controlled"), "plain": rates(evaluate, "win_rate")}
+    rivals = [name for name in groups["plain"] if name.startswith("ppo_vs_") and f"{name}_greedy" in groups["plain"]]
+    rivals += [name for name in groups["plain"] if name.startswith("ppo_vs_best_of_")]
     for name in sorted(rivals, key=lambda name: name != "ppo_vs_sft"):
-        greedy = _rate(rates[f"{name}_greedy"]) if f"{name}_greedy" in rates else ""
-        yield f"  {name.replace('_', ' '):<32}{_rate(rates[name]):<21}{greedy}".rstrip()
+        for kind, found in groups.items():
+            cells = (found.get(one) for one in (name, f"{name}_greedy", f"{name}_best_temperature"))
+            row = "".join(f"{percent_interval(cell) if cell else '':<21}" for cell in cells)
+            yield f"  {name.replace('_', ' ') + ', ' + kind:<36}{row}".rstrip()
 
 
 def policies(evaluate: Metrics) -> Iterator[str]:
     """Yield a table of the policies' scores and answers, sampled and greedy."""
-    columns = ("gold", "judge", "reward_model", "num_tokens", "missing_eos", "empty")
-    columns = [name for name in columns if name in evaluate]
+    names = ("gold", "judge", "reward_model", "num_tokens", "missing_eos", "empty")
+    controlled = {key: found.mean for key, found in rates(evaluate, "controlled_mean").items()}
+    columns = {"controlled": controlled} | {name: evaluate[name] for name in names if name in evaluate}
     yield "mean of the answers".ljust(24) + "".join(f"{name:>14}" for name in columns) + f"{'KL to SFT':>14}"
-    for policy in ("base", "sft", "feedme", "ppo"):
+    for policy in ("base", "sft", "feedme", "rejection", "dpo", "ppo"):
         for decoding in ("sampled", "greedy"):
             key = f"{policy}_{decoding}"
             if key not in evaluate["num_tokens"]:
                 continue
-            cells = "".join(_cell(evaluate[name].get(key)) for name in columns)
+            cells = "".join(_cell(found.get(key)) for found in columns.values())
             kl = evaluate["kl_per_answer"].get(policy) if decoding == "sampled" else None
             yield f"  {policy} {decoding}".ljust(24) + cells + _cell(kl)
 
@@ -242,10 +251,6 @@ def _read(root: Path, stage: str, round_name: str | None = None) -> Metrics | No
     if not is_object(content):
         raise ValueError(f"{path}: expected the figures of {stage}, got others; {ANEW}")
     return content
-
-
-def _rate(rate: Metrics) -> str:
-    return f"{rate['mean']:.0%} ({rate['low']:.0%} to {rate['high']:.0%})"
 
 
 def _cell(value: float | None) -> str:

@@ -5,14 +5,16 @@ from typing import NamedTuple
 
 from rlhf.runs import lineage
 
-SINGLE = {"base": "pretrain", "sft": "sft", "feedme": "feedme"}  # name: folder below data/
+SINGLE = {  # name: folder below data/
+    "base": "pretrain", "sft": "sft", "feedme": "feedme", "rejection": "rejection", "dpo": "dpo",
+}  # fmt: skip
 CONFIGS = ("config.json", "adapter_config.json")
 
 
 class Checkpoint(NamedTuple):
     """A policy's folder."""
 
-    name: str  # base, sft, feedme, ppo/r1
+    name: str  # base, sft, feedme, rejection, dpo, ppo/r1
     path: str  # below the repository, as dvc.lock names it
 
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlhf.evaluation import statistics, verdicts
-from rlhf.evaluation.statistics import Bootstrap, Interval
+from rlhf.evaluation.controls import figures
+from rlhf.evaluation.statistics import Bootstrap, Interval, Overlap
 from rlhf.evaluation.verdicts import Judged, Key, WinRate
 from rlhf.params.evaluate import Evaluate
 from rlhf.records.types import Prompt
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # tools and the laboratory read findings without torch
+    from rlhf.evaluation.held_out_text import HeldOutText
     from rlhf.moderation.moderator import Moderator
 
 SCORES = ("gold", "strict", "reward_model", "judge")
@@ -51,10 +53,18 @@ class Findings(NamedTuple):
     prompts: Sequence[Prompt]
     judged: Mapping[Key, Sequence[Judged]]
     win_rates: Sequence[WinRate]
+    controlled: Sequence[WinRate]  # both answers in one form: see controls.compare, also of what follows
+    differences: Mapping[str, Interval]  # of means, first - second, by comparison
+    controlled_differences: Mapping[str, Interval]
+    trivial: Sequence[WinRate]  # of the trivial policies' answers as they are
+    controlled_means: Mapping[Key, Interval]  # of the verdict
+    controlled_parts: Mapping[str, Mapping[str, Mapping[str, Interval]]]  # win rates of SLICED by division and part
+    length_overlap: Mapping[str, Overlap]  # by length-controlled comparison
     summaries: Mapping[Key, Summary]
     slices: Sequence[Slice]
     kl: Mapping[str, tuple[Interval, float]]  # by policy: nats an answer, nats a token, against SFT
     document_loss: Mapping[str, float]  # by policy: nats a token of held-out pretraining text
+    held_out_text: "HeldOutText | None"  # on which that was measured
     best_temperature: Mapping[str, float]
     sweep: Sequence[dict[str, Any]]  # policy, temperature, win_rate, low, high, score on validation prompts
     best_of_n: Sequence[dict[str, Any]]  # n, kl, reward_model, score, low, high, oracle
@@ -78,6 +88,9 @@ class Findings(NamedTuple):
 
     def win_rate(self, name: str) -> WinRate | None:
         return next((rate for rate in self.win_rates if rate.comparison.name == name), None)
+
+    def controlled_rate(self, name: str) -> WinRate | None:
+        return next((rate for rate in self.controlled if rate.comparison.name == name), None)
 
 
 def summary(judged: Sequence[Judged], bootstrap: Bootstrap) -> Summary:
@@ -161,10 +174,12 @@ def metrics(findings: Findings) -> dict[str, Any]:
         "prompts_too_long": findings.too_long,
         "decided_by": findings.decided_by,
         "minimum_detectable_effect": findings.detectable,
+        "score_range": _range([answer.verdict for answers in findings.judged.values() for answer in answers]),
         "win_rate": {rate.comparison.name: rate.interval._asdict() for rate in findings.win_rates},
         "kl_per_answer": {policy: interval.mean for policy, (interval, _) in findings.kl.items()},
         "kl_per_token": {policy: per_token for policy, (_, per_token) in findings.kl.items()},
         "document_loss": dict(findings.document_loss),
+        "held_out_text": findings.held_out_text._asdict() if findings.held_out_text else {},
         "best_temperature": dict(findings.best_temperature),
         "best_of_n": {str(row["n"]): row["score"] for row in findings.best_of_n},
         "num_tokens": {name: found.num_tokens.mean for name, found in named.items()},
@@ -189,4 +204,9 @@ def metrics(findings: Findings) -> dict[str, Any]:
     criteria = {key: {name: value.mean for name, value in found.criteria.items()} for key, found in named.items()}
     shown = ("sft_sampled", "sft_greedy", "ppo_sampled", "ppo_greedy", "feedme_sampled", "feedme_greedy")
     content["criteria"] = {key: criteria[key] for key in shown if criteria.get(key)}
+    content |= figures.metrics(findings)
     return {name: value for name, value in content.items() if value != {}}
+
+
+def _range(scores: Sequence[float]) -> dict[str, float]:
+    return {"low": min(scores), "high": max(scores)}

@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 
+from rlhf.engine import logprobs
 from rlhf.evaluation import statistics, verdicts
 from rlhf.evaluation.statistics import Bootstrap, Interval
 from rlhf.evaluation.verdicts import Comparison, Judged
-from rlhf.models import placement
+from rlhf.models import forward, placement
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.records.types import Prompt
 from rlhf.rewards.scorer import Scorer
 from rlhf.rewards.weighted import RewardSum
-from rlhf.runtime import seeds
+from rlhf.runtime import parallel, seeds
 from rlhf.sampling import rollouts
+from rlhf.tokens import batching, chat
 from rlhf.tokens.fitting import fitting
 from rlhf.training import language_modelling
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Policy(NamedTuple):
-    name: str  # base, sft, feedme, ppo (the last round's), ppo_<round> (an earlier one's)
+    name: str  # base, sft, feedme, rejection, dpo, ppo (the last round's), ppo_<round> (an earlier one's)
     model: "PreTrainedModel"
     tokenizer: Any
 
@@ -147,9 +150,37 @@ def divergence(
     policy: Policy, sft: Policy, prompts: list[Prompt], answers: list[rollouts.Response], scorers: Scorers
 ) -> tuple[Interval, float]:
     """Return KL(policy || SFT) on the policy's sampled answers: nats an answer with its interval, nats a token."""
-    differences = log_ratios(policy, sft, prompts, answers, scorers)
+    nats = exact_kls(policy, sft, prompts, answers, scorers)
     num_tokens = sum(len(answer.token_ids) for answer in answers)
-    return statistics.mean_interval(differences, scorers.bootstrap), sum(differences) / num_tokens
+    return statistics.mean_interval(nats, scorers.bootstrap), sum(nats) / num_tokens
+
+
+def exact_kls(
+    policy: Policy, sft: Policy, prompts: list[Prompt], answers: list[rollouts.Response], scorers: Scorers
+) -> list[float]:
+    """Return, for each sampled answer, the sum over its tokens of KL(policy || SFT) over the whole vocabulary, in nats.
+
+    Its mean over answers estimates the same KL of answers as `log_ratios` (the expectation over each next token is
+    computed and not drawn), with less variance. Each model reads the prompt in its own template.
+    """
+    models, tokens = (policy, sft), [answer.token_ids for answer in answers]
+    read = [[chat.prompt_ids(one.tokenizer, prompt["messages"]) for prompt in prompts] for one in models]
+    pad_id, device = policy.tokenizer.pad_token_id, str(policy.model.device)
+
+    def measure(chosen: list[int]) -> list[float]:
+        right, states = batching.pad([tokens[i] for i in chosen], pad_id, "right", device), []
+        for one, own in zip(models, read, strict=True):
+            left = batching.pad([own[i] for i in chosen], pad_id, "left", device)
+            ids, mask = torch.cat([left.ids, right.ids], dim=1), torch.cat([left.mask, right.mask], dim=1)
+            states.append(forward.completion_states(one.model, ids, mask, right.mask))
+        heads = [forward.output_head(one.model) for one in models]
+        found = logprobs.measured(states[0], heads[0], states[1], heads[1], right.ids[right.mask], temperature=1.0)
+        rows: list[list[float]] = batching.as_list(forward.spread(found.kls, right.mask))
+        return [sum(row[: len(tokens[index])]) for index, row in zip(chosen, rows, strict=True)]
+
+    lengths = [len(prompt) + len(own) for prompt, own in zip(read[0], tokens, strict=True)]
+    with torch.no_grad(), placement.precision(scorers.params.runtime):
+        return parallel.by_length(measure, lengths, scorers.params.evaluate.scoring_batch_size)
 
 
 def log_ratios(

@@ -8,8 +8,11 @@ import numpy as np
 from rlhf.evaluation import plots, verdicts
 from rlhf.evaluation import report_tables as tables
 from rlhf.evaluation import report_words as words
-from rlhf.evaluation.advice import advice
-from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.advising.advice import advice
+from rlhf.evaluation.controls import table as controls
+from rlhf.evaluation.findings import Findings, metrics
+from rlhf.evaluation.headline import RIVALS
 from rlhf.evaluation.history import Curve, History, column
 from rlhf.evaluation.plots import SMALL, Bar, Frame, Line
 from rlhf.evaluation.report_page import Link, Links, Notes, Plots, Section, page
@@ -17,14 +20,25 @@ from rlhf.evaluation.typography import number
 from rlhf.evaluation.verdicts import Judged
 from rlhf.runtime.markdown import plain
 
-GROUPS = (  # of the forest plot: heading and comparisons; best of n stands under its rivals
+CHEAPER = [*(f"ppo_vs_{name}{end}" for name in RIVALS for end in ("", "_greedy")), "ppo_vs_best_of_"]
+GROUPS = (  # of the forest plot: heading, whether its win rates are controlled, comparisons; best of n under its rivals
+    ("PPO against SFT, controlled", True, ["ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature"]),
+    ("Cheaper rivals, controlled", True, CHEAPER),
     (
-        "PPO against SFT",
+        "PPO against SFT, plain",
+        False,
         ["ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_sft_length_controlled"],
     ),
-    ("PPO against cheaper rivals", ["ppo_vs_feedme", "ppo_vs_feedme_greedy", "ppo_vs_best_of_"]),
-    ("By the strict gold", ["strict_ppo_vs_sft", "strict_ppo_vs_sft_greedy", "strict_ppo_vs_feedme_greedy"]),
-    ("For scale", ["feedme_vs_sft", "sft_vs_base"]),
+    ("Cheaper rivals, plain", False, CHEAPER),
+    (
+        "By the strict gold",
+        False,
+        [
+            *("strict_ppo_vs_sft", "strict_ppo_vs_sft_greedy"),
+            *(f"strict_ppo_vs_{name}_greedy" for name in RIVALS),
+        ],
+    ),
+    ("For scale, controlled", True, [*(f"{name}_vs_sft" for name in RIVALS), "sft_vs_base"]),
 )
 MEANS = 12  # independent points of a running mean
 LINKS = Links(
@@ -47,12 +61,15 @@ def html(findings: Findings, history: History) -> str:
     """Return report.html."""
     criteria, categories = tables.criteria(findings), tables.by_category(history)
     parts = tables.reward_parts(findings)
+    warnings = first_look.warnings(metrics(findings), history.metrics["reward_model"])
     notes = advice(findings, history)
     curve = [Plots([reward_plot(findings, history), best_of_n_plot(findings)]), tables.best_of_n(findings)]
     sections = [
+        *([Section(first_look.TITLE, words.FIRST_LOOK_TEXT, [Notes(warnings)])] if warnings else []),
         Section(
             "Win rates", words.win_rate_text(findings), [Plots([win_rate_plot(findings)]), tables.win_rates(findings)]
         ),
+        Section(controls.TITLE, controls.TEXT, [controls.controlled(findings)]),
         *([Section("What to try next", words.ADVICE_TEXT, [Notes(notes)])] if notes else []),
         Section("What was trained", "", [tables.trained(history), tables.sources(history)]),
         Section("Training curves", words.TRAINING_TEXT, [Plots(training_plots(history), small=True)]),
@@ -76,8 +93,9 @@ def html(findings: Findings, history: History) -> str:
 def win_rate_plot(findings: Findings) -> str:
     """Return the forest plot of the main comparisons, for the report and docs."""
     drawn = []
-    for heading, names in GROUPS:
-        asked = [rate for name in names for rate in findings.win_rates if _is_named(rate.comparison.name, name)]
+    for heading, controlled, names in GROUPS:
+        rates = findings.controlled if controlled else findings.win_rates
+        asked = [rate for name in names for rate in rates if _is_named(rate.comparison.name, name)]
         bars = [Bar(words.label(rate.comparison, heading), rate.interval) for rate in asked]
         drawn += [(heading, bars)] if bars else []
     prompts, coverage = number(len(findings.prompts), 0), f"{findings.settings.coverage:.0%}"

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from rlhf.evaluation.advising.notes import Note
+
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
@@ -31,13 +33,6 @@ class Plots(NamedTuple):
 
     svgs: Sequence[str]
     small: bool = False
-
-
-class Note(NamedTuple):
-    """What was seen, and what follows from it."""
-
-    seen: str
-    follows: str
 
 
 class Notes(NamedTuple):

@@ -1,15 +1,13 @@
-"""The evaluation in words: headline, explanations, and how policies, decodings and numbers are called."""
+"""The evaluation in words: headline, explanations, and how comparisons are called."""
 
-from rlhf.evaluation.findings import Findings
-from rlhf.evaluation.headline import claim
-from rlhf.evaluation.typography import number, percent, percent_bounds, percent_interval
+from rlhf.evaluation.findings import Findings, metrics
+from rlhf.evaluation.headline import DECODINGS, RIVALS, called, evidence, result
+from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.typography import number, percent, percent_interval
 from rlhf.evaluation.verdicts import Comparison, Key, WinRate
 
-NAMES = {"base": "Base", "sft": "SFT", "ppo": "PPO", "feedme": "FeedME"}
-DECODINGS = {"sampled": "sampled", "greedy": "greedy", "best_temperature": "best temperature"}
-
 MEASURES = {
-    "verdict": "", "strict": ", by the strict gold", "judge": ", by the judge",
+    "verdict": "", "controlled": ", controlled", "strict": ", by the strict gold", "judge": ", by the judge",
     "reward_model": ", by the reward model (the proxy)",
 }  # fmt: skip
 
@@ -21,6 +19,11 @@ SHOWN: tuple[Key, ...] = (
     ("ppo", "greedy"),
 )
 
+CLOSING = "closing_vs_sft_greedy"  # a trivial policy's comparison: SFT and one sentence more against SFT
+CONTROL_TEXT = (
+    "Controlled means that no fixed phrase can win: in the embedded world every answer is scored again without opener and with "
+    "the same closing, elsewhere without the sentences that begin or end many answers; plain means as answered."
+)
 CRITERIA_TEXT = (
     "The gold score's own criteria, each in 0..1 on the prompts that it applies to: did every one improve or hold?"
 )
@@ -39,6 +42,7 @@ CURVE_TEXT = (
     "What over-optimisation looks like: the reward model's score goes on rising while the verdict falls. Best-of-n is "
     "the unbiased estimate from the answers drawn for each prompt; the oracle picks by the verdict itself."
 )
+FIRST_LOOK_TEXT = "What these figures cannot be read without, the gravest first."
 ADVICE_TEXT = (
     "Rules read the figures of this page: each says what it saw, and which setting of params.yaml may help. They suggest, "
     "they have not measured: turn one with dvc exp run -S, and compare."
@@ -60,38 +64,50 @@ SWEEP_TEXT = "On validation prompts: win rate of each temperature against the sa
 
 
 def headline(findings: Findings) -> str:
-    """Return the result in one sentence; an interval across one half is no result."""
-    rate, greedy = (certain(findings, name).interval for name in ("ppo_vs_sft", "ppo_vs_sft_greedy"))
-    if rate.low == rate.high == greedy.low == greedy.high == 0.5:
-        return f"Nothing to compare: PPO and SFT tie on all {number(len(findings.prompts), 0)} held-out prompts"
-    interval = f"{findings.settings.coverage:.0%} interval {percent_bounds(rate)}"
-    against = (
-        f"PPO beats SFT on {percent(rate.mean)} of {number(len(findings.prompts), 0)} held-out prompts ({interval})"
-    )
-    return f"{claim(rate, greedy)}: {against}"
+    """Return the result in a few words, the worst of them first; an interval across one half is no result."""
+    return result(metrics(findings))
 
 
 def lead(findings: Findings) -> list[str]:
-    """Return the paragraphs below the headline: the controls, who decided, what could have been seen at all."""
+    """Return the paragraphs below the headline: what it rests on, each way to decode, rivals, who decided, what could
+    have been seen at all.
+    """
 
-    def spoken(name: str) -> str:
-        return percent_interval(certain(findings, name).interval)
+    def both(name: str) -> str:
+        plain = percent_interval(certain(findings, name).interval)
+        return f"{percent_interval(controlled(findings, name))} controlled, {plain} plain"
 
-    best_of = [rate for rate in findings.win_rates if rate.comparison.name.startswith("ppo_vs_best_of_")]
-    best = findings.best_temperature
-    controls = (
-        f"Both sides sampled at temperature 1. Greedy against greedy it is {spoken('ppo_vs_sft_greedy')}; each at the temperature "
-        f"that suits it best (chosen on validation prompts: SFT {best['sft']:g}, PPO {best['ppo']:g}) "
-        f"{spoken('ppo_vs_sft_best_temperature')}; between answers of equal length {spoken('ppo_vs_sft_length_controlled')}."
+    best, coverage = findings.best_temperature, f"{findings.settings.coverage:.0%}"
+    equal = percent_interval(certain(findings, "ppo_vs_sft_length_controlled").interval)
+    ways = (
+        f"{CONTROL_TEXT} PPO against SFT, both sampled at temperature 1: {both('ppo_vs_sft')}; greedy: {both('ppo_vs_sft_greedy')}; "
+        f"each at the temperature that suits it best (chosen on validation prompts: SFT {best['sft']:g}, PPO {best['ppo']:g}): "
+        f"{both('ppo_vs_sft_best_temperature')}; sampled answers of equal length: {equal} plain. Intervals cover {coverage}."
     )
-    rivals = f"Against cheaper rivals, PPO wins {spoken('ppo_vs_feedme')} over FeedME"
-    for rate in best_of:
-        rivals += f" and {percent_interval(rate.interval)} over {called(rate.comparison.second[0])}"
+    best_of = [rate.comparison for rate in findings.win_rates if rate.comparison.name.startswith("ppo_vs_best_of_")]
+    trained = [rate.comparison for rival in RIVALS if (rate := findings.win_rate(f"ppo_vs_{rival}"))]
+    rivals = [f"{both(asked.name)} over {called(asked.second[0])}" for asked in [*trained, *best_of]]
+    rivals[0] = f"Against cheaper rivals, sampled, PPO wins {rivals[0]}"
     strict = findings.win_rate("strict_ppo_vs_sft_greedy")
     if strict:
-        rivals += ". Under the strict gold (an invented fact, wrong name or repeat scores 0), greedy: "
-        rivals += percent_interval(strict.interval)
-    return [controls, f"{rivals}.", f"{decider(findings)} {detectable(findings)}"]
+        rivals[-1] += (
+            ". Under the strict gold (an invented fact, wrong name or repeat scores 0), PPO beats SFT greedy on "
+        )
+        rivals[-1] += percent_interval(strict.interval)
+    paragraphs = [evidence(metrics(findings)), ways, f"{'; '.join(rivals)}.", trivial(findings)]
+    return [text for text in [*paragraphs, f"{decider(findings)} {detectable(findings)}"] if text]
+
+
+def trivial(findings: Findings) -> str:
+    """Return what a policy wins that says the same sentence after every answer; nothing where none was tried."""
+    plain = next((rate for rate in findings.trivial if rate.comparison.name == CLOSING), None)
+    if plain is None:
+        return ""
+    alone = controlled(findings, CLOSING)
+    return (
+        f"What one sentence is worth: greedy, SFT with one closing sentence added wins {percent(plain.interval.mean)} plain, "
+        f"{percent(alone.mean)} controlled, against SFT as it is."
+    )
 
 
 def win_rate_text(findings: Findings) -> str:
@@ -99,7 +115,8 @@ def win_rate_text(findings: Findings) -> str:
     return (
         "Each policy answers the same prompts, greedily or sampled at temperature 1; the higher score wins. Differences "
         f"below the tie threshold ({ties.gold:g} of gold, {ties.judge:g} of the judge) count half. Intervals are paired bootstraps over "
-        "prompts: they say how another draw of prompts could come out, not how another training seed could."
+        "prompts: they say how another draw of prompts could come out, not how another training seed could. The table's are of "
+        "answers as they are; the plot has the controlled ones above them."
     )
 
 
@@ -139,13 +156,11 @@ def certain(findings: Findings, name: str) -> WinRate:
     return found
 
 
-def called(policy: str, decoding: str | None = None) -> str:
-    if policy.startswith("best_of_"):
-        title = f"best of {policy.removeprefix('best_of_')}"
-    else:
-        first, _, earlier_round = policy.partition("_")
-        title = f"{NAMES[first]} {earlier_round}".strip()
-    return f"{title}, {DECODINGS[decoding]}" if decoding else title
+def controlled(findings: Findings, name: str) -> Interval:
+    """Return the controlled win rate of a comparison that every evaluation makes."""
+    found = findings.controlled_rate(name)
+    assert found is not None, name
+    return found.interval
 
 
 def pair(asked: Comparison) -> str:
@@ -164,7 +179,7 @@ def question(asked: Comparison) -> str:
 
 def label(asked: Comparison, heading: str) -> str:
     """Return a comparison without what the heading above it says."""
-    text = question(asked).removesuffix(MEASURES["strict"])
-    if heading == "PPO against SFT":
+    text = question(asked).removesuffix(MEASURES[asked.measure] if asked.measure in ("strict", "controlled") else "")
+    if heading.startswith("PPO against SFT"):
         return text.removeprefix("PPO against SFT, ")
-    return text.removeprefix("PPO against ") if heading.startswith("PPO") else text
+    return text.removeprefix("PPO against ") if heading.startswith("Cheaper rivals") else text

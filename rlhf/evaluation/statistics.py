@@ -4,6 +4,7 @@ Arrays in, numbers out; one entry a prompt (`B` prompts, `N` answers a prompt). 
 so the order of prompts changes nothing, and every random draw comes from the given seed.
 """
 
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import comb, log
 from statistics import NormalDist
@@ -31,6 +32,13 @@ class Bootstrap(NamedTuple):
     seed: int
 
 
+class Overlap(NamedTuple):
+    """The pairs of answers of like lengths: their share of all, and the win rate among them, where there are any."""
+
+    share: float
+    win_rate: Interval | None
+
+
 def outcomes(first: ArrayLike, second: ArrayLike, tie_threshold: ArrayLike) -> Array:
     """Return 1 where `first` wins, 0 where `second` does, 0.5 where |difference| < `tie_threshold` or none.
 
@@ -45,14 +53,23 @@ def outcomes(first: ArrayLike, second: ArrayLike, tie_threshold: ArrayLike) -> A
     return np.where(tie, 0.5, (difference > 0).astype(np.float64))
 
 
-def mean_interval(values: ArrayLike, bootstrap: Bootstrap) -> Interval:
+def mean_interval(values: ArrayLike, bootstrap: Bootstrap, clusters: Sequence[str] | None = None) -> Interval:
     """Return the mean of `values` [B] with its percentile interval over resampled prompts (Efron 1979).
 
-    Given the outcomes of pairs of answers to the same prompts, this is the paired bootstrap of the win rate.
+    Given the outcomes of pairs of answers to the same prompts, this is the paired bootstrap of the win rate. Prompts of
+    one cluster (`clusters`: an id a prompt) are no independent cases: then whole clusters are resampled.
     """
+    if clusters is not None:
+        return _clustered(_finite(values), clusters, bootstrap)
     values = np.sort(_finite(values))
     means = values[_resampled(len(values), bootstrap)].mean(axis=1)  # [resamples]
     return Interval(float(values.mean()), *_bounds(means, bootstrap.coverage))
+
+
+def widest_interval(values: ArrayLike, bootstrap: Bootstrap, clusterings: Iterable[Sequence[str]]) -> Interval:
+    """Return the mean of `values` [B] with the widest of its intervals over prompts and each clustering of them."""
+    found = [mean_interval(values, bootstrap, clusters) for clusters in (None, *clusterings)]
+    return max(found, key=lambda interval: interval.high - interval.low)
 
 
 def share_interval(shares: ArrayLike, coverage: float) -> Interval:
@@ -87,6 +104,39 @@ def length_controlled(outcome: ArrayLike, log_length_ratio: ArrayLike, bootstrap
     start = np.repeat(whole, len(picks), axis=0)
     thetas = _fit_logistic(outcome[picks], ratio[picks], start)[:, 0]  # [resamples]
     return Interval(float(_sigmoid(whole[0, 0])), *_bounds(_sigmoid(thetas), bootstrap.coverage))
+
+
+def paired_length_overlap(
+    outcome: ArrayLike,
+    first: Sequence[int],
+    second: Sequence[int],
+    bootstrap: Bootstrap,
+    clusterings: Iterable[Sequence[str]],
+) -> Overlap:
+    """Return how many pairs have answers of like lengths, and their win rate: what length control has to go by.
+
+    Like: the longer of `first` and `second` (lengths [B]) has at most a tenth more than the shorter. Where few pairs
+    are like, `length_controlled` extrapolates from the others by its logistic form. The interval is the widest one.
+    """
+    outcome = _finite(outcome)
+    like = [index for index, pair in enumerate(zip(first, second, strict=True)) if 10 * max(pair) <= 11 * min(pair)]
+    within = [[clusters[index] for index in like] for clusters in clusterings]
+    won = widest_interval(outcome[like], bootstrap, within) if like else None
+    return Overlap(len(like) / len(outcome), won)
+
+
+def holm(pvalues: ArrayLike) -> Array:
+    """Return p-values [M] adjusted so that all claims together err at most that often (Holm 1979), in their order.
+
+    The k-th smallest of M is multiplied by M - k + 1, and is never below a smaller one's, nor above 1.
+    """
+    found = _finite(pvalues)
+    if found.min() < 0 or found.max() > 1:
+        raise ValueError(f"holm: expected p-values in 0..1, got {found.min():g} to {found.max():g}")
+    order = np.argsort(found, kind="stable")
+    adjusted = np.empty_like(found)
+    adjusted[order] = np.maximum.accumulate(found[order] * np.arange(len(found), 0, -1)).clip(max=1)
+    return adjusted
 
 
 def minimum_detectable_effect(num_prompts: int, coverage: float, power: float = 0.8) -> float:
@@ -139,6 +189,20 @@ def _finite(values: ArrayLike) -> Array:
 def _resampled(num_prompts: int, bootstrap: Bootstrap) -> NDArray[np.int64]:
     generator = np.random.default_rng([bootstrap.seed, num_prompts])
     return generator.integers(0, num_prompts, size=(bootstrap.resamples, num_prompts))
+
+
+def _clustered(values: Array, clusters: Sequence[str], bootstrap: Bootstrap) -> Interval:
+    """Return the mean and the percentile interval of sum / count over resampled clusters."""
+    if len(clusters) != len(values):
+        raise ValueError(f"mean_interval: expected one cluster a value, got {len(clusters)} for {len(values)} values")
+    order = np.argsort(values, kind="stable")
+    values = values[order]
+    codes = np.unique(np.array(clusters, dtype=np.str_), return_inverse=True)[1][order]  # [B]
+    sizes, sums = np.bincount(codes), np.bincount(codes, weights=values)  # [C]
+    by_size = np.lexsort((sums, sizes))
+    picks = _resampled(len(sizes), bootstrap)
+    means = sums[by_size][picks].sum(axis=1) / sizes[by_size][picks].sum(axis=1)  # [resamples]
+    return Interval(float(values.mean()), *_bounds(means, bootstrap.coverage))
 
 
 def _bounds(resampled: Array, coverage: float) -> tuple[float, float]:

@@ -1,8 +1,24 @@
-"""How figures are written on every page, table and plot: one minus sign, one form of interval, one mark for none."""
+"""How figures are written on every page, table and plot: one minus sign, one form of interval, one mark for none.
 
-from rlhf.evaluation.statistics import Interval
+Needs no numbers library.
+"""
+
+from typing import Protocol
 
 MISSING = "–"
+
+
+class Interval(Protocol):
+    """A mean and the bounds around it."""
+
+    @property
+    def mean(self) -> float: ...
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
 
 
 def number(value: float, digits: int = 2, sign: bool = False) -> str:
@@ -19,7 +35,7 @@ def interval(found: Interval | None, digits: int = 2, sign: bool = False) -> str
     """Return −0.28 (−0.35 to −0.21); the mean alone where no resample differs, MISSING where there is none."""
     if found is None:
         return MISSING
-    mean, low, high = (number(value, digits, sign) for value in found)
+    mean, low, high = (number(value, digits, sign) for value in (found.mean, found.low, found.high))
     return mean if found.low == found.high else f"{mean} ({low} to {high})"
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # tools/ablate.py compares what was judged already, without t
     from rlhf.sampling.rollouts import Response
 
 MEASURES = ("verdict", "strict", "judge", "reward_model")
+OPTIONAL = ("rejection", "dpo")  # rivals that params may leave out: their stages, and folders below data/
 Key = tuple[str, str]  # policy, decoding
 
 
@@ -128,15 +129,17 @@ def value(answer: Judged, measure: str) -> float | None:
     return getattr(answer, measure)
 
 
-def questions(earlier_rounds: Sequence[str], best_of: Sequence[int]) -> list[Comparison]:
+def questions(earlier_rounds: Sequence[str], best_of: Sequence[int], rivals: Sequence[str] = ()) -> list[Comparison]:
     """Return every comparison of the report; `ppo` is the last round's policy, `ppo_<round>` an earlier one's.
 
+    rivals: those of OPTIONAL that there are.
     Names say the decoding unless both sides are sampled at temperature 1, and the measure unless it is the verdict.
     """
     asked = []
-    rivals = [("ppo", "sft"), ("ppo", "feedme"), ("feedme", "sft"), ("sft", "base")]
-    rivals += [("ppo", f"ppo_{name}") for name in earlier_rounds] + [(f"ppo_{name}", "sft") for name in earlier_rounds]
-    for first, second in rivals:
+    pairs = [("ppo", "sft"), ("ppo", "feedme"), ("feedme", "sft"), ("sft", "base")]
+    pairs += [pair for name in rivals for pair in (("ppo", name), (name, "sft"))]
+    pairs += [("ppo", f"ppo_{name}") for name in earlier_rounds] + [(f"ppo_{name}", "sft") for name in earlier_rounds]
+    for first, second in pairs:
         asked.append(Comparison(f"{first}_vs_{second}", (first, "sampled"), (second, "sampled")))
         asked.append(Comparison(f"{first}_vs_{second}_greedy", (first, "greedy"), (second, "greedy")))
     best = Comparison("ppo_vs_sft_best_temperature", ("ppo", "best_temperature"), ("sft", "best_temperature"))

@@ -22,7 +22,7 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."  # of PEFT's names
 KEY = "adapter_base"  # in config.json: {"folder": one of BASES' words, "weights": their checksum}
 BASES = {  # the stage that trained an adapter, and the folders below data/ that it may stand on
-    "sft": ("pretrain",), "feedme": ("sft",), "ppo": ("sft",),
+    "sft": ("pretrain",), "feedme": ("sft",), "rejection": ("sft",), "dpo": ("sft",), "ppo": ("sft",),
     "reward_model": ("sft", "pretrain"), "judge": ("sft", "pretrain"),
 }  # fmt: skip
 WITH_ROUNDS = ("ppo", "reward_model")

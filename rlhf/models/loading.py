@@ -4,7 +4,7 @@ Policies are causal LMs, reward and value models one-label classifiers. What can
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -124,13 +124,18 @@ def refuse_larger(kind: Any, config: Any, attention: str, held: int | None) -> N
 
 
 def load_causal(
-    path: Path | str, runtime: Runtime, dropout: float = 0.0, longest: int | None = None
+    path: Path | str,
+    runtime: Runtime,
+    dropout: float = 0.0,
+    longest: int | None = None,
+    kinds: Sequence[str] | None = None,
 ) -> "PreTrainedModel":
     """Return a causal LM in float32 in eval mode on the device; `dropout` replaces the folder's residual dropout.
 
-    longest: tokens of the longest sequence that it will read, up to which `proof` tries what is exact for it.
+    longest: tokens of the longest sequence that it will read, up to which `proof` tries what is exact for it; kinds:
+    those of rows that it will read (None: the usual ones).
     """
-    return proved(read_causal(path, runtime, dropout), path, longest)
+    return proved(read_causal(path, runtime, dropout), path, longest, kinds)
 
 
 def read_causal(path: Path | str, runtime: Runtime, dropout: float = 0.0) -> "PreTrainedModel":
@@ -156,13 +161,15 @@ def _read(
     return model
 
 
-def proved(model: "PreTrainedModel", path: Path | str, longest: int | None = None) -> "PreTrainedModel":
+def proved(
+    model: "PreTrainedModel", path: Path | str, longest: int | None = None, kinds: Sequence[str] | None = None
+) -> "PreTrainedModel":
     """Return a model whose exact ways of computing are known; say which usual ones are not used, and why.
 
     Raises ValueError for a model of which none is exact.
     """
     with reading.folder(path):
-        found = proof.prove(model, longest)
+        found = proof.prove(model, longest, kinds)
     for line in (f"{path}: {line}" for line in found.lines()):
         if line not in _SAID:
             guard.say(line)

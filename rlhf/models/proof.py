@@ -29,7 +29,7 @@ NEW_TOKENS = 6  # decoded step by step
 LEAST = 2 * NEW_TOKENS + 4  # tokens of the longest sequence, for the others to be longer than what is decoded
 RESERVED = 8  # positions that some models count in their context and no token of a text has
 LONGEST = 256  # tokens, where nobody says how long sequences will be
-CANDIDATES = {  # of a causal model's rows the first two kinds, of a classifier's the first and the last
+CANDIDATES = {  # by kind of rows
     "plain": (ways.LEAN, ways.MASK, ways.ALONE),
     "packed": (ways.LEAN, ways.MASK, ways.PLACES, ways.ROWS, ways.ALONE),
     "forked": (ways.LEAN, ways.MASK, ways.ROWS, ways.ALONE),
@@ -62,15 +62,15 @@ class _Sample(NamedTuple):
     logits: list[Tensor]  # [n, V] each; of a classifier none
 
 
-def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
+def prove(model: "PreTrainedModel", longest: int | None = None, kinds: Sequence[str] | None = None) -> Proof:
     """Find which ways are exact for a model, in float32, and remember them; dropout and autocast are off meanwhile.
 
-    longest: tokens of the longest sequence that will be read. Raises ValueError for a model whose logits are made of
-    its last states in a way that is not known here.
+    longest: tokens of the longest sequence that will be read; kinds: those of rows that will be (None: the usual ones).
+    Raises ValueError for a model whose logits are made of its last states in a way that is not known here.
     """
     with torch.autocast(model.device.type, enabled=False):  # it may be asked for amid a batch
-        found = _prove(_in_float32(model), longest)
-    known = found.ways._replace(prove=partial(_prove_longer, weakref.ref(model)))
+        found = _prove(_in_float32(model), longest, kinds or _usual(model))
+    known = found.ways._replace(prove=partial(_prove_longer, weakref.ref(model), kinds))
     ways.remember(model, known)
     return found._replace(ways=known)
 
@@ -78,13 +78,13 @@ def prove(model: "PreTrainedModel", longest: int | None = None) -> Proof:
 def inherit(model: "PreTrainedModel", other: "PreTrainedModel") -> "PreTrainedModel":
     """Return a model that computes as the other does, being of the same kind on the same weights: not tried anew."""
     known = ways.proven(other)
-    again = None if known.prove is None else partial(_prove_longer, weakref.ref(model))
+    again = None if known.prove is None else partial(_prove_longer, weakref.ref(model), None)
     ways.remember(model, known._replace(prove=again))
     return model
 
 
 @torch.no_grad()
-def _prove(model: "PreTrainedModel", longest: int | None) -> Proof:
+def _prove(model: "PreTrainedModel", longest: int | None, kinds: Sequence[str]) -> Proof:
     was_training = model.training
     model.eval()
     with reading.files(f"config.json (of {type(model).__name__}, which fails on one row of tokens)"):
@@ -93,7 +93,7 @@ def _prove(model: "PreTrainedModel", longest: int | None) -> Proof:
     longest = max(map(len, sample.sequences))
     differences: dict[tuple[str, str], float | None] = {}
     by_kind: dict[str, tuple[str, ...]] = {}
-    for kind in ("plain", "packed") if _is_causal(model) else ("plain", "forked"):
+    for kind in kinds:
         by_kind[kind] = _exact(model, CANDIDATES[kind], kind, differences, partial(_reading, model, sample, kind))
     none = [kind for kind, exact in by_kind.items() if not exact]
     if none:
@@ -118,11 +118,11 @@ def _prove(model: "PreTrainedModel", longest: int | None) -> Proof:
     return Proof(Ways(longest, by_kind, decoders, scale, cap), differences)
 
 
-def _prove_longer(model: "weakref.ref[PreTrainedModel]", longest: int) -> None:
+def _prove_longer(model: "weakref.ref[PreTrainedModel]", kinds: Sequence[str] | None, longest: int) -> None:
     """Prove a model for sequences of so many tokens, or as many as it has positions for."""
     of = model()
     if of is not None:
-        found = prove(of, longest).ways
+        found = prove(of, longest, kinds).ways
         if found.longest < longest:  # it has no more positions: nothing longer can come
             ways.remember(of, found._replace(longest=longest))
 
@@ -191,6 +191,11 @@ def _sample_of(model: "PreTrainedModel", longest: int) -> _Sample:
     if any(one.ndim != 2 for one in [*states, *logits]):
         raise ValueError("it says several things of each token, not one")
     return _Sample(sequences[::-1], states[::-1], logits[::-1])
+
+
+def _usual(model: "PreTrainedModel") -> tuple[str, str]:
+    """Return the kinds of rows that nearly every stage reads with a causal model, or with a classifier."""
+    return ("plain", "packed") if _is_causal(model) else ("plain", "forked")
 
 
 def _is_causal(model: "PreTrainedModel") -> bool:

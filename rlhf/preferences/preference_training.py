@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 
@@ -182,6 +182,19 @@ def publish(
     publishing.write_card(context.out, published, publishing.Known(metrics, params.max_tokens, prompt, examples))
 
 
+class Reading(Protocol):
+    """The params that say how comparisons are read: a reward model's, or those of DPO."""
+
+    @property
+    def loss(self) -> Literal["rank", "direct"]: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    @property
+    def too_long(self) -> Literal["leave_out", "cut"] | None: ...
+
+
 class Encoded(NamedTuple):
     """Comparisons as token rows, and what became of those that are too long."""
 
@@ -193,7 +206,7 @@ class Encoded(NamedTuple):
         """Return the counts; none where nothing was too long."""
         return {"too_long": self.num_too_long, "equal_pairs": self.num_equal_pairs} if self.num_too_long else {}
 
-    def in_words(self, params: RewardModel) -> str:
+    def in_words(self, params: Reading) -> str:
         """Say what was left out or cut, and by which key."""
         done = "left out"
         if params.too_long == "cut":
@@ -201,7 +214,7 @@ class Encoded(NamedTuple):
         return f"{self.num_too_long} comparisons with more than max_tokens {params.max_tokens} are {done} (too_long)"
 
 
-def encode(tokenizer: Any, comparisons: Sequence[Comparison], params: RewardModel) -> Encoded:
+def encode(tokenizer: Any, comparisons: Sequence[Comparison], params: Reading) -> Encoded:
     """Return comparisons as groups of token rows. Raises ValueError where the loss finds nothing to learn from."""
     groups, too_long, equal = [], 0, 0
     for comparison in comparisons:
@@ -338,12 +351,21 @@ def micro_batch_losses(
         return MicroBatchLoss(loss, {"right": right, "pairs": len(better)})
 
     num_rows = sum(len(group.rows) for group in batch)
-    for groups in _micro_batches(batch, parallel.part_size(num_rows, params.micro_batch_rows)):
+    for groups in micro_batches(batch, parallel.part_size(num_rows, params.micro_batch_rows)):
         yield partial(loss_of, groups)
 
 
-def _micro_batches(groups: list[Group], most_rows: int) -> Iterator[list[Group]]:
-    waiting: list[Group] = []
+class _WithRows(Protocol):
+    @property
+    def rows(self) -> list[rewards.Sequence]: ...
+
+
+Some = TypeVar("Some", bound=_WithRows)
+
+
+def micro_batches(groups: Sequence[Some], most_rows: int) -> Iterator[list[Some]]:
+    """Yield the groups in parts of at most so many rows; one that has more is a part by itself."""
+    waiting: list[Some] = []
     for group in groups:
         if waiting and sum(len(other.rows) for other in waiting) + len(group.rows) > most_rows:
             yield waiting

@@ -3,7 +3,7 @@
     reward = trained * reward model + sum of weight * adopted model + sum of weight * function
              + answer_tokens * number of the answer's tokens
 
-PPO maximises it, best of n picks by it, and `evaluate` shows it; each term may stand alone.
+PPO maximises it, best of n and rejection sampling pick by it, and `evaluate` shows it; each term may stand alone.
 """
 
 import re

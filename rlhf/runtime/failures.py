@@ -10,6 +10,8 @@ MEMORY = {  # what to lower where a stage runs out of memory
     "pretrain": "pretrain.batch_size",
     "sft": "sft.micro_batch_rows",
     "feedme": "feedme.micro_batch_rows",
+    "rejection": "rejection.micro_batch_rows and rejection.sampling_batch_size",
+    "dpo": "dpo.micro_batch_rows",
     "reward_model": "reward_model.micro_batch_rows",
     "judge": "judge.micro_batch_rows",
     "ppo": "ppo.micro_batch_size",

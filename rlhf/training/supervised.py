@@ -1,6 +1,6 @@
-"""Supervised fine-tuning on demonstrations: what `sft` and `feedme` do alike."""
+"""Supervised fine-tuning on demonstrations: what `sft`, `feedme` and `rejection` do alike."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,6 +36,14 @@ class Encoded(NamedTuple):
     num_unlearned: int  # earlier turns of assistants that are not learned, see `chat.TokenisedTurns`
 
 
+class Demonstrations(NamedTuple):
+    """Demonstrations to learn and to validate by, and what the stage counted while it made them."""
+
+    training: Sequence[Demonstration]
+    held_out: Sequence[Demonstration]
+    counts: Mapping[str, float] = {}  # metrics
+
+
 class Data(NamedTuple):
     training: list[Example]
     validation: list[Example]
@@ -44,12 +52,12 @@ class Data(NamedTuple):
 def fit(
     model: "PreTrainedModel",
     tokenizer: Any,
-    training: Sequence[Demonstration],
-    held_out: Sequence[Demonstration],
+    demonstrations: Demonstrations,
     params: Supervised,
     context: StageContext,
 ) -> None:
     """Fine-tune on demonstrations; save the model's folder, the curve and the metrics of the stage."""
+    training, held_out, counts = demonstrations
     encoded = encode(tokenizer, training, params.max_tokens)
     data = Data(encoded.examples, encode(tokenizer, held_out, params.max_tokens).examples)
     texts = [chat.texts_of(record["messages"], record["response"]) for record in [*training, *held_out]]
@@ -72,6 +80,7 @@ def fit(
         "kept_epoch": kept + 1,
         "demonstrations": len(data.training),
         "too_long": encoded.num_too_long,
+        **counts,
         **typed,
     }
     if encoded.num_unlearned:

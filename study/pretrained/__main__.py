@@ -42,7 +42,7 @@ OUT, PAGE = Path("metrics/real.json"), pages.FOLDER / "real.md"
 FROZEN = Path("examples/pretrained/frozen.json")
 STAGES = (
     "collect_prompts", "pretrain", "sft", "collect_answers@r1", "collect_comparisons@r1", "reward_model@r1", "ppo@r1",
-    "feedme", "judge", "moderation", "evaluate",
+    "feedme", "rejection", "dpo", "judge", "moderation", "evaluate",
 )  # fmt: skip
 TEST = "data/collect_prompts/prompts.test.jsonl"
 QUESTIONS = {  # name: (one policy and decoding, the other)

@@ -32,7 +32,7 @@ OUT = Path("metrics/scale.json")
 PRETRAINED = "pretrained"
 STAGES = (
     "collect_prompts", "pretrain", "sft", "collect_answers@r1", "collect_comparisons@r1", "reward_model@r1", "ppo@r1",
-    "feedme", "judge", "moderation", "evaluate",
+    "feedme", "rejection", "dpo", "judge", "moderation", "evaluate",
 )  # fmt: skip
 GPT2 = "gpt2"  # what it changes of the tiny preset
 CHANGES = {

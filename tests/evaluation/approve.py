@@ -5,17 +5,21 @@
 The data are invented; every place where the code chooses its words stands in one of the texts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlhf.evaluation import findings, model_card, plots, report, report_page, report_words
-from rlhf.evaluation.advice import advice
+from rlhf.evaluation.advising import first_look
+from rlhf.evaluation.advising.advice import advice
+from rlhf.evaluation.advising.notes import Note
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.held_out_text import HeldOutText
 from rlhf.evaluation.history import History
 from rlhf.evaluation.plots import Bar, Frame, Line
-from rlhf.evaluation.report_page import Link, Links, Note, Notes, Plots, Section, Table
+from rlhf.evaluation.report_page import Link, Links, Notes, Plots, Section, Table
 from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.verdicts import WinRate
 from tests.evaluation import drawn, invented, pages
 
 FOLDER = Path(__file__).with_name("approved")
@@ -89,6 +93,7 @@ def where_all_goes_wrong() -> tuple[Findings, History]:
     for decoding, empty, cut_off in (("sampled", 0.3, 0.4), ("greedy", 0.67, 0.5)):
         own = summaries["ppo", decoding]
         summaries["ppo", decoding] = own._replace(empty=empty, missing_eos=cut_off)
+    summaries["sft", "sampled"] = summaries["sft", "sampled"]._replace(empty=0.06, missing_eos=0.3)
     trained.metrics["reward_model"] |= {
         "accuracy": 0.555, "longer_preferred_by_model": 0.67, "longer_chosen_by_labelers": 0.37,
         "by_category": {
@@ -99,18 +104,22 @@ def where_all_goes_wrong() -> tuple[Findings, History]:
     }  # fmt: skip
     lost = Interval(0.5, 0.3, 0.7)
     changed = {
-        "win_rates": [
-            rate._replace(interval=Interval(*rates.get(rate.comparison.name, rate.interval)))
-            for rate in found.win_rates
-        ],
+        "win_rates": _with_rates(found.win_rates, rates),
+        "controlled": _with_rates(found.controlled, rates | {"ppo_vs_best_of_4": (0.52, 0.48, 0.56)}),
+        "controlled_differences": {**found.controlled_differences, "ppo_vs_best_of_4": Interval(-0.04, -0.06, -0.02)},
         "summaries": summaries,
         "slices": [
             part._replace(win_rates=part.win_rates | {"ppo_vs_sft": lost}) if part.part == "open_qa" else part
             for part in found.slices
         ],
         "document_loss": {"base": 0.55, "sft": 1.66, "ppo": 1.62},
+        "held_out_text": HeldOutText(documents=1, unigram_entropy=0.6),
     }
     return found._replace(**changed), trained
+
+
+def _with_rates(group: Sequence[WinRate], rates: Mapping[str, tuple[float, float, float]]) -> list[WinRate]:
+    return [one._replace(interval=Interval(*rates.get(one.comparison.name, one.interval))) for one in group]
 
 
 def where_more_is_to_be_had() -> tuple[Findings, History]:
@@ -183,12 +192,14 @@ def _figures(group: Any) -> str:
 
 
 def suggestions() -> str:
-    """Return headline, lead and advice where there is much to say."""
+    """Return headline, lead, warnings and advice where there is much to say."""
     told = []
     for situation in (where_all_goes_wrong, where_more_is_to_be_had, where_all_is_alike, by_both):
         found, trained = situation()
+        warnings = first_look.warnings(findings.metrics(found), trained.metrics["reward_model"])
         told += [f"\n# {situation.__name__.replace('_', ' ')}", report_words.headline(found), *report_words.lead(found)]
-        told += [line for note in advice(found, trained) for line in (f"\n- {note.seen}", f"  {note.follows}")]
+        for title, notes in ((first_look.TITLE, warnings), ("What to try next", advice(found, trained))):
+            told += [f"\n## {title}", *(line for note in notes for line in (f"\n- {note.seen}", f"  {note.follows}"))]
     return "\n".join(told)
 
 

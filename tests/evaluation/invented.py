@@ -5,8 +5,13 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from rlhf.evaluation import findings, verdicts
+from rlhf.evaluation.controls import compare
+from rlhf.evaluation.controls.sides import Sides
 from rlhf.evaluation.findings import Findings
+from rlhf.evaluation.held_out_text import HeldOutText
 from rlhf.evaluation.history import History
 from rlhf.evaluation.statistics import Bootstrap, Interval
 from rlhf.evaluation.verdicts import Judged
@@ -69,6 +74,8 @@ def concluded(prompts: list[dict], judged: dict, rounds: Sequence[str] = ("r1",)
     bootstrap = Bootstrap(settings.bootstrap_samples, settings.coverage, 1)
     asked = verdicts.questions(rounds[:-1], [4])
     rates = [verdicts.compare(question, judged, settings.tie_threshold, bootstrap) for question in asked]
+    sides = policies(prompts, judged)
+    controls = compare.conclude(sides, tricks(sides), judged, asked, settings.tie_threshold, bootstrap)
     sweep = [{"policy": name, "temperature": t, "win_rate": 0.5, "low": 0.4, "high": 0.6, "score": 0.5}
              for name in ("sft", "ppo") for t in settings.temperatures]  # fmt: skip
     best = [{"n": n, "kl": n / 8, "reward_model": n / 10, "score": 0.5 + n / 80, "low": 0.4, "high": 0.8, "oracle": 0.9}
@@ -81,6 +88,7 @@ def concluded(prompts: list[dict], judged: dict, rounds: Sequence[str] = ("r1",)
         slices=findings.slices(prompts, judged, asked, settings, bootstrap),
         kl={"ppo": (Interval(2.1, 1.9, 2.3), 0.11), "feedme": (Interval(1.0, 0.9, 1.1), 0.06)},
         document_loss={"base": 2.40, "sft": 2.45, "ppo": 2.48},
+        held_out_text=HeldOutText(documents=30, unigram_entropy=4.8),
         best_temperature={"sft": 0.5, "ppo": 1.0},
         sweep=sweep,
         best_of_n=best,
@@ -90,7 +98,29 @@ def concluded(prompts: list[dict], judged: dict, rounds: Sequence[str] = ("r1",)
         artifacts={"data/ppo/r1": "a" * 32 + ".dir", "data/sft": "b" * 32 + ".dir"},
         rounds=rounds,
         settings=settings,
+        **controls._asdict(),
     )
+
+
+def policies(prompts: list[dict], judged: dict) -> Sides:
+    """Return scores of which the controlled form leaves the half, whatever the text says."""
+    plain = {key: np.array([answer.verdict for answer in answers]) for key, answers in judged.items()}
+    return Sides(prompts, plain, {key: scores / 2 for key, scores in plain.items()})
+
+
+def tricks(sides: Sides) -> Sides:
+    """Return the trivial policies on the prompts with a task: a closing is worth .08, and nothing under control."""
+    plain, controlled = dict(sides.plain), dict(sides.controlled)
+    for name, policy, decoding in (
+        ("closing", "sft", "sampled"), ("closing", "sft", "greedy"), ("closing_feedme", "feedme", "greedy")
+    ):  # fmt: skip
+        plain[name, decoding] = plain[policy, decoding] + 0.08
+        controlled[name, decoding] = controlled[policy, decoding]
+    for name, score in (("copy", 0.0), ("refuse", 0.1)):
+        plain[name, "greedy"] = np.full(len(sides.prompts), score)
+        controlled[name, "greedy"] = plain[name, "greedy"] / 2
+    known = [index for index, prompt in enumerate(sides.prompts) if "task" in prompt]
+    return Sides(sides.prompts, plain, controlled).among(known)
 
 
 def history(**ppo: Any) -> History:

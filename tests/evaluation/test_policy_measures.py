@@ -1,8 +1,10 @@
 """What is asked of a policy and what is made of its answers: by hand, on answers that a row's id names."""
 
+from itertools import product
 from math import log
 
 import pytest
+import torch
 
 from rlhf.evaluation import policy_measures
 from rlhf.evaluation.policy_measures import Policy, Scorers
@@ -126,7 +128,7 @@ def test_answers_are_scored_by_those_who_are_asked_and_by_the_judge_where_no_gol
     assert (known.reward_model, known.judge, known.verdict) == (2, None, known.gold)
 
 
-def test_the_divergence_is_the_mean_log_ratio_an_answer_and_a_token(monkeypatch, scorers):
+def test_the_mean_log_ratio_of_answers_estimates_the_divergence(monkeypatch, scorers):
     known = {"new": [[-1.0, -2.0], [-3.0], [-0.5]], "the model": [[-2.0, -2.5], [-3.5], [-1.5]]}
 
     def logprobs(model, tokenizer, messages, tokens, *, temperature, batch_size):
@@ -137,10 +139,71 @@ def test_the_divergence_is_the_mean_log_ratio_an_answer_and_a_token(monkeypatch,
 
     monkeypatch.setattr(policy_measures.rollouts, "sequence_logprobs", logprobs)
     policy, answers = Policy("ppo", "new", "its tokenizer"), [Response("", ids, True) for ids in ([1, 2], [3], [4])]
-    nats, per_token = policy_measures.divergence(policy, SFT, PROMPTS, answers, scorers)
-    assert nats.mean == pytest.approx((1.5 + 0.5 + 1.0) / 3)
-    assert 0.5 <= nats.low < 1 < nats.high <= 1.5
-    assert per_token == pytest.approx(3.0 / 4)
+    assert policy_measures.log_ratios(policy, SFT, PROMPTS, answers, scorers) == [1.5, 0.5, 1.0]
+
+
+class Six:
+    """A tokenizer of six tokens: nothing, an end and four words; a dialogue is read as `ids`."""
+
+    pad_token_id, eos_token_id = 0, 1
+
+    def __init__(self, ids: list[int]):
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return 6
+
+
+@pytest.fixture
+def six(monkeypatch) -> tuple[Policy, Policy]:
+    """PPO and SFT, each with weights and a template of its own."""
+    monkeypatch.setattr(policy_measures.chat, "prompt_ids", lambda tokenizer, messages: tokenizer.ids)
+    tokenizers = Six([2, 3]), Six([4, 5, 2, 2])
+    ppo, sft = (toys.policy(own, seed=seed, spread=0.6) for seed, own in enumerate(tokenizers))
+    return Policy("ppo", ppo, tokenizers[0]), Policy("sft", sft, tokenizers[1])
+
+
+@torch.no_grad()
+def log_shares(policy: Policy, answer: tuple[int, ...]) -> torch.Tensor:
+    """Return log probabilities [R, V] at each token of an answer, read alone by the library's own forward pass."""
+    ids = torch.tensor([[*policy.tokenizer.ids, *answer]])
+    return policy.model(input_ids=ids).logits[0, len(policy.tokenizer.ids) - 1 : -1].double().log_softmax(-1)
+
+
+def test_the_divergence_is_that_of_all_answers_there_are(six, scorers):
+    """Every answer of at most three tokens: the sum of p log(p / q) is the sum of p times its own exact KL."""
+    words = [0, 2, 3, 4, 5]
+    answers = [(*said, 1) for length in range(3) for said in product(words, repeat=length)]
+    answers += list(product(words, repeat=3))
+    logs = [[log_shares(policy, answer) for answer in answers] for policy in six]
+    own, other = (
+        torch.stack(
+            [log[list(range(len(answer))), list(answer)].sum() for log, answer in zip(side, answers, strict=True)]
+        )
+        for side in logs
+    )
+    assert own.exp().sum().item() == pytest.approx(1)
+    enumerated = (own.exp() * (own - other)).sum().item()
+    asked = [PROMPTS[0]] * len(answers)
+    responses = [Response("", list(answer), answer[-1] == 1) for answer in answers]
+    exact = policy_measures.exact_kls(*six, asked, responses, scorers)
+    assert (own.exp() * torch.tensor(exact)).sum().item() == pytest.approx(enumerated, rel=1e-4)
+    assert enumerated > 0.2
+    for answer, nats, first, second in zip(answers, exact, *logs, strict=True):
+        assert nats == pytest.approx((first.exp() * (first - second)).sum().item(), abs=1e-4), answer
+    found = policy_measures.log_ratios(*six, asked, responses, scorers)
+    assert (own.exp() * torch.tensor(found)).sum().item() == pytest.approx(enumerated, rel=1e-4)
+
+
+def test_the_divergence_is_told_an_answer_and_a_token(six, scorers):
+    answers = [Response("", ids, True) for ids in ([2, 1], [3, 3, 4, 1], [1])]
+    nats = policy_measures.exact_kls(*six, PROMPTS, answers, scorers)
+    found, per_token = policy_measures.divergence(*six, PROMPTS, answers, scorers)
+    assert found.mean == pytest.approx(sum(nats) / 3)
+    assert min(nats) <= found.low < found.mean < found.high <= max(nats)
+    assert per_token == pytest.approx(sum(nats) / 7)
+    itself, _ = policy_measures.divergence(six[0], six[0], PROMPTS, answers, scorers)
+    assert itself.mean == pytest.approx(0, abs=1e-5)
 
 
 def test_the_kl_of_best_of_n_is_shared_by_the_tokens_with_eos():

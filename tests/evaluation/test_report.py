@@ -6,10 +6,13 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
-from rlhf.evaluation import findings, model_card, report, report_words
+from rlhf.evaluation import findings, model_card, report, report_words, verdicts
+from rlhf.evaluation.advising.notes import Note
+from rlhf.evaluation.controls import trivial
 from rlhf.evaluation.findings import Findings
-from rlhf.evaluation.report_page import Link, Links, Note, Notes, Section, Table, page
-from rlhf.evaluation.statistics import Interval
+from rlhf.evaluation.report_page import Link, Links, Notes, Section, Table, page
+from rlhf.evaluation.statistics import Bootstrap, Interval
+from rlhf.evaluation.typography import percent_interval
 from tests.evaluation import invented
 from tests.evaluation.pages import Page
 
@@ -38,31 +41,56 @@ def data_of(html: str) -> dict:
 
 
 def rates(found: Findings, **intervals: tuple[float, float, float]) -> Findings:
-    """Return the findings with other win rates."""
+    """Return the findings with other controlled win rates."""
     changed = [
         rate._replace(interval=Interval(*intervals.get(rate.comparison.name, rate.interval)))
-        for rate in found.win_rates
+        for rate in found.controlled
     ]
-    return found._replace(win_rates=changed)
+    return found._replace(controlled=changed)
 
 
 @pytest.mark.parametrize(
-    ("sampled", "greedy", "claim"),
+    ("sampled", "greedy", "best", "claim"),
     [
-        ((0.7, 0.6, 0.8), (0.9, 0.8, 0.95), "RLHF helped: PPO beats SFT on 70% of 40 "),
-        ((0.3, 0.2, 0.4), (0.1, 0.0, 0.2), "RLHF made answers worse: "),
-        ((0.5, 0.4, 0.6), (0.5, 0.4, 0.6), "No difference was shown: "),
-        ((0.7, 0.6, 0.8), (0.2, 0.1, 0.3), "Sampled, RLHF helped; greedy, it made answers worse: "),
+        ((0.7, 0.6, 0.8), (0.9, 0.8, 0.95), (0.8, 0.7, 0.9), "RLHF helped"),
+        ((0.3, 0.2, 0.4), (0.1, 0.0, 0.2), (0.2, 0.1, 0.3), "RLHF made answers worse"),
+        ((0.5, 0.4, 0.6), (0.5, 0.4, 0.6), (0.5, 0.4, 0.6), "No difference was shown"),
         (
-            (0.5, 0.4, 0.6),
-            (0.2, 0.1, 0.3),
-            "Sampled, RLHF made no difference that was shown; greedy, it made answers worse",
+            (0.7, 0.6, 0.8), (0.2, 0.1, 0.3), (0.8, 0.7, 0.9),
+            "RLHF made answers worse when greedy; it helped when sampled and at the best temperature",
         ),
-        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "Nothing to compare: PPO and SFT tie on all 40 held-out prompts"),
+        (
+            (0.9, 0.8, 0.95), (0.9, 0.8, 0.95), (0.5, 0.4, 0.6),
+            "No difference was shown at the best temperature; RLHF helped when sampled and greedy",
+        ),
     ],
-)
-def test_the_headline_says_what_both_intervals_allow(found, sampled, greedy, claim):
-    assert report_words.headline(rates(found, ppo_vs_sft=sampled, ppo_vs_sft_greedy=greedy)).startswith(claim)
+)  # fmt: skip
+def test_the_headline_says_what_the_three_controlled_intervals_allow(found, sampled, greedy, best, claim):
+    changed = rates(found, ppo_vs_sft=sampled, ppo_vs_sft_greedy=greedy, ppo_vs_sft_best_temperature=best)
+    assert report_words.headline(changed) == claim
+
+
+def test_where_all_answers_are_alike_the_headline_says_so():
+    found = invented.evaluation()
+    alike = {key: [answer._replace(gold=0.25) for answer in answers] for key, answers in found.judged.items()}
+    words = report_words.headline(invented.concluded(found.prompts, alike))
+    assert words == "Nothing to compare: PPO and SFT tie on all 40 held-out prompts"
+
+
+def test_the_lead_gives_every_controlled_win_rate_and_the_plain_one_beside_it(found):
+    names = ("ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_feedme", "ppo_vs_best_of_4")
+    intervals = {name: (0.6 + place / 100, 0.5, 0.75) for place, name in enumerate(names)}
+    _, ways, rivals, *_ = report_words.lead(rates(found, **intervals))
+    told = [
+        text
+        for paragraph in (ways, rivals)
+        for text in re.findall(r"\d+% \([^)]+\) controlled, \d+%[^;.]* plain", paragraph)
+    ]
+    expected = [
+        f"{percent_interval(Interval(*own))} controlled, {percent_interval(found.win_rate(name).interval)} plain"
+        for name, own in intervals.items()
+    ]
+    assert told == expected
 
 
 def test_the_lead_names_each_policys_own_best_temperature(found):
@@ -134,6 +162,49 @@ def test_every_win_rate_stands_at_its_question_and_its_decoding(found, tables):
         assert table[row][column] == f"{100 * mean:.1f}% ({100 * low:.1f} to {100 * high:.1f}%)"
 
 
+def test_win_rates_stand_beside_their_controlled_ones_and_the_differences_of_means(found, tables):
+    table = tables["With one closing each"][0]
+    assert len(table) == len(found.controlled)
+    for name, row in (
+        ("ppo_vs_sft_greedy", "PPO against SFT, greedy"), ("ppo_vs_best_of_4", "PPO against best of 4, sampled"),
+        ("ppo_vs_sft_best_temperature", "PPO against SFT, best temperature"),
+        ("closing_vs_sft", "SFT and a fixed closing against SFT, sampled"),
+        ("closing_feedme_vs_sft_greedy", "FeedME and a fixed closing against SFT, greedy"),
+        ("refuse_vs_sft_greedy", "a refusal of everything against SFT, greedy"),
+    ):  # fmt: skip
+        plain = found.win_rate(name) or next(rate for rate in found.trivial if rate.comparison.name == name)
+        rates = (plain.interval, found.controlled_rate(name).interval)
+        differences = (found.differences[name], found.controlled_differences[name])
+        shown = [figure(cell) for cell in list(table[row].values())[1:]]
+        assert shown[:2] == pytest.approx([100 * one.mean for one in rates], abs=0.0501)
+        assert shown[2:] == pytest.approx([one.mean for one in differences], abs=0.000501)
+
+
+def test_metrics_hold_the_controlled_figures_beside_the_win_rates_that_stay_what_they_were(found):
+    figures = findings.metrics(found)
+    asked = verdicts.questions(found.rounds[:-1], [4])
+    assert [*figures["win_rate"]] == [question.name for question in asked]
+    names = [question.name for question in asked if question.measure == "verdict" and "length" not in question.name]
+    tricks = [question.name for question in trivial.QUESTIONS]
+    strictly = [question.name for question in asked if question.measure == "strict"]
+    assert [*figures["controlled"]] == [*names, *tricks, *strictly]
+    strict = "strict_ppo_vs_feedme_greedy"
+    assert figures["controlled"][strict] == figures["win_rate"][strict]
+    assert [*figures["difference"]] == [*figures["controlled_difference"]] == [*names, *tricks]
+    assert [*figures["trivial"]] == tricks
+    for group in ("controlled", "difference", "controlled_difference", "trivial"):
+        assert all(one["low"] <= one["mean"] <= one["high"] for one in figures[group].values())
+    for key, mean in figures["controlled_mean"].items():
+        assert mean["mean"] == pytest.approx(figures["gold"][key] / 2)
+    assert figures["controlled_by_language"].keys() == {"en", "zh"}
+    assert [*figures["controlled_by_turns"]["multi-turn"]] == [*findings.SLICED]
+    assert figures["controlled_by_language"]["zh"]["ppo_vs_sft"].keys() == {"mean", "low", "high"}
+    overlap = figures["length_overlap"]["ppo_vs_sft_greedy_length_controlled"]
+    assert 0 < overlap["share"] < 0.5
+    assert overlap.keys() == {"share", "mean", "low", "high"}
+    assert found.controlled_rate("no such question") is None
+
+
 def test_every_criterion_and_slice_is_on_the_page(tables):
     assert {"facts", "politeness"} == tables["Criteria"][0].keys()
     assert [[*rows] for rows in tables["Where it helps"]] == [
@@ -191,6 +262,10 @@ def test_without_a_gold_labeler_the_judge_decides_its_accuracy_is_told_and_no_ro
     rows = Page(html).tables["Win rates"][0]
     assert "PPO against SFT, by the judge" not in rows
     assert "PPO against SFT, by the reward model (the proxy)" in rows
+    controlled = Page(html).tables["With one closing each"][0]
+    assert "PPO against SFT, greedy" in controlled
+    assert not [row for row in controlled if "closing" in row]
+    assert "trivial" not in findings.metrics(found)
 
 
 def test_every_answer_shown_is_that_of_the_policy_named(found, html):
@@ -266,3 +341,17 @@ def test_a_page_without_samples_has_no_script():
     html = page("T", "H", ["L"], [Section("One", "", [Table(["a", "b"], [["x", "−1.00 (−2.00 to 0.00)"]])])])
     assert "script" not in Page(html).tags
     assert Page(html).tables == {"One": [{"x": {"a": "x", "b": "−1.00 (−2.00 to 0.00)"}}]}
+
+
+def test_rivals_that_params_may_leave_out_stand_in_the_plot_by_their_names(found):
+    judged = dict(found.judged)
+    for name in verdicts.OPTIONAL:
+        judged |= {(name, decoding): found.judged["feedme", decoding] for decoding in ("sampled", "greedy")}
+    asked = verdicts.questions([], [4], verdicts.OPTIONAL)
+    bootstrap = Bootstrap(100, 0.95, 1)
+    rates = [verdicts.compare(one, judged, found.settings.tie_threshold, bootstrap) for one in asked]
+    verdict = [rate for rate in rates if rate.comparison.measure == "verdict"]
+    plot = report.win_rate_plot(found._replace(judged=judged, win_rates=rates, controlled=verdict))
+    for words in ("rejection sampling, greedy", "DPO, sampled", "DPO against SFT, sampled"):
+        assert words in plot, words
+        assert words not in report.win_rate_plot(found), words

@@ -41,6 +41,8 @@ def test_swapping_the_sides_mirrors_the_win_rate():
         (lambda: statistics.outcomes([1, 2], [1], 0.02), "outcomes: expected equal shapes, got (2,) and (1,)"),
         (lambda: statistics.length_controlled([1, 2], [1], BOOTSTRAP),
          "length_controlled: expected equal shapes, got (2,) and (1,)"),
+        (lambda: statistics.mean_interval([1, 2], BOOTSTRAP, ["a"]),
+         "mean_interval: expected one cluster a value, got 1 for 2 values"),
         (lambda: statistics.best_of_n([[1, 2]], [[1], [2]], 1),
          "best_of_n: expected proxy and gold [B, N], got (1, 2) and (2, 1)"),
         (lambda: statistics.best_of_n([1, 2], [1, 2], 1),
@@ -187,3 +189,82 @@ def test_repetition_counts_token_pairs_used_before():
     assert statistics.repetition([1, 2, 3, 4]) == 0
     assert statistics.repetition([1, 2, 1, 2]) == pytest.approx(1 / 3)
     assert statistics.repetition([5]) == statistics.repetition([]) == 0
+
+
+def test_clusters_of_one_give_the_interval_over_prompts():
+    values = np.random.default_rng(9).random(70)
+    alone = [f"prompt {number}" for number in range(70)]
+    assert statistics.mean_interval(values, BOOTSTRAP, alone) == statistics.mean_interval(values, BOOTSTRAP)
+
+
+def test_prompts_that_stand_there_several_times_say_no_more_than_once():
+    values = np.random.default_rng(10).random(70)
+    copies, ids = np.repeat(values, 4), [str(number) for number in range(70) for _ in range(4)]
+    clustered, plain = statistics.mean_interval(copies, BOOTSTRAP, ids), statistics.mean_interval(copies, BOOTSTRAP)
+    assert clustered == pytest.approx(statistics.mean_interval(values, BOOTSTRAP))
+    assert clustered.high - clustered.low > 1.6 * (plain.high - plain.low)
+    assert statistics.widest_interval(copies, BOOTSTRAP, [ids]) == clustered
+    assert statistics.widest_interval(copies, BOOTSTRAP, [["all"] * 280]) == plain
+
+
+def test_large_clusters_count_by_their_prompts():
+    """Eight prompts of one cluster are won, two of their own lost: three draws of clusters have that one k times."""
+    clusters = ["a"] * 8 + ["b", "c"]
+    found = statistics.mean_interval([1.0] * 8 + [0.0] * 2, Bootstrap(2000, 0.6, 3), clusters)
+    assert found == pytest.approx((0.8, 0.0, 16 / 17))  # k = 0 in 30% of draws, k < 2 in 74%, k < 3 in 96%
+
+
+def test_the_order_of_prompts_and_the_names_of_clusters_do_not_matter():
+    generator = np.random.default_rng(11)
+    values, codes = generator.random(60), generator.integers(0, 9, 60)
+    shuffled = generator.permutation(60)
+    forth = statistics.mean_interval(values, BOOTSTRAP, [f"c{code}" for code in codes])
+    back = statistics.mean_interval(values[shuffled], BOOTSTRAP, [f"d{9 - code}" for code in codes[shuffled]])
+    assert forth == back
+
+
+def test_the_interval_over_clusters_holds_the_truth_as_often_as_it_says():
+    """Clusters of one to eight prompts share half of their luck: the plain interval holds the mean too seldom."""
+    generator, held = np.random.default_rng(12), np.zeros(2)
+    for _ in range(200):
+        sizes = generator.integers(1, 9, 60)
+        codes = np.repeat(np.arange(60), sizes)
+        values = generator.normal(size=60)[codes] + generator.normal(size=len(codes))
+        ids = [str(code) for code in codes]
+        for place, clusters in enumerate((None, ids)):
+            found = statistics.mean_interval(values, Bootstrap(200, 0.95, 5), clusters)
+            held[place] += found.low <= 0 <= found.high
+    assert held[0] / 200 < 0.85 < 0.9 < held[1] / 200 < 0.98
+
+
+@pytest.mark.parametrize(
+    ("found", "adjusted"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),  # .005 x 4, .01 x 3, .03 x 2, then not below that
+        ([0.5, 0.4], [0.8, 0.8]),
+        ([0.9, 0.6, 0.001], [1.0, 1.0, 0.003]),
+        ([0.02], [0.02]),
+    ],
+)
+def test_holms_p_values_are_those_of_a_table_by_hand(found, adjusted):
+    assert statistics.holm(found) == pytest.approx(adjusted)
+
+
+def test_what_is_no_p_value_is_refused():
+    with pytest.raises(ValueError, match=r"^holm: expected p-values in 0\.\.1, got 0\.5 to 1\.5$"):
+        statistics.holm([0.5, 1.5])
+
+
+def test_pairs_of_like_lengths_are_within_a_tenth_of_the_shorter():
+    first, second = [10, 11, 20, 12, 0, 0], [11, 10, 10, 10, 0, 1]
+    found = statistics.paired_length_overlap([1, 1, 0, 0, 0.5, 0], first, second, BOOTSTRAP, [["a"] * 6])
+    assert found.share == 0.5
+    assert found.win_rate.mean == pytest.approx(2.5 / 3)
+    assert statistics.paired_length_overlap([1.0], [5], [9], BOOTSTRAP, []) == (0.0, None)
+
+
+def test_the_interval_of_pairs_of_like_lengths_is_over_their_own_clusters():
+    outcome = [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.5, 0.5]
+    ids = ["a"] * 3 + ["b"] * 3 + ["c"] * 2
+    found = statistics.paired_length_overlap(outcome, [9] * 8, [9] * 6 + [50] * 2, BOOTSTRAP, [ids])
+    assert found.win_rate == statistics.mean_interval(outcome[:6], BOOTSTRAP, ids[:6])

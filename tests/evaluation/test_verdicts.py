@@ -105,3 +105,16 @@ def test_a_slice_counts_its_own_prompts():
     }  # fmt: skip
     assert by["a"].scores == {FIRST: pytest.approx(0.1), SECOND: pytest.approx(0.5)}
     assert by["b"].scores[FIRST] == pytest.approx(0.8)
+
+
+def test_a_rival_is_asked_about_where_it_is_and_nowhere_else():
+    plain = [question.name for question in verdicts.questions([], [4])]
+    asked = {question.name: question for question in verdicts.questions([], [4], ["dpo"])}
+    more = [name for name in asked if name not in plain]
+    own = ["ppo_vs_dpo", "ppo_vs_dpo_greedy", "dpo_vs_sft", "dpo_vs_sft_greedy"]
+    assert more == [*own, "strict_ppo_vs_dpo", "strict_ppo_vs_dpo_greedy"]
+    assert asked["ppo_vs_dpo_greedy"][1:3] == (("ppo", "greedy"), ("dpo", "greedy"))
+    assert asked["dpo_vs_sft"][1:3] == (("dpo", "sampled"), ("sft", "sampled"))
+    every = [question.name for question in verdicts.questions([], [4], verdicts.OPTIONAL)]
+    assert {"ppo_vs_rejection", "ppo_vs_rejection_greedy", "rejection_vs_sft", "ppo_vs_dpo"} <= {*every}
+    assert len(every) == len({*every}) == len(plain) + 12

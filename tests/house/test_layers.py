@@ -21,7 +21,7 @@ FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imp
     ("runs", "moderation"),
     ("sampling", "training"),
     ("preferences",),
-    ("rl", "evaluation", "labelers"),
+    ("rl", "dpo", "evaluation", "labelers"),
 )
 MOST_MODULES = 16
 

@@ -145,15 +145,17 @@ def test_no_sequence_outgrows_a_shapes_context(preset):
     if params["pretrain"]["source"] != "scratch":
         pytest.skip("an adopted model brings its own context")
     context = SHAPES[params["pretrain"]["shape"]].context
-    ppo, evaluate = params["ppo"], params["evaluate"]
+    ppo, evaluate, rejection = params["ppo"], params["evaluate"], params["rejection"]
     lengths = {
         "pretrain.sequence_tokens": params["pretrain"]["sequence_tokens"],
         "sft.max_tokens": params["sft"]["max_tokens"],
-        "feedme.max_tokens": params["feedme"]["max_tokens"],
+        **{f"{name}.max_tokens": params[name]["max_tokens"] for name in ("feedme", "rejection", "dpo")},
         "reward_model.max_tokens": params["reward_model"]["max_tokens"],
         "judge.max_tokens": params["judge"]["max_tokens"],
         "ppo.ptx_sequence_tokens": ppo["ptx_sequence_tokens"],
         "ppo.max_prompt_tokens + max_completion_tokens": ppo["max_prompt_tokens"] + ppo["max_completion_tokens"],
+        "rejection.max_prompt_tokens + max_completion_tokens": rejection["max_prompt_tokens"]
+        + rejection["max_completion_tokens"],
         "evaluate.max_prompt_tokens + max_completion_tokens": evaluate["max_prompt_tokens"]
         + evaluate["max_completion_tokens"],
         "evaluate.sequence_tokens": evaluate["sequence_tokens"],

@@ -10,7 +10,8 @@ from rlhf.runtime.flat import flatten
 from tests import toys
 
 ROUND = ("collect_answers@r1", "collect_comparisons@r1", "reward_model@r1", "ppo@r1")
-TRAINING = ("pretrain", "sft", *ROUND, "feedme", "judge")
+RIVALS = ("feedme", "rejection", "dpo")
+TRAINING = ("pretrain", "sft", *ROUND, *RIVALS, "judge")
 DIRECT = {  # section of params.yaml, or a key of one that other stages read too: stages that read it
     "seed": {"collect_prompts", *TRAINING, "moderation", "evaluate"},
     "runtime": {*TRAINING, "moderation", "evaluate"},
@@ -23,23 +24,27 @@ DIRECT = {  # section of params.yaml, or a key of one that other stages read too
     "collect_answers": {"collect_answers@r1"},
     "collect_comparisons": {"collect_comparisons@r1"},
     "reward_model": {"reward_model@r1"},
-    "rewards": {"ppo@r1", "evaluate"},
-    "rewards.trained": {"reward_model@r1", "ppo@r1", "evaluate"},
+    "rewards": {"ppo@r1", "rejection", "evaluate"},
+    "rewards.trained": {"reward_model@r1", "ppo@r1", "rejection", "evaluate"},
     "ppo": {"ppo@r1"},
     "feedme": {"feedme"},
+    "rejection": {"rejection"},
+    "dpo": {"dpo"},
     "judge": {"judge"},
     "moderation": {"moderation"},
     "evaluate": {"evaluate"},
 }
 BEHIND = {  # what is rerun after a stage, if its outputs differ
     "collect_prompts": {*TRAINING, "evaluate"},
-    "pretrain": {"sft", *ROUND, "feedme", "judge", "evaluate"},
-    "sft": {*ROUND, "feedme", "judge", "evaluate"},
-    "collect_answers@r1": {*ROUND[1:], "feedme", "judge", "evaluate"},
-    "collect_comparisons@r1": {"reward_model@r1", "ppo@r1", "feedme", "judge", "evaluate"},
-    "reward_model@r1": {"ppo@r1", "evaluate"},
+    "pretrain": {"sft", *ROUND, *RIVALS, "judge", "evaluate"},
+    "sft": {*ROUND, *RIVALS, "judge", "evaluate"},
+    "collect_answers@r1": {*ROUND[1:], *RIVALS, "judge", "evaluate"},
+    "collect_comparisons@r1": {*ROUND[2:], *RIVALS, "judge", "evaluate"},
+    "reward_model@r1": {"ppo@r1", "rejection", "evaluate"},
     "ppo@r1": {"evaluate"},
     "feedme": {"evaluate"},
+    "rejection": {"evaluate"},
+    "dpo": {"evaluate"},
     "judge": {"evaluate"},
     "moderation": {"evaluate"},
     "evaluate": set(),

@@ -58,8 +58,8 @@ def test_the_table_of_runs_shows_both_pipelines_with_what_decides_and_what_was_c
     client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
     address = mlflow_store.table_link(mlflow_url, mlflow_store.Store(client, experiment))
     changed = f"ppo.kl_coef={KL_COEF} ({runs[0].data.params['ppo.kl_coef']})"
-    page(browser, address, *(run.info.run_name for run in runs), "0 PPO beats SFT/sampled", changed)
-    columns = ("Run Name", "params.changed", "0 PPO beats SFT/sampled")
+    page(browser, address, *(run.info.run_name for run in runs), "0 PPO beats SFT controlled/sampled", changed)
+    columns = ("Run Name", "params.changed", "0 PPO beats SFT controlled/sampled")
     places = [browser.find_element(By.XPATH, f"//*[text()='{name}']").location["x"] for name in columns]
     assert places == sorted(places)
     screenshot(browser, "mlflow-runs")
@@ -93,7 +93,7 @@ def losing(pipeline, tmp_path, monkeypatch):
     metrics = json.loads((REPO / "metrics/evaluate.json").read_text())["evaluate"]
     for name, mean in {"wins": WIN, "loses": 1 - WIN}.items():
         found = copy.deepcopy(metrics)
-        for rate in found["win_rate"].values():
+        for rate in (*found["win_rate"].values(), *found["controlled"].values()):
             rate |= {"mean": mean, "low": mean - 0.05, "high": mean + 0.05}
         monkeypatch.setenv("DVC_EXP_NAME", name)
         with tracking.stage_run(tmp_path, "evaluate") as run:
@@ -103,8 +103,9 @@ def losing(pipeline, tmp_path, monkeypatch):
             run.log_deciding(figures, deciding.columns(figures))
     client = MlflowClient(f"sqlite:///{pipeline.root / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("losing").experiment_id
-    runs = client.search_runs([experiment], order_by=["attributes.start_time ASC"])
-    return experiment, [run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    runs = client.search_runs([experiment])
+    ids = {run.info.run_name: run.info.run_id for run in runs if "mlflow.parentRunId" not in run.data.tags}
+    return experiment, [ids["wins"], ids["loses"]]  # both began with this process, so times do not order them
 
 
 def test_an_ablation_that_loses_looks_so_in_the_compare_view(browser, mlflow_url, losing, screenshot):
@@ -112,9 +113,9 @@ def test_an_ablation_that_loses_looks_so_in_the_compare_view(browser, mlflow_url
     address = (
         f"{mlflow_url}/#/compare-runs?runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([experiment]))}"
     )
-    page(browser, address, "wins", "loses", "0 PPO beats SFT/sampled")
+    page(browser, address, "wins", "loses", "0 PPO beats SFT controlled/sampled")
     screenshot(browser, "mlflow-losing")
-    name = "0 PPO beats SFT/sampled"
+    name = "0 PPO beats SFT controlled/sampled"
     cells = page_text(browser).rsplit(name, 1)[1].split()[:2]
     assert [float(cell) for cell in cells] == pytest.approx([WIN, 1 - WIN])
 
@@ -131,11 +132,13 @@ def test_the_comparison_of_both_shows_the_changed_parameter_and_the_win_rates(br
         lambda _: differing_metrics(browser)
     )
     assert {re.split("[./]", name)[0] for name in named} <= {
-        "0 PPO beats SFT",
-        "1 PPO beats FeedME",
+        "0 PPO beats SFT controlled",
+        "1 PPO beats FeedME controlled",
         "2 gold",
         "3 tokens",
         "4 KL",
+        "5 PPO beats SFT plain",
+        "6 PPO beats FeedME plain",
         "ppo",
         "evaluate",
     }

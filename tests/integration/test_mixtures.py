@@ -14,12 +14,14 @@ from stages import (
     collect_answers,
     collect_comparisons,
     collect_prompts,
+    dpo,
     evaluate,
     feedme,
     judge,
     moderation,
     ppo,
     pretrain,
+    rejection,
     reward_model,
     sft,
 )
@@ -29,8 +31,8 @@ from tools import check
 
 SEEDS = range(int(os.environ["MIXTURES"])) if "MIXTURES" in os.environ else (7, 28)
 STAGES = [
-    collect_prompts, pretrain, sft, collect_answers, collect_comparisons, reward_model, ppo, feedme, judge, moderation,
-    evaluate,
+    collect_prompts, pretrain, sft, collect_answers, collect_comparisons, reward_model, ppo, feedme, rejection, dpo,
+    judge, moderation, evaluate,
 ]  # fmt: skip
 OF_A_ROUND = (collect_answers, collect_comparisons, reward_model, ppo)
 WORDS = {"en": "red blue green amber violet silver fox mat", "zh": "红 蓝 绿 黄 紫 银 狐 猫"}
@@ -85,7 +87,8 @@ def mixture(root, draw):
     if draw.random() < 0.2:
         params["collect_comparisons"]["labelers"] = None
         params["collect_answers"] |= {"max_prompts": 0, "max_judge_prompts": 0}
-    for name in ("sft", "feedme", "reward_model", "judge"):
+    params["rejection"]["train"] = False  # a policy of so few updates hardly ends an answer
+    for name in ("sft", "feedme", "dpo", "reward_model", "judge"):
         params[name] |= {"epochs": 1, "max_tokens": 190}
     best = {"compare": [2], "curve": [1, 2], "curve_draws": 2, "curve_prompts": 6}
     params["evaluate"] |= long | {

@@ -12,12 +12,14 @@ from stages import (
     collect_answers,
     collect_comparisons,
     collect_prompts,
+    dpo,
     evaluate,
     feedme,
     judge,
     moderation,
     ppo,
     pretrain,
+    rejection,
     reward_model,
     sft,
 )
@@ -59,7 +61,8 @@ def project(root, labelers, judge_labelers):
     counts = {"max_prompts": 20, "max_judge_prompts": 14, "prompts_with": "any"}
     params["collect_answers"] |= counts | {"max_prompt_tokens": 120}
     params["ppo"] |= {"max_prompt_tokens": 120, "monitor": "off"}
-    for name in ("sft", "feedme", "reward_model", "judge"):
+    params["rejection"]["train"] = False  # a policy of so few updates hardly ends an answer
+    for name in ("sft", "feedme", "dpo", "reward_model", "judge"):
         params[name] |= {"epochs": 1, "max_tokens": 140}
     best = {"compare": [2], "curve": [1, 2], "curve_draws": 2, "curve_prompts": 6}
     params["evaluate"] |= {
@@ -76,7 +79,7 @@ def run_all(root) -> None:
         stage.main(root)
     for stage in (collect_answers, collect_comparisons, reward_model, ppo):
         stage.main(root, "r1")
-    for stage in (feedme, judge, moderation, evaluate):
+    for stage in (feedme, rejection, dpo, judge, moderation, evaluate):
         stage.main(root)
 
 

@@ -83,7 +83,7 @@ def ran(root, *command: str) -> tuple[int, str]:
     return answer.returncode, answer.stdout + answer.stderr
 
 
-LABELLED = ("collect_comparisons@r1", "reward_model@r1", "ppo@r1", "feedme", "judge", "evaluate")
+LABELLED = ("collect_comparisons@r1", "reward_model@r1", "ppo@r1", "feedme", "rejection", "dpo", "judge", "evaluate")
 
 
 def test_dvc_goes_as_far_as_it_can_waits_and_goes_on_with_what_depends_on_labels_alone(repository):

@@ -16,7 +16,7 @@ from rlhf.params.pretrain import LocalModel
 from rlhf.preferences import rewards
 from rlhf.records import records
 from rlhf.runs import checkpoints
-from stages import feedme, ppo, reward_model, sft
+from stages import dpo, feedme, ppo, reward_model, sft
 from tests import toys
 from tests.engine.test_low_rank import lora
 from tools import check
@@ -33,7 +33,7 @@ def prepared(path, tokenizer, save: str):
     records.write(source / "comparisons.train.jsonl", toys.comparisons(8))
     records.write(source / "comparisons.validation.jsonl", toys.comparisons(4))
     content = toys.read_yaml(root / "params.yaml")
-    for name in ("sft", "feedme", "reward_model", "ppo"):
+    for name in ("sft", "feedme", "dpo", "reward_model", "ppo"):
         content[name]["lora"] = lora(save=save).model_dump()
         for key in [key for key in content[name] if key.endswith("optimisation")]:
             content[name][key] |= {"learning_rate": 0.01, "warmup_steps": 0}
@@ -52,6 +52,7 @@ def ran(tmp_path_factory, tokenizer):
         reward_model.main(roots[save], "r1")
         ppo.main(roots[save], "r1")
         feedme.main(roots[save])
+        dpo.main(roots[save])
     return roots
 
 
@@ -59,7 +60,7 @@ def weights(path):
     return dict(loading.load_causal(path, RUNTIME).named_parameters())
 
 
-@pytest.mark.parametrize("place", ["data/sft", "data/feedme", "data/ppo/r1"])
+@pytest.mark.parametrize("place", ["data/sft", "data/feedme", "data/dpo", "data/ppo/r1"])
 def test_an_adapters_folder_reads_as_the_merged_one(ran, tmp_path, place):
     merged, kept = (weights(ran[save] / place) for save in ("merged", "adapter"))
     if place == "data/ppo/r1":  # of the same reward model
@@ -239,6 +240,7 @@ WRONG = {
     "sft.lora": ({"rank": 0}, "params.yaml: sft.lora.rank: "),
     "reward_model.lora": ({"target_modules": []}, "params.yaml: reward_model.lora.target_modules: "),
     "ppo.lora": ({"dropout": 0.5}, "lora.dropout must be 0"),
+    "dpo.lora": ({"dropout": 0.5}, "dpo: lora.dropout must be 0"),
     "feedme.lora": ({"rang": 3}, "params.yaml: feedme.lora.rang: unknown key"),
     "ppo.share_backbone": (True, "share_backbone must be null or false where lora is null"),
     "runtime.frozen_dtype": ("bfloat16", "frozen_dtype 'bfloat16' needs dtype 'bfloat16'"),

@@ -145,3 +145,29 @@ def test_a_classifier_that_transformers_has_not_is_saved_and_read_again(tmp_path
     assert type(made).__name__ == "OlmoeForSequenceClassification"
     ids = torch.arange(3, 20)[None]
     torch.testing.assert_close(made(input_ids=ids).logits, again(input_ids=ids).logits)
+
+
+@pytest.mark.parametrize(("made", "way"), [(lambda: config("llama"), "lean"), (lambda: config("bloom"), "rows")])
+def test_of_a_causal_model_other_kinds_of_rows_are_tried_where_they_are_read(made, way):
+    """DPO reads a prompt once for all its answers; of rows that were not tried each sequence is read alone."""
+    model = drawn(made())
+    groups = [[([*range(3, 20), *range(40, 43)], 3), ([*range(3, 20), 50], 1)], [([7, 8, 9, 10], 2), ([7, 8, 11], 1)]]
+    forked = batching.fork(groups, 0, "cpu")
+    rows = (forked.ids, forked.position_ids, forked.segments, forked.owners >= 0, "forked")
+    proof.prove(model, 30)
+    assert "forked" not in ways.proven(model).reading
+    with torch.no_grad():
+        alone = forward.hidden_states(model, *rows)
+        assert proof.prove(model, 30, ("plain", "forked")).ways.reading["forked"] == (way,)
+        torch.testing.assert_close(forward.hidden_states(model, *rows), alone, rtol=1e-4, atol=1e-5)
+    assert ways.proven(model).reading.keys() == {"plain", "forked"}
+
+
+def test_a_longer_sequence_is_tried_for_the_same_kinds_of_rows():
+    model = drawn(config("llama"))
+    proof.prove(model, 20, ("plain", "forked"))
+    forked = batching.fork([[([*range(3, 60)], 9), ([*range(3, 51), 61], 1)]], 0, "cpu")
+    with torch.no_grad():
+        forward.hidden_states(model, forked.ids, forked.position_ids, forked.segments, forked.owners >= 0, "forked")
+    assert ways.proven(model).longest >= 57
+    assert ways.proven(model).reading["forked"] == ("lean",)

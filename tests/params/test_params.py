@@ -17,6 +17,8 @@ from rlhf.params.ppo import PpoInputs
 from rlhf.params.pretrain import PretrainInputs
 from rlhf.params.reward_model import JudgeInputs, RewardModelInputs
 from rlhf.params.sft import SftInputs
+from rlhf.params.training.dpo import DpoInputs
+from rlhf.params.training.rejection import RejectionInputs
 from tests import toys
 from tests.collect_prompts_section import source
 from tools import check, presets
@@ -24,7 +26,7 @@ from tools.overlays import laying
 
 SCHEMAS = (
     PretrainInputs, SftInputs, CollectAnswersInputs, CollectComparisonsInputs, RewardModelInputs, PpoInputs,
-    FeedmeInputs, JudgeInputs, ModerationInputs,
+    FeedmeInputs, RejectionInputs, DpoInputs, JudgeInputs, ModerationInputs,
 )  # fmt: skip
 
 

@@ -17,16 +17,18 @@ from itertools import islice
 import pytest
 import torch
 
+from rlhf.dpo import objective
 from rlhf.params.ppo import Ppo
 from rlhf.params.pretrain import Scratch
 from rlhf.params.reward_model import RewardModel
 from rlhf.params.sft import Sft
+from rlhf.params.training.dpo import Dpo
 from rlhf.preferences import preference_training
 from rlhf.rl.loop_state import Data
 from rlhf.runs import checkpoints, launch
 from rlhf.runtime import interrupts
 from rlhf.training import language_modelling, supervised
-from stages import feedme, judge, ppo, pretrain, reward_model, sft
+from stages import dpo, feedme, judge, ppo, pretrain, rejection, reward_model, sft
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -72,6 +74,15 @@ class Loop:
         groups = preference_training.encode(self.tokenizer, toys.comparisons(7), chosen).groups
         return preference_training.train(self.models[0], groups, chosen, RUNTIME, 3, kept)
 
+    def dpo(self, kept):
+        chosen = toys.section(Dpo, "dpo", epochs=3)
+        self.models = [toys.policy(self.tokenizer)]
+        groups = preference_training.encode(self.tokenizer, toys.comparisons(7), chosen).groups
+        examples = objective.with_reference(self.models[0], groups, chosen, RUNTIME)
+        turned = [one._replace(pairs=[(worse, better) for better, worse in one.pairs]) for one in examples[:3]]
+        data = dpo.Data(examples, turned)  # its first epoch is best
+        return dpo.train(self.models[0], data, chosen, RUNTIME, 5, kept)
+
     def ppo(self, kept):
         knobs = {"iterations": 5, "ema_decay": 0.7, "ptx_coef": 0.5, "batch_size": 8, "minibatch_size": 4}
         knobs |= {"kl_controller": {"kind": "adaptive", "target": 0.5, "horizon": 50}}
@@ -83,7 +94,7 @@ class Loop:
         return ppo.train(models, Data(prompts, rows), chosen, RUNTIME, 4, kept)
 
 
-@pytest.fixture(params=["pretrain_muon", "pretrain_adamw", "sft", "reward", "ppo"])
+@pytest.fixture(params=["pretrain_muon", "pretrain_adamw", "sft", "reward", "dpo", "ppo"])
 def loop(request, tokenizer, tmp_path) -> Loop:
     return Loop(request.param, tokenizer, tmp_path)
 
@@ -335,5 +346,5 @@ def test_sigterm_keeps_the_state_of_the_step_and_ends(ready, monkeypatch, capsys
 
 
 def test_every_training_stage_keeps_states():
-    for stage in (pretrain, sft, reward_model, ppo, feedme, judge):
+    for stage in (pretrain, sft, reward_model, ppo, feedme, rejection, dpo, judge):
         assert "open_stage(" in inspect.getsource(stage.main)

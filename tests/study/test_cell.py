@@ -25,7 +25,7 @@ def root(tmp_path):
     (tmp_path / "study").mkdir()
     (tmp_path / params.FILE).write_text(json.dumps(content))
     (tmp_path / "presets").mkdir()
-    (tmp_path / cell.PRESET).write_bytes((toys.REPO / "presets/tiny.yaml").read_bytes())
+    (tmp_path / params.PRESET).write_bytes((toys.REPO / "presets/tiny.yaml").read_bytes())
     return tmp_path
 
 
@@ -54,7 +54,7 @@ def steps(root, monkeypatch) -> list:
 def test_a_cell_is_prepared_run_measured_written_and_cleared_away(root, steps):
     assert cell.main(["kl"], root) == 0
     prepared, ran, measured = steps
-    preset = read_yaml(root / cell.PRESET)
+    preset = read_yaml(root / params.PRESET)
     assert prepared == ("prepare", "kl", preset | {"seed": 18, "ppo": preset["ppo"] | {"kl_coef": 0.3}})
     assert ran == ("run", "kl", ["ppo@r1"])
     finished = measured[1]
@@ -62,13 +62,18 @@ def test_a_cell_is_prepared_run_measured_written_and_cleared_away(root, steps):
     assert finished.held_out == root / ".study/kl/data/collect_comparisons/r1"
     assert (finished.params.seed, finished.settings) == (18, params.load(root).settings)
     assert measured[2] == ["policy", "curve"]
-    assert (root / cell.OUT / "kl.json").read_text() == '{"policy":[1,2],"curve":[1,2]}\n'
+    written = (root / cell.OUT / "kl.json").read_text()
+    assert written.startswith('{"policy":[1,2],"curve":[1,2],"made_with":{"change":{"ppo.kl_coef":0.3},"params":{')
+    assert written.endswith("}\n")
+    kept = json.loads(written)["made_with"]["params"]
+    assert kept["ppo"] == preset["ppo"] | {"kl_coef": 0.3}
+    assert "tracking" not in kept
     assert not (root / ".study/kl").exists()
 
 
 def test_reward_models_on_other_comparisons_are_held_against_those_of_the_unchanged_cell(root, steps):
     cell.main(["noise"], root)
-    preset = read_yaml(root / cell.PRESET)
+    preset = read_yaml(root / params.PRESET)
     assert [step[:2] for step in steps[:4]] == [
         ("prepare", "noise"), ("run", "noise"), ("prepare", "shared_18"), ("run", "shared_18"),
     ]  # fmt: skip

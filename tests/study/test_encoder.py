@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from rlhf.params.base import read_yaml
 from rlhf.records import records
-from study import cell, encoder, params, workspace
+from study import encoder, params, workspace
 from tests import toys
 
 SIZES = {
@@ -21,7 +21,7 @@ def test_an_encoder_of_the_asked_shape_is_trained_on_the_documents_of_its_seed(t
     (tmp_path / "study").mkdir()
     (tmp_path / params.FILE).write_text(json.dumps(read_yaml(toys.REPO / params.FILE) | {"encoder": SIZES}))
     (tmp_path / "presets").mkdir()
-    (tmp_path / cell.PRESET).write_bytes((toys.REPO / "presets/tiny.yaml").read_bytes())
+    (tmp_path / params.PRESET).write_bytes((toys.REPO / "presets/tiny.yaml").read_bytes())
     asked = []
 
     def prepare(root, name, content):

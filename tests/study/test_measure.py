@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig
 
 from rlhf.evaluation import policy_measures
+from rlhf.evaluation.controls import manners
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import parse
 from rlhf.params.evaluate import EvaluateInputs
@@ -19,10 +20,12 @@ from rlhf.records.types import Document
 from rlhf.sampling import rollouts
 from rlhf.tokens import chat, tokenizer
 from rlhf.training import language_modelling
+from rlhf.world import grammar
 from rlhf.world.answering import demonstrations
 from rlhf.world.asking import tasks
 from rlhf.world.grading import gold
 from study import measure, probes
+from study.evidence import clustered
 from study.params import Settings
 from study.probes import CLOSED_QA, FEW_SHOT
 from study.workspace import Finished
@@ -80,9 +83,11 @@ def world(tmp_path_factory) -> World:
     records.write(source / "copy_probes.jsonl", [probe | {"type": kind} for kind in (*CLOSED_QA, *FEW_SHOT)])
     made = tokenizer.train(texts, 400, 256)
     made.chat_template = chat.CHAT_TEMPLATE
-    policies = ("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2")
-    for number, name in enumerate((*policies, "reward_model/r1", "reward_model/r2")):
+    policies = ("pretrain", "sft", "feedme", "ppo/r1", "ppo/r2", "dpo")
+    for number, name in enumerate((*policies[:5], "reward_model/r1", "reward_model/r2", "dpo")):
         save(folder / "data" / name, made, number, scores=name not in policies)
+    (folder / "data/rejection").mkdir()
+    (folder / "data/rejection/README.md").write_text("left out")
     content = {"seed": 5, "rounds": ROUNDS} | {
         key: toys.shrunken_params()[key] for key in ("runtime", "rewards", "evaluate")
     }
@@ -131,6 +136,8 @@ def test_a_reward_model_is_measured_on_each_held_out_comparison_and_on_those_tha
     right = sum((close[2] > close[i]) == (own(second)[2] > own(second)[i]) for i in (0, 1))
     assert found["validation"]["gold"] == [[0, 3], [right, 2]]
     assert found["judge"] == {"comparisons": [second["id"]], "labelers": [[3, 3]], "gold": [[0, 3]]}
+    belong = measure.of_workspace(done, ["reward_model"])["clusters"]
+    assert belong == {"validation": clustered.ids([first, second]), "judge": clustered.ids([second])}
 
 
 def test_without_a_criterion_the_win_rate_is_by_all_the_others(world):
@@ -181,7 +188,7 @@ def policies(world) -> dict:
 def test_each_policy_answers_the_same_prompts_sampled_and_greedily(world, policies):
     done, scorers = world.done, world.done.scorers()
     asked = measure.test_prompts(done, 6)
-    places = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "ppo": "ppo/r2"}
+    places = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "dpo": "dpo", "ppo": "ppo/r2"}
     assert policies.keys() == {*places, "best_of_1", "best_of_2"}
     for name, place in places.items():
         policy = done.policy(name, place)
@@ -215,7 +222,9 @@ def test_capabilities_are_of_the_policy_named_on_the_first_pieces_of_held_out_te
     done = world.done
     shares = {"owners": 0.1, "replace": 0.3, "groups": 0.5, "repeat": 0.9, "two_names": 0.7}
     monkeypatch.setattr(probes.pretrain, "copying", lambda *_: {"copying": shares})
-    found = measure.of_workspace(done, ["policy"])["policy"]["probes"]
+    measured = measure.of_workspace(done, ["policy"])
+    assert measured["clusters"] == {"prompts": clustered.ids(measure.test_prompts(done, 6))}
+    found = measured["policy"]["probes"]
     assert found["closed_qa"] == pytest.approx(0.2)
     assert found["few_shot"] == pytest.approx(0.7)
     assert len(found["loss"]) == len(found["cloze"]) == done.settings.probes
@@ -267,7 +276,9 @@ def test_limits_are_of_greedy_answers_to_the_same_prompts_for_base_sft_and_ppo(w
         said["base", prompt["id"]] = "Sure."
     first = groups[0][0]
     said["sft", first["id"]] = demonstrations.ideal(first["task"])
-    found = measure.of_workspace(world.done, ["limits"])["limits"]
+    measured = measure.of_workspace(world.done, ["limits"])
+    found = measured["limits"]
+    assert measured["clusters"] == {kind: clustered.ids(probes.drawn(kind, 2)) for kind in probes.HONESTY}
     assert found.keys() == {"base", "sft", "ppo"}
     harm = [round(gold.score(prompt["task"], refusal).score, 4) for prompt in probes.drawn("harmful", 2)]
     assert [found[name]["gold"]["harmful"] for name in found] == [[0.0, 0.0], [0.0, 0.0], harm]
@@ -279,6 +290,22 @@ def test_limits_are_of_greedy_answers_to_the_same_prompts_for_base_sft_and_ppo(w
     assert found["base"]["paraphrase_spread"] == [0.0, 0.0]
     assert found["ppo"]["words"] == [2] * 6
     assert found["base"]["phrases"] == {}
+
+
+def test_the_controlled_column_is_gold_of_the_answer_in_one_form(world, monkeypatch):
+    """To every prompt the ideal answer without any politeness: the one closing of the form is worth something."""
+    asked = measure.test_prompts(world.done, 6)
+    closing = grammar.render("closing", {}, "en", manners.CLOSING)
+    polite = [manners.one_closing(prompt["task"], demonstrations.ideal(prompt["task"])) for prompt in asked]
+    ideal = [text.removesuffix(closing).strip() for text in polite]
+    answers = [rollouts.Response(text, [1], True) for text in ideal]
+    monkeypatch.setattr(policy_measures, "ask", lambda *_: answers)
+    monkeypatch.setattr(policy_measures, "log_ratios", lambda *_: [0.0] * 6)
+    found = measure.of_workspace(world.done, ["policy"])["policy"]["greedy"]
+    form = [manners.one_closing(prompt["task"], text) for prompt, text in zip(asked, ideal, strict=True)]
+    expected = [round(gold.score(prompt["task"], text).score, 4) for prompt, text in zip(asked, form, strict=True)]
+    assert found["controlled"] == expected
+    assert found["controlled"] != found["gold"]
 
 
 def test_prompts_of_a_probe_are_the_same_for_every_cell_and_the_first_of_more():

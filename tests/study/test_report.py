@@ -92,15 +92,15 @@ def test_notes_say_what_the_figures_say(laboratory):
         "Best of 32 by the same reward model has more gold than PPO on 2 of 2 seeds.",
         "The alignment tax is +1.11 nats a token in SFT and −0.04 in PPO.",
         "PPO, with pretraining text, γ = 2: 0.60.",
-        "gold differs by 0.03. In one, two rounds: 0.72, 0.75 (seed 17).",
+        "gold differs by +0.03. In one round and in two, seed 17: 0.72 and 0.75.",
         "1 of 3 claims of the papers do not hold here. PPO is free.",
-        "1 of 3 claims are left open by their intervals. And so on.",
+        "1 of 3 claims are left open by their intervals, or by too few seeds. And so on.",
     ):
         assert sentence in text
 
 
 def test_what_notes_follow_from_is_told_figure_by_figure(laboratory):
-    more = laboratory["frontier"] + [point("rounds_3", "ppo", 17, 0.69)]
+    more = laboratory["frontier"] + [point("rounds_2_18", "ppo", 18, 0.69)]
     found = {note.seen: note.follows for note in words.notes(seeds(0.74), laboratory | {"frontier": more}, CLAIMS)}
     of_the_model = next(follows for seen, follows in found.items() if seen.startswith("The reward model predicts"))
     assert of_the_model == (
@@ -108,8 +108,8 @@ def test_what_notes_follow_from_is_told_figure_by_figure(laboratory):
         "reward model agrees with labelers, 73.0%; a TF-IDF baseline agrees with labelers, 65.0%."
     )
     rounds = next(seen for seen in found if seen.startswith("As many labels"))
-    assert rounds == "As many labels in one round or in several: gold differs by 0.06."
-    assert found[rounds] == "In one, two, three rounds: 0.72, 0.75, 0.69 (seed 17)."
+    assert rounds == "As many labels in two rounds in place of one: gold differs by +0.00."
+    assert found[rounds] == "In one round and in two, seed 17: 0.72 and 0.75; seed 18: 0.72 and 0.69."
 
 
 def test_of_cells_that_have_not_run_nothing_is_said(laboratory):
@@ -126,10 +126,16 @@ def test_every_cell_of_the_study_has_a_name_of_its_own():
 
 
 def test_the_page_holds_every_claim_with_its_unit_and_its_cells_by_name(tmp_path, laboratory):
-    effect = {"kind": "number", "cell": "seed_{seed}", "path": "evaluate.win_rate.ppo_vs_sft.mean", "seeds": [17]}
+    effect = {
+        "kind": "number",
+        "cell": "seed_{seed}",
+        "path": "evaluate.win_rate.ppo_vs_sft.mean",
+        "minus": None,
+        "seeds": [17],
+    }
     one = {
         "claim": "PPO is free", "citation": "A 2022", "paper_figure": "figure 1", "expected": "none", "matters": 0.04,
-        "unit": "gold points", "effect": effect,
+        "unit": "gold points", "referee": "in small", "effect": effect,
     }  # fmt: skip
     (tmp_path / "metrics/study").mkdir(parents=True)
     (tmp_path / claims.FILE).write_text(json.dumps({"claims": [one]}))
@@ -138,7 +144,7 @@ def test_the_page_holds_every_claim_with_its_unit_and_its_cells_by_name(tmp_path
     row = {
         **dict.fromkeys(claims.COLUMNS, ""), "claim": "PPO is free", "expected": "within ±0.04", "effect": "0.0559",
         "low": "-0.0057", "high": "0.1267", "verdict": "not confirmed", "citation": "A 2022",
-        "paper_figure": "figure 1",
+        "paper_figure": "figure 1", "seeds": "3", "adjusted": "0.0421", "referee": "in small [why]",
     }  # fmt: skip
     with open(tmp_path / claims.OUT, "w", encoding="utf-8") as file:
         writer = csv.DictWriter(file, claims.COLUMNS)
@@ -149,14 +155,15 @@ def test_the_page_holds_every_claim_with_its_unit_and_its_cells_by_name(tmp_path
     shown = Page(html).tables
     assert shown["The papers' claims, measured"][0]["PPO is free"] == {
         "claim": "PPO is free", "here": "+0.056 (−0.006 to +0.127)", "verdict": "not confirmed",
-        "expected": "within ±0.04", "in": "gold points", "the paper": "A 2022: figure 1",
+        "expected": "within ±0.04", "in": "gold points", "the paper": "A 2022: figure 1", "seeds": "3",
+        "p, adjusted": "0.0421", "referee": "in small [why]",
     }  # fmt: skip
     assert shown["Three seeds"][0]["PPO against SFT, sampled"] == {
         "": "PPO against SFT, sampled", "mean": "67% (65 to 69%)",
         "seed 17": "74% (72 to 76%)", "seed 18": "60% (58 to 62%)",
     }  # fmt: skip
     assert shown["Three seeds"][0]["PPO against FeedME, sampled"]["seed 18"] == "55% (53 to 57%)"
-    assert shown["Gao et al.'s forms"][0]["PPO, β = 0, 40 iterations"]["peak at a KL of, nats"] == "3.58 (1.9 to ∞)"
+    assert shown["Gao et al.'s forms"][0]["PPO, β = 0"]["peak at a KL of, nats"] == "3.58 (1.9 to ∞)"
     assert {"PPO, default, β = 0.1", "best of 32"} <= shown["KL, gold and alignment tax"][0].keys()
     assert html.index("What was found</h2>") < html.index("Three seeds</h2>")
     assert "ppo_vs_sft" not in html

@@ -53,7 +53,7 @@ POINTS = [
     frontier_point("seed_17", "ppo", 17, 2.5, 0.7), frontier_point("seed_17", "base", 17, 70.0, 0.4),
     frontier_point("seed_17", "best_of_2", 17, 0.25, 0.6), frontier_point("seed_17", "best_of_1", 17, 0.0, 0.5),
     frontier_point("seed_17", "feedme", 17, 1.0, 0.65), frontier_point("kl_0_17", "ppo", 17, 9.0, 0.58),
-    frontier_point("ptx_2", "ppo", 17, 4.0, 0.66), frontier_point("direct_policy", "ppo", 17, 2.25, 0.68),
+    frontier_point("ptx_2_17", "ppo", 17, 4.0, 0.66),
     frontier_point("seed_16", "ppo", 16, 3.0, 0.71),
 ]  # fmt: skip
 
@@ -63,13 +63,13 @@ def test_the_frontier_is_sorted_by_seed_and_distance_and_shows_the_tax_where_it_
     made = tables.frontier({"frontier": POINTS, "tax": tax})
     assert made.rows[0] == ["PPO, default, β = 0.1", "3.00", "0.710 (0.690 to 0.730)", "0.81", "–", "–", "–", "16"]
     assert [row[0] for row in made.rows[1:]] == [
-        "best of 1", "best of 2", "FeedME", "PPO, a direct score in place of ranks", "PPO, default, β = 0.1",
-        "PPO, with pretraining text, γ = 2", "PPO, β = 0, 40 iterations", "Base",
+        "best of 1", "best of 2", "FeedME", "PPO, default, β = 0.1",
+        "PPO, with pretraining text, γ = 2", "PPO, β = 0", "Base",
     ]  # fmt: skip
     assert made.columns == [
         "policy, sampled", "KL, nats", "gold", "reward model", "loss on text", "closed QA", "few-shot", "seed"
     ]  # fmt: skip
-    assert made.rows[5][1:] == ["2.50", "0.700 (0.680 to 0.720)", "0.80", "1.62", "45%", "74%", "17"]
+    assert made.rows[4][1:] == ["2.50", "0.700 (0.680 to 0.720)", "0.80", "1.62", "45%", "74%", "17"]
 
 
 def test_fits_name_their_peak_or_say_that_there_is_none():
@@ -80,7 +80,7 @@ def test_fits_name_their_peak_or_say_that_there_is_none():
     other = fit | {"seed": 18, "peak_kl": 1e6, "peak_passed": False}
     bounded = fit | {"peak_kl_interval": [1.9, 12.34]}
     made = tables.fits({"overoptimisation": {"ppo": [fit], "best_of_n": [bounded, other]}})
-    named = "PPO, β = 0, 40 iterations"
+    named = "PPO, β = 0"
     assert made.rows == [
         [named, "0.123", "−0.057", "0.99", "3.58 (1.9 to ∞)", "9.46", "yes", "17"],
         ["best of n", "0.123", "−0.057", "0.99", "3.58 (1.9 to 12.3)", "9.46", "yes", "17"],
@@ -95,7 +95,7 @@ MODELS = [
     {"cell": cell, "seed": seed, "validation_gold": interval(0.86), "validation_labelers": interval(0.726 + shift),
      "training": {"accuracy": 0.7654, "prompts": prompts}}
     for cell, seed, prompts, shift in (
-        ("rm_1056", 17, 1056, 0.0), ("rm_264", 17, 264, -0.01), ("seed_17", 17, 2112, 0.01),
+        ("rm_1056", 17, 1056, 0.0), ("rm_264_17", 17, 264, -0.01), ("seed_17", 17, 2112, 0.01),
         ("rm_noise_0", 17, 2112, 0.0),
     )
 ]  # fmt: skip
@@ -177,7 +177,7 @@ def test_the_frontier_joins_the_near_points_of_the_first_seed_by_what_they_are(d
     series, frame = drawn["frontier"]
     expected = {
         "PPO over β": [(2.5, 0.7), (9.0, 0.58)], "best of n": [(0.0, 0.5), (0.25, 0.6)], "PPO-ptx": [(4.0, 0.66)],
-        "FeedME": [(1.0, 0.65)], "PPO, direct score": [(2.25, 0.68)],
+        "FeedME": [(1.0, 0.65)],
     }  # fmt: skip
     assert [line.label for line in series] == list(expected)
     for line in series:
@@ -202,3 +202,39 @@ def test_reward_models_that_differ_in_size_are_drawn_by_size_where_there_are_two
     drawn.clear()
     dict(drawings.drawings(found([curve("seed_17", 17, "default", 0.1)], MODELS[:1])))
     assert "rm" not in drawn
+
+
+def test_rows_and_seeds_of_stale_cells_are_marked_and_the_reasons_stand_in_a_table_of_their_own():
+    point = frontier_point("kl_0_17", "ppo", 17, 9.0, 0.58) | {"stale": "made with a 1, now 2"}
+    fit = {
+        "cell": "kl_0_17", "seed": 17, "alpha": 0.1, "beta": 0.1, "r_squared": 0.9, "peak_kl": 1.0, "peak_passed": True,
+        "peak_kl_interval": [1.0, 2.0], "farthest_kl": 3.0, "stale": "made with a 1, now 2",
+    }  # fmt: skip
+    found = {
+        "frontier": [point, POINTS[0]], "tax": [], "limits": [], "overoptimisation": {"ppo": [fit], "best_of_n": [fit]},
+        "reward_models": [MODELS[0] | {"stale": "x"}], "stale": {"kl_0_17": "made with a 1, now 2"},
+    }  # fmt: skip
+    frontier, fits, models, _, stale = tables.laboratory(found)
+    assert [row[0] for row in frontier.rows] == ["PPO, default, β = 0.1", "PPO, β = 0 (stale)"]
+    assert [row[0] for row in fits.rows] == ["PPO, β = 0 (stale)", "best of n (stale)"]
+    assert models.rows[0][0] == "1,056 prompts (stale)"
+    assert (stale.caption, stale.rows) == ("Stale", [["kl_0_17", "made with a 1, now 2"]])
+    own = {
+        "seed": 17,
+        "win_rate": {},
+        "reward_model": {},
+        "without_criterion": {"facts": dict.fromkeys(("sampled", "greedy"), interval(0.7))},
+    }
+    rates = {rate: interval(0.7) for rate in names.RATES}
+    model = dict.fromkeys(names.REWARD_MODEL, 0.7)
+    seeds = [own | {"seed": seed, "win_rate": rates, "reward_model": model} for seed in (17, 18)]
+    made = tables.seeds(
+        {"per_seed": seeds, "evaluate": {"win_rate": rates}, "reward_model": model, "stale": {"18": "made otherwise"}}
+    )
+    assert made.columns == ["", "mean", "seed 17", "seed 18 (stale)"]
+
+
+def test_a_curve_of_a_stale_cell_says_so(drawn):
+    curves = [curve("seed_17", 17, "default", 0.1), curve("kl_0_17", 17, 0.0, 0.2) | {"stale": "made otherwise"}]
+    dict(drawings.drawings(found(curves, [])))
+    assert [line.label for line in drawn["gold"][0]] == ["default β", "β = 0 (stale)"]

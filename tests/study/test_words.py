@@ -18,7 +18,7 @@ def found(laboratory) -> dict:
     others = [
         point("seed_17", "sft", 17, 0.5), point("kl_0_19", "ppo", 19, 0.5), point("kl_0_17", "sft", 17, 0.1),
         point("seed_17", "best_of_4", 17, 0.7), point("seed_19", "best_of_32", 19, 0.9),
-        point("rounds_3", "ppo", 17, 0.69), point("rounds_2", "sft", 17, 0.1),
+        point("rounds_2_18", "ppo", 18, 0.69), point("rounds_2", "sft", 17, 0.1),
     ]  # fmt: skip
     more = [loss("seed_18", "sft", 1.7), loss("kl_0_17", "base", 9.0), loss("ptx_05", "ppo", 0.9)]
     return laboratory | {"frontier": [*others, *laboratory["frontier"]], "tax": [*laboratory["tax"], *more]}
@@ -61,11 +61,11 @@ def test_the_notes_whole(found):
             "γ = 2: 0.60; PPO, with pretraining text, γ = 0.5: 0.90.",
         ),
         (
-            "As many labels in one round or in several: gold differs by 0.06.",
-            "In one, two, three rounds: 0.72, 0.75, 0.69 (seed 17).",
+            "As many labels in two rounds in place of one: gold differs by +0.00.",
+            "In one round and in two, seed 18: 0.72 and 0.69; seed 17: 0.72 and 0.75.",
         ),
         ("1 of 3 claims of the papers do not hold here.", "PPO is free."),
-        ("1 of 3 claims are left open by their intervals.", "And so on."),
+        ("1 of 3 claims are left open by their intervals, or by too few seeds.", "And so on."),
     ]
 
 
@@ -109,8 +109,8 @@ def test_without_text_mixed_in_the_tax_ends_with_the_means():
 
 def test_two_rounds_alone_are_told_as_two():
     (note,) = notes_of(frontier=[point("seed_17", "ppo", 17, 0.72), point("rounds_2", "ppo", 17, 0.75)])[2:]
-    assert note.seen == "As many labels in one round or in several: gold differs by 0.03."
-    assert note.follows == "In one, two rounds: 0.72, 0.75 (seed 17)."
+    assert note.seen == "As many labels in two rounds in place of one: gold differs by +0.03."
+    assert note.follows == "In one round and in two, seed 17: 0.72 and 0.75."
     assert notes_of(frontier=[point("rounds_2", "ppo", 17, 0.7)])[2:] == []
 
 
@@ -118,7 +118,7 @@ def test_names_of_policies_and_cells():
     assert [names.policy(name) for name in ("base", "sft", "feedme", "ppo", "best_of_4")] == [
         "Base", "SFT", "FeedME", "PPO", "best of 4",
     ]  # fmt: skip
-    assert names.policy_of_cell("kl_0_17", "ppo", 17) == "PPO, β = 0, 40 iterations"
+    assert names.policy_of_cell("kl_0_17", "ppo", 17) == "PPO, β = 0"
     assert names.policy_of_cell("kl_0_17", "sft", 17) == "SFT"
     assert names.cell("rm_264", 17) == "264 prompts"
 
@@ -126,8 +126,21 @@ def test_names_of_policies_and_cells():
 @pytest.fixture
 def root(tmp_path, laboratory):
     """A root with the results that pages and the report read."""
-    effect = {"kind": "number", "cell": "seed_{seed}", "path": "evaluate.win_rate.ppo_vs_sft.mean", "seeds": [17]}
-    own = {"citation": "A 2022", "paper_figure": "figure 1", "matters": 0.04, "unit": "points", "effect": effect}
+    effect = {
+        "kind": "number",
+        "cell": "seed_{seed}",
+        "path": "evaluate.win_rate.ppo_vs_sft.mean",
+        "minus": None,
+        "seeds": [17],
+    }
+    own = {
+        "citation": "A 2022",
+        "paper_figure": "figure 1",
+        "matters": 0.04,
+        "unit": "points",
+        "referee": "r",
+        "effect": effect,
+    }
     listed = [{"claim": "it rises", "expected": "positive"}, {"claim": "it lies within", "expected": [0.2, 0.4]}]
     (tmp_path / claims.FILE).write_text(json.dumps({"claims": [own | one for one in listed]}))
     (tmp_path / results.PLOTS).mkdir(parents=True)
@@ -137,8 +150,8 @@ def root(tmp_path, laboratory):
     (tmp_path / results.SEEDS).write_text(json.dumps(seeds(0.74)))
     (tmp_path / results.LABORATORY).write_text(json.dumps(laboratory))
     rows = [",".join(claims.COLUMNS)]
-    rows += ["it rises,A 2022,figure 1,> 0,0.1,0.05,0.15,confirmed,x"]
-    rows += ["it lies within,A 2022,figure 1,0.2 to 0.4,0.5,0.45,0.55,not confirmed,x"]
+    rows += ["it rises,A 2022,figure 1,at least 0.04,0.1,0.05,0.15,3,0.01,confirmed,r,x"]
+    rows += ["it lies within,A 2022,figure 1,0.2 to 0.4,,,,0,,not yet rerun,r,x"]
     (tmp_path / claims.OUT).write_text("\n".join(rows) + "\n")
     return tmp_path
 
@@ -164,7 +177,7 @@ def test_pages_say_what_writes_them_and_from_what(root):
 def test_the_report_page_has_its_lead_its_plots_in_order_and_its_claims(root):
     report.main(root)
     text = html.unescape((root / "metrics/study/report.html").read_text(encoding="utf-8"))
-    verdicts = [{"verdict": "confirmed"}, {"verdict": "not confirmed"}]
+    verdicts = [{"verdict": "confirmed"}, {"verdict": "not yet rerun"}]
     for words_of in (*report.LEAD, report.CLAIMS_TEXT, words.headline(seeds(0.74), verdicts)):
         assert words_of in text
     assert text.index("plot a") < text.index("plot b")
@@ -180,19 +193,50 @@ def test_the_report_page_has_its_lead_its_plots_in_order_and_its_claims(root):
 
 
 def test_claims_that_did_not_hold_are_set_apart():
-    def row(verdict: str, expected: str = "> 0") -> dict:
+    def row(verdict: str, expected: str = "at least 0.05", **more: str) -> dict:
         own = {"claim": verdict, "citation": "A 2022", "paper_figure": "figure 1", "verdict": verdict}
-        return own | {"expected": expected, "effect": "0.12345", "low": "0.05", "high": "0.15"}
+        figures = {"effect": "0.12345", "low": "0.05", "high": "0.15", "seeds": "3", "adjusted": "0.0100"}
+        return own | {"expected": expected, "referee": "r"} | figures | more
 
-    listed = [row("confirmed"), row("not confirmed", "0.2 to 0.4"), row("inconclusive")]
-    made = report.claims_table(listed, {"confirmed": "points", "not confirmed": "nats", "inconclusive": "words"})
+    none = dict.fromkeys(("effect", "low", "high", "adjusted"), "") | {"seeds": "0"}
+    listed = [row("confirmed"), row("not confirmed", "0.2 to 0.4"), row("not yet rerun", **none)]
+    made = report.claims_table(listed, {"confirmed": "points", "not confirmed": "nats", "not yet rerun": "words"})
+    says = ["r", "A 2022: figure 1"]
     assert made == Table(
-        ["claim", "here", "verdict", "expected", "in", "the paper"],
+        ["claim", "here", "seeds", "p, adjusted", "verdict", "expected", "in", "referee", "the paper"],
         [
-            ["confirmed", "+0.123 (+0.050 to +0.150)", "confirmed", "> 0", "points", "A 2022: figure 1"],
-            ["not confirmed", "0.123 (0.050 to 0.150)", "not confirmed", "0.2 to 0.4", "nats", "A 2022: figure 1"],
-            ["inconclusive", "+0.123 (+0.050 to +0.150)", "inconclusive", "> 0", "words", "A 2022: figure 1"],
+            ["confirmed", "+0.123 (+0.050 to +0.150)", "3", "0.0100", "confirmed", "at least 0.05", "points", *says],
+            ["not confirmed", "0.123 (0.050 to 0.150)", "3", "0.0100", "not confirmed", "0.2 to 0.4", "nats", *says],
+            ["not yet rerun", "–", "0", "–", "not yet rerun", "at least 0.05", "words", *says],
         ],
         strong=[1],
-        words=(0, 2, 3, 4, 5),
+        words=(0, 4, 5, 6, 7, 8),
     )
+
+
+def test_stale_cells_are_named_and_their_figures_are_in_no_note(found):
+    """The two cells without a KL penalty on this page: one of them is stale, and the note is of the other."""
+    why = "made with ppo.iterations 40, now 20"
+    frontier = [row | {"stale": why} if row["cell"] == "kl_0_17" else row for row in found["frontier"]]
+    tax = [row | {"stale": why} if row["cell"] == "ptx_2" else row for row in found["tax"]]
+    notes = words.notes(seeds(0.74, 0.73), found | {"frontier": frontier, "tax": tax, "stale": {"kl_0_17": why}}, [])
+    text = "\n".join(f"{note.seen} {note.follows}" for note in notes)
+    assert "falls on 0 of 1 seeds. From the default to β = 0, seed 18: " in text
+    assert "γ = 0.5: 0.90." in text
+    assert "γ = 2" not in text
+    assert f"1 cells are stale, and left out of these notes. kl_0_17, {why}." in text
+
+
+def test_text_mixed_in_on_several_seeds_is_told_as_a_mean():
+    tax = [loss("seed_17", policy, mean) for policy, mean in (("base", 0.5), ("sft", 1.5), ("ppo", 1.0))]
+    mixed = [loss("ptx_2_17", "ppo", 0.6), loss("ptx_2_18", "ppo", 0.8) | {"seed": 18}]
+    (note,) = notes_of(tax=[*tax, *mixed])[2:]
+    assert note.follows.endswith("PPO 1.00. PPO, with pretraining text, γ = 2: 0.70.")
+
+
+def test_claims_that_wait_for_cells_are_told_apart_from_open_ones():
+    listed = [{"claim": "it waits", "verdict": "not yet rerun"}, {"claim": "B", "verdict": "confirmed"}]
+    (note,) = words.notes(seeds(0.74), {"frontier": [], "tax": []}, listed)[2:]
+    assert (note.seen, note.follows) == (
+        "1 of 2 claims wait for cells to be run, or to be run again.", "It waits.",
+    )  # fmt: skip

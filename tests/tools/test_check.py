@@ -120,6 +120,9 @@ def test_all_mistakes_are_listed_at_once(tiny):
         ({"runtime.threads": 2, "runtime.workers": 2, "runtime.device": "cuda"}, "expected 1 (got 2)"),
         ({"runtime.threads": 2, "runtime.workers": 2, "sft.dropout": 0.2}, "sft.dropout draws from one generator"),
         ({"runtime.processes": 2, "feedme.dropout": 0.2}, "runtime.processes: feedme.dropout draws from one generator"),
+        ({"runtime.processes": 2, "rejection.dropout": 0.2}, "rejection.dropout draws from one generator"),
+        ({"rejection.round": "r9"}, "rejection.round: expected one of rounds"),
+        ({"dpo.round": "r9"}, "dpo.round: expected one of rounds"),
     ],
 )
 def test_impossible_combinations_and_missing_inputs_are_named(tiny, changes, named):
@@ -320,8 +323,8 @@ def test_a_judge_that_cannot_get_enough_comparisons_is_refused_before_anything_r
 
 CONTEXT = SHAPES["tiny"].context
 IN_CONTEXT = (  # what may ask for more tokens than the model's context holds
-    "pretrain.sequence_tokens", "sft.max_tokens", "feedme.max_tokens", "reward_model.max_tokens", "judge.max_tokens",
-    "ppo.ptx_sequence_tokens", "evaluate.sequence_tokens",
+    "pretrain.sequence_tokens", "sft.max_tokens", "feedme.max_tokens", "rejection.max_tokens", "dpo.max_tokens",
+    "reward_model.max_tokens", "judge.max_tokens", "ppo.ptx_sequence_tokens", "evaluate.sequence_tokens",
 )  # fmt: skip
 
 
@@ -333,12 +336,18 @@ def test_no_stage_asks_for_more_tokens_than_the_context_holds(tiny, path):
     ]
 
 
-@pytest.mark.parametrize("stage", ["collect_answers", "ppo", "evaluate"])
+@pytest.mark.parametrize("stage", ["collect_answers", "ppo", "rejection", "evaluate"])
 def test_prompt_and_answer_together_fit_the_context(tiny, stage):
     prompt, answer = f"{stage}.max_prompt_tokens", f"{stage}.max_completion_tokens"
     assert tiny({prompt: CONTEXT - 10, answer: 10}) == []
     (found,) = tiny({prompt: CONTEXT - 10, answer: 11})
     assert f"{prompt} + max_completion_tokens: the shape 'tiny' has a context of {CONTEXT} tokens" in found
+
+
+@pytest.mark.parametrize("rival", ["rejection", "dpo"])
+def test_a_rival_that_is_left_out_asks_for_no_context(tiny, rival):
+    asked = {f"{rival}.max_tokens": CONTEXT + 1, f"{rival}.train": False}
+    assert tiny(asked | ({"rejection.max_prompt_tokens": CONTEXT} if rival == "rejection" else {})) == []
 
 
 def test_a_second_round_on_the_first_ones_policy_is_right(tiny):

@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from tests import toys
+from tests.tools.planning.shapes import params
 from tools import plan
-from tools.planning import needs, sizes
+from tools.planning import needs, sizes, stages, tables, whole
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_a_plan_has_every_stage_and_every_term(root, capsys):
     lines = printed.out.splitlines()
     assert lines[0].startswith("tiny: 0.144 million weights; rows as params bound them")
     starts = [line.split()[0] for line in lines]
-    for stage in ("pretrain", "sft", "collect_answers", "reward_model", "ppo", "feedme", "judge", "evaluate"):
+    for stage in stages.STAGES:
         assert starts.count(stage) == 2  # in the table of work and in that of memory
     header = next(line for line in lines if "gradients" in line)
     for term in ("weights", "gradients", "optimiser", "frozen", "activations", "logits", "cache"):
@@ -46,7 +47,7 @@ def test_a_given_rate_gives_times(root, capsys):
 def test_of_gpus_no_time_is_claimed_from_this_machine(root, capsys):
     _, printed = said(root, capsys, "--gpus", "8", "--memory", "80")
     assert "give what a GPU reaches, --rate" in printed.out
-    assert "there are 80 GB a process" in printed.out
+    assert "fit: every stage fits into the 80 GB that a process has" in printed.out
 
 
 def test_what_does_not_fit_is_an_exit_code_and_names_what_does(root, capsys):
@@ -55,16 +56,51 @@ def test_what_does_not_fit_is_an_exit_code_and_names_what_does(root, capsys):
     assert code == 1
     assert "ppo needs " in printed.out
     assert "ppo.lora of rank 8, ppo.share_backbone: true and ppo.batch_size: " in printed.out
-    assert "processes that share weights" in printed.out
+    assert "processes with shards of weights" in printed.out
     shared_code, shared = said(root, capsys, *flags, "--sharded")
     assert "8 processes sharing" in shared.out
     assert shared_code == (1 if "needs " in shared.out else 0)
 
 
 def test_a_model_that_is_not_there_yet_is_asked_for(root, capsys):
+    text = (root / "presets/instructgpt.yaml").read_text()
+    (root / "presets/instructgpt.yaml").write_text(text.replace("EleutherAI/gpt-neo-1.3B", "someone/model"))
     code, printed = said(root, capsys, "--preset", "instructgpt", "--no-time")
     assert code == 2
     assert "--shape" in printed.out + printed.err
+
+
+PRESETS = sorted(path.stem for path in (toys.REPO / "presets").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_has_a_plan(root, capsys, preset):
+    code, printed = said(root, capsys, "--preset", preset, "--no-time", "--memory", "1000")
+    assert code == 0, printed.err
+    trained = {"rejection", "dpo"} <= {line.split()[0] for line in printed.out.splitlines()}
+    assert trained == params(preset).dpo.train
+
+
+def test_a_published_model_that_is_not_read_yet_is_planned_by_its_shape_and_that_is_said(root, capsys):
+    _, printed = said(root, capsys, "--preset", "instructgpt", "--no-time")
+    assert printed.out.startswith("instructgpt: 1.32 billion weights; rows")
+    assert "EleutherAI/gpt-neo-1.3B is not read yet: its sizes are those of the named shape gpt3-xl" in printed.out
+    _, of_shape = said(root, capsys, "--preset", "instructgpt", "--no-time", "--shape", "gpt3-xl")
+    assert "is not read yet" not in of_shape.out
+
+
+def test_rounds_are_added_up(root, capsys):
+    rows = {}
+    for rounds in (1, 2):
+        of = params().model_copy(update={"rounds": {f"r{one}": params().rounds["r1"] for one in range(rounds)}})
+        found = whole.of_params(of, root)
+        rows[rounds] = {line.split()[0]: line.split()[3] for line in tables.work(found, None)}
+        said_so = any("collect_answers, reward_model, ppo: 2 rounds" in line for line in tables.work(found, None))
+        assert said_so == (rounds == 2)
+        assert found.disk["ppo"].model == rounds * found.disk["sft"].model
+    assert rows[1]["sft"] == rows[2]["sft"]
+    ppo = whole.of_params(params(), root)
+    assert rows[2]["ppo"] == needs.short(2 * ppo.work["ppo"].flops(ppo.sizes))
 
 
 @pytest.mark.parametrize(

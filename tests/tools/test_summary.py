@@ -24,43 +24,100 @@ def root(tmp_path):
     return tmp_path
 
 
-def write(root, low: float, high: float) -> None:
+BY_NAME = ("ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_sft_best_temperature", "ppo_vs_best_of_4")
+
+
+def figures(low: float, high: float) -> dict:
+    """Return an evaluation in which PPO's controlled win rates have this interval, the plain ones 12 points more."""
     rate = {"mean": (low + high) / 2, "low": low, "high": high}
+    plain = {name: round(value + 0.12, 6) for name, value in rate.items()}
     keys = ("sft_sampled", "sft_greedy", "ppo_sampled", "ppo_greedy")
     measures = {
         name: dict.fromkeys(keys, 0.5) for name in ("gold", "reward_model", "num_tokens", "missing_eos", "empty")
     }
-    rates = dict.fromkeys(("ppo_vs_sft", "ppo_vs_sft_greedy", "ppo_vs_best_of_4"), rate)
-    evaluate = {"prompts": 900, "decided_by": "gold labeler", "win_rate": rates, "kl_per_answer": {"ppo": 7.25}}
-    outputs.write_metrics(root, "evaluate", evaluate | measures | {"judged_by": {"accuracy": 0.7}})
-    reward = {"accuracy": 0.712, "tfidf_accuracy": 0.6, "labelers_agreement": 0.731, "gold_accuracy": 0.83}
-    outputs.write_metrics(root, "reward_model/r1", reward)
+    measures |= {"missing_eos": dict.fromkeys(keys, 0.1), "empty": dict.fromkeys(keys, 0.01)}
+    means = [*keys, "sft_best_temperature", "ppo_best_temperature"]
+    difference = {"mean": 0.2, "low": 0.15, "high": 0.25}
+    return measures | {
+        "prompts": 900, "decided_by": "gold", "score_range": {"low": 0.0, "high": 1.0}, "kl_per_answer": {"ppo": 7.25},
+        "controlled": dict.fromkeys(BY_NAME, rate),
+        "win_rate": dict.fromkeys((*BY_NAME, "ppo_vs_sft_length_controlled"), plain),
+        "difference": dict.fromkeys(BY_NAME, difference), "controlled_difference": dict.fromkeys(BY_NAME, difference),
+        "controlled_mean": dict.fromkeys(means, {"mean": 0.375, "low": 0.3, "high": 0.45}),
+        "judged_by": {"accuracy": 0.7},
+    }  # fmt: skip
+
+
+def write(root, low: float, high: float, reward: dict | None = None, **evaluate) -> None:
+    outputs.write_metrics(root, "evaluate", figures(low, high) | evaluate)
+    own = {"accuracy": 0.712, "tfidf_accuracy": 0.6, "labelers_agreement": 0.731, "gold_accuracy": 0.83}
+    own |= {"longer_preferred_by_model": 0.58, "longer_chosen_by_labelers": 0.55}
+    outputs.write_metrics(root, "reward_model/r1", own | (reward or {}))
 
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [(0.7, 0.8, "RLHF helped. "), (0.45, 0.6, "No difference was shown. "), (0.2, 0.3, "RLHF made answers worse. ")],
 )
-def test_the_headline_follows_the_interval(root, capsys, low, high, verdict):
+def test_the_headline_follows_the_controlled_interval(root, capsys, low, high, verdict):
     write(root, low, high)
     assert summary.main(root) == 0
-    assert capsys.readouterr().out.startswith(f"Did RLHF help? {verdict}")
+    assert capsys.readouterr().out.startswith(f"Did RLHF help? {verdict}".rstrip() + "\n")
 
 
-def test_the_headline_says_where_greedy_and_sampled_differ():
-    rates = {"ppo_vs_sft": {"mean": 0.7, "low": 0.6, "high": 0.8}}
-    rates["ppo_vs_sft_greedy"] = {"mean": 0.18, "low": 0.1, "high": 0.26}
-    said = summary.headline({"win_rate": rates, "prompts": 86})
-    assert said.startswith("Did RLHF help? Sampled, RLHF helped; greedy, it made answers worse. PPO beats SFT on 70% ")
+def test_the_headline_says_the_worst_of_three_decodings_first():
+    evaluate = figures(0.6, 0.8)
+    evaluate["controlled"]["ppo_vs_sft_greedy"] = {"mean": 0.18, "low": 0.1, "high": 0.26}
+    verdict, evidence = summary.headline(evaluate)
+    assert verdict == (
+        "Did RLHF help? RLHF made answers worse when greedy; it helped when sampled and at the best temperature."
+    )
+    assert evidence == (
+        "At its weakest, greedy, PPO has a controlled mean gold of 0.38 and SFT of 0.38, a difference of +0.20 (+0.15 "
+        "to +0.25); it beats SFT on 18% (10 to 26%) of 900 held-out prompts controlled, on 82% (72 to 92%) plain."
+    )
+
+
+def test_warnings_stand_between_the_verdict_and_the_win_rates(root, capsys):
+    write(root, 0.7, 0.8)
+    summary.main(root)
+    assert "Look at this first" not in capsys.readouterr().out
+    shares = {"empty": {"ppo_greedy": 0.67}, "document_loss": {"base": 5.0}}
+    text = {"held_out_text": {"documents": 1, "unigram_entropy": 5.0}}
+    write(root, 0.7, 0.8, {"accuracy": 0.5}, **shares, **text)
+    summary.main(root)
+    shown = capsys.readouterr().out
+    places = [
+        shown.index(words) for words in (
+            "Did RLHF help?", "At its weakest", "\n\nLook at this first:\n",
+            "  ! Answers are empty: PPO 67% greedy.\n    PPO: ",
+            "  ! The base model's texts are noise", "  ! The reward model agrees with labelers on 50.0%",
+            "  ! Every loss on pretraining text rests on one document.\n", "\n\nwin rate (gold decides)",
+        )
+    ]  # fmt: skip
+    assert places == sorted(places)
 
 
 def test_it_shows_kl_reward_model_beside_labelers_and_where_to_look(root, capsys):
     write(root, 0.7, 0.8)
     summary.main(root)
     shown = capsys.readouterr().out
-    for piece in ("7.250", "71.2%", "73.1%", "83.0%", "75% (70% to 80%)", "best of 4", "report.html", "samples.md"):
+    for piece in ("7.250", "0.375", "71.2%", "73.1%", "83.0%", "best of 4", "report.html", "samples.md"):
         assert piece in shown
     assert "MLflow" not in shown, "tracking is switched off"
+
+
+def test_each_comparison_has_its_controlled_win_rates_above_its_plain_ones(root, capsys):
+    write(root, 0.7, 0.8)
+    summary.main(root)
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index("win rate (gold decides)               sampled              greedy               best temperature")
+    assert lines[at + 1 : at + 5] == [
+        "  ppo vs sft, controlled              75% (70 to 80%)      75% (70 to 80%)      75% (70 to 80%)",
+        "  ppo vs sft, plain                   87% (82 to 92%)      87% (82 to 92%)      87% (82 to 92%)",
+        "  ppo vs best of 4, controlled        75% (70 to 80%)",
+        "  ppo vs best of 4, plain             87% (82 to 92%)",
+    ]
 
 
 def test_without_an_evaluation_it_says_what_to_run(root, capsys):
@@ -87,7 +144,7 @@ def test_figures_of_an_earlier_run_are_called_so_first(root, capsys, monkeypatch
     write(root, 0.7, 0.8)
     monkeypatch.setattr(summary.changes, "in_a_line", lambda root, figures: "These figures are of an earlier run; ...")
     summary.main(root)
-    assert capsys.readouterr().out.startswith("These figures are of an earlier run; ...\n\nDid RLHF help? RLHF helped")
+    assert capsys.readouterr().out.startswith("These figures are of an earlier run; ...\n\nDid RLHF help? RLHF helped.")
 
 
 def test_a_folder_without_its_report_is_no_report(root, capsys):
@@ -102,7 +159,7 @@ def test_without_the_last_rounds_reward_model_the_rest_is_shown_and_that_is_said
     (root / "metrics/reward_model/r1.json").unlink()
     assert summary.main(root) == 0
     shown = capsys.readouterr().out
-    assert "Did RLHF help? RLHF helped. " in shown
+    assert "Did RLHF help? RLHF helped.\n" in shown
     assert "reward_model@r1 has not ended: it has no metrics" in shown
 
 

@@ -162,7 +162,7 @@ def test_the_optimisers_own_knobs_reach_it():
 
 def test_every_section_that_trains_is_typed_by_these_knobs():
     content = toys.shrunken_params()
-    for section in ("pretrain", "sft", "feedme", "reward_model", "judge"):
+    for section in ("pretrain", "sft", "feedme", "rejection", "dpo", "reward_model", "judge"):
         Optimisation(**content[section]["optimisation"])
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from rlhf.params.training.dpo import Dpo
 from tools.planning.rows import Rows
 
 DRAWN = 64  # batches, of which the largest is looked for
@@ -25,16 +26,12 @@ class Piece(NamedTuple):
 class Parts(NamedTuple):
     """What a worker computes at once."""
 
-    count: float  # of an update, of all workers and processes
+    number: float  # of an update, of all workers and processes
     tokens: float
     scored: float
     read: float  # tokens that a token may read, on average
     most: float  # tokens of the largest part
     most_scored: float
-
-    def with_scored(self, share: float) -> "Parts":
-        """Return the parts where only a share of the tokens has logits."""
-        return self._replace(scored=self.tokens * share, most_scored=self.most * share)
 
 
 NOTHING = Parts(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -60,7 +57,7 @@ def measured(updates: Iterable[Sequence[Sequence[Piece]]]) -> Parts:
     pairs = sum(piece.tokens * piece.read for _, _, part in parts for piece in part)
     largest = max(parts, key=lambda part: part[0])
     return Parts(
-        count=len(parts) / len(found),
+        number=len(parts) / len(found),
         tokens=tokens / len(parts),
         scored=fmean(part[1] for part in parts),
         read=pairs / max(1, tokens),
@@ -99,7 +96,7 @@ def _packed(rows: Rows, section: Any, runtime: Any, seed: int, every: bool) -> l
 
 def rewards(prompts: Rows, answers: Rows, section: Any, runtime: Any, num_answers: float, bounds: bool) -> Parts:
     """Return the parts of a batch of prompts with so many answers each; a prompt's tokens are read once."""
-    scores = section.likelihood_coef > 0
+    scores = isinstance(section, Dpo) or section.likelihood_coef > 0  # DPO reads log-probabilities alone
     if bounds:
         rows = max(1, math.ceil(num_answers))
         row = Piece(section.max_tokens, section.max_tokens if scores else 0, section.max_tokens)

@@ -69,17 +69,17 @@ def refuse(params: Any, sizes: Dimensions) -> None:
 
 def of_work(sizes: Dimensions, work: dict[str, Stage]) -> Sample:
     """Return what must be timed for these stages: parts and steps of the size in which most is computed."""
-    passes = [one for stage in work.values() for one in stage.passes if one.count]
+    passes = [one for stage in work.values() for one in stage.passes if one.number]
     decodings = [one for stage in work.values() for one in stage.decodings]
-    read = max(8, round(_mean([(one.read, one.count * one.tokens) for one in passes])))
+    read = max(8, round(_mean([(one.read, one.number * one.tokens) for one in passes])))
     learned = [one for one in passes if one.what != READ] or passes
-    typical = _mean([(one.tokens, one.count * one.tokens) for one in learned])
+    typical = _mean([(one.tokens, one.number * one.tokens) for one in learned])
     most = max(1, round(min(typical, MOST_TOKENS, MOST_FLOPS / (6 * sizes.products())) / read))
     few = max(1, most // 4)
     rows = round(max((one.tokens / max(1.0, one.steps) for one in decodings), default=0.0))
     return Sample(
         whats={one.what for one in passes} | {READ},
-        hows={one.how for stage in work.values() for one in stage.updates if one.count},
+        hows={one.how for stage in work.values() for one in stage.updates if one.number},
         tokens=(few * read, max(few + 1, most) * read),
         read=read,
         rows=(max(1, rows // 4), max(2, rows)) if decodings else (0, 0),

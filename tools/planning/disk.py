@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from tools.planning import stages
 from tools.planning.sizes import Dimensions
 from tools.planning.terms import FLOAT32, Held
 
@@ -23,9 +24,9 @@ class Disk(NamedTuple):
 
 
 def of_params(params: Any, sizes: Dimensions, held: dict[str, Held]) -> dict[str, Disk]:
-    """Return what each stage that writes a model keeps."""
+    """Return what each stage that writes a model keeps, of all rounds."""
     found: dict[str, Disk] = {}
-    for stage in ("pretrain", "sft", "reward_model", "ppo", "feedme", "judge"):
+    for stage in (name for name in held if name not in ("collect_answers", "evaluate")):
         section = getattr(params, stage)
         lora = getattr(section, "lora", None)
         weights = sizes.backbone() if stage in ("reward_model", "judge") else sizes.policy()
@@ -33,13 +34,14 @@ def of_params(params: Any, sizes: Dimensions, held: dict[str, Held]) -> dict[str
             continue
         saved = float(FLOAT32 * (sizes.adapters(lora.rank) if lora is not None and lora.save == "adapter" else weights))
         recorded = params.tracking.enabled and saved <= params.tracking.max_model_mb * 1e6
+        saved *= stages.times(params, stage)
         found[stage] = Disk(saved, saved, saved * recorded, _states(params, held[stage]))
     return found
 
 
 def state(held: Held) -> float:
     """Return the bytes of one state: weights that learn, the optimiser's moments, copies."""
-    return held.trained + held.optimiser + held.copies
+    return held.state or held.trained + held.optimiser + held.copies
 
 
 def _states(params: Any, held: Held) -> float:

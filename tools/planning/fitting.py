@@ -1,6 +1,7 @@
 """Which params ask for more memory than there is, and the nearest ones that do not."""
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from rlhf.models.shapes import SHAPES
@@ -18,10 +19,16 @@ KEYS = {  # of each stage: keys that take less where they are smaller, and the l
     "reward_model": {"reward_model.micro_batch_rows": 2, "reward_model.max_tokens": 8},
     "ppo": {"ppo.micro_batch_size": 1, "ppo.batch_size": 1, "ppo.max_completion_tokens": 1},
     "feedme": {"feedme.micro_batch_rows": 1, "feedme.max_tokens": 8},
+    "rejection": {
+        "rejection.micro_batch_rows": 1, "rejection.max_tokens": 8, "rejection.sampling_batch_size": 1,
+        "rejection.max_completion_tokens": 1,
+    },
+    "dpo": {"dpo.micro_batch_rows": 2, "dpo.max_tokens": 8},
     "judge": {"judge.micro_batch_rows": 2, "judge.max_tokens": 8},
     "evaluate": {"evaluate.batch_size": 1, "evaluate.max_completion_tokens": 1},
-}
+}  # fmt: skip
 MULTIPLES = {"ppo.batch_size": "minibatch_size"}  # of another key
+ADAPTED = ("sft", "reward_model", "ppo", "feedme", "rejection", "dpo", "judge")  # stages whose params have `lora`
 RANK = 8  # of the adapters that are proposed
 MOST_RANKS = 4096
 
@@ -40,11 +47,11 @@ class Misfit(NamedTuple):
     remedies: list[str]  # each alone makes it fit, the nearest first
 
     def lines(self, room: Room) -> Iterator[str]:
-        yield f"{self.stage} needs {self.needs / 1e9:.3g} GB a process, {room.bytes / 1e9:.3g} are there"
-        for remedy in self.remedies:
-            yield f"  fits with {remedy}"
-        if not self.remedies:
-            yield "  nothing that was tried makes it fit: take a smaller model"
+        gb, there = f"{self.needs / 1e9:.3g}", f"{room.bytes / 1e9:.3g}"
+        said = "each of these alone is enough:" if self.remedies else "nothing that was tried is enough:"
+        yield f"does not fit: {self.stage} needs {gb} GB a process, {there} are there; {said}"
+        for remedy in self.remedies or ("take a smaller model",):
+            yield f"  {remedy}"
 
 
 def misfits(params: Any, model: Dimensions, known: Known, room: Room) -> list[Misfit]:
@@ -78,7 +85,7 @@ def remedies(params: Any, model: Dimensions, known: Known, room: Room, stage: st
     found += [name for name, change in chosen.items() if fits(change(params))]
     yield from found or _together(params, stage, fits, chosen)
     if (ranks := fewest_ranks(params, model, known, room, stage)) is not None:
-        yield f"{ranks} processes that share weights, gradients and moments (--gpus {ranks} --sharded)"
+        yield f"{ranks} processes with shards of weights, gradients, moments: not built here (--gpus {ranks} --sharded)"
     yield from _shapes(params, known, room, stage)
 
 
@@ -91,23 +98,23 @@ def _keys(params: Any, stage: str, fits: Callable[[Any], bool]) -> Iterator[str]
 def _together(
     params: Any, stage: str, fits: Callable[[Any], bool], chosen: dict[str, Callable[[Any], Any]]
 ) -> Iterator[str]:
-    """Yield the switches that suffice together, none in vain; else all of them with each key that then suffices."""
+    """Yield the fewest switches that suffice, and fewer of them with one key where these do."""
 
-    def turned(names: list[str]) -> Any:
+    def turned(names: tuple[str, ...]) -> Any:
         new = params
         for name in names:
             new = chosen[name](new)
         return new
 
-    names = [*chosen]
-    if not fits(turned(names)):
-        for key in _keys(turned(names), stage, fits):
-            yield " and ".join([*names, key])
-        return
-    for name in chosen:
-        without = [other for other in names if other != name]
-        names = without if fits(turned(without)) else names
-    yield " and ".join(names)
+    with_keys = list[str]()
+    for size in range(1, 1 + len(chosen)):
+        several = [*combinations(chosen, size)]
+        if alone := [names for names in several if fits(turned(names))]:
+            yield from (" and ".join(names) for names in alone)
+            break
+        if not with_keys:
+            with_keys = [" and ".join([*names, key]) for names in several for key in _keys(turned(names), stage, fits)]
+    yield from with_keys
 
 
 def value_of(params: Any, key: str) -> Any:
@@ -144,7 +151,7 @@ def switches(params: Any, stage: str) -> dict[str, Callable[[Any], Any]]:
         found["runtime.gradient_checkpointing: true"] = lambda old: changed(old, "runtime.gradient_checkpointing", True)
     if params.runtime.dtype == "bfloat16" and params.runtime.frozen_dtype != "bfloat16":
         found["runtime.frozen_dtype: bfloat16"] = lambda old: changed(old, "runtime.frozen_dtype", "bfloat16")
-    if stage in ("sft", "feedme", "reward_model", "judge", "ppo") and getattr(params, stage).lora is None:
+    if stage in ADAPTED and getattr(params, stage).lora is None:
         lora = Lora(rank=RANK, alpha=2.0 * RANK, dropout=0.0, target_modules=ALL_LINEAR, save="merged")
         more = ", ppo.share_backbone: true" if stage == "ppo" else ""
 
@@ -158,7 +165,7 @@ def switches(params: Any, stage: str) -> dict[str, Callable[[Any], Any]]:
 
 def fewest_ranks(params: Any, model: Dimensions, known: Known, room: Room, stage: str) -> int | None:
     """Return the fewest processes among which a stage fits in shards; None where no number helps."""
-    ranks = 2 * max(1, room.ranks if room.sharded else 1)
+    ranks = 2 * room.ranks if room.sharded else max(2, room.ranks)
     while ranks <= MOST_RANKS:
         asked = changed(params, "runtime.processes", ranks)
         if held(asked, model, known, Room(room.bytes, ranks, True))[stage].total <= room.bytes:

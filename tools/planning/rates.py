@@ -67,9 +67,9 @@ class Rates(NamedTuple):
 def seconds(stage: Stage, sizes: Dimensions, rates: Rates, runtime: Any) -> float:
     """Return how long a stage computes and reads, at measured rates."""
     shared = runtime.workers * runtime.processes
-    passes = sum(one.count / shared * _pass(one, sizes, rates) for one in stage.passes)
-    decoded = sum(one.count / shared * _decoding(one, sizes, rates) for one in stage.decodings)
-    updated = sum(one.count * rates.updates[one.how].seconds(sizes.layers) for one in stage.updates if one.count)
+    passes = sum(one.number / shared * _pass(one, sizes, rates) for one in stage.passes)
+    decoded = sum(one.number / shared * _decoding(one, sizes, rates) for one in stage.decodings)
+    updated = sum(one.number * rates.updates[one.how].seconds(sizes.layers) for one in stage.updates if one.number)
     weights = FLOAT32 * sizes.policy()
     read = stage.loads * (rates.tries.seconds(sizes.layers) + weights * rates.byte)
     written = stage.saves * READ_AGAIN * weights * rates.byte
@@ -78,7 +78,7 @@ def seconds(stage: Stage, sizes: Dimensions, rates: Rates, runtime: Any) -> floa
 
 def with_states(found: float, held: Held, every_seconds: float | None, rates: Rates) -> float:
     """Return the seconds with those that keeping states takes, where something learns."""
-    if every_seconds is None or not held.optimiser:
+    if every_seconds is None or not disk.state(held):
         return found
     each = disk.state(held) * rates.byte
     return found + each * (1 + found // max(every_seconds, each, 1.0))
@@ -111,6 +111,6 @@ def seconds_at(stage: Stage, sizes: Dimensions, given: Given, runtime: Any) -> f
     decoded = 0.0
     for one in stage.decodings:
         products = decoding_flops(sizes, one) / given.flops
-        bytes_read = one.count * one.steps * sizes.policy() * (2 if runtime.dtype == "bfloat16" else FLOAT32)
+        bytes_read = one.number * one.steps * sizes.policy() * (2 if runtime.dtype == "bfloat16" else FLOAT32)
         decoded += max(products, bytes_read / given.bandwidth if given.bandwidth else 0.0)
     return (passes + decoded) / processes

@@ -18,6 +18,8 @@ WORDS = re.compile(r"[\u3400-\u9fff]|\w+|[^\w\s]")
 OF_OTHERS = 1.15  # tokens a word or mark where others made the vocabulary: OpenAI counts 4 tokens to 3 words of English
 PROMPTS = ("reward_model", "judge", "ppo", "validation", "test")
 SETS = ("sft", "ranked", *PROMPTS)  # of which a number of records can be given
+PAIR = 2.0  # answers of a comparison that is not read yet
+OF_SPLITS = {"train": "reward_model", "validation": "validation", "judge": "judge"}  # who learns given comparisons
 MADE = ("world", "instructions")
 
 Count = Callable[[str], int]
@@ -26,7 +28,7 @@ Count = Callable[[str], int]
 class Rows(NamedTuple):
     """So many records, and the tokens of a sample of them."""
 
-    count: int
+    number: int
     prompts: tuple[int, ...]
     answers: tuple[int, ...] = ()  # beside each prompt, of all its answers; () where none is known
     each: float = 1.0  # answers of a prompt
@@ -83,20 +85,14 @@ def allowed(params: Any) -> Known:
     """Return as many records as the sources name, each as long as params allow."""
     section = params.collect_prompts
     prompt, answer = params.ppo.max_prompt_tokens, params.ppo.max_completion_tokens
-    counts = dict.fromkeys(("sft", *PROMPTS), 0.0)
-    for source in section.sources:
-        if not {"prompts", "demonstrations"} & {*source.use}:
-            continue
-        total = sum(getattr(section.shares, split) for split in source.splits) or 1.0
-        for split in source.splits:
-            counts[split] += _records(source) * getattr(section.shares, split) / total
+    counts = _counts(section, {"prompts", "demonstrations"})
     rows = {split: Rows(round(count), (prompt,), (answer,)) for split, count in counts.items()}
-    nothing = Rows(0, ())
+    given, answers = _counts(section, {"comparisons"}), (round(PAIR * answer),)
     return Known(
         demonstrations=rows.pop("sft"),
         validation=rows["validation"],
         prompts=rows,
-        ranked={"train": nothing, "validation": nothing, "judge": nothing},
+        ranked={name: Rows(round(given[split]), (prompt,), answers, PAIR) for name, split in OF_SPLITS.items()},
         documents=0,
         held_out=0,
         probes=sum(getattr(source, "copy_probes", 0) for source in section.sources),
@@ -105,18 +101,28 @@ def allowed(params: Any) -> Known:
     )
 
 
+def _counts(section: Any, uses: set[str]) -> dict[str, float]:
+    """Return how many rows sources of one of these uses bring to each split."""
+    counts = dict.fromkeys(("sft", *PROMPTS), 0.0)
+    for source in section.sources:
+        total = sum(getattr(section.shares, split) for split in source.splits) or 1.0
+        for split in source.splits if uses & {*source.use} else ():
+            counts[split] += _records(source) * getattr(section.shares, split) / total
+    return counts
+
+
 def with_counts(found: Known, params: Any, counts: Mapping[str, int]) -> Known:
     """Return the same with other numbers of records, by set (SETS)."""
-    prompts = {name: one._replace(count=counts.get(name, one.count)) for name, one in found.prompts.items()}
+    prompts = {name: one._replace(number=counts.get(name, one.number)) for name, one in found.prompts.items()}
     changed = found._replace(prompts=prompts)
     if "sft" in counts:
-        changed = changed._replace(demonstrations=found.demonstrations._replace(count=counts["sft"]))
+        changed = changed._replace(demonstrations=found.demonstrations._replace(number=counts["sft"]))
     if "ranked" in counts:
         section, given = params.collect_answers, found.ranked["train"]
         answers = (section.min_responses + section.max_responses) / 2
         total = round(answers * params.ppo.max_completion_tokens)
-        one = given if given.prompts else Rows(0, (params.ppo.max_prompt_tokens,), (total,), answers)
-        changed = changed._replace(ranked=found.ranked | {"train": one._replace(count=counts["ranked"])})
+        one = given if given.number else Rows(0, (params.ppo.max_prompt_tokens,), (total,), answers)
+        changed = changed._replace(ranked=found.ranked | {"train": one._replace(number=counts["ranked"])})
     return changed
 
 

@@ -10,6 +10,14 @@ from rlhf.params.base import place_of
 
 OURS = {"gpt2", "llama", "mistral", "qwen2"}  # model types that rlhf.engine.lean computes; transformers does others
 VOCAB = 50257  # of GPT-2 and GPT-3
+PUBLISHED = {  # ids on the hub whose sizes are those of a named shape
+    "openai-community/gpt2": "gpt2",
+    "openai-community/gpt2-medium": "gpt2-medium",
+    "openai-community/gpt2-large": "gpt2-large",
+    "openai-community/gpt2-xl": "gpt2-xl",
+    "EleutherAI/gpt-neo-125m": "gpt3-small",
+    "EleutherAI/gpt-neo-1.3B": "gpt3-xl",
+}
 
 
 class Dimensions(NamedTuple):
@@ -72,7 +80,18 @@ def of_params(params: Any, root: Path) -> Dimensions | None:
             return of_gguf(header.read(places.file_of(section, root)))
         except (OSError, ValueError, KeyError, TypeError):
             return _of_folders([root / "data/pretrain"])
-    return _of_folders([place_of(section.path, root), root / "data/pretrain"])
+    found = _of_folders([place_of(section.path, root), root / "data/pretrain"])
+    return found or (of_shape(PUBLISHED[section.path], VOCAB) if section.path in PUBLISHED else None)
+
+
+def taken_from(params: Any, root: Path) -> str | None:
+    """Return whose sizes stand for those of a model that is not read yet; None where its own are known."""
+    section = params.pretrain
+    if section.source == "scratch" or getattr(section, "path", None) not in PUBLISHED:
+        return None
+    if _of_folders([place_of(section.path, root), root / "data/pretrain"]):
+        return None
+    return f"{section.path} is not read yet: its sizes are those of the named shape {PUBLISHED[section.path]}"
 
 
 def _of_folders(folders: list[Path]) -> Dimensions | None:

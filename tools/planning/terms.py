@@ -38,6 +38,7 @@ class Held(NamedTuple):
     program: float = PROGRAM
     trained: float = 0.0  # of the weights: what learns, adapters alone where there are some
     spread: float = 1.0  # what comes and goes takes so many times its size: see `spread`
+    state: float = 0.0  # of its training on the disk, where the stage holds most before it trains
 
     @property
     def standing(self) -> float:
@@ -61,7 +62,7 @@ class Held(NamedTuple):
 
 
 NOTHING = Held(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-COLUMNS = Held._fields[:-3]
+COLUMNS = Held._fields[:-4]
 
 
 class Micro(NamedTuple):
@@ -107,8 +108,14 @@ def logits(sizes: Dimensions, micro: Micro) -> float:
 
 
 def cache(sizes: Dimensions, tokens: float) -> float:
-    """Return the bytes of keys and values of so many tokens, written twice while rows are chosen."""
+    """Return the bytes of keys and values of so many tokens in our decoder, written twice while rows are chosen."""
     return CHOSEN * tokens * sizes.layers * 2 * sizes.read * FLOAT32
+
+
+def library_cache(sizes: Dimensions, tokens: float, low: int) -> float:
+    """Return the same in transformers' cache: as low as products, but for rotated keys; a layer is copied at a time."""
+    keys = FLOAT32 if sizes.gated else low
+    return (sizes.layers + 1) * tokens * sizes.read * (keys + low)
 
 
 def decoder(sizes: Dimensions, low: int, adapted: bool) -> float:

@@ -122,7 +122,7 @@ def passes(params: Any, sizes: Dimensions, tried: Sample, what: str) -> Plane:
 
 
 def _lora(params: Any) -> Any:
-    sections = (params.ppo, params.sft, params.reward_model, params.feedme, params.judge)
+    sections = (params.ppo, params.sft, params.reward_model, params.feedme, params.judge, params.rejection, params.dpo)
     return next(section.lora for section in sections if section.lora is not None)
 
 

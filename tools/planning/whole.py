@@ -20,6 +20,7 @@ class Plan(NamedTuple):
     work: dict[str, Stage]
     held: dict[str, Held]
     disk: dict[str, Disk]
+    times: dict[str, int]  # how often each stage runs
 
 
 def of_params(
@@ -46,4 +47,5 @@ def of_known(params: Any, model: Dimensions, known: Known) -> Plan:
     cut = cuts.of_params(params, known)
     work = stages.of_params(params, known, cut)
     held = memory.of_params(params, model, known, cut, work)
-    return Plan(model, known, cut, work, held, disk.of_params(params, model, held))
+    kept, times = disk.of_params(params, model, held), {name: stages.times(params, name) for name in work}
+    return Plan(model, known, cut, work, held, kept, times)

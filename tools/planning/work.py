@@ -22,7 +22,7 @@ class Pass(NamedTuple):
     """So many parts, each so many tokens read at once by one worker."""
 
     what: str
-    count: float
+    number: float
     tokens: float
     scored: float  # of them: whose logits are made
     read: float  # tokens that a token may read, on average
@@ -31,7 +31,7 @@ class Pass(NamedTuple):
 class Decoding(NamedTuple):
     """So many batches of answers, each written by one worker token by token."""
 
-    count: float
+    number: float
     rows: float  # answers of a batch
     prompts: float  # of them: that are read, for several answers may have one
     prompt: float  # tokens of a prompt
@@ -42,7 +42,7 @@ class Decoding(NamedTuple):
 class Updates(NamedTuple):
     """So many steps of an optimiser."""
 
-    count: float
+    number: float
     how: str  # adamw | muon | adapters
 
 
@@ -60,14 +60,14 @@ class Stage(NamedTuple):
     @property
     def tokens(self) -> float:
         """Tokens that are read or written by a model."""
-        return sum(one.count * one.tokens for one in self.passes) + sum(
-            one.count * (one.prompts * one.prompt + one.tokens) for one in self.decodings
+        return sum(one.number * one.tokens for one in self.passes) + sum(
+            one.number * (one.prompts * one.prompt + one.tokens) for one in self.decodings
         )
 
     @property
     def learned(self) -> float:
         """Tokens of passes with a gradient."""
-        return sum(one.count * one.tokens for one in self.passes if one.what != READ)
+        return sum(one.number * one.tokens for one in self.passes if one.what != READ)
 
     def flops(self, sizes: Dimensions) -> float:
         """Return all its operations."""
@@ -77,7 +77,7 @@ class Stage(NamedTuple):
 
 def of_parts(what: str, count: float, parts: Parts, scored: bool = True) -> Pass:
     """Return the passes of so many updates, each cut to these parts."""
-    return Pass(what, count * parts.count, parts.tokens, parts.scored if scored else 0.0, parts.read)
+    return Pass(what, count * parts.number, parts.tokens, parts.scored if scored else 0.0, parts.read)
 
 
 def layer_flops(sizes: Dimensions, tokens: float, read: float) -> float:
@@ -96,7 +96,7 @@ def pass_flops(sizes: Dimensions, one: Pass, recomputed: bool) -> float:
     layers = PASSES[one.what] + (recomputed and learns)
     head = PASSES[one.what] + (learns and one.scored * sizes.vocab > MOST_LOGITS)
     made = sizes.layers * layer_flops(sizes, one.tokens, one.read)
-    return one.count * (layers * made + head * head_flops(sizes, one.scored))
+    return one.number * (layers * made + head * head_flops(sizes, one.scored))
 
 
 def decoding_flops(sizes: Dimensions, one: Decoding) -> float:
@@ -105,4 +105,4 @@ def decoding_flops(sizes: Dimensions, one: Decoding) -> float:
     read = sizes.layers * layer_flops(sizes, prompts, one.prompt) + head_flops(sizes, one.prompts)
     context = one.prompt + one.steps / 2
     steps = sizes.layers * layer_flops(sizes, one.tokens, context) + head_flops(sizes, one.tokens)
-    return one.count * (read + steps)
+    return one.number * (read + steps)

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on demonstrations, as the stages `sft` and `feedme` share it."""
+"""Supervised fine-tuning on demonstrations, as the stages `sft`, `feedme` and `rejection` share it."""
 
 from typing import Literal
 

@@ -27,12 +27,14 @@ def saved(tmp_path, tokenizer):
 
 
 def test_the_policies_below_data_are_found_in_the_order_of_the_recipe(tmp_path):
-    for name in ("ppo/r2", "ppo/r1", "sft", "pretrain", "judge", "ppo/.r1.partial"):
+    for name in ("ppo/r2", "ppo/r1", "dpo", "sft", "pretrain", "judge", "ppo/.r1.partial"):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "config.json").write_text("{}")
     (tmp_path / "data/feedme").mkdir()
+    (tmp_path / "data/rejection").mkdir()
+    (tmp_path / "data/rejection/README.md").write_text("left out")
     names = [one.name for one in checkpoints.found(tmp_path)]
-    assert names == ["base", "sft", "ppo/r1", "ppo/r2"]
+    assert names == ["base", "sft", "dpo", "ppo/r1", "ppo/r2"]
 
 
 def test_an_answer_is_what_sampling_gives(saved, tokenizer):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tools.planning.shapes import changed, params
-from tools.planning import fitting, rows, sizes
+from tools.planning import fitting, rows, sizes, stages
 from tools.planning.fitting import Room
 
 GPT2 = sizes.of_shape("gpt2", 50257)
@@ -68,13 +68,41 @@ def test_switches_are_named_alone_or_together(known):
     assert f"{again} and {lora}" in found(of, known, room, "sft").remedies  # without the one that is in vain
 
 
-def test_where_switches_do_not_suffice_a_key_comes_with_them(known):
+def test_where_one_switch_does_not_suffice_a_key_comes_with_it_and_no_second_switch(known):
     of = params("cuda")
-    small = changed("cuda", sft__micro_batch_rows=3)
-    for change in fitting.switches(of, "sft").values():
-        small = change(small)
+    chosen = fitting.switches(of, "sft")
+    small = chosen["sft.lora of rank 8"](changed("cuda", sft__micro_batch_rows=3))
     remedies = found(of, known, Room(held(small, known, "sft") + 1), "sft").remedies
-    assert f"{' and '.join(fitting.switches(of, 'sft'))} and sft.micro_batch_rows: 3 (now 32)" in remedies
+    assert "sft.lora of rank 8 and sft.micro_batch_rows: 3 (now 32)" in remedies
+    assert not any("sft.m" in one and sum(name in one for name in chosen) > 1 for one in remedies)
+
+
+def test_stages_that_are_planned_have_keys_and_those_with_adapters_a_switch():
+    assert {*fitting.KEYS} == {*stages.STAGES}
+    of = params("cuda")
+    for stage in stages.STAGES:
+        assert hasattr(getattr(of, stage), "lora") == (stage in fitting.ADAPTED)
+        for key in fitting.KEYS[stage]:
+            assert isinstance(fitting.value_of(of, key), int | None) or not hasattr(of.pretrain, key)
+
+
+@pytest.mark.parametrize("key", ["rejection.sampling_batch_size", "dpo.micro_batch_rows"])
+def test_rivals_that_do_not_fit_are_named_with_the_nearest_that_does(known, key):
+    stage, name = key.split(".")
+    section = getattr(params("cuda"), stage).model_copy(update={name: 100_000})
+    of = params("cuda").model_copy(update={stage: section})
+    smaller = fitting.changed(of, key, 50)
+    if stage == "dpo":
+        of, smaller = (fitting.changed(one, "dpo.batch_size", 1000) for one in (of, smaller))
+    remedies = found(of, known, Room(held(smaller, known, stage) + 1), stage).remedies
+    nearest = int(next(one for one in remedies if one.startswith(key)).split(": ")[1].split()[0])
+    assert 50 <= nearest < 100_000
+
+
+def test_of_processes_that_are_there_no_fewer_are_proposed(known):
+    of = params("cuda")
+    room = Room(held(of, known, "ppo") * 0.9, ranks=8)
+    assert fitting.fewest_ranks(of, GPT2, known, room, "ppo") == 8
 
 
 def test_shards_need_the_fewest_ranks_that_fit(known):
@@ -103,4 +131,6 @@ def test_where_nothing_helps_that_is_said(known):
     model = sizes.of_shape("tiny", 300)
     one = next(one for one in fitting.misfits(of, model, known, Room(1000.0)) if one.stage == "ppo")
     assert one.remedies == []
-    assert [*one.lines(Room(1000.0))][1] == "  nothing that was tried makes it fit: take a smaller model"
+    first, second = one.lines(Room(1000.0))
+    assert first.endswith("nothing that was tried is enough:")
+    assert second == "  take a smaller model"

@@ -41,17 +41,17 @@ def test_lines_and_planes_go_through_what_was_measured():
 
 
 def test_passes_by_hand():
-    stage = Stage((Pass(LEARN, count=4, tokens=10, scored=6, read=5),), loads=0)
+    stage = Stage((Pass(LEARN, number=4, tokens=10, scored=6, read=5),), loads=0)
     one = (1 + 0.1 * 10) + 2 * (2 + 0.2 * 10) + (3 + 0.5 * 6)
     assert seconds(stage) == pytest.approx(4 * one)
     assert seconds(stage, workers=2) == pytest.approx(2 * one)
     assert seconds(stage, workers=2, processes=2) == pytest.approx(one)
-    scalar = Stage((Pass(LEARN, count=4, tokens=10, scored=0, read=5),), loads=0)
+    scalar = Stage((Pass(LEARN, number=4, tokens=10, scored=0, read=5),), loads=0)
     assert seconds(scalar) == pytest.approx(4 * (one - 6))
 
 
 def test_decoding_by_hand():
-    stage = Stage((), (Decoding(count=2, rows=4, prompts=3, prompt=6, steps=10, tokens=20),), loads=0)
+    stage = Stage((), (Decoding(number=2, rows=4, prompts=3, prompt=6, steps=10, tokens=20),), loads=0)
     prompts = (0.5 + 0.01 * 18) + 2 * (0.25 + 0.02 * 18)
     step = (0.5 + 0.1 * 2) + 2 * (1 + 0.05 * 2)  # of two rows on average
     assert seconds(stage) == pytest.approx(2 * (prompts + 10 * step + 10 * 0.25 + 20 * 0.01))
@@ -72,14 +72,14 @@ def test_states_are_kept_now_and_then_and_at_the_end():
 
 
 def test_a_given_rate_is_of_products_alone():
-    passes = Stage((Pass(LEARN, count=4, tokens=10, scored=6, read=5),), (), (Updates(5, "adamw"),), loads=2)
+    passes = Stage((Pass(LEARN, number=4, tokens=10, scored=6, read=5),), (), (Updates(5, "adamw"),), loads=2)
     given = Given(flops=100.0, bandwidth=None)
     assert rates.seconds_at(passes, SMALL, given, runtime()) == pytest.approx(passes.flops(SMALL) / 100)
     assert rates.seconds_at(passes, SMALL, given, runtime(processes=4)) == pytest.approx(passes.flops(SMALL) / 400)
 
 
 def test_decoding_reads_all_weights_at_each_step():
-    stage = Stage((), (Decoding(count=2, rows=4, prompts=3, prompt=6, steps=10, tokens=20),), loads=0)
+    stage = Stage((), (Decoding(number=2, rows=4, prompts=3, prompt=6, steps=10, tokens=20),), loads=0)
     fast = Given(flops=1e12, bandwidth=10.0)
     assert rates.seconds_at(stage, SMALL, fast, runtime()) == pytest.approx(2 * 10 * 4 * SMALL.policy() / 10)
     slow = Given(flops=1.0, bandwidth=1e12)

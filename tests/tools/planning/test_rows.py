@@ -6,7 +6,7 @@ import pytest
 
 from rlhf.records import records
 from tests import toys
-from tests.tools.planning.shapes import changed, params
+from tests.tools.planning.shapes import params
 from tools.planning import rows
 from tools.planning.rows import TURN, Rows
 
@@ -30,14 +30,14 @@ def test_records_are_counted_with_their_tokens(data):
     found = rows.known(params(), data)
     first = toys.demonstrations(5)[0]
     prompt = sum(rows.pieces(message["content"]) + TURN for message in first["messages"]) + TURN
-    assert found.demonstrations.count == 5
+    assert found.demonstrations.number == 5
     assert found.demonstrations.prompts[0] == prompt
     assert found.demonstrations.answers[0] == rows.pieces(first["response"]) + 1
-    assert (found.validation.count, found.prompts["ppo"].count, found.prompts["test"].answers) == (2, 3, ())
+    assert (found.validation.number, found.prompts["ppo"].number, found.prompts["test"].answers) == (2, 3, ())
     comparison = toys.comparisons(4)[0]
     total = sum(rows.pieces(response) + 1 for response in comparison["responses"])
-    assert (found.ranked["train"].count, found.ranked["train"].answers[0]) == (4, total)
-    assert found.ranked["judge"].count == 0
+    assert (found.ranked["train"].number, found.ranked["train"].answers[0]) == (4, total)
+    assert found.ranked["judge"].number == 0
     assert (found.documents, found.held_out, found.bounds) == (7 * 5, 0, False)
 
 
@@ -75,8 +75,8 @@ def test_without_data_sources_and_shares_say_how_many_and_params_how_long(tmp_pa
     shares = tiny.collect_prompts.shares
     whole = shares.sft + shares.reward_model + shares.judge + shares.ppo
     assert found.demonstrations == Rows(round(900 * shares.sft / whole), (120,), (32,))
-    assert found.prompts["ppo"].count == round(900 * shares.ppo / whole)
-    assert found.prompts["test"].count == round(200 * shares.test / (shares.test + shares.validation))
+    assert found.prompts["ppo"].number == round(900 * shares.ppo / whole)
+    assert found.prompts["test"].number == round(200 * shares.test / (shares.test + shares.validation))
     assert (found.bounds, found.probes) == (True, 40)
 
 
@@ -87,10 +87,18 @@ def test_sources_of_which_no_number_is_known_are_named():
     content = json.loads(json.dumps(read_yaml(toys.REPO / "presets/tiny.yaml")))
     given = {"kind": "file", "paths": ["a.jsonl"], "format": "auto", "use": ["prompts"], "splits": ["ppo"]}
     content["collect_prompts"]["sources"] += [{"name": "some", **given}, {"name": "few", **given, "limit": 70}]
+    ranked = given | {"use": ["comparisons"], "splits": ["reward_model", "judge"], "limit": 40}
+    content["collect_prompts"]["sources"].append({"name": "ranked", **ranked})
+    shares = {"sft": 0.3, "reward_model": 0.3, "judge": 0.1, "ppo": 0.2, "validation": 0.05, "test": 0.05}
+    content["collect_prompts"]["shares"] = shares
     found = check.whole(content)
     assert rows.unknown_sources(found) == ["some"]
-    without = rows.allowed(changed("tiny")).prompts["ppo"].count
-    assert rows.allowed(found).prompts["ppo"].count == without + 70
+    ranked = rows.allowed(found).ranked
+    assert {name: one.number for name, one in ranked.items()} == {"train": 30, "validation": 0, "judge": 10}
+    assert (ranked["train"].each, ranked["train"].answers) == (2, (64,))
+    content["collect_prompts"]["sources"] = content["collect_prompts"]["sources"][:-2]
+    without = rows.allowed(check.whole(content)).prompts["ppo"].number
+    assert rows.allowed(found).prompts["ppo"].number == without + 70
 
 
 def test_draws_are_of_the_sample_and_the_same_each_time():
@@ -104,7 +112,7 @@ def test_given_numbers_take_the_place_of_known_ones(tmp_path, data):
     bounds, counted = rows.known(params(), tmp_path / "none"), rows.known(params(), data)
     for found in (bounds, counted):
         changed_ = rows.with_counts(found, params(), {"sft": 11, "ppo": 12})
-        assert (changed_.demonstrations.count, changed_.prompts["ppo"].count) == (11, 12)
+        assert (changed_.demonstrations.number, changed_.prompts["ppo"].number) == (11, 12)
         assert changed_.prompts["test"] == found.prompts["test"]
     ranked = rows.with_counts(bounds, params(), {"ranked": 13}).ranked["train"]
     assert ranked == Rows(13, (120,), (round(4.5 * 32),), 4.5)

@@ -10,6 +10,9 @@ from tests.tools.planning.shapes import SMALL, changed, params
 from tools.planning import sizes
 from tools.planning.sizes import Dimensions
 
+INSTRUCTGPT = params("instructgpt")
+UNREAD = INSTRUCTGPT.model_copy(update={"pretrain": INSTRUCTGPT.pretrain.model_copy(update={"path": "someone/model"})})
+
 
 def test_weights_by_hand():
     assert SMALL.products() == 64 + 32 + 32 + 64 + 2 * 128 + 128
@@ -39,18 +42,30 @@ def test_a_config_says_what_its_shape_does(name):
 
 
 def test_a_model_that_is_read_later_has_no_sizes_yet(tmp_path):
-    assert sizes.of_params(params("instructgpt"), tmp_path) is None
+    assert sizes.of_params(UNREAD, tmp_path) is None
     (tmp_path / "data/pretrain").mkdir(parents=True)
     config = named.config("gpt2", 300, 0, 1).to_json_string(use_diff=False)
     (tmp_path / "data/pretrain/config.json").write_text(config)
-    assert sizes.of_params(params("instructgpt"), tmp_path) == sizes.of_shape("gpt2", 300)
+    assert sizes.of_params(UNREAD, tmp_path) == sizes.of_shape("gpt2", 300)
+
+
+@pytest.mark.parametrize("preset", ["instructgpt", "stiennon", "ziegler"])
+def test_a_published_model_has_the_sizes_of_its_shape_until_it_is_read(preset, tmp_path):
+    of, shape = params(preset), {"ziegler": "gpt2"}.get(preset, "gpt3-xl")
+    assert sizes.of_params(of, tmp_path) == sizes.of_shape(shape, 50257)
+    assert of.pretrain.path in sizes.taken_from(of, tmp_path)
+    (tmp_path / "data/pretrain").mkdir(parents=True)
+    config = named.config("gpt2-medium", 300, 0, 1).to_json_string(use_diff=False)
+    (tmp_path / "data/pretrain/config.json").write_text(config)
+    assert sizes.of_params(of, tmp_path) == sizes.of_shape("gpt2-medium", 300)
+    assert sizes.taken_from(of, tmp_path) is None
 
 
 def test_an_unknown_shape_and_another_kind_of_model_have_none(tmp_path):
     assert sizes.of_params(changed("tiny", pretrain__shape="no such"), tmp_path) is None
     (tmp_path / "data/pretrain").mkdir(parents=True)
     (tmp_path / "data/pretrain/config.json").write_text(json.dumps({"model_type": "mamba"}))
-    assert sizes.of_params(params("instructgpt"), tmp_path) is None
+    assert sizes.of_params(UNREAD, tmp_path) is None
 
 
 class Told:

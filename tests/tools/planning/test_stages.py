@@ -8,7 +8,7 @@ from rlhf.runs import checkpoints
 from rlhf.sampling import rollouts
 from stages import judge, pretrain
 from tests.tools.planning.shapes import changed, params
-from tools.planning import cuts, disk, memory, stages, terms
+from tools.planning import answering, cuts, disk, memory, stages, terms
 from tools.planning.rows import Known, Rows
 from tools.planning.work import ADAPT, LEARN, READ
 
@@ -41,10 +41,10 @@ def test_constants_are_those_of_the_stages():
 def test_pretraining_makes_as_many_updates_as_it_counts():
     tiny = params()
     found = planned(tiny)["pretrain"]
-    assert found.updates[0].count == pretrain.count_steps(tiny.pretrain)
+    assert found.updates[0].number == pretrain.count_steps(tiny.pretrain)
     (one,) = learned(found)
     rows = pretrain.count_steps(tiny.pretrain) * tiny.pretrain.batch_size
-    assert one.count * one.tokens == rows * (tiny.pretrain.sequence_tokens - 1)
+    assert one.number * one.tokens == rows * (tiny.pretrain.sequence_tokens - 1)
     assert one.scored == one.tokens
     assert found.updates[0].how == "muon"
     assert planned(changed("tiny", pretrain__muon_momentum=None))["pretrain"].updates[0].how == "adamw"
@@ -59,9 +59,9 @@ def test_sft_reads_every_demonstration_once_an_epoch():
     three = changed("tiny", sft__epochs=3, sft__batch_size=40)
     found = planned(three)["sft"]
     (one,) = learned(found)
-    assert one.count * one.tokens == pytest.approx(3 * 200 * 40)
-    assert found.updates[0].count == 3 * 5
-    validated = sum(one.count * one.tokens for one in found.passes if one.what == READ)
+    assert one.number * one.tokens == pytest.approx(3 * 200 * 40)
+    assert found.updates[0].number == 3 * 5
+    validated = sum(one.number * one.tokens for one in found.passes if one.what == READ)
     assert validated == pytest.approx(3 * 20 * 40)
 
 
@@ -79,18 +79,18 @@ def test_ppo_writes_reads_and_learns_every_episode():
         "tiny", ppo__iterations=5, ppo__batch_size=32, ppo__minibatch_size=8, ppo__inner_epochs=2, ppo__ptx_coef=0.0
     )
     found = planned(tiny)["ppo"]
-    assert sum(one.count * one.rows for one in found.decodings) == 5 * 32
-    assert sum(one.count for one in found.updates) == 2 * 5 * 2 * 4
+    assert sum(one.number * one.rows for one in found.decodings) == 5 * 32
+    assert sum(one.number for one in found.updates) == 2 * 5 * 2 * 4
     policy, value = learned(found)
     row = 30 + 10 - 1
-    assert policy.count * policy.tokens == value.count * value.tokens == pytest.approx(5 * 2 * 32 * row)
+    assert policy.number * policy.tokens == value.number * value.tokens == pytest.approx(5 * 2 * 32 * row)
     assert (policy.scored, value.scored) == (pytest.approx(policy.tokens * 10 / row), 0)
     reading = [one for one in found.passes if one.what == READ]
-    assert sum(one.count * one.tokens for one in reading) == pytest.approx(5 * 32 * (3 * row + 40))
+    assert sum(one.number * one.tokens for one in reading) == pytest.approx(5 * 32 * (3 * row + 40))
     with_text = planned(tiny.model_copy(update={"ppo": tiny.ppo.model_copy(update={"ptx_coef": 0.1})}))["ppo"]
     text = learned(with_text)[-1]
     rows = round(8 * tiny.ppo.ptx_ratio / 2)
-    assert text.count * text.tokens == 5 * 2 * 4 * rows * (tiny.ppo.ptx_sequence_tokens - 1)
+    assert text.number * text.tokens == 5 * 2 * 4 * rows * (tiny.ppo.ptx_sequence_tokens - 1)
 
 
 def test_rewards_are_learned_from_what_labelers_rank():
@@ -99,12 +99,12 @@ def test_rewards_are_learned_from_what_labelers_rank():
         reward_model__batch_size=8, collect_answers__max_judge_prompts=50, judge__epochs=1, judge__batch_size=10,
     )  # fmt: skip
     found = planned(tiny)
-    assert found["reward_model"].updates[0].count == 2 * 10
-    assert found["judge"].updates[0].count == 4
+    assert found["reward_model"].updates[0].number == 2 * 10
+    assert found["judge"].updates[0].number == 4
     answers = (tiny.collect_answers.min_responses + tiny.collect_answers.max_responses) / 2
     (one,) = learned(found["reward_model"])
-    assert one.count * one.tokens == pytest.approx(2 * 10 * 8 * (30 + answers * 10), rel=0.05)
-    assert found["feedme"].updates[0].count == tiny.feedme.epochs * math.ceil(80 / tiny.feedme.batch_size)
+    assert one.number * one.tokens == pytest.approx(2 * 10 * 8 * (30 + answers * 10), rel=0.05)
+    assert found["feedme"].updates[0].number == tiny.feedme.epochs * math.ceil(80 / tiny.feedme.batch_size)
 
 
 def test_given_comparisons_are_learned_too():
@@ -127,18 +127,86 @@ def test_every_prompt_is_answered():
     tiny = changed("tiny", collect_answers__max_prompts=100, collect_answers__max_judge_prompts=50)
     found = planned(tiny)["collect_answers"]
     answers = (tiny.collect_answers.min_responses + tiny.collect_answers.max_responses) / 2
-    assert sum(one.count * one.rows for one in found.decodings) == pytest.approx(150 * answers)
+    assert sum(one.number * one.rows for one in found.decodings) == pytest.approx(150 * answers)
     evaluated = planned(tiny)["evaluate"]
     best = tiny.evaluate.best_of_n
     number, few = tiny.evaluate.test_prompts, tiny.evaluate.validation_prompts
-    asked = 4 * 2 * number + 2 * len(tiny.evaluate.temperatures) * few
+    asked = 6 * 2 * number + 2 * len(tiny.evaluate.temperatures) * few
     asked += number * max(best.compare) + min(number, best.curve_prompts) * best.curve_draws
-    assert sum(one.count * one.rows for one in evaluated.decodings) == pytest.approx(asked)
+    assert sum(one.number * one.rows for one in evaluated.decodings) == pytest.approx(asked)
+
+
+def without_rivals(of):
+    left = {name: getattr(of, name).model_copy(update={"train": False}) for name in ("rejection", "dpo")}
+    return of.model_copy(update=left)
+
+
+def test_rivals_that_are_left_out_are_planned_nowhere():
+    tiny, left = params(), without_rivals(params())
+    assert [*planned(tiny)] == [*stages.STAGES]
+    assert [*planned(left)] == [name for name in stages.STAGES if name not in ("rejection", "dpo")]
+    (held_all, model), (held_less, _) = held(tiny), held(left)
+    assert {*held_all} - {*held_less} == {"rejection", "dpo"}
+    assert "dpo" in disk.of_params(tiny, model, held_all)
+    assert "dpo" not in disk.of_params(left, model, held_less)
+    asked = [sum(one.number * one.rows for one in planned(of)["evaluate"].decodings) for of in (tiny, left)]
+    assert asked[0] - asked[1] == pytest.approx(2 * 2 * tiny.evaluate.test_prompts)
+
+
+def test_rejection_sampling_writes_n_answers_scores_them_and_learns_one_of_each():
+    tiny = changed(
+        "tiny", rejection__n=4, rejection__max_prompts=100, rejection__validation_share=0.1, rejection__epochs=2,
+        rejection__batch_size=30, rejection__sampling_batch_size=40,
+    )  # fmt: skip
+    found = planned(tiny)["rejection"]
+    (answers,) = found.decodings
+    assert (answers.number * answers.rows, answers.rows, answers.prompts) == (400, 40, 10)
+    scores, learns, validation = found.passes
+    assert scores.number * scores.tokens == pytest.approx(400 * 40)
+    assert found.updates[0].number == 2 * 3
+    assert learns.number * learns.tokens == pytest.approx(2 * 3 * 30 * 40)  # whole batches
+    assert validation.number * validation.tokens == pytest.approx(2 * 10 * 40)
+    assert (found.loads, found.saves) == (3, 1)
+    by_functions = planned(tiny.model_copy(update={"rewards": tiny.rewards.model_copy(update={"trained": 0.0})}))
+    assert (len(by_functions["rejection"].passes), by_functions["rejection"].loads) == (2, 2)
+    all_of_them = planned(changed("tiny", rejection__max_prompts=None, rejection__n=4))["rejection"]
+    assert sum(one.number * one.rows for one in all_of_them.decodings) == pytest.approx(4 * 200)
+
+
+def test_dpo_asks_sft_once_and_reads_log_probabilities_of_answers():
+    tiny = changed(
+        "tiny", collect_answers__max_prompts=100, collect_comparisons__validation_share=0.2, dpo__epochs=2,
+        dpo__batch_size=8, dpo__max_comparisons=None,
+    )  # fmt: skip
+    found = planned(tiny)["dpo"]
+    answers = (tiny.collect_answers.min_responses + tiny.collect_answers.max_responses) / 2
+    learns, reading = found.passes
+    group = 30 + answers * 10
+    assert found.updates[0].number == 2 * 10
+    assert learns.number * learns.tokens == pytest.approx(2 * 80 * group, rel=0.05)
+    assert learns.scored / learns.tokens == pytest.approx(answers * 10 / group, rel=0.05)
+    assert reading.number * reading.tokens == pytest.approx((80 + 20 * 3) * group, rel=0.05)  # 20 after each epoch too
+    assert found.loads == 1
+    fewer = changed("tiny", collect_answers__max_prompts=100, dpo__max_comparisons=16, dpo__batch_size=8, dpo__epochs=1)
+    assert planned(fewer)["dpo"].updates[0].number == 2
+
+
+def test_feedme_learns_as_many_answers_as_lie_within_a_rank():
+    tiny = changed("tiny", collect_answers__max_prompts=100, collect_comparisons__validation_share=0.2)
+    within = tiny.model_copy(update={"feedme": tiny.feedme.model_copy(update={"learn": "within", "within_rank": 2.0})})
+    records = [planned(of)["feedme"].records for of in (tiny, within)]
+    answers = (tiny.collect_answers.min_responses + tiny.collect_answers.max_responses) / 2
+    assert records == [100, 100 * min(3, answers)]
 
 
 def test_the_longest_of_many_is_longer():
     lengths = list(range(1, 101))
-    assert stages.longest_of(lengths, 1) < stages.longest_of(lengths, 10) < stages.longest_of(lengths, 1000) == 100
+    assert (
+        answering.longest_of(lengths, 1)
+        < answering.longest_of(lengths, 10)
+        < answering.longest_of(lengths, 1000)
+        == 100
+    )
 
 
 def held(of, data=None):
@@ -179,6 +247,46 @@ def test_memory_of_ppo_is_four_models():
     assert adapted["ppo"].optimiser == 2 * 8 * model.adapters(lora.rank)
     low, _ = held(changed("tiny", runtime__frozen_dtype="bfloat16"))
     assert low["ppo"].frozen == weights
+
+
+def test_memory_of_dpo_is_one_model_with_all_its_log_probabilities():
+    found, model = held(changed("tiny", dpo__select="best_validation"))
+    dpo, reward, weights = found["dpo"], found["reward_model"], 4 * model.policy()
+    assert (dpo.weights, dpo.optimiser, dpo.copies, dpo.frozen) == (weights, 2 * weights, weights, 0)
+    assert dpo.logits > 0
+    plain, _ = held(changed("tiny", reward_model__likelihood_coef=0.0))
+    assert (plain["reward_model"].logits, reward.logits > 0) == (0, True)
+    last, _ = held(changed("tiny", dpo__select="last"))
+    assert last["dpo"].copies == 0
+
+
+def test_memory_of_rejection_sampling_is_the_larger_of_training_and_of_answers():
+    learns, model = held(params())
+    weights = 4 * model.policy()
+    assert (learns["rejection"].optimiser, learns["rejection"].frozen) == (2 * weights, 0)
+    many = changed(
+        "tiny", rejection__sampling_batch_size=4000, rejection__max_prompts=None, rejection__n=20,
+        rejection__max_completion_tokens=40,
+    )  # fmt: skip
+    writes, _ = held(many)
+    assert (writes["rejection"].optimiser, writes["rejection"].frozen) == (0, weights)
+    assert writes["rejection"].cache == terms.cache(model, 4000 * (30 + 40))
+    assert disk.state(writes["rejection"]) == disk.state(learns["rejection"]) == 4 * weights
+    few = changed("tiny", rejection__sampling_batch_size=4000, rejection__max_prompts=2, rejection__n=2)
+    assert held(few)[0]["rejection"].frozen == 0  # there are but four answers to be written
+
+
+def test_a_gpus_cache_is_the_librarys_and_as_low_as_products():
+    found, model = held(changed("tiny", runtime__device="cuda", runtime__dtype="bfloat16"))
+    ours, _ = held(changed("tiny", runtime__dtype="bfloat16"))
+    for name in ("collect_answers", "ppo"):
+        expected = ours[name].cache / terms.CHOSEN / 2 * (1 + 1 / model.layers)
+        assert found[name].cache == pytest.approx(expected)
+
+
+def test_no_memory_is_planned_for_a_reward_model_that_none_trains():
+    found, _ = held(changed("tiny", rewards__trained=0.0, ppo__value_init="policy"))
+    assert found["reward_model"].weights == 0
 
 
 def test_disk_holds_models_copies_and_states():

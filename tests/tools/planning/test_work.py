@@ -16,26 +16,26 @@ HEAD = 2 * 2 * 10 * 8  # of two
 
 
 def test_a_forward_pass_by_hand():
-    one = Pass(READ, count=7, tokens=3, scored=2, read=5)
+    one = Pass(READ, number=7, tokens=3, scored=2, read=5)
     assert work.pass_flops(SMALL, one, recomputed=True) == 7 * (2 * LAYER + HEAD)
 
 
 @pytest.mark.parametrize(("what", "times"), [(LEARN, 3), (ADAPT, 2)])
 def test_gradients_by_hand(what, times):
-    one = Pass(what, count=1, tokens=3, scored=2, read=5)
+    one = Pass(what, number=1, tokens=3, scored=2, read=5)
     assert work.pass_flops(SMALL, one, recomputed=False) == times * (2 * LAYER + HEAD)
     assert work.pass_flops(SMALL, one, recomputed=True) == (times + 1) * 2 * LAYER + times * HEAD
 
 
 def test_logits_that_do_not_fit_are_made_again():
-    one = Pass(LEARN, count=1, tokens=0, scored=MOST_LOGITS / 10, read=0)
+    one = Pass(LEARN, number=1, tokens=0, scored=MOST_LOGITS / 10, read=0)
     more = one._replace(scored=one.scored + 1)
     assert work.pass_flops(SMALL, one, False) == 3 * work.head_flops(SMALL, one.scored)
     assert work.pass_flops(SMALL, more, False) == 4 * work.head_flops(SMALL, more.scored)
 
 
 def test_decoding_by_hand():
-    one = Decoding(count=2, rows=4, prompts=3, prompt=6, steps=10, tokens=20)
+    one = Decoding(number=2, rows=4, prompts=3, prompt=6, steps=10, tokens=20)
     prompts = 2 * 18 * (2 * 576 + 4 * 8 * 6) + 2 * 3 * 80
     steps = 2 * 20 * (2 * 576 + 4 * 8 * (6 + 5)) + 2 * 20 * 80
     assert work.decoding_flops(SMALL, one) == 2 * (prompts + steps)
@@ -54,7 +54,7 @@ def test_torch_counts_the_same(learns):
         loss = model(input_ids=ids).logits.sum()
         if learns:
             loss.backward()
-    one = Pass(LEARN if learns else READ, count=1, tokens=40, scored=40, read=20)
+    one = Pass(LEARN if learns else READ, number=1, tokens=40, scored=40, read=20)
     assert work.pass_flops(sizes, one, False) == pytest.approx(counted.get_total_flops(), rel=0.01)
 
 
