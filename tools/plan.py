@@ -23,10 +23,11 @@ from rlhf.params.base import ParamsError, read_yaml
 from rlhf.secrets import guard
 from tools import check, presets
 from tools.looking import piped
-from tools.planning import against, fitting, needs, rates, rows, sizes, tables, terms, whole
+from tools.planning import fitting, needs, rows, sizes, tables, terms, whole
 from tools.planning.fitting import Misfit, Room
-from tools.planning.rates import Given
 from tools.planning.sizes import Dimensions
+from tools.planning.timing import against, rates
+from tools.planning.timing.rates import Given
 from tools.planning.whole import Plan
 
 
@@ -147,7 +148,7 @@ def _seconds(chosen: argparse.Namespace, params: Any, plan: Plan) -> tuple[Mappi
         return found, f"time: of products alone, at {chosen.rate:g} TFLOP/s a process, as given"
     if chosen.gpus:
         return None, "time: give what a GPU reaches, --rate TFLOPS; this machine's rate says nothing of it"
-    from tools.planning import calibration  # here, for it loads torch
+    from tools.planning.timing import calibration  # here, for it loads torch
 
     measured = calibration.measured(params, plan.sizes, plan.work)
     return against.planned_seconds(params, plan, measured), (

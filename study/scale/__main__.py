@@ -25,8 +25,8 @@ from study.scale import costs
 from tools import presets
 from tools.looking import piped
 from tools.overlays import laying
-from tools.planning import against
-from tools.planning.against import Beside
+from tools.planning.timing import against
+from tools.planning.timing.against import Beside
 
 OUT = Path("metrics/scale.json")
 PRETRAINED = "pretrained"

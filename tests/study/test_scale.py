@@ -9,7 +9,7 @@ from study.scale import __main__ as scale
 from tests import toys
 from tools import check
 from tools.planning import sizes
-from tools.planning.against import Beside
+from tools.planning.timing.against import Beside
 
 ONE = Beside(planned_mb=110.0, measured_mb=100.0, planned_seconds=20.0, measured_seconds=25.0)
 

@@ -103,7 +103,7 @@ def allowed(params: Any) -> Known:
 
 def _counts(section: Any, uses: set[str]) -> dict[str, float]:
     """Return how many rows sources of one of these uses bring to each split."""
-    counts = dict.fromkeys(("sft", *PROMPTS), 0.0)
+    counts: dict[str, float] = dict.fromkeys(("sft", *PROMPTS), 0.0)
     for source in section.sources:
         total = sum(getattr(section.shares, split) for split in source.splits) or 1.0
         for split in source.splits if uses & {*source.use} else ():

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.tools.planning.shapes import SMALL, params
-from tools.planning import rates
-from tools.planning.rates import Given, Line, Plane, Rates
 from tools.planning.terms import NOTHING
+from tools.planning.timing import rates
+from tools.planning.timing.rates import Given, Line, Plane, Rates
 from tools.planning.work import LEARN, READ, Decoding, Pass, Stage, Updates
 
 RATES = Rates(

@@ -7,7 +7,8 @@ import pytest
 from rlhf.params.base import ParamsError
 from tests.tools.planning.shapes import SMALL, changed, params
 from tests.tools.planning.test_stages import planned
-from tools.planning import calibration, rates, sizes, trials
+from tools.planning import sizes
+from tools.planning.timing import calibration, rates, trials
 from tools.planning.work import ADAPT, LEARN, READ, Decoding, Pass, Stage, Updates
 
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from rlhf.params.base import ParamsError, read_yaml
 from tools import check
-from tools.planning import rates, whole
-from tools.planning.rates import Rates
+from tools.planning import whole
 from tools.planning.tables import duration
+from tools.planning.timing import rates
+from tools.planning.timing.rates import Rates
 from tools.planning.whole import Plan
 
 COSTS = "costs.json"  # in a workspace's folder: each stage's seconds and peak_mb
@@ -59,7 +60,7 @@ def compared(root: Path, folder: Path) -> tuple[dict[str, Beside], list[str]]:
     plan = whole.of_params(params, place)
     if plan is None:
         raise ParamsError(f"{place}: the model's sizes are not known; run the workspace's pretrain first")
-    from tools.planning import calibration  # here, for it loads torch
+    from tools.planning.timing import calibration  # here, for it loads torch
 
     seconds = planned_seconds(params, plan, calibration.measured(params, plan.sizes, plan.work))
     ended = {name: cost for name, cost in costs.items() if cost["whole"]}

@@ -16,10 +16,10 @@ import torch
 from rlhf.models import placement
 from rlhf.params.base import ParamsError
 from rlhf.tokens import chat, tokenizer
-from tools.planning import trials
-from tools.planning.rates import Line, Plane, Rates
 from tools.planning.sizes import Dimensions
-from tools.planning.trials import Sample
+from tools.planning.timing import trials
+from tools.planning.timing.rates import Line, Plane, Rates
+from tools.planning.timing.trials import Sample
 from tools.planning.work import LEARN, READ, Pass, Stage, pass_flops
 
 MOST_FLOPS = 4e10  # of a layer's learning part

@@ -8,14 +8,15 @@ import pytest
 from rlhf.params.base import ParamsError
 from tests import toys
 from tests.tools.planning.shapes import params
-from tests.tools.planning.test_rates import RATES
-from tools.planning import against, calibration, whole
-from tools.planning.against import Beside
+from tests.tools.planning.timing.test_rates import RATES
+from tools.planning import whole
+from tools.planning.timing import against, calibration
+from tools.planning.timing.against import Beside
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    from tools.planning.rates import Line
+    from tools.planning.timing.rates import Line
     from tools.planning.work import ADAPT, LEARN
 
     updates = {"adamw": Line(7, 0.5), "muon": Line(7, 0.5)}

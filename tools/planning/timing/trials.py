@@ -20,8 +20,8 @@ from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
 from rlhf.training import muon, optimisation
 from rlhf.training.optimisation import MicroBatchLoss
-from tools.planning.rates import Line, Plane
 from tools.planning.sizes import Dimensions
+from tools.planning.timing.rates import Line, Plane
 from tools.planning.work import ADAPT, LEARN, READ
 
 LAYERS = (1, 3)
