@@ -136,6 +136,15 @@ def test_every_prompt_is_answered():
     assert sum(one.number * one.rows for one in evaluated.decodings) == pytest.approx(asked)
 
 
+def test_answers_to_one_prompt_read_it_once():
+    tiny = changed("tiny", evaluate__batch_size=32)
+    drawn = [one for one in planned(tiny)["evaluate"].decodings if one.rows > one.prompts]
+    best = tiny.evaluate.best_of_n
+    assert [one.rows / one.prompts for one in drawn] == [max(best.compare), best.curve_draws]
+    (one,) = answering.decoded(tiny, 1, known().prompts["test"], SAME, 32, shared=8)
+    assert (one.rows, one.prompts) == (1, 1)
+
+
 def without_rivals(of):
     left = {name: getattr(of, name).model_copy(update={"train": False}) for name in ("rejection", "dpo")}
     return of.model_copy(update=left)
@@ -274,6 +283,13 @@ def test_memory_of_rejection_sampling_is_the_larger_of_training_and_of_answers()
     assert disk.state(writes["rejection"]) == disk.state(learns["rejection"]) == 4 * weights
     few = changed("tiny", rejection__sampling_batch_size=4000, rejection__max_prompts=2, rejection__n=2)
     assert held(few)[0]["rejection"].frozen == 0  # there are but four answers to be written
+
+
+def test_memory_of_evaluate_is_that_of_a_whole_batch_of_draws():
+    found, model = held(changed("tiny", evaluate__test_prompts=3, evaluate__batch_size=12, runtime__workers=1))
+    most = params().evaluate.max_completion_tokens
+    assert max(params().evaluate.best_of_n.compare) >= 4
+    assert found["evaluate"].cache == terms.cache(model, 12 * (30 + most))
 
 
 def test_a_gpus_cache_is_the_librarys_and_as_low_as_products():
