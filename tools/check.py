@@ -43,7 +43,8 @@ from rlhf.runs import lineage
 from rlhf.secrets import guard
 from tools import inputs, unlisted
 from tools.checking import labelers, people
-from tools.looking import memory, piped
+from tools.looking import piped
+from tools.planning import tables
 
 READERS = (  # each names the sections that one reader of params.yaml takes; together they are the whole file
     collect_prompts.CollectPromptsInputs, pretrain.PretrainInputs, SftInputs, CollectAnswersInputs,
@@ -140,7 +141,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
         _show(inputs.untracked(params, root), sys.stderr)
         _show(labelers.warnings(params), sys.stderr)
         _show(labelers.costs(params), sys.stdout)
-        _show(memory.lines(params, root), sys.stdout)
+        _show(tables.memory_lines(params, root), sys.stdout)
     _show([in_a_line(params, root)], sys.stdout)
     return 0
 

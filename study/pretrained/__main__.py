@@ -33,7 +33,8 @@ from rlhf.runs import lineage
 from rlhf.runtime.files import write_text
 from rlhf.runtime.markdown import markdown_table
 from study import pages, workspace
-from study.pretrained import costs, peoples
+from study.pretrained import peoples
+from study.scale import costs
 
 NAME = "pretrained"
 PRESET = Path("presets/pretrained.yaml")

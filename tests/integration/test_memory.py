@@ -9,7 +9,7 @@ import pytest
 from rlhf.records import records
 from tests import toys
 from tools import check
-from tools.looking import memory
+from tools.planning import whole
 
 PEAK = """
 import json, re, sys
@@ -65,7 +65,7 @@ def test_paper_is_near_the_measured_peaks(root, name, capsys):
     prepared(root, SETTINGS[name])
     peak(root, "pretrain")
     params = check.whole(toys.read_yaml(root / "params.yaml"))
-    plan = memory.plan(params, memory.dimensions(params, root))
+    plan = whole.of_params(params, root, look=False).held
     found = {"sft": peak(root, "sft"), "reward_model": peak(root, "reward_model", "r1")}
     with capsys.disabled():
         print(

@@ -1,11 +1,12 @@
-"""What a workspace's stages cost is kept over all tries."""
+"""What a workspace's stages cost is kept over all tries, the peak of each for itself."""
 
 import subprocess
-from types import SimpleNamespace
+import sys
 
 import pytest
 
-from study.pretrained import costs
+from study.scale import costs
+from study.scale.costs import Tried
 
 
 @pytest.fixture
@@ -15,16 +16,14 @@ def dvc(monkeypatch):
     class Dvc:
         now, lock, fails, seconds = 0.0, 0, False, 10.0
 
-        def reproduce(self, folder, targets):
+        def apart(self, folder, stage):
             self.now += self.seconds
-            if self.fails:
-                raise subprocess.CalledProcessError(1, targets)
+            return Tried(512.4, subprocess.CalledProcessError(1, [stage]) if self.fails else None)
 
     made = Dvc()
-    monkeypatch.setattr(costs.workspace, "reproduce", made.reproduce)
+    monkeypatch.setattr(costs, "apart", made.apart)
     monkeypatch.setattr(costs.lineage, "locked", lambda folder: {"sft": {"outs": made.lock}})
     monkeypatch.setattr(costs.time, "monotonic", lambda: made.now)
-    monkeypatch.setattr(costs.resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=512.4 * 1024))
     return made
 
 
@@ -51,3 +50,24 @@ def test_a_stage_made_anew_costs_the_last_time(dvc, tmp_path, monkeypatch):
     dvc.seconds = 4.0
     costs.reproduce(tmp_path, ["sft"])
     assert costs.read(tmp_path)["sft"]["seconds"] == 4.0
+
+
+@pytest.mark.process
+def test_the_peak_of_a_small_stage_is_not_that_of_a_large_one_before_it(tmp_path, monkeypatch):
+    def reproduce(folder, targets):
+        megabytes = {"large": 900, "small": 1}[targets[0]]
+        subprocess.run([sys.executable, "-c", f"held = b'x' * ({megabytes} * 2**20)"], check=True)
+
+    monkeypatch.setattr(costs.workspace, "reproduce", reproduce)
+    large, small = costs.apart(tmp_path, "large"), costs.apart(tmp_path, "small")
+    assert large.peak_mb > 900
+    assert small.peak_mb < large.peak_mb - 200
+
+
+@pytest.mark.process
+def test_a_stage_that_fails_says_so(tmp_path, monkeypatch):
+    def reproduce(folder, targets):
+        subprocess.run([sys.executable, "-c", "raise SystemExit(3)"], check=True)
+
+    monkeypatch.setattr(costs.workspace, "reproduce", reproduce)
+    assert costs.apart(tmp_path, "sft").error.returncode == 3

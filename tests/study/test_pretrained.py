@@ -11,6 +11,7 @@ from rlhf.params.base import ParamsError, read_yaml
 from rlhf.records import records
 from study.pretrained import __main__ as run
 from study.pretrained import peoples
+from study.scale.costs import Tried
 from tests import toys
 
 POLICIES = {name for sides in run.QUESTIONS.values() for name in sides}
@@ -75,7 +76,7 @@ def test_other_prompts_than_the_frozen_ones_are_not_measured(tmp_path, monkeypat
     (tmp_path / run.FROZEN).parent.mkdir(parents=True)
     (tmp_path / run.FROZEN).write_text('{"instructions": "others"}', encoding="utf-8")
     asked = []
-    monkeypatch.setattr(run.workspace, "reproduce", lambda folder, targets: asked.append(targets))
+    monkeypatch.setattr(run.costs, "apart", lambda folder, stage: asked.append([stage]) or Tried(0.0, None))
     monkeypatch.setattr(run, "hashes", lambda folder: {"instructions": "these"})
     with pytest.raises(ParamsError, match="not those that were frozen before tuning"):
         run.run(tmp_path, tmp_path)

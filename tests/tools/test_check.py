@@ -12,6 +12,7 @@ from rlhf.params.base import read_yaml
 from tests import toys
 from tests.labelers import asked
 from tools import check
+from tools.planning import stages
 
 REPO = Path(__file__).resolve().parents[2]
 SHA = "expected the full commit sha"
@@ -385,9 +386,7 @@ def test_right_params_get_one_line_that_names_what_they_ask_for(tmp_path):
     *table, last = run_command(tmp_path).stdout.splitlines(keepends=True)
     assert last == said
     assert table[0].startswith("memory on paper, MB a process, of 0.144 million weights")
-    assert [line.split()[0] for line in table[1:]] == [
-        "stage", "sft", "feedme", "reward_model", "judge", "ppo", "rejection", "dpo"
-    ]  # fmt: skip
+    assert [line.split()[0] for line in table[1:]] == ["stage", *stages.STAGES]
     (tmp_path / "params.yaml").write_text(text.replace("seed: 17", "seed: 18", 1), encoding="utf-8")
     assert run_command(tmp_path).stdout.endswith(said.replace("preset tiny", "values of your own"))
 
