@@ -57,7 +57,8 @@ def of_world(folder: Path, root: Path, tasks: int, kept: Path | None) -> dict[st
 
     Raises ParamsError for a folder that has no run, or a run on other prompts than the world's.
     """
-    done = Finished(folder, load(folder, EvaluateInputs), params.load(root).settings, folder)
+    study = params.load(root)
+    done = Finished(folder, load(folder, EvaluateInputs), study.settings, folder, study.forms)
     placement.prepare(done.params.runtime, done.params.seed)
     run = measuring.answered(done, tasks)
     if not run.probes["test"]:
