@@ -97,6 +97,7 @@ def test_a_known_reward_is_learned(tokenizer):
     chosen = params(
         iterations=10, batch_size=32, minibatch_size=16, micro_batch_size=16, max_completion_tokens=4, kl_coef=0.0,
         missing_eos_score=-1.0, inner_epochs=2, policy_optimisation=fast, value_optimisation=fast,
+        lam=0.95,
     )  # fmt: skip
     curve = run(models, chosen)
     assert curve[0]["score"] < -0.2

@@ -47,10 +47,11 @@ def test_an_edited_preset_is_named_and_rendered_again(root, capsys):
 
 def test_a_change_of_the_base_reaches_the_presets_that_do_not_change_it(root):
     base = root / "presets/laptop.yaml"
-    base.write_text(base.read_text().replace("lam: 0.95", "lam: 0.9").replace("iterations: 20", "iterations: 7"))
+    changed = base.read_text().replace("clip_range: 0.2", "clip_range: 0.3").replace("iterations: 40", "iterations: 7")
+    base.write_text(changed)
     presets.main([])
     found = {name: read_yaml(root / f"presets/{name}.yaml")["ppo"] for name in ("no_kl", "cuda", "instructgpt")}
-    assert [found[name]["lam"] for name in found] == [0.9, 0.9, 0.95]
+    assert [found[name]["clip_range"] for name in found] == [0.3, 0.3, 0.2]
     assert [found[name]["iterations"] for name in found] == [7, 24, 500]
 
 

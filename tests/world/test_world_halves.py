@@ -10,7 +10,6 @@ from rlhf.world import chinese, grammar, knowledge, source
 from rlhf.world.answering import demonstrations
 from rlhf.world.asking import tasks
 from rlhf.world.texts import documents
-from study import probes
 
 WORLDS = {"en": knowledge, "zh": chinese}
 FLAWED = dict.fromkeys(demonstrations.TYPICAL, 0.5)
@@ -95,12 +94,10 @@ def test_neither_the_best_nor_a_much_flawed_answer_states_a_held_out_fact(langua
             assert not stated(answer, task) & held_out(language), (task, answer)
 
 
-def test_the_moderators_examples_and_the_studys_probes_state_no_held_out_fact():
+def test_the_moderators_examples_state_no_held_out_fact():
     for example in of_world.examples(1, 4000, sorted({*of_world.CATEGORIES.values()})):
         told = stated(example.text, {"kind": "none", "language": example.language})
         assert not told & held_out(example.language), example
-    for kind in probes.SAME_TASK:
-        assert not any(asked(prompt["task"]) & held_out("en") for prompt in probes.drawn(kind, 200))
 
 
 def test_held_out_prompts_ask_for_every_held_out_fact(language):

@@ -102,9 +102,9 @@ def allowed(params: Any) -> Known:
 
 
 def _counts(section: Any, uses: set[str]) -> dict[str, float]:
-    """Return how many rows sources of one of these uses bring to each split."""
+    """Return how many rows sources of one of these uses bring to each split; slices apart, few as they are, not."""
     counts: dict[str, float] = dict.fromkeys(("sft", *PROMPTS), 0.0)
-    for source in section.sources:
+    for source in (one for one in section.sources if not one.apart):
         total = sum(getattr(section.shares, split) for split in source.splits) or 1.0
         for split in source.splits if uses & {*source.use} else ():
             counts[split] += _records(source) * getattr(section.shares, split) / total
