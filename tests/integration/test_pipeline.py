@@ -90,7 +90,7 @@ def test_the_parents_latest_metrics_are_those_of_its_own_files_value_by_value(pi
             expected |= flat_numbers(json.loads(run(pipeline.root, "git", "show", f"{revision}:{file}")))
         own = {name: value for name, value in parent.data.metrics.items() if not re.match(r"\d ", name)}
         assert own == pytest.approx(expected, abs=0)
-        assert len(files) == 11
+        assert len(files) == 13
         assert revisions.pop(parent.info.run_name.partition(" ")[0])
     assert revisions == {}
 
