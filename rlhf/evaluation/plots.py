@@ -87,7 +87,8 @@ def forest(groups: Sequence[tuple[str, Sequence[Bar]]], title: str, x_label: str
             axes.text(-0.015, y, label, ha="right", weight="normal" if bar else "bold", **place)
             if bar is not None:
                 _draw_bar(axes, y, bar.rate, place)
-        axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.6), xlabel=x_label, yticks=[], title=title)
+        axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.6), xlabel=x_label, yticks=[])
+        axes.set_title(title, loc="right")  # over the names too: beside long ones the axes are narrow
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
         axes.grid(axis="x", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
