@@ -66,11 +66,12 @@ def test_paper_is_near_the_measured_peaks(root, name, capsys):
     peak(root, "pretrain")
     params = check.whole(toys.read_yaml(root / "params.yaml"))
     plan = whole.of_params(params, root, look=False).held
+    paper = {stage: held.standing + held.passing for stage, held in plan.items()}  # all rows alike: no heap is wasted
     found = {"sft": peak(root, "sft"), "reward_model": peak(root, "reward_model", "r1")}
     with capsys.disabled():
         print(
             name,
-            json.dumps({stage: [round(plan[stage].total / 1e6), round(held / 1e6)] for stage, held in found.items()}),
+            json.dumps({stage: [round(paper[stage] / 1e6), round(held / 1e6)] for stage, held in found.items()}),
         )
     for stage, held in found.items():
-        assert LOW < plan[stage].total / held < HIGH, stage
+        assert LOW < paper[stage] / held < HIGH, stage
