@@ -153,7 +153,7 @@ def _seconds(chosen: argparse.Namespace, params: Any, plan: Plan) -> tuple[Mappi
     measured = calibration.measured(params, plan.sizes, plan.work)
     return against.planned_seconds(params, plan, measured), (
         f"time: at rates of this machine, measured in {measured.took:.0f} s; learning parts reach "
-        f"{needs.short(measured.flops)}FLOP/s"
+        f"{measured.flops / 1e9:.3g} GFLOP/s"
     )
 
 

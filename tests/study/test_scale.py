@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from rlhf.params.base import ParamsError
+from rlhf.params.base import ParamsError, read_yaml
 from study.scale import __main__ as scale
 from tests import toys
 from tools import check
@@ -24,6 +24,11 @@ def test_gpt2_is_gpt2_at_its_smallest_size():
     model = sizes.of_params(params, toys.REPO)
     assert (model.layers, model.width) == (12, 768)
     assert params.ppo.lora is None
+
+
+def test_all_stages_of_the_pipeline_are_run_in_their_order():
+    stages = read_yaml(toys.REPO / "dvc.yaml")["stages"]
+    assert [stage.partition("@")[0] for stage in scale.STAGES] == [*stages]
 
 
 def test_a_name_that_is_no_preset_is_refused():

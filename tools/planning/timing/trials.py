@@ -112,7 +112,7 @@ def passes(params: Any, sizes: Dimensions, tried: Sample, what: str) -> Plane:
     for layers in LAYERS:
         model = model_of(sizes, layers, runtime).train(what != READ)
         if what == ADAPT:
-            attaching.attach(model, _lora(params), torch.Generator().manual_seed(0))
+            attaching.attach(model, lora_of(params), torch.Generator().manual_seed(0))
         if what != READ:
             placement.recompute(model, runtime)
         for count in tried.tokens:
@@ -121,7 +121,8 @@ def passes(params: Any, sizes: Dimensions, tried: Sample, what: str) -> Plane:
     return Plane.through(LAYERS, tried.tokens, found)
 
 
-def _lora(params: Any) -> Any:
+def lora_of(params: Any) -> Any:
+    """Return the adapters of the first stage that has some; one has."""
     sections = (params.ppo, params.sft, params.reward_model, params.feedme, params.judge, params.rejection, params.dpo)
     return next(section.lora for section in sections if section.lora is not None)
 
@@ -210,7 +211,7 @@ def updates(params: Any, sizes: Dimensions, how: str) -> Line:
 
 def _update(params: Any, model: Any, how: str) -> float:
     if how == "adapters":
-        attaching.attach(model, _lora(params), torch.Generator().manual_seed(0))
+        attaching.attach(model, lora_of(params), torch.Generator().manual_seed(0))
     optimiser: Any
     if how == "muon":
         optimiser = muon.Muon(model, params.pretrain.optimisation, params.pretrain.muon_momentum)

@@ -54,6 +54,12 @@ def test_every_kind_of_work_of_a_preset_has_a_rate(name, monkeypatch):
     assert found.flops > 0
 
 
+@pytest.mark.parametrize("stage", ["sft", "reward_model", "feedme", "rejection", "dpo", "judge"])
+def test_adapters_of_any_stage_are_tried(stage):
+    lora = params("pretrained").ppo.lora
+    assert trials.lora_of(changed("tiny", **{f"{stage}__lora": lora})) == lora
+
+
 @pytest.mark.parametrize("shape", ["gpt2", "gpt3-small", "tiny"])
 def test_models_that_are_tried_have_the_layers_of_the_model(shape):
     model = sizes.of_shape(shape, 200)

@@ -69,6 +69,8 @@ def test_states_are_kept_now_and_then_and_at_the_end():
     assert rates.with_states(95.0, held, 30.0, RATES) == 95 + 2 * (1 + 3)
     assert rates.with_states(95.0, held, None, RATES) == 95
     assert rates.with_states(95.0, NOTHING, 30.0, RATES) == 95
+    writes = NOTHING._replace(state=2000.0)  # it holds most before it trains
+    assert rates.with_states(95.0, writes, 30.0, RATES) == rates.with_states(95.0, held, 30.0, RATES)
 
 
 def test_a_given_rate_is_of_products_alone():
