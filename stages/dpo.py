@@ -1,7 +1,6 @@
 """SFT policy + ranked answers → DPO policy: the comparisons teach it, without a reward model (Rafailov et al. 2023)."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +14,12 @@ from rlhf.preferences import preference_training
 from rlhf.records import records
 from rlhf.records.types import Comparison
 from rlhf.runs import checkpoints, launch
-from rlhf.runtime import failures, outputs, seeds
+from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder
-from rlhf.tokens import batching, chat
-from rlhf.training import left_out, optimisation
+from rlhf.tokens import chat
+from rlhf.training import epochs, left_out
 from rlhf.training.context import StageContext, open_stage
+from rlhf.training.epochs import Learning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,11 +51,11 @@ def main(root: Path = Path(".")) -> None:
             seed = seeds.derive(context.seed, "lora")
             loading.attach(model, section.lora, seed, section.max_tokens, context.run.say)
         points = train(model, data, section, params.runtime, context.seed, context.states)
-        curve = list(context.followed(points, count_steps(data.training, section), SHOWN))
+        curve = list(context.followed(points, epochs.count_steps(len(data.training), section), SHOWN))
         with new_folder(context.out) as folder:
             loading.save(model, tokenizer, folder, section.lora, policy)
         outputs.write_curve(root, context.name, outputs.thinned(curve))
-        context.conclude(kept(curve, section) | counts)
+        context.conclude(epochs.kept(curve, section) | counts)
 
 
 def read(
@@ -86,11 +86,6 @@ def read(
     return Data(*groups), counts | encoded.metrics() | typed
 
 
-def count_steps(examples: Sequence[Example], params: Dpo) -> int:
-    """Return the number of updates."""
-    return params.epochs * -(-len(examples) // params.batch_size)
-
-
 def train(
     model: "PreTrainedModel",
     data: Data,
@@ -103,42 +98,13 @@ def train(
 
     The model ends with the weights of the epoch that `params.select` names.
     """
-    optimiser = optimisation.adamw(model, params.optimisation)
-    num_steps = count_steps(data.training, params)
-    order = batching.epochs(len(data.training), params.batch_size, params.epochs, seeds.derive(seed, "order"))
-    best: dict[str, Any] = {"loss": float("inf"), "weights": None}
-    model.train()
     placement.recompute(model, runtime)
-    parts = {"weights": model, "optimiser": optimiser, "best": best}
-    states.restore(parts)
-    yield from states.points
-    for step, chosen in islice(enumerate(order), len(states.points), None):
-        rate = optimisation.set_learning_rate(optimiser, params.optimisation, step, num_steps)
-        batch = [data.training[index] for index in chosen]
-        with failures.at_step(step + 1, [example.record for example in batch]):
-            losses = objective.micro_batch_losses(model, batch, params, runtime)
-            update = optimisation.step(model, optimiser, losses, params.optimisation.max_grad_norm)
-        point = {"step": step + 1, "loss": update.loss} | objective.described(update.measures)
-        point |= {"learning_rate": rate, "grad_norm": update.grad_norm}
-        if (step + 1) % (num_steps // params.epochs) == 0:
-            point |= objective.validate(model, data.validation, params, runtime)
-            if params.select == "best_validation" and point["validation_loss"] < best["loss"]:
-                copied = {name: weight.clone() for name, weight in checkpoints.weights(model).items()}
-                best.update(loss=point["validation_loss"], weights=copied)
-        states.keep(point, parts, last=step + 1 == num_steps)
-        yield point
-    if best["weights"] is not None:
-        checkpoints.load_weights(model, best["weights"])
-    model.eval()
-
-
-def kept(curve: Sequence[Mapping[str, float]], params: Dpo) -> dict[str, float]:
-    """Return which epoch's weights the model has, and what the held-out comparisons said of it."""
-    ends = [point for point in curve if "validation_loss" in point]
-    losses = [point["validation_loss"] for point in ends]
-    number = losses.index(min(losses)) if params.select == "best_validation" else len(ends) - 1
-    found = {name: value for name, value in ends[number].items() if name.startswith("validation_")}
-    return {"kept_epoch": number + 1} | found
+    learning = Learning[Example](
+        losses=lambda batch: objective.micro_batch_losses(model, batch, params, runtime),
+        describe=objective.described,
+        validate=lambda: objective.validate(model, data.validation, params, runtime),
+    )
+    return epochs.train(model, data.training, learning, params, seed, states)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from rlhf.records import records
 from rlhf.runs import checkpoints
 from rlhf.runtime import failures, seeds
 from rlhf.tokens import batching
-from rlhf.training import left_out
+from rlhf.training import epochs, left_out
 from stages import dpo
 from tests import notebook, toys
 
@@ -92,7 +92,7 @@ def test_an_obvious_preference_is_learned_and_answers_become_likelier(tokenizer)
     examples = objective.with_reference(model, groups, chosen, RUNTIME)
     data = dpo.Data(examples, examples[:6])
     curve = list(dpo.train(model, data, chosen, RUNTIME, seed=1))
-    assert len(curve) == dpo.count_steps(examples, chosen) == 48
+    assert len(curve) == epochs.count_steps(len(examples), chosen) == 48
     assert [point["step"] for point in curve if "validation_loss" in point] == [6 * epoch for epoch in range(1, 9)]
     assert curve[0]["loss"] == pytest.approx(0.693147, abs=1e-4)
     assert curve[-1]["validation_loss"] < 0.3
@@ -116,7 +116,7 @@ def test_the_best_epochs_weights_are_kept_or_the_last(tokenizer):
         data = dpo.Data(*(objective.with_reference(model, some, chosen, RUNTIME) for some in (groups, held_out)))
         curve = list(dpo.train(model, data, chosen, RUNTIME, seed=1))
         losses = [point["validation_loss"] for point in curve if "validation_loss" in point]
-        told, measured = dpo.kept(curve, chosen), objective.validate(model, data.validation, chosen, RUNTIME)
+        told, measured = epochs.kept(curve, chosen), objective.validate(model, data.validation, chosen, RUNTIME)
         assert measured["validation_loss"] == pytest.approx(told["validation_loss"], rel=1e-5)
         found[select] = losses, told
     losses, best = found["best_validation"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,11 +12,12 @@ from rlhf.params.runtime import Runtime
 from rlhf.params.training.supervised import Supervised
 from rlhf.records.types import Demonstration
 from rlhf.runs import checkpoints
-from rlhf.runtime import distributed, failures, outputs, parallel, seeds
+from rlhf.runtime import distributed, outputs, parallel, seeds
 from rlhf.runtime.files import new_folder
 from rlhf.tokens import batching, chat
-from rlhf.training import language_modelling, optimisation
+from rlhf.training import epochs, language_modelling
 from rlhf.training.context import StageContext
+from rlhf.training.epochs import Learning
 from rlhf.training.optimisation import MicroBatchLoss
 
 if TYPE_CHECKING:
@@ -64,21 +64,18 @@ def fit(
     typed = context.typed_markers(tokenizer, texts)
     typed |= context.changed_turns(tokenizer, (record["messages"] for record in [*training, *held_out]))
     context.rates_of(model)
-    num_steps = count_steps(len(data.training), params)
+    num_steps = epochs.count_steps(len(data.training), params)
     base = context.root / "data" / adapter_folders.BASES[context.stage][0]
     if params.lora is not None:
         seed = seeds.derive(context.seed, "lora")
         loading.attach(model, params.lora, seed, params.max_tokens, context.run.say)
     points = train(model, data, params, context.runtime, context.seed, context.states)
     curve = list(context.followed(points, num_steps, ["loss"]))
-    losses = [point["validation_loss"] for point in curve if "validation_loss" in point]
-    kept = losses.index(min(losses)) if params.select == "best_validation" else len(losses) - 1
     loading.set_dropout(model.config, 0.0)
     with new_folder(context.out) as folder:
         loading.save(model, tokenizer, folder, params.lora, base)
     metrics = {
-        "validation_loss": losses[kept],
-        "kept_epoch": kept + 1,
+        **epochs.kept(curve, params),
         "demonstrations": len(data.training),
         "too_long": encoded.num_too_long,
         **counts,
@@ -110,11 +107,6 @@ def encode(tokenizer: Any, demonstrations: Sequence[Demonstration], max_tokens: 
     return Encoded(kept, len(demonstrations) - len(kept), unlearned)
 
 
-def count_steps(num_examples: int, params: Supervised) -> int:
-    """Return the number of updates."""
-    return params.epochs * -(-num_examples // params.batch_size)
-
-
 def train(
     model: "PreTrainedModel",
     data: Data,
@@ -131,34 +123,16 @@ def train(
     dropout = params.dropout or (params.lora is not None and params.lora.dropout)
     if dropout and distributed.count() > 1:
         raise ValueError("dropout draws from one generator: set it to 0 in params.yaml, or start one process")
-    optimiser = optimisation.adamw(model, params.optimisation)
-    num_steps = count_steps(len(data.training), params)
-    steps_per_epoch = num_steps // params.epochs
     torch.manual_seed(seeds.derive(seed, "dropout"))
-    best: dict[str, Any] = {"loss": float("inf"), "weights": None}
-    order = batching.epochs(len(data.training), params.batch_size, params.epochs, seeds.derive(seed, "order"))
-    model.train()
     placement.recompute(model, runtime)
-    parts = {"weights": model, "optimiser": optimiser, "dropout": torch.default_generator, "best": best}
-    states.restore(parts)
-    yield from states.points
-    for step, chosen in islice(enumerate(order), len(states.points), None):
-        rate = optimisation.set_learning_rate(optimiser, params.optimisation, step, num_steps)
-        batch = [data.training[index] for index in chosen]
-        with failures.at_step(step + 1, [example.record for example in batch]):
-            losses = micro_batch_losses(model, batch, params, runtime)
-            update = optimisation.step(model, optimiser, losses, params.optimisation.max_grad_norm)
-        point = {"step": step + 1, "loss": update.loss, "learning_rate": rate, "grad_norm": update.grad_norm}
-        if (step + 1) % steps_per_epoch == 0 and data.validation:
-            point["validation_loss"] = validate(model, data.validation, params, runtime)
-            if params.select == "best_validation" and point["validation_loss"] < best["loss"]:
-                copied = {name: weight.clone() for name, weight in checkpoints.weights(model).items()}
-                best.update(loss=point["validation_loss"], weights=copied)
-        states.keep(point, parts, last=step + 1 == num_steps)
-        yield point
-    if best["weights"] is not None:
-        checkpoints.load_weights(model, best["weights"])
-    model.eval()
+    held_out = data.validation
+    learning = Learning[Example](
+        losses=lambda batch: micro_batch_losses(model, batch, params, runtime),
+        describe=lambda _: {},
+        validate=lambda: {"validation_loss": validate(model, held_out, params, runtime)} if held_out else {},
+        parts={"dropout": torch.default_generator},
+    )
+    yield from epochs.train(model, data.training, learning, params, seed, states)
 
 
 @torch.no_grad()

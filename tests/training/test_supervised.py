@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rlhf.params.sft import SftInputs
-from rlhf.training import supervised
+from rlhf.training import epochs, supervised
 from tests import toys
 
 RUNTIME = toys.runtime()
@@ -99,7 +99,7 @@ def fast(**changes) -> dict:
 def test_training_lowers_the_loss_and_counts_its_steps(tokenizer, examples):
     chosen = params(**fast(epochs=12))
     curve = run(toys.policy(tokenizer), tokenizer, examples, examples, chosen)
-    assert len(curve) == supervised.count_steps(6, chosen) == 24
+    assert len(curve) == epochs.count_steps(6, chosen) == 24
     assert [point["step"] for point in curve] == list(range(1, 25))
     assert curve[-1]["validation_loss"] < 0.3 * curve[0]["loss"]
     assert [point["step"] for point in curve if "validation_loss" in point] == list(range(2, 25, 2))
