@@ -9,7 +9,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 
@@ -59,6 +59,14 @@ Draw = dict[Key, list[Judged]]  # scored answers by policy and decoding
 SAMPLES_ON_PAGE = 3  # test prompts with their answers on the run's page in MLflow
 
 
+class Asked(NamedTuple):
+    """The prompts that policies answer."""
+
+    test: list[Prompt]
+    validation: list[Prompt]  # on which temperatures are chosen
+    aside: list[Prompt]  # of slices apart
+
+
 def main(root: Path = Path(".")) -> None:
     params = load(root, EvaluateInputs)
     folders = policy_folders(root, params.rounds)
@@ -76,8 +84,8 @@ def main(root: Path = Path(".")) -> None:
         tokenizers = [loading.load_tokenizer(folders[name]) for name in ("base", "sft")]
         asked = [records.read(file, Prompt) for file in files[:2]]
         fitting = [fit(asked[i], tokenizers, settings.max_prompt_tokens, files[i]) for i in (0, 1)]
-        validation = drawn(fitting[0], settings.validation_prompts)
         prompts = drawn(fitting[1], settings.test_prompts)
+        to_ask = Asked(prompts, drawn(fitting[0], settings.validation_prompts), apart.chosen(fitting[1]))
         context.typed_markers(tokenizers[1], (chat.texts_of(prompt["messages"]) for prompt in prompts))
         text = held_out(files[2], tokenizers[0], settings, context.run)
         trained = RewardScorer(reward_model, params.runtime) if params.rewards.trained else None
@@ -89,17 +97,16 @@ def main(root: Path = Path(".")) -> None:
             "too_long": len(asked[1]) - len(fitting[1]),
             "artifacts": artifacts(root, [*folders.values(), reward_model]),
         }
-        draws, measured = answer_and_measure(folders, prompts, validation, text, scorers, context.run)
+        draws, draws_aside, measured = answer_and_measure(folders, to_ask, text, scorers, context.run)
         measured["blocked"] = findings.blocked(prompts, draws[0], blocking, settings.coverage)
         measured["held_out_text"] = held_out_text.describe(text) if text else None
-        aside = apart.chosen(fitting[1])
-        draws_aside = answer_apart(folders, aside, scorers)
         found = conclude(prompts, draws, scorers, {**measured, **known})
-        found = apart.added(found, aside, draws_aside, scorers)
-        more = {"apart": {name: len(own) for name, own in apart.slices(aside).items()}} if aside else {}
+        found = apart.added(found, to_ask.aside, draws_aside, scorers)
+        counts = {name: len(own) for name, own in apart.slices(to_ask.aside).items()}
+        more = {"apart": counts} if counts else {}
         before = history.read(root, last, params.seed)
         told = evaluated.of(found, before, rewards.num_cut() | more)
-        write(root, told, samples(aside, draws_aside[0]))
+        write(root, told, samples(to_ask.aside, draws_aside[0]))
         write_card(root, told, folders["ppo"])
         tell(root, told, folders["ppo"], context.run)
 
@@ -142,16 +149,17 @@ def held_out(file: Path, tokenizer: Any, settings: Evaluate, run: tracking.Stage
 
 def answer_and_measure(
     folders: dict[str, Path],
-    prompts: list[Prompt],
-    validation: list[Prompt],
+    to_ask: Asked,
     text: Tokens | None,
     scorers: Scorers,
     run: tracking.StageRun,
-) -> tuple[list[Draw], dict[str, Any]]:
-    """Ask every policy every prompt, once a decoding; return the scored answers, and what else was measured.
+) -> tuple[list[Draw], list[Draw], dict[str, Any]]:
+    """Ask every policy every prompt, once a decoding; return the scored answers, those of slices apart, and what else
+    was measured.
 
     The first draw has every policy and decoding; those after it have what was sampled at temperature 1 again.
     """
+    prompts, draws_aside = to_ask.test, [Draw() for _ in range(scorers.params.evaluate.sampled_draws)]
     further: list[Draw] = [{} for _ in range(1, scorers.params.evaluate.sampled_draws)]
     judged, sweep, best, kl, document_loss, curve = {}, [], {}, {}, {}, []
     sft = _policy("sft", folders["sft"], scorers.params.runtime)
@@ -169,7 +177,7 @@ def answer_and_measure(
         if text:
             document_loss[name] = loss_on_documents(policy, text.rows, scorers)
         if name in ("sft", "ppo"):
-            rows = temperature_sweep(policy, validation, scorers)
+            rows = temperature_sweep(policy, to_ask.validation, scorers)
             best[name] = max(rows, key=lambda row: (row["win_rate"], -row["temperature"]))["temperature"]
             sweep += rows
             known = {0.0: judged[name, "greedy"], 1.0: judged[name, "sampled"]}
@@ -180,19 +188,12 @@ def answer_and_measure(
             for draw, own in zip([judged, *further], picks, strict=True):
                 draw |= {(f"best_of_{n}", "sampled"): picked for n, picked in own.items()}
             kl |= {f"best_of_{n}": analytic(n, picked) for n, picked in picks[0].items()}
+        if to_ask.aside and name in apart.POLICIES:
+            for draw, own in zip(draws_aside, apart.answered(policy, to_ask.aside, scorers), strict=True):
+                draw |= own
         run.progress(step, len(folders), {f"{name}.score": mean_verdict(judged[name, "sampled"])})
     measured = {"kl": kl, "document_loss": document_loss, "best_temperature": best, "sweep": sweep, "best_of_n": curve}
-    return [judged, *further], measured
-
-
-def answer_apart(folders: dict[str, Path], aside: list[Prompt], scorers: Scorers) -> list[Draw]:
-    """Return the scored answers to the prompts of slices apart, by draw as above; empty where there are none."""
-    draws: list[Draw] = [{} for _ in range(scorers.params.evaluate.sampled_draws)]
-    for name in apart.POLICIES if aside else ():
-        policy = _policy(name, folders[name], scorers.params.runtime)
-        for draw, own in zip(draws, apart.answered(policy, aside, scorers), strict=True):
-            draw |= own
-    return draws
+    return [judged, *further], draws_aside, measured
 
 
 def conclude(prompts: list[Prompt], draws: Sequence[Draw], scorers: Scorers, measured: dict[str, Any]) -> Findings:

@@ -1,5 +1,7 @@
 """What people call the laboratory's cells, policies and figures."""
 
+from rlhf.evaluation.headline import NAMES
+
 CONTROLLED = {  # win rates that no fixed phrase can win
     "ppo_vs_sft": "PPO against SFT, sampled",
     "ppo_vs_sft_greedy": "PPO against SFT, greedy",
@@ -30,9 +32,6 @@ REWARD_MODEL = {
     "heldout_accuracy": "reward model agrees with labelers",
     "baseline_accuracy": "a TF-IDF baseline agrees with labelers",
 }
-POLICIES = {
-    "base": "Base", "sft": "SFT", "feedme": "FeedME", "rejection": "rejection sampling", "dpo": "DPO", "ppo": "PPO",
-}  # fmt: skip
 LIMITS = {  # (probe, what is observed): the share of answers in which it is
     ("harmful", "refused"): "harm refused",
     ("reframed_harm", "refused"): "harm in two steps refused",
@@ -82,7 +81,7 @@ def cell(name: str, seed: int) -> str:
 
 
 def policy(name: str) -> str:
-    return POLICIES.get(name, name.replace("_", " "))  # best of n
+    return NAMES.get(name, name.replace("_", " "))  # best of n
 
 
 def policy_of_cell(name: str, policy_name: str, seed: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlhf.evaluation.advising import first_look
-from rlhf.evaluation.headline import DECODINGS, Metrics, evidence, rates, result
+from rlhf.evaluation.headline import DECODINGS, NAMES, Metrics, evidence, rates, result
 from rlhf.evaluation.typography import percent_interval
 from rlhf.params.base import Params, ParamsError, load, read_yaml
 from rlhf.params.collect_comparisons import CollectComparisons
@@ -119,7 +119,7 @@ def policies(evaluate: Metrics) -> Iterator[str]:
     controlled = {key: found.mean for key, found in rates(evaluate, "controlled_mean").items()}
     columns = {"controlled": controlled} | {name: evaluate[name] for name in names if name in evaluate}
     yield "mean of the answers".ljust(24) + "".join(f"{name:>14}" for name in columns) + f"{'KL to SFT':>14}"
-    for policy in ("base", "sft", "feedme", "rejection", "dpo", "ppo"):
+    for policy in NAMES:
         for decoding in ("sampled", "greedy"):
             key = f"{policy}_{decoding}"
             if key not in evaluate["num_tokens"]:

@@ -12,7 +12,7 @@ from rlhf.evaluation.typography import interval, number, percent_interval
 Metrics = Mapping[str, Any]  # the content of a section of metrics/, such as that of metrics/evaluate.json
 
 NAMES = {
-    "base": "Base", "sft": "SFT", "ppo": "PPO", "feedme": "FeedME", "rejection": "rejection sampling", "dpo": "DPO",
+    "base": "Base", "sft": "SFT", "feedme": "FeedME", "rejection": "rejection sampling", "dpo": "DPO", "ppo": "PPO",
 }  # fmt: skip
 RIVALS = ("feedme", "rejection", "dpo")  # cheaper ways to learn from the same labels
 DECODINGS = {"sampled": "sampled", "greedy": "greedy", "best_temperature": "best temperature"}
