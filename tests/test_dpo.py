@@ -11,12 +11,12 @@ from rlhf.models import loading
 from rlhf.params.training.dpo import Dpo
 from rlhf.preferences import preference_training
 from rlhf.records import records
-from rlhf.runs import checkpoints
 from rlhf.runtime import failures, seeds
 from rlhf.tokens import batching
 from rlhf.training import epochs, left_out
 from stages import dpo
 from tests import notebook, toys
+from tests.breaking import broken_off
 
 RUNTIME = toys.runtime()
 KNOBS = {
@@ -141,10 +141,6 @@ def test_a_step_that_breaks_down_is_named_with_its_records(tokenizer):
     assert str(error.value).endswith(f"; records of its batch: {named}")
 
 
-class Killed(Exception):
-    pass
-
-
 def test_killed_it_goes_on_to_the_same_bytes(root, tokenizer, tmp_path, monkeypatch, capsys):
     """The reference is what SFT says, not what the policy says after the steps that were done."""
     prepared(root, tokenizer)
@@ -153,17 +149,7 @@ def test_killed_it_goes_on_to_the_same_bytes(root, tokenizer, tmp_path, monkeypa
     other = tmp_path / "other"
     shutil.copytree(root, other)
     dpo.main(other)
-    keep = checkpoints.States.keep
-
-    def dying(self, point, parts, last):
-        if point["step"] > 3:
-            raise Killed
-        keep(self, point, parts, last)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoints.States, "keep", dying)
-        with pytest.raises(Killed):
-            dpo.main(root)
+    broken_off(monkeypatch, 3, lambda: dpo.main(root))
     assert not (root / "data/dpo").exists()
     capsys.readouterr()
     dpo.main(root)

@@ -8,12 +8,12 @@ import torch
 
 from rlhf.models import loading
 from rlhf.rewards import weighted
-from rlhf.runs import checkpoints
 from rlhf.sampling.rollouts import Response
 from rlhf.tokens import chat
 from rlhf.training import left_out
 from stages import rejection
 from tests import toys
+from tests.breaking import broken_off
 
 
 class Likes:
@@ -133,10 +133,6 @@ def test_prompts_that_are_not_answered_are_counted(root, tokenizer, name):
     assert found["prompts_too_long"] == (0 if name == "max_prompts" else 5)
 
 
-class Killed(Exception):
-    pass
-
-
 def test_killed_it_draws_the_same_answers_again_and_goes_on_to_the_same_bytes(
     root, tokenizer, tmp_path, monkeypatch, capsys
 ):
@@ -145,17 +141,7 @@ def test_killed_it_draws_the_same_answers_again_and_goes_on_to_the_same_bytes(
     other = tmp_path / "other"
     shutil.copytree(root, other)
     rejection.main(other)
-    keep = checkpoints.States.keep
-
-    def dying(self, point, parts, last):
-        if point["step"] > 1:
-            raise Killed
-        keep(self, point, parts, last)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoints.States, "keep", dying)
-        with pytest.raises(Killed):
-            rejection.main(root)
+    broken_off(monkeypatch, 1, lambda: rejection.main(root))
     assert not (root / "data/rejection").exists()
     capsys.readouterr()
     rejection.main(root)

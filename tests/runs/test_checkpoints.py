@@ -30,6 +30,7 @@ from rlhf.runtime import interrupts
 from rlhf.training import language_modelling, supervised
 from stages import dpo, feedme, judge, ppo, pretrain, rejection, reward_model, sft
 from tests import toys
+from tests.breaking import broken_off
 
 RUNTIME = toys.runtime()
 
@@ -247,25 +248,6 @@ def ready(root, tokenizer):
     return root
 
 
-class Killed(Exception):
-    pass
-
-
-def broken_off(root, monkeypatch, after: int) -> None:
-    """Run sft until so many steps are done."""
-    keep = checkpoints.States.keep
-
-    def dying(self, point, parts, last):
-        if point["step"] > after:
-            raise Killed
-        keep(self, point, parts, last)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoints.States, "keep", dying)
-        with pytest.raises(Killed):
-            sft.main(root)
-
-
 def written(root) -> dict[str, bytes]:
     return toys.file_bytes(root / "data/sft") | toys.file_bytes(root / "metrics")
 
@@ -274,7 +256,7 @@ def test_a_stage_goes_on_to_the_same_bytes_and_removes_its_states(ready, tmp_pat
     other = tmp_path / "other"
     shutil.copytree(ready, other)
     sft.main(other)
-    broken_off(ready, monkeypatch, after=2)
+    broken_off(monkeypatch, 2, lambda: sft.main(ready))
     assert not (ready / "data/sft").exists()
     capsys.readouterr()
     sft.main(ready)
@@ -297,7 +279,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("what", list(CHANGES))
 def test_states_of_other_params_data_code_or_versions_are_not_used(ready, monkeypatch, capsys, what):
-    broken_off(ready, monkeypatch, after=2)
+    broken_off(monkeypatch, 2, lambda: sft.main(ready))
     params = toys.read_yaml(ready / "params.yaml")
     with monkeypatch.context() as patched:
         CHANGES[what](ready, patched)
