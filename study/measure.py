@@ -44,16 +44,15 @@ def of_workspace(done: Finished, wanted: Sequence[str]) -> dict[str, Any]:
 
 def policies(done: Finished) -> dict[str, Any]:
     """Return base, SFT, FeedME, other rivals where they are trained, the last round's PPO, and SFT's best of n."""
-    rivals = {name: name for name in verdicts.OPTIONAL if not left_out.is_left_out(done.data / name)}
-    folders = {"base": "pretrain", "sft": "sft", "feedme": "feedme", **rivals, "ppo": f"ppo/{done.last_round}"}
-    return {name: _policy(done, name, place) for name, place in folders.items()} | _best_of_n(done)
+    rivals = [name for name in verdicts.OPTIONAL if not left_out.is_left_out(done.folder_of(name))]
+    return {name: _policy(done, name) for name in ("base", "sft", "feedme", *rivals, "ppo")} | _best_of_n(done)
 
 
 def _best_of_n(done: Finished) -> dict[str, Any]:
     """Return the expected gold and reward of the answer that the reward model likes best among n, without bias."""
     counts, prompts = done.settings.best_of_n, test_prompts(done, done.settings.best_of_n_prompts)
     draws = range(200, 200 + max(counts))
-    drawn = policy_measures.several_draws(done.policy("sft", "sft"), prompts, draws, done.scorers())
+    drawn = policy_measures.several_draws(done.policy("sft"), prompts, draws, done.scorers())
     proxy, scores = (
         np.array([[getattr(answer, name) for answer in row] for row in drawn]).T for name in ("reward_model", "gold")
     )  # [B, N] each
@@ -72,13 +71,13 @@ def _best_of_n(done: Finished) -> dict[str, Any]:
 
 def policy(done: Finished) -> dict[str, Any]:
     """Return the last round's PPO alone."""
-    return _policy(done, "ppo", f"ppo/{done.last_round}")
+    return _policy(done, "ppo")
 
 
-def _policy(done: Finished, name: str, place: str) -> dict[str, Any]:
+def _policy(done: Finished, name: str) -> dict[str, Any]:
     """Answers to test prompts: scores by prompt, means by criterion and category; loss and accuracy on documents."""
-    scorers, sft = done.scorers(), done.policy("sft", "sft")
-    asked = sft if name == "sft" else done.policy(name, place)
+    scorers, sft = done.scorers(), done.policy("sft")
+    asked = sft if name == "sft" else done.policy(name)
     prompts = test_prompts(done, done.settings.test_prompts)
     found: dict[str, Any] = {"prompts": [prompt["id"] for prompt in prompts]}
     for decoding, temperature in DECODINGS.items():

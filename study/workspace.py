@@ -4,6 +4,7 @@ What an earlier workspace or the main pipeline has made is taken from the cache 
 where it is, with the states of a stage that was broken off, until all of it is made: run again, it goes on.
 """
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -52,8 +53,16 @@ class Finished(NamedTuple):
         scorer = RewardScorer(self.data / "reward_model" / self.last_round, self.params.runtime)
         return Scorers(weighted.alone(scorer), scorer, self.params, Bootstrap(2000, 0.95, 0))
 
-    def policy(self, name: str, place: str) -> Policy:
-        return Policy(name, *loading.load_policy(self.data / place, self.params.runtime))
+    def folder_of(self, policy: str) -> Path:
+        return self.data / place_of(policy, self.last_round)
+
+    def policy(self, name: str) -> Policy:
+        return Policy(name, *loading.load_policy(self.folder_of(name), self.params.runtime))
+
+
+def place_of(policy: str, last_round: str) -> str:
+    """Return where below data/ the model of a policy lies; of PPO, the last round's."""
+    return {"base": "pretrain", "ppo": f"ppo/{last_round}"}.get(policy, policy)
 
 
 def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
@@ -89,6 +98,11 @@ def prepare(root: Path, name: str, content: Mapping[str, Any]) -> Path:
 def reproduce(folder: Path, targets: Sequence[str]) -> None:
     """Run these stages of a workspace and all that they build on. Raises CalledProcessError where one fails."""
     _dvc(folder, "repro", *targets)
+
+
+def broken_off(error: subprocess.CalledProcessError) -> str:
+    """Say that a run has failed, whose stage has said why."""
+    return f"{shlex.join(map(str, error.cmd))} ended with {error.returncode}; run again, it goes on"
 
 
 def remove(folder: Path) -> None:

@@ -12,8 +12,9 @@ from rlhf.params.runtime import Runtime
 from study.forms import answering, heads, tasks, verbalizer
 from study.forms.tasks import TASKS
 from study.params import Forms
+from study.workspace import place_of
 
-POLICIES = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "ppo": "ppo/{round}"}  # folders of data/
+POLICIES = ("base", "sft", "feedme", "ppo")
 TUNED = ("base",)  # policies of which a head is trained with the whole backbone, as GPT-1 is
 
 
@@ -22,10 +23,11 @@ def measure(data: Path, last_round: str, runtime: Runtime, settings: Forms) -> d
 
     Raises FileNotFoundError where the folder has no policy.
     """
-    folders = {name: data / place.format(round=last_round) for name, place in POLICIES.items()}
+    places = {name: place_of(name, last_round) for name in POLICIES}
+    folders = {name: data / place for name, place in places.items()}
     there = {name: folder for name, folder in folders.items() if (folder / "config.json").exists()}
     if not there:
-        raise FileNotFoundError(f"{data}: expected a policy in {', '.join(POLICIES.values())}; run dvc repro sft")
+        raise FileNotFoundError(f"{data}: expected a policy in {', '.join(places.values())}; run dvc repro sft")
     shots = {"zero": 0, "one": 1, "few": settings.few_shots}
     found: dict[str, Any] = {"tasks": dict(_tasks(settings)), "policies": {}}
     found |= {what: {} for what in ("left_out", "refused", "unended")}

@@ -62,7 +62,7 @@ def asked(done: Finished, policies: Sequence[str], count: int) -> dict[str, Answ
     every, scorers = [prompt for own in probes.values() for prompt in own], done.scorers()
     said: dict[str, dict[Key, list[str]]] = {probe: {} for probe in probes}
     for name in policies:
-        policy = done.policy(name, place(name, done))
+        policy = done.policy(name)
         for decoding, temperature in DECODINGS.items():
             texts = iter([one.text for one in policy_measures.ask(policy, every, temperature, scorers)])
             for probe, own in probes.items():
@@ -77,13 +77,8 @@ def loadable(done: Finished, found: Sequence[Sample]) -> tuple[list[str], list[s
     """
     named = dict.fromkeys(policy for policy, _ in keys_of(found))
     wanted = [name for name in named if not name.startswith(("best_of_", "ppo_"))]
-    there = [name for name in wanted if (done.data / place(name, done)).is_dir()]
+    there = [name for name in wanted if done.folder_of(name).is_dir()]
     return there, [name for name in wanted if name not in there]
-
-
-def place(policy: str, done: Finished) -> str:
-    """Return where below data/ the model of a policy lies."""
-    return {"base": "pretrain", "ppo": f"ppo/{done.last_round}"}.get(policy, policy)
 
 
 def _kind(sample: Sample) -> str:

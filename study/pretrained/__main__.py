@@ -13,7 +13,6 @@ The workspace stays in .study/pretrained, with all models.
 import argparse
 import json
 import math
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -81,9 +80,7 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
         print(error, file=sys.stderr)
         return 2
     except subprocess.CalledProcessError as error:  # the stage has said why
-        print(
-            f"{shlex.join(map(str, error.cmd))} ended with {error.returncode}; run again, it goes on", file=sys.stderr
-        )
+        print(workspace.broken_off(error), file=sys.stderr)
         return 1
     write_figures(root, measured | {"reward_model": known(root).get("reward_model", {})})
     write_text(root / PAGE, page(measured))

@@ -11,7 +11,6 @@ trained. `pretrained` is measured where `make real` has run it, in .study/pretra
 
 import argparse
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -72,9 +71,7 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
         print(error, file=sys.stderr)
         return 2
     except subprocess.CalledProcessError as error:  # the stage has said why
-        print(
-            f"{shlex.join(map(str, error.cmd))} ended with {error.returncode}; run again, it goes on", file=sys.stderr
-        )
+        print(workspace.broken_off(error), file=sys.stderr)
         return 1
     return 0
 

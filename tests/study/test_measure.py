@@ -215,7 +215,8 @@ def test_each_policy_answers_the_same_prompts_sampled_and_greedily(world, polici
     places = {"base": "pretrain", "sft": "sft", "feedme": "feedme", "dpo": "dpo", "ppo": "ppo/r2"}
     assert policies.keys() == {*places, "best_of_1", "best_of_2"}
     for name, place in places.items():
-        policy = done.policy(name, place)
+        assert done.folder_of(name) == done.data / place
+        policy = done.policy(name)
         assert policies[name]["prompts"] == [prompt["id"] for prompt in asked]
         for decoding, temperature in {"sampled": 1.0, "greedy": 0.0}.items():
             answers = policy_measures.ask(policy, asked, temperature, scorers)
@@ -225,7 +226,7 @@ def test_each_policy_answers_the_same_prompts_sampled_and_greedily(world, polici
             assert found["reward_model"] == [round(answer.reward_model, 4) for answer in judged]
             assert found["gold"] == [round(answer.gold, 4) for answer in judged]
         answers = policy_measures.ask(policy, asked, 1.0, scorers)
-        nats = policy_measures.exact_kls(policy, done.policy("sft", "sft"), asked, answers, scorers)
+        nats = policy_measures.exact_kls(policy, done.policy("sft"), asked, answers, scorers)
         assert policies[name]["sampled"].get("kl") == (None if name == "sft" else [round(one, 4) for one in nats])
     shown = {tuple(policies[name][decoding]["reward_model"]) for name in places for decoding in measure.DECODINGS}
     assert len(shown) == 2 * len(places)
@@ -234,7 +235,7 @@ def test_each_policy_answers_the_same_prompts_sampled_and_greedily(world, polici
 def test_means_by_criterion_and_by_category_are_over_the_answers_that_have_them(world, policies):
     done = world.done
     asked = measure.test_prompts(done, 6)
-    answers = policy_measures.ask(done.policy("sft", "sft"), asked, 1.0, done.scorers())
+    answers = policy_measures.ask(done.policy("sft"), asked, 1.0, done.scorers())
     golds = [gold.score(prompt["task"], answer.text) for prompt, answer in zip(asked, answers, strict=True)]
     for name, mean in policies["sft"]["sampled"]["criteria"].items():
         having = [one.criteria[name] for one in golds if name in one.criteria]
@@ -252,7 +253,7 @@ def test_capabilities_are_of_the_policy_named_on_the_first_pieces_of_held_out_te
     assert found["closed_qa"] == pytest.approx(0.2)
     assert found["few_shot"] == pytest.approx(0.7)
     assert len(found["loss"]) == len(found["cloze"]) == done.settings.probes
-    policy = done.policy("ppo", "ppo/r2")
+    policy = done.policy("ppo")
     texts = [
         record["text"] for record in records.read(done.data / "collect_prompts/documents.validation.jsonl", Document)
     ]

@@ -9,6 +9,7 @@ from rlhf.params.base import ParamsError
 from rlhf.records import records
 from rlhf.sampling import rollouts
 from study.limits import answers, catalogue, figures, measuring, page, pretrained, prompts, tables
+from study.workspace import place_of
 from tests.study.limits import invented
 
 NONE = {"any": 0.0}
@@ -125,8 +126,11 @@ class Policies:
     def scorers(self):
         return None
 
-    def policy(self, name, place):
-        assert (self.data / place).is_dir()
+    def folder_of(self, policy):
+        return self.data / place_of(policy, self.last_round)
+
+    def policy(self, name):
+        assert self.folder_of(name).is_dir()
         return name
 
 
