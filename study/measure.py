@@ -14,7 +14,7 @@ import numpy as np
 
 from rlhf.evaluation import policy_measures, statistics, verdicts
 from rlhf.evaluation.controls import manners, sides
-from rlhf.evaluation.statistics import Bootstrap
+from rlhf.evaluation.statistics import Array, Bootstrap
 from rlhf.evaluation.verdicts import Judged
 from rlhf.models import loading, placement
 from rlhf.preferences import agreement
@@ -56,11 +56,13 @@ def _best_of_n(done: Finished) -> dict[str, Any]:
     proxy, scores = (
         np.array([[getattr(answer, name) for answer in row] for row in drawn]).T for name in ("reward_model", "gold")
     )  # [B, N] each
+    controlled = np.array([_controlled(prompts, row) for row in drawn]).T
     return {
         f"best_of_{n}": {
             "prompts": [prompt["id"] for prompt in prompts],
             "sampled": {
                 "gold": statistics.best_of_n(proxy, scores, n).round(DIGITS).tolist(),
+                "controlled": statistics.best_of_n(proxy, controlled, n).round(DIGITS).tolist(),
                 "reward_model": statistics.best_of_n(proxy, proxy, n).round(DIGITS).tolist(),
                 "kl": [statistics.best_of_n_kl(n)] * len(prompts),
             },
@@ -107,9 +109,13 @@ def _columns(prompts: Sequence[Prompt], judged: Sequence[Judged]) -> dict[str, l
         for name in ("gold", "strict", "reward_model", "num_tokens", "repetition")
     }
     invented = [int("facts" in answer.criteria and answer.criteria["facts"] == 0) for answer in judged]
+    return columns | {"no_fact_right": invented, "controlled": _controlled(prompts, judged).round(DIGITS).tolist()}
+
+
+def _controlled(prompts: Sequence[Prompt], judged: Sequence[Judged]) -> Array:
+    """Return gold of one answer to each prompt, in the controlled form [B]."""
     form = manners.controlled(prompts, {("", ""): [answer.text for answer in judged]})[("", "")]
-    controlled = sides.golds(prompts, form).round(DIGITS).tolist()
-    return columns | {"no_fact_right": invented, "controlled": controlled}
+    return sides.golds(prompts, form)
 
 
 def _criteria(judged: Sequence[Judged]) -> dict[str, float]:
