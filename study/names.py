@@ -49,6 +49,7 @@ CELLS = {  # without the seed that ends some cells' names
     "kl_2": "β = 2",
     "ptx_05": "with pretraining text, γ = 0.5",
     "ptx_2": "with pretraining text, γ = 2",
+    "gold_reward": "paid by gold itself",
     "value_from_policy": "value model from the policy",
     "reused_prompts": "on SFT's prompts again",
     "scalar_head": "the scalar without the likelihood",

@@ -1,7 +1,7 @@
 """The default's figures in README.md and docs/results.md, written from metrics/, so that no hand copies a number.
 
-    python -m tools.figures            write the tables between <!-- figures: NAME --> and <!-- /figures -->
-    python -m tools.figures --check    exit code 1 where they are not what metrics/ say
+    python -m tools.pages.figures            write the tables between <!-- figures: NAME --> and <!-- /figures -->
+    python -m tools.pages.figures --check    exit code 1 where they are not what metrics/ say
 
 Controlled win rates have the widest interval of prompts, tasks and subjects; those of answers as they are, of prompts.
 """
@@ -153,7 +153,9 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
             if not check:
                 write_text(page, after)
     if stale:
-        guard.say(f"{', '.join(stale)}: " + ("not what metrics/ say; python -m tools.figures" if check else "written"))
+        guard.say(
+            f"{', '.join(stale)}: " + ("not what metrics/ say; python -m tools.pages.figures" if check else "written")
+        )
     return int(check and bool(stale))
 
 

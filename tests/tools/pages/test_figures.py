@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tools import figures
+from tools.pages import figures
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_pages_hold_the_figures_of_the_committed_metrics():
