@@ -36,7 +36,8 @@ EQUAL_LENGTH = "ppo_vs_sft_length_controlled"
 def warnings(evaluate: Metrics, reward_model: Metrics) -> list[Note]:
     """Return what the figures of the evaluation, and of the last round's reward model, warn of."""
     rules = (
-        _all_equal, _empty, _missing_eos, _noise, _weak_judges, _taken_away, _better_best_of, _length_taste, _one_document,
+        _all_equal, _empty, _missing_eos, _noise, _weak_judges, _rival_ahead, _taken_away,
+        _better_best_of, _length_taste, _one_document,
     )  # fmt: skip
     return [note for rule in rules for note in rule(evaluate, reward_model)]
 
@@ -54,6 +55,13 @@ def taken_away(evaluate: Metrics) -> list[str]:
         for name, controlled in sorted(rates(evaluate, "controlled").items())
         if name.startswith("ppo_vs_") and plain[name].low > TIE.mean >= controlled.low
     ]
+
+
+def rivals_ahead(evaluate: Metrics) -> list[str]:
+    """Return PPO's comparisons with a trained rival that it loses, controlled: fewer prompts won, or a lower mean."""
+    won, points = (rates(evaluate, group) for group in ("controlled", "controlled_difference"))
+    names = [f"ppo_vs_{rival}{suffix}" for rival in RIVALS for suffix in ("", "_greedy")]
+    return [name for name in names if name in won and (won[name].high < TIE.mean or points[name].high < 0)]
 
 
 def better_best_of(evaluate: Metrics) -> list[str]:
@@ -132,6 +140,19 @@ def _weak_judges(evaluate: Metrics, reward_model: Metrics) -> Iterator[Note]:
                 f"(TF-IDF) on {percent(own['tfidf_accuracy'], 1)}.",
                 f"Doubt {doubtful}. More comparisons, or a better base model, come before any other setting.",
             )
+
+
+def _rival_ahead(evaluate: Metrics, _: Metrics) -> Iterator[Note]:
+    won, points = (rates(evaluate, group) for group in ("controlled", "controlled_difference"))
+    found = [
+        f"{asked(name)}, wins {percent_interval(won[name])}, mean {evaluate['decided_by']} {interval(points[name], sign=True)}"
+        for name in rivals_ahead(evaluate)
+    ]
+    if found:
+        yield Note(
+            f"A cheaper rival is ahead of PPO, controlled: {'; '.join(found)}.",
+            "It learned from the same labels. Use its policy, or let PPO learn more: ppo.iterations, ppo.batch_size.",
+        )
 
 
 def _taken_away(evaluate: Metrics, _: Metrics) -> Iterator[Note]:

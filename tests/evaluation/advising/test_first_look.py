@@ -57,6 +57,10 @@ def behind(evaluate: dict, plain: float, controlled: float) -> dict:
     return intervals(found, "controlled_difference", **{name: (controlled, controlled - 0.01, controlled + 0.01)})
 
 
+def rival(evaluate: dict, name: str, rate: tuple, points: tuple) -> dict:
+    return intervals(intervals(evaluate, "controlled", **{name: rate}), "controlled_difference", **{name: points})
+
+
 def test_where_all_is_well_nothing_is_said(evaluate, judged):
     assert said(evaluate) == said(judged) == ""
     assert first_look.markdown([]) == ""
@@ -104,6 +108,15 @@ def test_where_all_is_well_nothing_is_said(evaluate, judged):
             "Best of 4 by the same reward model has a higher mean gold than PPO, plain or controlled: PPO minus best "
             "of 4 is −0.009 (−0.029 to +0.011) plain, −0.044 (−0.054 to −0.034) controlled.",
         ),
+        (
+            lambda e: rival(e, "ppo_vs_feedme_greedy", (0.46, 0.40, 0.499), (0.0, -0.1, 0.1)),
+            "A cheaper rival is ahead of PPO, controlled: PPO against FeedME, greedy, wins 46% (40 to 50%), mean gold "
+            "+0.00 (−0.10 to +0.10). It learned",
+        ),
+        (
+            lambda e: rival(e, "ppo_vs_feedme", (0.5, 0.4, 0.6), (-0.04, -0.08, -0.001)),
+            "PPO against FeedME, sampled, wins 50% (40 to 60%), mean gold −0.04 (−0.08 to ",
+        ),
         (lambda e: behind(e, plain=0.02, controlled=-0.001), "−0.001 (−0.011 to +0.009) controlled."),
         (lambda e: behind(e, plain=-0.001, controlled=0.02), "−0.001 (−0.021 to +0.019) plain"),
     ],
@@ -124,6 +137,8 @@ def test_what_an_evaluation_warns_of_is_said(evaluate, change, words):
         lambda e: won(e, "ppo_vs_feedme", WIN, (0.55, 0.501, 0.6)),
         lambda e: won(e, "ppo_vs_feedme", (0.55, 0.5, 0.6), GONE),
         lambda e: won(e, "feedme_vs_sft", WIN, GONE),  # it is not PPO's
+        lambda e: rival(e, "ppo_vs_feedme_greedy", (0.55, 0.51, 0.6), (-0.04, -0.08, 0.0)),
+        lambda e: rival(e, "copy_vs_sft_greedy", (0.1, 0.05, 0.2), (-0.6, -0.7, -0.5)),
         lambda e: intervals(e, "trivial", closing_vs_sft_greedy=WIN),
         lambda e: behind(e, plain=0.0, controlled=0.0),
     ],
@@ -183,6 +198,7 @@ def test_the_length_that_is_told_is_that_of_the_policies_and_of_the_comparison_a
 
 def test_the_gravest_stands_first(evaluate):
     worst = behind(won(text(evaluate, loss=5.0, documents=1), "ppo_vs_sft", WIN, GONE), -0.1, -0.1)
+    worst = rival(worst, "ppo_vs_feedme", (0.4, 0.3, 0.45), (-0.1, -0.2, -0.05))
     worst = shares(shares(worst, "empty", ppo_greedy=0.6), "missing_eos", ppo_greedy=0.6)
     worst |= {"score_range": {"low": 0.0, "high": 0.0}}
     notes = first_look.warnings(worst, reward_model(accuracy=0.5, longer_preferred_by_model=0.8))
@@ -192,6 +208,7 @@ def test_the_gravest_stands_first(evaluate):
         "cut off",
         "noise",
         "TF-IDF",
+        "rival is ahead",
         "wins are gone",
         "Best of 4",
         "longer",
