@@ -12,6 +12,7 @@ from torch import Tensor
 from rlhf.models import adoption, initialisation, loading, placement, shapes
 from rlhf.models.gguf import places
 from rlhf.models.mup import scaling
+from rlhf.models.sharded import putting
 from rlhf.params.base import load
 from rlhf.params.pretrain import GgufModel, HeldOut, PackageModel, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
@@ -110,6 +111,7 @@ def train(
 ) -> Iterator[dict]:
     """Train in place on rows [N, T]; yield step, loss (nats per token), learning rate and gradient norm."""
     model.train()
+    putting.put(model, runtime)
     if params.muon_momentum is None:
         optimiser = optimisation.adamw(model, params.optimisation)
     else:

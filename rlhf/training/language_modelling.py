@@ -12,6 +12,7 @@ from rlhf.engine import logprobs
 from rlhf.models import forward, placement
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import parallel
+from rlhf.sharding import shards
 from rlhf.tokens import batching, markers
 from rlhf.training.optimisation import MicroBatchLoss
 
@@ -81,7 +82,8 @@ def mean_loss(model: "PreTrainedModel", rows: Tensor, batch_size: int, runtime: 
 
     def total(batch: Tensor) -> float:
         with placement.precision(runtime):
-            return next_token_losses(model, batch.to(runtime.device)).double().sum().item()
+            losses = shards.within([model], lambda: next_token_losses(model, batch.to(runtime.device)))
+            return losses.double().sum().item()
 
     return sum(parallel.each(total, rows.split(batch_size))) / (rows.shape[0] * (rows.shape[1] - 1))
 

@@ -14,6 +14,7 @@ from rlhf.records.types import Demonstration
 from rlhf.runs import checkpoints
 from rlhf.runtime import distributed, outputs, parallel, seeds
 from rlhf.runtime.files import new_folder
+from rlhf.sharding import shards
 from rlhf.tokens import batching, chat
 from rlhf.training import epochs, language_modelling
 from rlhf.training.context import StageContext
@@ -132,7 +133,7 @@ def train(
         validate=lambda: {"validation_loss": validate(model, held_out, params, runtime)} if held_out else {},
         parts={"dropout": torch.default_generator},
     )
-    yield from epochs.train(model, data.training, learning, params, seed, states)
+    yield from epochs.train(model, data.training, learning, params, runtime, seed, states)
 
 
 @torch.no_grad()
@@ -144,7 +145,7 @@ def validate(model: "PreTrainedModel", examples: list[Example], params: Supervis
     def total(batch: batching.Packed) -> tuple[float, int]:
         targets = batch.loss_mask[:, 1:]
         with placement.precision(runtime):
-            losses = language_modelling.packed_losses(model, batch, targets)
+            losses = shards.within([model], lambda: language_modelling.packed_losses(model, batch, targets))
         return losses.double().sum().item(), len(losses)
 
     batches = _packed_batches(examples, model.config.pad_token_id, params, runtime)
