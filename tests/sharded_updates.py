@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rlhf.models import loading, placement, whole_weights
-from rlhf.models.sharded import putting
+from rlhf.models.sharded import putting, saving
 from rlhf.params.base import parse
 from rlhf.params.optimisation import Lora
 from rlhf.params.ppo import Ppo
@@ -28,9 +28,10 @@ from rlhf.preferences import preference_training, rewards
 from rlhf.rl import experience
 from rlhf.rl.experience import Models
 from rlhf.rl.loop_state import Data
-from rlhf.runtime import distributed
+from rlhf.runtime import distributed, failures
+from rlhf.runtime.files import new_folder
 from rlhf.sharding import shards
-from rlhf.training import optimisation, supervised
+from rlhf.training import language_modelling, optimisation, supervised
 from stages import ppo, pretrain
 from tests import toys
 
@@ -76,7 +77,8 @@ def everything(folder: Path) -> dict[str, Any]:
         "reward model": partial(rewarding, tokenizer),
         "ppo": partial(reinforcing, tokenizer, folder),
     }
-    return {name: loop() for name, loop in loops.items()}
+    found = {name: loop() for name, loop in loops.items()}
+    return found | {"whole": whole(tokenizer), "refused": refused(tokenizer)}
 
 
 def pretraining(tokenizer, muon_momentum: float | None) -> dict[str, Any]:
@@ -148,9 +150,53 @@ def reinforcing(tokenizer, folder: Path) -> dict[str, Any]:
     return found | {"tokens": [(one.ids, one.mask) for one in seen], "seen": seen}
 
 
+def whole(tokenizer) -> dict[str, Any]:
+    """A model as others are given it, before and after its adapters are merged."""
+    model = toys.policy(tokenizer, "gpt2")
+    putting.put(model, RUNTIME)
+    adapted = toys.policy(tokenizer, "gpt2")
+    loading.attach(adapted, LORA, 5, 16, lambda _: None)
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if "lora_B" in name:
+                weight.fill_(0.01)
+    putting.put(adapted, RUNTIME)
+    return {"weights": dict(whole_weights.named(model)), "merged": dict(whole_weights.merged(adapted))}
+
+
+def refused(tokenizer) -> list[str]:
+    """Return what every process says of a batch in whose last part alone the loss is not a number, and of a model."""
+    model = toys.policy(tokenizer)
+    putting.put(model, RUNTIME)
+    ids = torch.tensor([[5, 6, 7, 8]])
+
+    def part(worth: float) -> optimisation.MicroBatchLoss:
+        return optimisation.MicroBatchLoss(language_modelling.next_token_losses(model, ids).sum() * worth)
+
+    optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+    said = []
+    try:
+        optimisation.step(model, optimiser, [partial(part, worth) for worth in (1.0, 1.0, float("nan"))], 1.0)
+    except failures.NotFinite as error:
+        said.append(str(error))
+    return said
+
+
+def saved(tokenizer, folder: Path) -> None:
+    """Write folders of a model in one file and in several, and of one with its adapters merged."""
+    model = toys.policy(tokenizer)
+    putting.put(model, RUNTIME)
+    for name, largest in (("one", 10**9), ("several", 20_000)):
+        with new_folder(folder / name) as place:
+            saving.save(model, place, largest)
+            if distributed.is_first():
+                tokenizer.save_pretrained(place)
+
+
 def main(folder: Path) -> None:
     placement.prepare(RUNTIME, seed=0)
     found = everything(folder)
+    saved(toys.tokenizer(), folder / f"{distributed.count()} processes")
     torch.save(found, folder / f"{distributed.count()}.{distributed.number()}.pt")
     distributed.wait()
     distributed.leave()

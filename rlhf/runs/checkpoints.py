@@ -262,7 +262,7 @@ def loaded(file: Path) -> Any:
 
 def digest(path: Path) -> str:
     with open(path, "rb") as file:
-        return hashlib.filedigest(file, "sha256").hexdigest()[:32]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def fsync_folder(folder: Path) -> None:
