@@ -19,7 +19,7 @@ from tests.sharded_stages import STAGES
 
 def run(root: Path, name: str, kill_at: int = 0) -> None:
     """Run the stage; gradients are there and nothing has moved when the process is killed."""
-    clipped, calls = optimisation._clipped, []
+    clipped, calls = optimisation.clip_gradients, []
 
     def clip(*given):
         calls.append(given)
@@ -27,7 +27,7 @@ def run(root: Path, name: str, kill_at: int = 0) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return clipped(*given)
 
-    with mock.patch.object(optimisation, "_clipped", clip):
+    with mock.patch.object(optimisation, "clip_gradients", clip):
         STAGES[name].main(root)
     if distributed.is_first():
         (root / "updates").write_text(str(len(calls)))

@@ -56,7 +56,7 @@ class Seen:
 def ended(models: list[nn.Module], points: Iterator[dict], most: int = 2) -> dict[str, Any]:
     """Return two points of a loop, the gradients of both updates before clipping, and the weights after them."""
     seen = Seen()
-    with mock.patch.object(optimisation, "_clipped", seen.clip):
+    with mock.patch.object(optimisation, "clip_gradients", seen.clip):
         curve = list(islice(points, most))
     found = [[weight.clone() for _, weight in whole_weights.named(model)] for model in models]
     return {"curve": curve, "gradients": seen.gradients, "weights": found}

@@ -150,7 +150,7 @@ def _side_by_side(planned: Sequence[PlannedUpdate]) -> list[Update]:
         totals[number], measures[number] = _of_all_processes(totals[number], measures[number], own)
         if not math.isfinite(totals[number]):
             raise failures.NotFinite(f"the loss became {totals[number]}")
-    clipped = [partial(_clipped, some, one.max_grad_norm) for some, one in zip(weights, planned, strict=True)]
+    clipped = [partial(clip_gradients, some, one.max_grad_norm) for some, one in zip(weights, planned, strict=True)]
     norms = list(parallel.here(lambda clip: clip(), clipped))
     for norm, total in zip(norms, totals, strict=True):
         if not math.isfinite(norm):
@@ -160,7 +160,7 @@ def _side_by_side(planned: Sequence[PlannedUpdate]) -> list[Update]:
     return [Update(*found) for found in zip(totals, norms, measures, strict=True)]
 
 
-def _clipped(weights: list[nn.Parameter], max_grad_norm: float) -> float:
+def clip_gradients(weights: list[nn.Parameter], max_grad_norm: float) -> float:
     return nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
 
 
