@@ -238,7 +238,7 @@ def load_data(tokenizer: Any, source: Path, params: Ppo) -> Data:
     read = records.read(source / file, kind)
     prompts, text = tokenised(tokenizer, read, params), None
     if params.ptx_coef:
-        documents = records.read(source / "documents.train.jsonl", kinds.Document)
+        documents = records.Stored(source / "documents.train.jsonl", kinds.Document)
         stream = language_modelling.token_stream(tokenizer, (document["text"] for document in documents))
         text = language_modelling.sequences(stream, params.ptx_sequence_tokens)
     return Data(prompts, text, num_too_long=len(read) - len(prompts))
