@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed import checkpoint as dcp
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.api import CheckpointException
 
 from rlhf.runs import checkpoints
 from rlhf.runtime import distributed
@@ -50,7 +51,7 @@ class ShardedStates(checkpoints.States):
                 temporary.mkdir(parents=True)
             distributed.wait()
             self._write_into(temporary, tree)
-        except (OSError, dcp.api.CheckpointException) as error:
+        except (OSError, CheckpointException) as error:
             problem = error
         if distributed.any_says(problem is not None):
             if distributed.is_first():
@@ -68,7 +69,7 @@ class ShardedStates(checkpoints.States):
     def _write_into(self, folder: Path, tree: Any) -> None:
         tensors: dict[str, Tensor] = {}
         rest = _without_tensors(tree, "", tensors)
-        dcp.save(tensors, checkpoint_id=folder, no_dist=distributed.count() == 1)
+        state_dict_saver.save(tensors, checkpoint_id=folder, no_dist=distributed.count() == 1)
         if distributed.is_first():
             with open(folder / REST, "wb") as file:
                 torch.save({"points": self.points, "tree": rest}, file)
@@ -106,7 +107,7 @@ class ShardedStates(checkpoints.States):
             kind = getattr(torch, dtype)
             alone = distributed.count() == 1
             tensors[key] = torch.zeros(shape, dtype=kind) if alone else shards.zeros(shape, kind, device)
-        dcp.load(tensors, checkpoint_id=self._found, no_dist=distributed.count() == 1)
+        state_dict_loader.load(tensors, checkpoint_id=self._found, no_dist=distributed.count() == 1)
         return _with_tensors(tree, tensors)
 
 

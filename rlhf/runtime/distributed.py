@@ -81,7 +81,7 @@ def gathered(value: Value) -> list[Value]:
 
     from rlhf.runtime import messages
 
-    device = PartialState().device
+    device: Any = PartialState().device  # declared as none, where nobody has joined
     own = messages.packed(value)
     lengths = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(_num_processes)]
     torch.distributed.all_gather(lengths, torch.tensor([len(own)], device=device))

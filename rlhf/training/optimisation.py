@@ -36,6 +36,11 @@ def adamw(model: nn.Module, params: Optimisation) -> torch.optim.Optimizer:
     betas = (params.adam_beta1, params.adam_beta2)
     alike = groups_of(model, trained, params)
     if params.optimiser not in (None, "adamw"):
+        if any(map(shards.lies_in_shards, trained)):
+            raise ValueError(
+                f"params.yaml: optimisation.optimiser: '{params.optimiser}' knows no weights in shards; set it to "
+                "adamw, or runtime.sharding to null"
+            )
         kind = _in_8_bits(params.optimiser)
         return kind(alike, lr=params.learning_rate, betas=betas, eps=params.adam_eps)
     return torch.optim.AdamW(alike, lr=params.learning_rate, betas=betas, eps=params.adam_eps, fused=True)
