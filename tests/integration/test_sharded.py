@@ -7,10 +7,14 @@ would show, which AdamW hides.
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import transformers
@@ -190,3 +194,86 @@ def test_after_a_kill_in_the_middle_of_an_update_another_number_of_processes_goe
     assert not states(other)
     for file in root.rglob(f"data/{stage}/**/*.safetensors"):
         assert_close(load_file(other / file.relative_to(root)), load_file(file))
+
+
+def documented(word: str) -> list[str]:
+    """Return the commands of docs/running.md that hold a word."""
+    blocks = (toys.REPO / "docs/running.md").read_text().split("```")[1::2]
+    lines = [line for block in blocks for line in block.splitlines() if word in line]
+    return [line.partition("   #")[0].strip() for line in lines]
+
+
+def as_on_this_machine(command: str, port: int) -> str:
+    """Return a command with this machine in place of the first of several, and one process in place of eight."""
+    here = {"first:29500": f"127.0.0.1:{port}", "--nproc_per_node 8": "--nproc_per_node 1", "python": sys.executable}
+    for word, own in (here | {"torchrun": f"{sys.executable} -m torch.distributed.run"}).items():
+        command = command.replace(word, own)
+    return command
+
+
+@pytest.mark.parametrize("word", ["PET_RDZV_ENDPOINT", "--rdzv-endpoint"])
+def test_two_machines_run_a_stage_by_the_documented_command(tmp_path, tokenizer, word):
+    """Both "machines" are this one, with one process each."""
+    root = prepared(tmp_path / "one", tokenizer)
+    other = in_shards(root, tmp_path / "several", 1)
+    sharded_stages.run(root, ["sft"])
+    (command,) = documented(word)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        command = as_on_this_machine(command, free.getsockname()[1])
+    environment = os.environ | {"PYTHONPATH": str(toys.REPO), "OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=other,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=SECONDS)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert sum(text.count("finished after") for text in told) == 1
+    assert_close(load_file(other / "data/sft/model.safetensors"), load_file(root / "data/sft/model.safetensors"))
+
+
+DVC = """
+stages:
+  sft:
+    cmd: python -m stages.sft
+    deps: [data/pretrain, data/collect_prompts]
+    params: [runtime, sft, seed]
+    outs: [data/sft]
+    metrics: [metrics/sft.json: {cache: false}]
+"""
+
+
+def test_dvc_repro_goes_on_after_the_kill_of_one_process(tmp_path, tokenizer):
+    """The launcher, which is the stage for DVC, ends with an error soon after; nothing is left of the others."""
+    root = in_shards(prepared(tmp_path / "one", tokenizer, **{"sft.epochs": 40}), tmp_path / "several", 2)
+    shutil.rmtree(root / "data/sft")
+    (root / "dvc.yaml").write_text(DVC)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PYTHONPATH": str(toys.REPO), "PATH": path}
+    environment |= {"DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
+    run = partial(
+        subprocess.Popen, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert run(["dvc", "init", "--no-scm", "--quiet"]).wait() == 0
+    process = run(["dvc", "repro", "--no-run-cache"])
+    while process.poll() is None and len(states(root)) < 2:
+        time.sleep(0.05)
+    workers = [child for child in psutil.Process(process.pid).children(recursive=True) if child.environ().get("RANK")]
+    assert len(workers) == 2
+    next(worker for worker in workers if worker.environ()["RANK"] == "1").kill()
+    told, _ = process.communicate(timeout=SECONDS)
+    assert process.returncode != 0
+    assert not any(worker.is_running() for worker in workers), told
+    again = run(["dvc", "repro", "--no-run-cache"])
+    told, _ = again.communicate(timeout=SECONDS)
+    assert again.returncode == 0, told
+    assert "goes on after step" in told
+    assert (root / "data/sft/model.safetensors").exists()
+    assert not states(root)
