@@ -16,7 +16,7 @@ class Runtime(Params):
     workers: int = Field(ge=1, le=256)  # parts of a batch computed side by side, each on threads / workers threads
     frozen_dtype: Literal["float32", "bfloat16"] | None  # weights of models that are only read; null: float32
     gradient_checkpointing: bool | None  # a layer's activations are computed again for the gradient; null: kept
-    sharding: Literal["fsdp2", "zero3"] | None  # weights, gradients, moments among processes; null: each holds all
+    sharding: Literal["fsdp2"] | None  # weights, gradients, moments in shards among processes; null: each holds all
 
     @model_validator(mode="after")
     def _one_worker_in_shards(self) -> Self:

@@ -33,8 +33,6 @@ def shard(model: nn.Module, runtime: Runtime) -> None:
     """Put a model in place into shards where the params ask for it and there are several processes. Collective."""
     if runtime.sharding is None or distributed.count() == 1 or is_sharded(model):
         return
-    if runtime.sharding == "zero3":
-        raise ValueError("params.yaml: runtime.sharding: 'zero3' is not implemented")
     over(model, mesh(runtime.device), precision(runtime))
     parallel.walk_in_step()
 

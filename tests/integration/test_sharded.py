@@ -196,6 +196,16 @@ def test_after_a_kill_in_the_middle_of_an_update_another_number_of_processes_goe
         assert_close(load_file(other / file.relative_to(root)), load_file(file))
 
 
+def started(command: list[str], root: Path) -> subprocess.Popen:
+    """Start a command in a root, with this repository's modules and programs."""
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    own = {"PYTHONPATH": str(toys.REPO), "PATH": programs, "DVC_SITE_CACHE_DIR": str(root.parent / "site")}
+    environment = os.environ | own | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
 def documented(word: str) -> list[str]:
     """Return the commands of docs/running.md that hold a word."""
     blocks = (toys.REPO / "docs/running.md").read_text().split("```")[1::2]
@@ -221,18 +231,7 @@ def test_two_machines_run_a_stage_by_the_documented_command(tmp_path, tokenizer,
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         command = as_on_this_machine(command, free.getsockname()[1])
-    environment = os.environ | {"PYTHONPATH": str(toys.REPO), "OMP_NUM_THREADS": "1"}
-    both = [
-        subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=other,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    both = [started(["bash", "-c", command], other) for _ in range(2)]
     told = [process.communicate(timeout=SECONDS)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert sum(text.count("finished after") for text in told) == 1
@@ -255,12 +254,7 @@ def test_dvc_repro_goes_on_after_the_kill_of_one_process(tmp_path, tokenizer):
     root = in_shards(prepared(tmp_path / "one", tokenizer, **{"sft.epochs": 40}), tmp_path / "several", 2)
     shutil.rmtree(root / "data/sft")
     (root / "dvc.yaml").write_text(DVC)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = os.environ | {"PYTHONPATH": str(toys.REPO), "PATH": path}
-    environment |= {"DVC_SITE_CACHE_DIR": str(tmp_path / "site")}
-    run = partial(
-        subprocess.Popen, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    run = partial(started, root=root)
     assert run(["dvc", "init", "--no-scm", "--quiet"]).wait() == 0
     process = run(["dvc", "repro", "--no-run-cache"])
     while process.poll() is None and len(states(root)) < 2:
