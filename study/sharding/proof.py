@@ -1,9 +1,14 @@
-"""Models in shards beside one process, measured: gradients before clipping, weights, a state that others go on from."""
+"""Models in shards beside one process, measured: gradients before clipping, weights, a state that others go on from.
 
+python -m study.sharding.proof     2 and 3 processes on this CPU → metrics/scale.json
+"""
+
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +16,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rlhf.runtime.files import write_text
+from study.scale.__main__ import OUT
 from study.sharding import worker
+from tools.looking import piped
 
+RANKS = (2, 3)
 HALF = worker.UPDATES // 2
 AGREES = 1e-5  # relative difference of weights after a resume, in float32
 
@@ -24,6 +33,17 @@ class Found(NamedTuple):
     weights: float  # after the last one
     ranks: list[int]
     resharded_resume: bool  # a state of two processes goes on with one and with three
+
+
+def main(root: Path = Path(".")) -> int:
+    """Measure, and add it to metrics/scale.json, where what else stands stays; returns the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder), RANKS)
+    content = json.loads((root / OUT).read_text(encoding="utf-8")) if (root / OUT).exists() else {}
+    content |= found._asdict()
+    write_text(root / OUT, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    print(json.dumps(found._asdict()))
+    return 0
 
 
 def measure(folder: Path, ranks: Sequence[int]) -> Found:
@@ -63,3 +83,7 @@ def difference(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """Return the largest difference of two numbers in the same place, over the largest number."""
     largest = max(one.abs().amax().item() for one in expected)
     return max((one - other).abs().amax().item() for one, other in zip(found, expected, strict=True)) / largest
+
+
+if __name__ == "__main__":
+    piped.exit_with(main)
