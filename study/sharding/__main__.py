@@ -4,7 +4,6 @@ python -m study.sharding     → metrics/sharding.json and docs/generated/shardi
 """
 
 import json
-import sys
 from pathlib import Path
 
 from rlhf.runtime.files import write_text
