@@ -104,7 +104,7 @@ def train(
         describe=objective.described,
         validate=lambda: objective.validate(model, data.validation, params, runtime),
     )
-    return epochs.train(model, data.training, learning, params, seed, states)
+    return epochs.train(model, data.training, learning, params, runtime, seed, states)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from rlhf.runs import checkpoints, launch
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder
 from rlhf.secrets import guard
+from rlhf.sharding import shards
 from rlhf.tokens import chat
 from rlhf.tokens.fitting import fitting
 from rlhf.training import language_modelling
@@ -50,6 +51,7 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         read.append(source / "documents.train.jsonl")
     with open_stage(root, STAGE, params, {"training": read}, policy, round_name) as context:
         models = assemble(policy, reward_model, params, context.seed, root, context.run.say)
+        models.shard(params.runtime)
         context.rates_of(models.policy)
         data = load_data(models.tokenizer, source, params.ppo)
         typed = context.typed_markers(models.tokenizer, (chat.texts_of(prompt.messages) for prompt in data.prompts))
@@ -225,7 +227,8 @@ def to_be_saved(policy: Any, policy_folder: Path, params: PpoInputs) -> Any:
     allocator.hand_back()
     whole = loading.read_causal(policy_folder, params.runtime)
     attaching.attach(whole, lora, torch.Generator())
-    attaching.load_trained(whole, attaching.trained_weights(policy))
+    trained = {name: shards.gathered(weight) for name, weight in attaching.trained_weights(policy).items()}
+    attaching.load_trained(whole, trained)
     return whole
 
 
@@ -235,7 +238,7 @@ def load_data(tokenizer: Any, source: Path, params: Ppo) -> Data:
     read = records.read(source / file, kind)
     prompts, text = tokenised(tokenizer, read, params), None
     if params.ptx_coef:
-        documents = records.read(source / "documents.train.jsonl", kinds.Document)
+        documents = records.Stored(source / "documents.train.jsonl", kinds.Document)
         stream = language_modelling.token_stream(tokenizer, (document["text"] for document in documents))
         text = language_modelling.sequences(stream, params.ptx_sequence_tokens)
     return Data(prompts, text, num_too_long=len(read) - len(prompts))

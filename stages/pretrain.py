@@ -1,7 +1,7 @@
 """documents → base language model and tokenizer: trained from scratch (Radford et al. 2018), or adopted as it is."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from rlhf.models import adoption, initialisation, loading, placement, shapes
 from rlhf.models.gguf import places
 from rlhf.models.mup import scaling
+from rlhf.models.sharded import putting
 from rlhf.params.base import load
 from rlhf.params.pretrain import GgufModel, HeldOut, PackageModel, PretrainInputs, Scratch
 from rlhf.params.runtime import Runtime
@@ -40,18 +41,18 @@ def main(root: Path = Path(".")) -> None:
     if isinstance(section, GgufModel | PackageModel):
         inputs["base"] = [places.file_of(section, root)]
     with open_stage(root, STAGE, params, inputs, begins_from) as context:
-        texts = [document["text"] for document in records.read(train_file, Document)]
-        model, base_tokenizer = start(params, root, texts, context.run.say)
+        documents = records.Stored(train_file, Document)
+        model, base_tokenizer = start(params, root, texts_of(documents), context.run.say)
         context.rates_of(model)
         metrics = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-        held_out = [document["text"] for document in records.read(validation_file, Document)]
-        read = [*texts, *held_out] if isinstance(section, Scratch) else held_out
+        held_out = [*texts_of(records.read(validation_file, Document))]
+        read = chain(texts_of(documents), held_out) if isinstance(section, Scratch) else held_out
         metrics |= context.typed_markers(base_tokenizer, ([text] for text in read))
         validation = validation_rows(base_tokenizer, held_out, section)
         curve = []
         if isinstance(section, Scratch):
             rows = language_modelling.sequences(
-                language_modelling.token_stream(base_tokenizer, texts), section.sequence_tokens
+                language_modelling.token_stream(base_tokenizer, texts_of(documents)), section.sequence_tokens
             )
             num_steps = count_steps(section)
             points = train(model, rows, section, params.runtime, params.seed, context.states)
@@ -71,8 +72,13 @@ def main(root: Path = Path(".")) -> None:
         context.conclude(metrics)
 
 
+def texts_of(documents: Iterable[Document]) -> Iterator[str]:
+    """Yield the documents' texts."""
+    return (document["text"] for document in documents)
+
+
 def start(
-    params: PretrainInputs, root: Path, texts: list[str], say: Callable[[str], None]
+    params: PretrainInputs, root: Path, texts: Iterable[str], say: Callable[[str], None]
 ) -> tuple["PreTrainedModel", Any]:
     """Return an untrained model of the named shape with a tokenizer made from `texts`, or the adopted pair."""
     if not isinstance(params.pretrain, Scratch):
@@ -110,6 +116,7 @@ def train(
 ) -> Iterator[dict]:
     """Train in place on rows [N, T]; yield step, loss (nats per token), learning rate and gradient norm."""
     model.train()
+    putting.put(model, runtime)
     if params.muon_momentum is None:
         optimiser = optimisation.adamw(model, params.optimisation)
     else:

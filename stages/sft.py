@@ -25,7 +25,7 @@ def main(root: Path = Path(".")) -> None:
         if tokenizer.chat_template == chat.BASE_TEMPLATE:
             tokenizer.chat_template = chat.FINE_TUNED[params.sft.template]  # from here on the model answers in turns
         model = loading.load_causal(base, params.runtime, params.sft.dropout, params.sft.max_tokens)
-        training, held_out = records.read(train_file, Demonstration), records.read(validation_file, Demonstration)
+        training, held_out = (records.Stored(file, Demonstration) for file in (train_file, validation_file))
         supervised.fit(model, tokenizer, supervised.Demonstrations(training, held_out), params.sft, context)
 
 

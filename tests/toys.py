@@ -45,10 +45,10 @@ def targets(episodes, numbers):
     return Targets(episodes, numbers, numbers, [str(row) for row in range(len(numbers))])
 
 
-def runtime(dtype: str = "float32", attention: str = "eager"):
+def runtime(dtype: str = "float32", attention: str = "eager", **more: Any):
     from rlhf.params.runtime import Runtime
 
-    return Runtime(device="cpu", dtype=dtype, attention=attention, processes=1, threads=1, workers=1)
+    return Runtime(device="cpu", dtype=dtype, attention=attention, processes=1, threads=1, workers=1, **more)
 
 
 def tokenizer():

@@ -158,9 +158,11 @@ def _seconds(chosen: argparse.Namespace, params: Any, plan: Plan) -> tuple[Mappi
 
 
 def _room(chosen: argparse.Namespace, params: Any) -> Room | None:
+    sharded = chosen.sharded or params.runtime.sharding is not None
     if chosen.memory:
-        return Room(chosen.memory * 1e9, params.runtime.processes, chosen.sharded)
-    return None if params.runtime.device == "cuda" else Room(_of_machine() / params.runtime.processes)
+        return Room(chosen.memory * 1e9, params.runtime.processes, sharded)
+    processes = params.runtime.processes
+    return None if params.runtime.device == "cuda" else Room(_of_machine() / processes, processes, sharded)
 
 
 def _of_machine() -> float:

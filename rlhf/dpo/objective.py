@@ -20,6 +20,7 @@ from rlhf.params.training.dpo import Dpo
 from rlhf.preferences import preference_losses, preference_training, rewards
 from rlhf.preferences.preference_training import Group
 from rlhf.runtime import parallel
+from rlhf.sharding import shards
 from rlhf.tokens import batching
 from rlhf.training.optimisation import MicroBatchLoss
 
@@ -57,7 +58,8 @@ def with_reference(model: "PreTrainedModel", groups: Sequence[Group], params: Dp
     """Return the groups, and beside them what the model says of their answers now: it is the reference from then on."""
 
     def measure(some: list[Group]) -> list[float]:
-        return batching.as_list(answer_logprobs(model, [group.rows for group in some], runtime))
+        rows = [group.rows for group in some]
+        return batching.as_list(shards.within([model], lambda: answer_logprobs(model, rows, runtime)))
 
     parts = preference_training.micro_batches(groups, _part_size(groups, params))
     waiting = (value for found in parallel.each(measure, parts) for value in found)
@@ -126,7 +128,7 @@ def validate(model: "PreTrainedModel", examples: Sequence[Example], params: Dpo,
     model.eval()
 
     def numbers(share: Callable[[], MicroBatchLoss]) -> tuple[float, dict[str, float]]:
-        found = share()
+        found = shards.within([model], share)
         return found.loss.item(), found.measures
 
     losses, measures = zip(*parallel.each(numbers, micro_batch_losses(model, examples, params, runtime)), strict=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from rlhf.engine import activations, attention, low_rank, norms, products, spans
+from rlhf.engine import activations, attention, gathering, low_rank, norms, products, spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,7 +36,8 @@ class Layer(NamedTuple):
 class Network(NamedTuple):
     embed: Callable[[Tensor, Tensor], Tensor]  # ids, positions [N] -> [N, D]
     rotation: Callable[[Tensor, Tensor], tuple[Tensor, Tensor] | None]
-    layers: list[Layer]
+    blocks: list[nn.Module]  # the layers' modules
+    layers: list[Callable[[], Layer]]  # each reads its weights when it is called, while they are whole
     last_norm: Callable[[Tensor], Tensor]
     heads: tuple[int, int]  # query heads; key and value heads
     checkpointed: bool  # where gradients are wanted, a layer's activations are computed again in the backward pass
@@ -75,7 +76,7 @@ def hidden_states(
     model: "PreTrainedModel", ids: Tensor, positions: Tensor, segments: Tensor, wanted: Tensor, forked: bool
 ) -> Tensor:
     """Return the last hidden states of the wanted tokens, row after row: [M, D] in float32; as in `spans.stream`."""
-    network = _network(model, _each_time)
+    network = _network(model, partial(_each_time, lower=products.lower()))
     embeddings: Any = model.get_input_embeddings()
     dtype = products.dtype(embeddings.weight)
     tokens = spans.stream(ids, positions, segments, wanted, forked, partial(products.num_rows, of=dtype))
@@ -92,23 +93,24 @@ def _read(network: Network, tokens: spans.Stream, attend: Callable[..., Tensor])
     inner = attention.plan(tokens.groups, network.heads, num_tokens, num_tokens)
     last = inner if tokens.rows is None else attention.plan(tokens.last_groups, network.heads, num_tokens, num_ends)
     again = network.checkpointed and torch.is_grad_enabled()
-    for number, layer in enumerate(network.layers):
+    for number, (block, layer) in enumerate(zip(network.blocks, network.layers, strict=True)):
         is_last = number == len(network.layers) - 1
         asking = partial(attend, plan=last if is_last else inner)
         through = partial(_through, network, layer, rotation, tokens.rows if is_last else None, asking)
-        hidden = checkpoint(through, hidden, **CHECKPOINT) if again else through(hidden)
+        hidden = gathering.within(block, partial(checkpoint, through, **CHECKPOINT) if again else through, hidden)
     return network.last_norm(hidden)
 
 
 def _through(
     network: Network,
-    layer: Layer,
+    make: Callable[[], Layer],
     rotation: tuple[Tensor, Tensor] | None,
     ends: Tensor | None,
     attend: Callable[[Tensor], Tensor],
     hidden: Tensor,
 ) -> Tensor:
     """Return the states after a layer, [M, D] of [N, D]; `ends`: the tokens that go on, None for all."""
+    layer = make()
     projected = network.project(layer, hidden, rotation)
     if ends is not None:
         hidden = hidden.index_select(0, ends)
@@ -120,7 +122,9 @@ class Decoder:
     """Rows of one model, read and continued token by token; keys and values are written where they will stay."""
 
     def __init__(self, model: "PreTrainedModel", most_new_tokens: int):
-        self.network = _network(model, _once)
+        made = _network(model, _once)
+        self.layers = [make() for make in made.layers]
+        self.network = made._replace(layers=[partial(_made, layer) for layer in self.layers])
         head: Any = model.get_output_embeddings()
         self.head = _once([head])
         self.most_new_tokens = most_new_tokens
@@ -169,7 +173,7 @@ class Decoder:
         hidden = self.network.embed(ids, self.positions)
         rotation = self.network.rotation(hidden, self.positions)
         with products.as_written():
-            for layer, (keys, values) in zip(self.network.layers, self.caches, strict=True):
+            for layer, (keys, values) in zip(self.layers, self.caches, strict=True):
                 projected = self.network.project(layer, hidden, rotation)
                 asking, keys[:, :, place], values[:, :, place] = attention.parts(projected, self.network.heads)
                 read = self._attend(asking.float(), keys[:, :, :end], values[:, :, :end])
@@ -199,6 +203,10 @@ class Decoder:
 Affine = Callable[[Sequence[Any]], Callable[[Tensor], Tensor]]
 
 
+def _made(layer: Layer) -> Layer:
+    return layer
+
+
 def _network(model: "PreTrainedModel", affine: Affine) -> Network:
     base = model.base_model
     return (_gpt2 if type(base).__name__ == "GPT2Model" else _llama)(base, affine)
@@ -209,15 +217,15 @@ def _weight(layer: Any) -> Tensor:
     return layer.weight.t() if isinstance(layer, nn.Linear) else layer.weight
 
 
-def _each_time(modules: Sequence[Any]) -> Callable[[Tensor], Tensor]:
-    """Lower the weights anew in each product; adapters beside them."""
+def _each_time(modules: Sequence[Any], lower: torch.dtype | None) -> Callable[[Tensor], Tensor]:
+    """Lower the weights anew in each product, where a lower dtype is asked for; adapters beside them."""
     layers, adapters = [*map(low_rank.base_of, modules)], [*map(low_rank.adapters_of, modules)]
     weight, bias = _joined([_weight(layer) for layer in layers], layers)
-    product = partial(products.affine, weight=weight, bias=bias, of=products.dtype(weight))
+    of = lower or weight.dtype
+    product = partial(products.affine, weight=weight, bias=bias, of=of)
     if not any(adapters):
         return product
     widths = [_weight(layer).shape[1] for layer in layers]
-    of = products.dtype(weight)
 
     def with_adapters(x: Tensor) -> Tensor:
         low = x.to(of)  # once for all that read it: it is kept for A's gradient
@@ -255,7 +263,8 @@ def _gpt2(base: Any, affine: Affine) -> Network:
     return Network(
         embed=lambda ids, positions: base.wte(ids).float() + base.wpe(positions).float(),
         rotation=lambda _hidden, _positions: None,
-        layers=[layer(block) for block in base.h],
+        blocks=[*base.h],
+        layers=[partial(layer, block) for block in base.h],
         last_norm=base.ln_f,
         heads=(heads, heads),
         checkpointed=base.gradient_checkpointing,
@@ -282,7 +291,8 @@ def _llama(base: Any, affine: Affine) -> Network:
     return Network(
         embed=lambda ids, _positions: base.embed_tokens(ids).float(),
         rotation=rotation,
-        layers=[layer(block) for block in base.layers],
+        blocks=[*base.layers],
+        layers=[partial(layer, block) for block in base.layers],
         last_norm=norm(base.norm),
         heads=(base.config.num_attention_heads, base.config.num_key_value_heads),
         checkpointed=base.gradient_checkpointing,

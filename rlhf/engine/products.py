@@ -14,6 +14,11 @@ def dtype(states: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
 
 
+def lower() -> torch.dtype | None:
+    """Return what autocast on a CPU computes products in; None where it is off."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+
+
 def as_written() -> AbstractContextManager[Any]:
     """Return a context on a CPU in which products are computed in the dtypes of their factors."""
     return torch.autocast("cpu", enabled=False)

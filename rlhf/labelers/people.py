@@ -29,7 +29,7 @@ def rank(
     What is passed over is said, by file and line. Raises Waiting where too few prompts are judged.
     """
     found: Any = _read(pools, params, context) if distributed.is_first() else None
-    held, progress = distributed.gathered(found)[0]
+    held, progress = distributed.told_by_first(found)
     if progress.waiting:
         raise Waiting(progress.in_words(str(context.round_name)))
     rankings = {pool: _of_pool(answered, held, params) for pool, answered in pools.items()}

@@ -97,7 +97,7 @@ def _ranked(
         asked: Any = (
             chat_model.rank(pools, labelers, place, context.root, context.run) if distributed.is_first() else {}
         )
-        return distributed.gathered(asked)[0]
+        return distributed.told_by_first(asked)
     scorer = _scorer(labelers, context)
     return {pool: scored.rank(answered, scorer, labelers, batch_size) for pool, answered in pools.items()}
 

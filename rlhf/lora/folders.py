@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from rlhf.lora import attaching
 from rlhf.params.optimisation import Lora
+from rlhf.runtime import distributed
+from rlhf.sharding import shards
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,17 +50,22 @@ def base_of(path: Path | str) -> Path | None:
 
 
 def write(model: "PreTrainedModel", params: Lora, base: Path, folder: Path) -> None:
-    """Write adapters, heads and config into `folder`; `base` is the folder below data/ that the model was read from."""
+    """Write adapters, heads and config into `folder`; `base` is the folder below data/ that the model was read from.
+
+    The first of several processes does, and all call it: weights in shards are gathered.
+    """
+    weights = {name: shards.gathered(weight) for name, weight in attaching.trained_weights(model).items()}
+    if not distributed.is_first():
+        return
     config = copy.deepcopy(model.config)
     setattr(config, KEY, {"folder": base.name, "weights": checksum(base)})
-    config.architectures = [type(model).__name__]
+    config.architectures = [shards.kind_of(model).__name__]
     config.save_pretrained(folder)
     told = attaching.configuration(model, params, [name for name, _ in attaching.adapters(model)]).to_dict()
     told |= {"base_model_name_or_path": f"data/{base.name}", "inference_mode": True}
     ordered = {key: sorted(value) if isinstance(value, set) else value for key, value in told.items()}
     text = json.dumps(ordered, indent=2, sort_keys=True, default=str)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
-    weights = attaching.trained_weights(model)
     save_file(
         {PREFIX + name: weight.contiguous() for name, weight in weights.items()}, folder / WEIGHTS, {"format": "pt"}
     )

@@ -16,10 +16,12 @@ from rlhf.lora import attaching
 from rlhf.lora import folders as adapter_folders
 from rlhf.models import classifiers, folder_files, folders, proof, reading, weights
 from rlhf.models.placement import placed
+from rlhf.models.sharded import saving
 from rlhf.params.optimisation import Lora
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import distributed
 from rlhf.secrets import guard
+from rlhf.sharding import shards
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -228,19 +230,21 @@ def save(
     """Write model and tokenizer into `folder` as `from_pretrained` reads them; of several processes the first does.
 
     A model with adapters is written as `lora.save` says: alone, beside the folder `base` that it stands on, or whole,
-    and then its adapters are merged for good.
+    and then its adapters are merged for good; in shards, it keeps them. All processes call it.
     """
-    if attaching.is_attached(model) and lora is not None and lora.save == "merged":
+    in_shards, alone = shards.is_sharded(model), lora is not None and lora.save == "adapter"
+    if attaching.is_attached(model) and lora is not None and not alone and not in_shards:
         attaching.merge(model)
-    if not distributed.is_first():
-        return
     try:
-        if attaching.is_attached(model):
+        if attaching.is_attached(model) and (alone or not in_shards):
             assert lora is not None and base is not None
             adapter_folders.write(model, lora, base, folder)
-        else:
+        elif in_shards:
+            saving.save(model, folder)
+        elif distributed.is_first():
             model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        if distributed.is_first():
+            tokenizer.save_pretrained(folder)
     except Exception as error:
         # safetensors has an error of its own for a full disk, tokenizers none but Exception; both keep Rust's words
         if "os error" not in str(error):

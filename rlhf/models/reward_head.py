@@ -12,6 +12,7 @@ from rlhf.models.forward import completion_states, hidden_states, spread, tied_h
 from rlhf.models.loading import load_classifier
 from rlhf.models.mup import scaling
 from rlhf.params.runtime import Runtime
+from rlhf.sharding import shards
 from rlhf.tokens.batching import Forked, position_ids, predecessors
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def fold(model: "PreTrainedModel", meaning: RewardMeaning) -> RewardMeaning:
             head.bias.sub_(meaning.shift).mul_(meaning.gain)
             config.reward_folded_into = "head"
         elif (norm := _last_norm(model)) is not None:
-            norm.bias.sub_(_shifting(head, meaning.shift * meaning.gain))
+            norm.bias.sub_(shards.like(norm.bias, _shifting(head, meaning.shift * meaning.gain)))
             config.reward_folded_into = "norm"
         else:
             config.reward_folded_into, left = "none", meaning.shift * meaning.gain
@@ -84,7 +85,7 @@ def unfold(model: "PreTrainedModel") -> None:
         if into == "head":
             head.bias.div_(gain).add_(shift)
         elif into == "norm" and (norm := _last_norm(model)) is not None:
-            norm.bias.add_(_shifting(head, shift * gain))
+            norm.bias.add_(shards.like(norm.bias, _shifting(head, shift * gain)))
         head.weight.div_(gain)
     RewardMeaning.of(config)._replace(shift=shift, gain=gain).write_into(config)
     for name in ("shift", "gain", "into"):
@@ -100,7 +101,7 @@ def folded_parts(model: "PreTrainedModel") -> list[nn.Module]:
 
 def _shifting(head: nn.Linear, shift: float) -> Tensor:
     """Return the states [D] that the head takes for `shift`."""
-    weight = head.weight[0]
+    weight = shards.gathered(head.weight)[0]
     return weight * (shift / weight.square().sum())
 
 
@@ -116,7 +117,7 @@ def _last_norm(model: "PreTrainedModel") -> nn.LayerNorm | None:
     hooks = [head.register_forward_pre_hook(lambda _, given: read.append(given[0]))]
     hooks += [norm.register_forward_hook(_keeping(made, norm)) for norm in norms]
     try:
-        ids = torch.arange(4, device=head.weight.device).remainder(model.config.get_text_config().vocab_size)[None]
+        ids = torch.arange(4, device=model.device).remainder(model.config.get_text_config().vocab_size)[None]
         with torch.no_grad():
             model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     finally:

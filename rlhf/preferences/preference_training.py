@@ -10,6 +10,7 @@ import torch
 
 from rlhf.models import folders, loading, placement, reading, reward_head, weights
 from rlhf.models.reward_head import RewardMeaning
+from rlhf.models.sharded import putting
 from rlhf.params.base import place_of
 from rlhf.params.optimisation import Lora
 from rlhf.params.reward_model import RewardModel
@@ -301,6 +302,7 @@ def train(
     states: checkpoints.States = checkpoints.NONE,
 ) -> Iterator[dict]:
     """Train in place, one point an update: loss, and accuracy on the batch's own pairs before the update."""
+    putting.put(model, runtime)
     optimiser = optimisation.adamw(model, params.optimisation)
     num_steps = count_steps(groups, params)
     groups, batch_size = elements(groups, params)

@@ -20,6 +20,7 @@ from rlhf.records.types import Message
 from rlhf.rewards import folder_scorer
 from rlhf.runtime import distributed
 from rlhf.runtime.files import new_folder, write_text
+from rlhf.sharding import shards
 from rlhf.tokens import markers, turns
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _why_not_plain(model: "PreTrainedModel", meaning: RewardMeaning) -> str | No
         return "the scalar passes through a sigmoid before it is shifted (reward_model.loss: direct)"
     if type(model.config) not in transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
         return f"transformers has no sequence classifier for {model.config.model_type}"
-    if type(model) is not transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(model.config)]:
+    if shards.kind_of(model) is not transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(model.config)]:
         return f"the sequence classifier of transformers for {model.config.model_type} reads another token"
     return None
 

@@ -1,5 +1,6 @@
 """Scoring texts by a trained reward model: prompts and answers as rows of its tokens, rows as scores."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +11,7 @@ from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.runtime import Runtime
 from rlhf.records.types import Message
 from rlhf.runtime import parallel
+from rlhf.sharding import shards
 from rlhf.tokens import batching, chat, markers, turns
 
 if TYPE_CHECKING:
@@ -47,7 +49,8 @@ class RewardScorer:
 
         def score(chosen: list[int]) -> list[float]:
             with torch.no_grad(), placement.precision(self.runtime):
-                raw = raw_scores(self.model, [rows[i] for i in chosen], meaning, self.runtime)
+                read = partial(raw_scores, self.model, [rows[i] for i in chosen], meaning, self.runtime)
+                raw = shards.within([self.model], read)
             return meaning.scores(raw).tolist()
 
         return parallel.by_length(score, [len(row.ids) for row in rows], batch_size)

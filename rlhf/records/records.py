@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from rlhf.params.base import shown
 from rlhf.records.json_values import is_object, parsed
@@ -20,6 +20,25 @@ def read(path: Path, kind: type[Kind]) -> list[Kind]:
     Raises ValueError naming file, line and column of a broken line, and of a record of another kind.
     """
     return list(_parse_lines(path, name_of(kind)))
+
+
+class Stored(Generic[Kind]):
+    """The same records, read from their file anew by everyone who walks through them: none of them is held."""
+
+    def __init__(self, path: Path, kind: type[Kind]) -> None:
+        self._path, self._kind = path, name_of(kind)
+        self._length: int | None = None
+
+    def __iter__(self) -> Iterator[Kind]:
+        yield from _parse_lines(self._path, self._kind)
+
+    def __len__(self) -> int:
+        if self._length is None:
+            self._length = sum(1 for _ in self)
+        return self._length
+
+    def __contains__(self, record: object) -> bool:
+        return any(record == one for one in self)
 
 
 def write(path: Path, records: Iterable[Mapping[str, Any]]) -> int:

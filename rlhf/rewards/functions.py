@@ -37,7 +37,7 @@ class FunctionScorer:
                 span = slice(start, start + batch_size)
                 turns = [[message.copy() for message in dialogue] for dialogue in messages[span]]
                 scores += self._numbers(turns, responses[span], start)
-        return distributed.gathered(scores)[0]
+        return distributed.told_by_first(scores)
 
     def _numbers(self, messages: list[list[Message]], responses: list[str], start: int) -> list[float]:
         returned = self._called(messages, list(responses), start)

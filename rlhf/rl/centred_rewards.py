@@ -11,6 +11,7 @@ from rlhf.rl.experience import Models, Prompt
 from rlhf.runtime import seeds
 from rlhf.sampling import rollouts
 from rlhf.sampling.rollouts import Response
+from rlhf.sharding import shards
 from rlhf.tokens import batching
 
 
@@ -61,7 +62,7 @@ def answered(models: Models, prompts: Sequence[Prompt], params: PpoInputs, seed:
         section.batch_size,
     )
     dialogues, ids = [prompt.messages for prompt in prompts], [prompt.id for prompt in prompts]
-    with placement.precision(params.runtime):
+    with placement.precision(params.runtime), shards.whole(models.reference):
         return rollouts.respond(models.reference, models.tokenizer, dialogues, ids, sampling)
 
 

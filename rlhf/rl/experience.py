@@ -10,6 +10,7 @@ from rlhf.engine import logprobs
 from rlhf.grading import gold
 from rlhf.models import forward, placement, reward_head, ways
 from rlhf.models.reward_head import RewardMeaning
+from rlhf.models.sharded import putting
 from rlhf.params.ppo import Ppo
 from rlhf.params.runtime import Runtime
 from rlhf.preferences import rewards
@@ -17,6 +18,7 @@ from rlhf.records.types import Message
 from rlhf.rewards.weighted import Answered, Part, RewardSum, Scored, alone
 from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
+from rlhf.sharding import shards
 from rlhf.tokens import batching, chat
 from rlhf.world.asking.requests import Task
 
@@ -36,6 +38,12 @@ class Models(NamedTuple):
     scorer: rewards.RewardScorer | None  # frozen; None where no reward model is trained
     tokenizer: Any  # the policy's
     rewards: RewardSum | None = None
+
+    def shard(self, runtime: Runtime) -> None:
+        """Put them into shards where the params ask for it; adopted models of the rewards stay whole everywhere."""
+        scoring = [] if self.scorer is None else [self.scorer.model]
+        for model in (self.policy, self.value_model, self.reference, *scoring):
+            putting.put(model, runtime)
 
     def summed(self) -> RewardSum:
         """Return the sum that is maximised."""
@@ -120,7 +128,9 @@ def _sample(
         return list(zip(*found, strict=True))
 
     lengths: list[int] = batching.as_list(prompts.mask.sum(dim=1))
-    ids, mask = map(torch.stack, zip(*parallel.by_length(sample, lengths, len(lengths)), strict=True))
+    with shards.whole(models.policy):
+        drawn = parallel.by_length(sample, lengths, len(lengths))
+    ids, mask = map(torch.stack, zip(*drawn, strict=True))
     width = int(mask.sum(dim=1).max())
     return rollouts.Completions(ids[:, :width], mask[:, :width])
 
@@ -158,6 +168,9 @@ def _forward(models: Models, sampled: Rollouts, params: Ppo, runtime: Runtime) -
     ids, mask, completions, completion_mask = sampled
 
     def measure(window: Window) -> tuple[Tensor, ...]:
+        return shards.within((models.policy, models.reference, models.value_model), lambda: measure_whole(window))
+
+    def measure_whole(window: Window) -> tuple[Tensor, ...]:
         rows, columns, width = window
         some_ids, some_mask, real = ids[rows, columns], mask[rows, columns], completion_mask[rows, :width]
         with placement.precision(runtime):

@@ -30,6 +30,7 @@ class LoopState:
 
     def __init__(self, models: Models, data: Data, params: Ppo, runtime: Runtime, seed: int):
         self.models, self._data, self._params = models, data, params
+        models.shard(runtime)
         self.policy_optimiser = optimisation.adamw(models.policy, params.policy_optimisation)
         self.value_optimiser = optimisation.adamw(models.value_model, params.value_optimisation)
         self.generator = torch.Generator().manual_seed(seeds.derive(seed, "minibatches"))

@@ -76,6 +76,7 @@ class States:
         """Give the parts the state that was kept with the last of `points`; leave them where the loop begins anew."""
         tree, self._tree = self._tree, None
         if tree is not None:
+            tree = self._whole_tree(tree)
             for name, part in parts.items():
                 _load(part, tree[name])
 
@@ -87,14 +88,20 @@ class States:
         if self.folder is None:
             return
         self.points.append(point)
-        if not distributed.is_first():
-            return
-        if not (last or self.stopping or time.monotonic() - self._saved_at >= self.every_seconds):
+        if not self._is_time(last):
             return
         self._write({name: _state_of(part) for name, part in parts.items()})
         self._saved_at = time.monotonic()
         if self.stopping:
             raise KeyboardInterrupt(f"told to stop after step {len(self.points)}")
+
+    def _is_time(self, last: bool) -> bool:
+        due = last or self.stopping or time.monotonic() - self._saved_at >= self.every_seconds
+        return due and distributed.is_first()
+
+    def _whole_tree(self, tree: Any) -> Any:
+        """Return what was kept, with all that lies beside it."""
+        return tree
 
     def discard(self) -> None:
         """Remove all of them: the stage has ended well."""
@@ -111,14 +118,14 @@ class States:
                 _save({"points": self.points, "tree": tree}, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, self.folder / f"{len(self.points):08d}.{_digest(temporary)}.pt")
-            _fsync_folder(self.folder)
+            os.replace(temporary, self.folder / f"{len(self.points):08d}.{digest(temporary)}.pt")
+            fsync_folder(self.folder)
             self.steps_kept = len(self.points)
             for old in self._files()[KEPT:]:
                 old.unlink()
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            _warn(f"{self.folder}: the state of step {len(self.points)} could not be kept ({error}); training goes on")
+            warn(f"{self.folder}: the state of step {len(self.points)} could not be kept ({error}); training goes on")
 
     def _files(self) -> list[Path]:
         """All states, newest first."""
@@ -128,14 +135,14 @@ class States:
     def _find(self) -> None:
         for file in self._files():
             try:
-                if file.name.split(".")[1] != _digest(file):
+                if file.name.split(".")[1] != digest(file):
                     raise ValueError("its checksum is not the one in its name")
-                content = _loaded(file)
+                content = loaded(file)
                 self._tree, self.points = content["tree"], content["points"]
                 self.steps_kept = len(self.points)
                 return
             except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
-                _warn(f"{file}: a damaged state ({error}); the one before it is used, if there is one")
+                warn(f"{file}: a damaged state ({error}); the one before it is used, if there is one")
                 if distributed.is_first():  # so that it does not count among the last KEPT
                     file.rename(file.with_suffix(".damaged"))
 
@@ -156,15 +163,23 @@ def opened(root: Path, stage: str, params: KeyParams, inputs: Sequence[Path], ro
     lock = _locked(place, folder.name) if distributed.is_first() else None
     if not distributed.gathered(lock is not None)[0]:
         if distributed.is_first():
-            _warn(f"{stage}: another process runs the same training; this one keeps no states")
+            warn(f"{stage}: another process runs the same training; this one keeps no states")
         return States(None, 0.0)
-    found = States(folder, settings.every_seconds)
+    kind = States
+    if _in_shards(params):
+        from rlhf.runs.sharded_states import ShardedStates as kind  # which builds on this module
+    found = kind(folder, settings.every_seconds)
     found.lock = lock
     if distributed.is_first():
         others = [other.name for other in place.iterdir() if other.is_dir() and other != folder]
         if others and not found.points:
             print(f"{stage}: states of other params, data, code or versions are not used: {place}/{', '.join(others)}")
     return found
+
+
+def _in_shards(params: KeyParams) -> bool:
+    """Say whether what is trained lies in shards among the processes: any number of them goes on from its states."""
+    return params.model_dump(mode="json").get("runtime", {}).get("sharding") is not None
 
 
 def _locked(place: Path, key: str) -> FileLock | None:
@@ -213,14 +228,17 @@ def _key(stage: str, round_name: str | None, params: KeyParams, inputs: Sequence
     code = hashlib.sha256()
     for file in sorted(file for package in CODE for file in (REPOSITORY / package).rglob("*.py")):
         code.update(file.relative_to(REPOSITORY).as_posix().encode() + b"\0" + file.read_bytes())
+    told, num_processes = params.model_dump(mode="json"), distributed.count()
+    if _in_shards(params):
+        told["runtime"]["processes"] = num_processes = 0
     known = {
         "stage": stage,
         "round": round_name,
-        "params": params.model_dump(mode="json"),
+        "params": told,
         "inputs": [lineage.dvc_md5(path) for path in inputs],
         "code": code.hexdigest(),
         "versions": [torch.__version__, transformers.__version__, torch.backends.cpu.get_cpu_capability()],
-        "processes": distributed.count(),
+        "processes": num_processes,
     }
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -235,19 +253,19 @@ def _save(content: Any, file: BinaryIO) -> None:
         raise
 
 
-def _loaded(file: Path) -> Any:
+def loaded(file: Path) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ValueError("it holds more than tensors and plain values; no code in it was run") from None
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
     opened_folder = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened_folder)
@@ -255,5 +273,5 @@ def _fsync_folder(folder: Path) -> None:
         os.close(opened_folder)
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
     guard.say(f"WARNING: {text}")

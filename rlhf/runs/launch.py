@@ -15,6 +15,8 @@ from rlhf.runtime import distributed, interrupts
 from rlhf.runtime.waiting import CODE, Waiting
 from rlhf.secrets import guard
 
+ELSEWHERE = "PET_RDZV_ENDPOINT"  # torchrun's own: where the processes of several machines meet
+
 
 def run(stage: str, main: Callable[[], None]) -> None:
     """Call main(); where params.yaml wants several processes, become their launcher instead.
@@ -111,8 +113,10 @@ def _start_others(stage: str) -> None:
                 "`accelerate launch --cpu` starts one process only, unless by MPI: replace --cpu by --multi_gpu, which "
                 "starts them on a CPU as well, or use runtime.processes in params.yaml"
             )
-        if runtime.processes > 1:
+        several_machines = ELSEWHERE in os.environ
+        if runtime.processes > 1 or several_machines:
             sys.stdout.flush()
             os.environ.setdefault("OMP_NUM_THREADS", str(runtime.threads))  # or torch sets 1, with a warning
-            torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={runtime.processes}"]
+            torchrun = ["-m", "torch.distributed.run", f"--nproc_per_node={runtime.processes}"]
+            torchrun += [] if several_machines else ["--standalone"]
             os.execv(sys.executable, [sys.executable, *torchrun, "-m", f"stages.{stage}", *sys.argv[1:]])

@@ -1,8 +1,8 @@
 """The processes that compute one run together: who this one is, and what they tell one another.
 
-`launch.run` or `accelerate launch` starts them; each then holds all weights and runs the whole stage, but for the parts
-of batches, which `parallel` and `optimisation` share out. All must call the collective functions, in the same order.
-Alone, a process imports and sends nothing here.
+`launch.run`, torchrun or `accelerate launch` starts them; each then runs the whole stage, but for the parts of batches,
+which `parallel` and `optimisation` share out, and holds all weights, or its shards (`rlhf.sharding`). All must call the
+collective functions, in the same order. Alone, a process imports and sends nothing here.
 """
 
 import os
@@ -70,21 +70,49 @@ def wait() -> None:
 
 
 def gathered(value: Value) -> list[Value]:
-    """Return what each process gives, in the processes' order, tensors on this process's device. Collective."""
+    """Return what each process gives, in the processes' order, tensors on this process's device. Collective.
+
+    Values are those that `messages` can hold.
+    """
     if _num_processes == 1:
         return [value]
     import torch
     from accelerate import PartialState
-    from accelerate.utils import recursively_apply, send_to_device
 
-    def alone(tensor: "Tensor") -> "Tensor":
-        """Another's GPU is not this one's, and a row would take its whole batch along."""
-        return tensor.to("cpu", copy=True)
+    from rlhf.runtime import messages
 
-    found: list = [None] * _num_processes
-    torch.distributed.all_gather_object(found, recursively_apply(alone, value))
-    moved: Any = send_to_device(found, PartialState().device)  # declared as any of what it takes
-    return moved
+    device: Any = PartialState().device  # declared as none, where nobody has joined
+    own = messages.packed(value)
+    lengths = [torch.zeros(1, dtype=torch.long, device=device) for _ in range(_num_processes)]
+    torch.distributed.all_gather(lengths, torch.tensor([len(own)], device=device))
+    longest = max(int(length) for length in lengths)
+    room = [torch.empty(longest, dtype=torch.uint8, device=device) for _ in range(_num_processes)]
+    torch.distributed.all_gather(room, torch.nn.functional.pad(own, (0, longest - len(own))).to(device))
+    return [messages.unpacked(found[: int(length)].cpu(), device) for found, length in zip(room, lengths, strict=True)]
+
+
+def any_says(flag: bool) -> bool:
+    """Return whether any of the processes says so. Collective."""
+    if _num_processes == 1:
+        return flag
+    import torch
+    from accelerate import PartialState
+
+    said = torch.tensor([int(flag)], device=PartialState().device)
+    torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX)
+    return bool(said.item())
+
+
+def told_by_first(value: Value) -> Value:
+    """Return what the first process gives, of whatever type: it is pickled, as no tensor is in it. Collective."""
+    if _num_processes == 1:
+        return value
+    import torch
+    from accelerate import PartialState
+
+    found: list[Any] = [value if is_first() else None]
+    torch.distributed.broadcast_object_list(found, src=0, device=PartialState().device)
+    return found[0]
 
 
 def summed(tensors: Sequence["Tensor"]) -> list["Tensor"]:

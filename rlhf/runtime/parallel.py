@@ -8,7 +8,7 @@ depend on how a batch is cut and on nothing else. Every process asks for all mic
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, tee
 from typing import TypeVar
 
 import torch
@@ -21,6 +21,7 @@ Result = TypeVar("Result")
 
 _pool: ThreadPoolExecutor | None = None
 _num_workers = 1
+_in_step = False
 
 
 def set_workers(num_workers: int) -> None:
@@ -38,6 +39,12 @@ def workers() -> int:
     return _num_workers
 
 
+def walk_in_step(on: bool = True) -> None:
+    """Let every process compute as many parts as the others from now on: weights in shards are gathered by all."""
+    global _in_step
+    _in_step = on
+
+
 def part_size(num_rows: int, most: int, num_models: int = 1) -> int:
     """Return the rows of a part so that every worker of every process has one of like size, none above `most` rows.
 
@@ -49,20 +56,30 @@ def part_size(num_rows: int, most: int, num_models: int = 1) -> int:
 def each(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
     """Yield function(part) for every part, in their order, each computed by one process and heard of by all.
 
-    See `here`. Results are pickled where there are several processes.
+    See `here`. Results are sent where there are several processes: `messages` says of what they may be made.
     """
-    results = here(function, own(parts))
     if distributed.count() == 1:
-        yield from results
+        yield from here(function, parts)
         return
-    shares = distributed.gathered(list(results))
+    mine, places = tee(dealt(parts))
+    results = here(function, (part for part, _ in mine))
+    shares = distributed.gathered([found for found, (_, counts) in zip(results, places, strict=True) if counts])
     for place in range(sum(map(len, shares))):
         yield shares[place % len(shares)][place // len(shares)]
 
 
-def own(parts: Iterable[Part]) -> Iterator[Part]:
-    """Yield the parts that are this process's to compute: all, or every n-th of n processes."""
-    yield from islice(parts, distributed.number(), None, distributed.count())
+def dealt(parts: Iterable[Part]) -> Iterator[tuple[Part, bool]]:
+    """Yield the parts that are this process's to compute: all, or every n-th of n processes; and that they count.
+
+    Where processes walk in step and parts are left for some of them alone, the others get one that does not count:
+    they compute it, for all must call a model that lies in shards, and its result is nothing.
+    """
+    remaining = iter(parts)
+    while some := [*islice(remaining, distributed.count())]:
+        if distributed.number() < len(some):
+            yield some[distributed.number()], True
+        elif _in_step:
+            yield some[0], False
 
 
 def here(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:

@@ -51,13 +51,14 @@ class Typed(NamedTuple):
 
 def typed(tokenizer: Any, records: Iterable[Sequence[str]]) -> Typed:
     """Count the records, of several texts each, that spell markers."""
-    spelled: list[set[str]] = []
+    num_records, counted = 0, Counter[str]()
     for texts in records:
         marker_of = spellings(tokenizer, texts)
         pattern = _pattern(tuple(marker_of))
-        spelled.append({marker_of[found] for text in texts for found in pattern.findall(text)})
-    counted = Counter(marker for found in spelled for marker in sorted(found))
-    return Typed(sum(map(bool, spelled)), dict(counted.most_common()))
+        spelled = {marker_of[found] for text in texts for found in pattern.findall(text)}
+        num_records += bool(spelled)
+        counted.update(sorted(spelled))
+    return Typed(num_records, dict(counted.most_common()))
 
 
 def spellings(tokenizer: Any, texts: Sequence[str]) -> Mapping[str, str]:

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from rlhf.models.sharded import putting
 from rlhf.params.optimisation import Optimisation
+from rlhf.params.runtime import Runtime
 from rlhf.runs import checkpoints
 from rlhf.runtime import failures, seeds
 from rlhf.tokens import batching
@@ -60,6 +62,7 @@ def train(
     examples: Sequence[Example],
     learning: Learning[Example],
     params: Schedule,
+    runtime: Runtime,
     seed: int,
     states: checkpoints.States,
 ) -> Iterator[dict]:
@@ -67,6 +70,7 @@ def train(
 
     The model ends in eval mode, with the weights of the epoch that `params.select` names.
     """
+    putting.put(model, runtime)
     optimiser = optimisation.adamw(model, params.optimisation)
     num_steps = count_steps(len(examples), params)
     order = batching.epochs(len(examples), params.batch_size, params.epochs, seeds.derive(seed, "order"))

@@ -12,7 +12,9 @@ from rlhf.engine import logprobs
 from rlhf.models import forward, placement
 from rlhf.params.runtime import Runtime
 from rlhf.runtime import parallel
+from rlhf.sharding import shards
 from rlhf.tokens import batching, markers
+from rlhf.training import stored
 from rlhf.training.optimisation import MicroBatchLoss
 
 if TYPE_CHECKING:
@@ -24,14 +26,19 @@ TEXTS_AT_ONCE = 1000  # a call of the tokenizer costs more than a text
 def token_stream(tokenizer: Any, texts: Iterable[str]) -> Tensor:
     """Return all documents as one row of ids [N], EOS after each; words after a leading space, as in answers.
 
-    Before each stands BOS where the tokenizer itself puts one before a text.
+    Before each stands BOS where the tokenizer itself puts one before a text. The ids lie in a file, see `stored`.
     """
-    rows, waiting, begun = [], iter(texts), markers.bos_ids(tokenizer)
-    while some := [f" {text}" for text in islice(waiting, TEXTS_AT_ONCE)]:
-        rows += [torch.tensor([*begun, *ids, tokenizer.eos_token_id]) for ids in markers.texts_ids(tokenizer, some)]
-    if not rows:
+    waiting, begun = iter(texts), markers.bos_ids(tokenizer)
+
+    def documents() -> Iterator[list[int]]:
+        while some := [f" {text}" for text in islice(waiting, TEXTS_AT_ONCE)]:
+            for ids in markers.texts_ids(tokenizer, some):
+                yield [*begun, *ids, tokenizer.eos_token_id]
+
+    found = stored.stream(documents())
+    if not len(found):
         raise ValueError("no documents to train on: give collect_prompts a source with documents (use: [documents])")
-    return torch.cat(rows)
+    return found
 
 
 def sequences(stream: Tensor, num_tokens: int) -> Tensor:
@@ -81,7 +88,8 @@ def mean_loss(model: "PreTrainedModel", rows: Tensor, batch_size: int, runtime: 
 
     def total(batch: Tensor) -> float:
         with placement.precision(runtime):
-            return next_token_losses(model, batch.to(runtime.device)).double().sum().item()
+            losses = shards.within([model], lambda: next_token_losses(model, batch.to(runtime.device)))
+            return losses.double().sum().item()
 
     return sum(parallel.each(total, rows.split(batch_size))) / (rows.shape[0] * (rows.shape[1] - 1))
 

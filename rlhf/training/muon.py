@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rlhf.models.mup import rates
 from rlhf.params.optimisation import Optimisation
 from rlhf.runtime import parallel
+from rlhf.sharding import shards
 from rlhf.training import optimisation
 
 ITERATIONS = 5
@@ -25,7 +26,8 @@ ADAM_STEP = 0.2  # root mean square of AdamW's step in units of the learning rat
 class Muon(torch.optim.AdamW):
     """AdamW, but for the hidden matrices of `model`, which take Muon's step with Nesterov momentum `momentum`.
 
-    Hidden are all matrices but embeddings and the head. Their "step" is kept only for AdamW's way of loading.
+    Hidden are all matrices but embeddings and the head. Their "step" is kept only for AdamW's way of loading. A matrix
+    that lies in shards is gathered for its step, those of one shape at a time, and every process computes it.
     """
 
     def __init__(self, model: nn.Module, params: Optimisation, momentum: float):
@@ -64,12 +66,13 @@ class Muon(torch.optim.AdamW):
             momentum, gradient = self.state[weight]["momentum"], weight.grad
             assert gradient is not None  # `step` takes no others
             momentum.lerp_(gradient, 1 - group["momentum"])
-            direction = gradient.lerp(momentum, group["momentum"])
+            direction = shards.gathered(gradient.lerp(momentum, group["momentum"]))
             directions.append(direction if direction.shape[0] <= direction.shape[1] else direction.T)
         rate = group["lr"] * ADAM_STEP * max(weights[0].shape) ** 0.5
         for weight, direction in zip(weights, orthogonalised(torch.stack(directions)), strict=True):
             weight.mul_(1 - group["lr"] * group["weight_decay"])
-            weight.add_(direction if direction.shape == weight.shape else direction.T, alpha=-rate)
+            turned = direction if direction.shape == weight.shape else direction.T
+            weight.add_(shards.like(weight, turned), alpha=-rate)
             weight.grad = None
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rlhf.models.mup import rates
 from rlhf.params.optimisation import Optimisation
 from rlhf.runtime import distributed, failures, parallel
+from rlhf.sharding import shards
 
 
 class MicroBatchLoss(NamedTuple):
@@ -35,6 +36,11 @@ def adamw(model: nn.Module, params: Optimisation) -> torch.optim.Optimizer:
     betas = (params.adam_beta1, params.adam_beta2)
     alike = groups_of(model, trained, params)
     if params.optimiser not in (None, "adamw"):
+        if any(map(shards.lies_in_shards, trained)):
+            raise ValueError(
+                f"params.yaml: optimisation.optimiser: '{params.optimiser}' knows no weights in shards; set it to "
+                "adamw, or runtime.sharding to null"
+            )
         kind = _in_8_bits(params.optimiser)
         return kind(alike, lr=params.learning_rate, betas=betas, eps=params.adam_eps)
     return torch.optim.AdamW(alike, lr=params.learning_rate, betas=betas, eps=params.adam_eps, fused=True)
@@ -133,9 +139,11 @@ def _side_by_side(planned: Sequence[PlannedUpdate]) -> list[Update]:
     measures: list[dict[str, float]] = [{} for _ in planned]
     for one in planned:
         one.optimiser.zero_grad(set_to_none=True)
-    parts = [(number, part) for number, one in enumerate(planned) for part in parallel.own(one.losses)]
-    results = parallel.here(lambda part: _differentiated(part[1](), weights[part[0]]), parts)
-    for (number, _), (loss, gradients, measured) in zip(parts, results, strict=True):
+    parts = [_Part(number, *part) for number, one in enumerate(planned) for part in parallel.dealt(one.losses)]
+    results = parallel.here(lambda part: _differentiated(planned[part.number].model, part, weights), parts)
+    for (number, _, counts), (loss, gradients, measured) in zip(parts, results, strict=True):
+        if not counts:
+            continue
         totals[number] += loss
         for weight, gradient in zip(weights[number], gradients, strict=False):
             if gradient is not None:
@@ -143,10 +151,11 @@ def _side_by_side(planned: Sequence[PlannedUpdate]) -> list[Update]:
         for name, value in measured.items():
             measures[number][name] = measures[number].get(name, 0.0) + value
     for number in range(len(planned)):
-        totals[number], measures[number] = _of_all_processes(totals[number], measures[number], weights[number])
+        own = [] if shards.is_sharded(planned[number].model) else weights[number]  # gradients in shards are of all
+        totals[number], measures[number] = _of_all_processes(totals[number], measures[number], own)
         if not math.isfinite(totals[number]):
             raise failures.NotFinite(f"the loss became {totals[number]}")
-    clipped = [partial(_clipped, some, one.max_grad_norm) for some, one in zip(weights, planned, strict=True)]
+    clipped = [partial(clip_gradients, some, one.max_grad_norm) for some, one in zip(weights, planned, strict=True)]
     norms = list(parallel.here(lambda clip: clip(), clipped))
     for norm, total in zip(norms, totals, strict=True):
         if not math.isfinite(norm):
@@ -156,7 +165,7 @@ def _side_by_side(planned: Sequence[PlannedUpdate]) -> list[Update]:
     return [Update(*found) for found in zip(totals, norms, measures, strict=True)]
 
 
-def _clipped(weights: list[nn.Parameter], max_grad_norm: float) -> float:
+def clip_gradients(weights: list[nn.Parameter], max_grad_norm: float) -> float:
     return nn.utils.clip_grad_norm_(weights, max_grad_norm).item()
 
 
@@ -183,9 +192,21 @@ def _of_all_processes(total: float, measures: dict, weights: list[nn.Parameter])
     return sum(totals), {name: sum(measured.get(name, 0.0) for measured in several) for name in names}
 
 
-def _differentiated(part: MicroBatchLoss, weights: list[nn.Parameter]) -> tuple[float, tuple[Tensor | None, ...], dict]:
+class _Part(NamedTuple):
+    """One micro-batch of one of several models."""
+
+    number: int  # the model's
+    compute: Callable[[], MicroBatchLoss]
+    counts: bool  # else its gradient is 0: it is computed for the sake of the other processes
+
+
+def _differentiated(
+    model: nn.Module, part: _Part, weights: Sequence[list[nn.Parameter]]
+) -> tuple[float, tuple[Tensor | None, ...], dict]:
     """Return loss, gradients and measures of one part. A single worker adds to the weights' gradients in place."""
+    found = shards.within([model], part.compute)
     if parallel.workers() == 1:
-        part.loss.backward()
-        return part.loss.item(), (), part.measures
-    return part.loss.item(), torch.autograd.grad(part.loss, weights, allow_unused=True), part.measures
+        (found.loss if part.counts else 0 * found.loss).backward()
+        return found.loss.item(), (), found.measures
+    gradients = torch.autograd.grad(found.loss, weights[part.number], allow_unused=True)
+    return found.loss.item(), gradients, found.measures

@@ -1,7 +1,8 @@
 """Supervised fine-tuning on demonstrations: what `sft`, `feedme` and `rejection` do alike."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -14,24 +15,20 @@ from rlhf.records.types import Demonstration
 from rlhf.runs import checkpoints
 from rlhf.runtime import distributed, outputs, parallel, seeds
 from rlhf.runtime.files import new_folder
+from rlhf.sharding import shards
 from rlhf.tokens import batching, chat
 from rlhf.training import epochs, language_modelling
 from rlhf.training.context import StageContext
 from rlhf.training.epochs import Learning
 from rlhf.training.optimisation import MicroBatchLoss
+from rlhf.training.stored import Example, Examples
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class Example(NamedTuple):
-    record: str  # its id
-    ids: list[int]
-    assistant_mask: list[bool]  # beside each token: an assistant wrote it
-
-
 class Encoded(NamedTuple):
-    examples: list[Example]
+    examples: Sequence[Example]
     num_too_long: int  # records left out
     num_unlearned: int  # earlier turns of assistants that are not learned, see `chat.TokenisedTurns`
 
@@ -39,14 +36,14 @@ class Encoded(NamedTuple):
 class Demonstrations(NamedTuple):
     """Demonstrations to learn and to validate by, and what the stage counted while it made them."""
 
-    training: Sequence[Demonstration]
-    held_out: Sequence[Demonstration]
+    training: Collection[Demonstration]  # read several times: it may lie in a file, see `records.Stored`
+    held_out: Collection[Demonstration]
     counts: Mapping[str, float] = {}  # metrics
 
 
 class Data(NamedTuple):
-    training: list[Example]
-    validation: list[Example]
+    training: Sequence[Example]
+    validation: Sequence[Example]
 
 
 def fit(
@@ -60,9 +57,9 @@ def fit(
     training, held_out, counts = demonstrations
     encoded = encode(tokenizer, training, params.max_tokens)
     data = Data(encoded.examples, encode(tokenizer, held_out, params.max_tokens).examples)
-    texts = [chat.texts_of(record["messages"], record["response"]) for record in [*training, *held_out]]
+    texts = (chat.texts_of(record["messages"], record["response"]) for record in chain(training, held_out))
     typed = context.typed_markers(tokenizer, texts)
-    typed |= context.changed_turns(tokenizer, (record["messages"] for record in [*training, *held_out]))
+    typed |= context.changed_turns(tokenizer, (record["messages"] for record in chain(training, held_out)))
     context.rates_of(model)
     num_steps = epochs.count_steps(len(data.training), params)
     base = context.root / "data" / adapter_folders.BASES[context.stage][0]
@@ -91,20 +88,21 @@ def fit(
     context.conclude(metrics)
 
 
-def encode(tokenizer: Any, demonstrations: Sequence[Demonstration], max_tokens: int) -> Encoded:
+def encode(tokenizer: Any, demonstrations: Iterable[Demonstration], max_tokens: int) -> Encoded:
     """Return demonstrations as token ids and assistant masks; those longer than `max_tokens` are left out, counted.
 
-    Raises ValueError where none is left.
+    They lie in a file, see `stored`. Raises ValueError where none is left.
     """
-    kept, unlearned = [], 0
+    kept, unlearned, count = Examples(), 0, 0
     for record in demonstrations:
+        count += 1
         turns = chat.dialogue_ids(tokenizer, record["messages"], record["response"], max_tokens)
         if turns is not None:
             kept.append(Example(record["id"], turns.ids, turns.assistant_mask))
             unlearned += turns.unlearned
     if not kept:
-        raise ValueError(f"none of {len(demonstrations)} demonstrations fits into max_tokens {max_tokens}")
-    return Encoded(kept, len(demonstrations) - len(kept), unlearned)
+        raise ValueError(f"none of {count} demonstrations fits into max_tokens {max_tokens}")
+    return Encoded(kept, count - len(kept), unlearned)
 
 
 def train(
@@ -132,11 +130,11 @@ def train(
         validate=lambda: {"validation_loss": validate(model, held_out, params, runtime)} if held_out else {},
         parts={"dropout": torch.default_generator},
     )
-    yield from epochs.train(model, data.training, learning, params, seed, states)
+    yield from epochs.train(model, data.training, learning, params, runtime, seed, states)
 
 
 @torch.no_grad()
-def validate(model: "PreTrainedModel", examples: list[Example], params: Supervised, runtime: Runtime) -> float:
+def validate(model: "PreTrainedModel", examples: Sequence[Example], params: Supervised, runtime: Runtime) -> float:
     """Return the mean loss on the assistants' tokens, nats per token."""
     was_training = model.training
     model.eval()
@@ -144,7 +142,7 @@ def validate(model: "PreTrainedModel", examples: list[Example], params: Supervis
     def total(batch: batching.Packed) -> tuple[float, int]:
         targets = batch.loss_mask[:, 1:]
         with placement.precision(runtime):
-            losses = language_modelling.packed_losses(model, batch, targets)
+            losses = shards.within([model], lambda: language_modelling.packed_losses(model, batch, targets))
         return losses.double().sum().item(), len(losses)
 
     batches = _packed_batches(examples, model.config.pad_token_id, params, runtime)
@@ -154,7 +152,7 @@ def validate(model: "PreTrainedModel", examples: list[Example], params: Supervis
 
 
 def micro_batch_losses(
-    model: "PreTrainedModel", examples: list[Example], params: Supervised, runtime: Runtime
+    model: "PreTrainedModel", examples: Sequence[Example], params: Supervised, runtime: Runtime
 ) -> Iterator[Callable[[], MicroBatchLoss]]:
     """Yield the parts of the batch's loss, weighted by tokens of the whole batch."""
     num_targets = sum(sum(example.assistant_mask[1:]) for example in examples)
@@ -176,7 +174,7 @@ def micro_batch_losses(
 
 
 def _packed_batches(
-    examples: list[Example], pad_id: int, params: Supervised, runtime: Runtime
+    examples: Sequence[Example], pad_id: int, params: Supervised, runtime: Runtime
 ) -> Iterator[batching.Packed]:
     if params.packing:
         plan = batching.packing_plan([len(example.ids) for example in examples], params.max_tokens)

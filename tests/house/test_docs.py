@@ -15,6 +15,7 @@ from study import pages
 from study.limits import page as limits
 from study.mup import page as mup
 from study.pretrained import __main__ as pretrained
+from study.sharding import table as sharding
 from tests import toys
 from tests.integration.flywheel import figures
 from tools import mutants, presets
@@ -133,6 +134,7 @@ def test_generated_pages_are_what_the_measurements_say():
     expected[pretrained.PAGE.name] = pretrained.page(json.loads(text_of(ROOT / pretrained.OUT)))
     if (ROOT / mup.OUT).exists():
         expected[mup.PAGE.name] = mup.page(json.loads(text_of(ROOT / mup.OUT)))
+    expected[sharding.PAGE.name] = sharding.page(json.loads(text_of(ROOT / sharding.FIGURES)))
     expected[limits.PAGE.name] = limits.text(json.loads(text_of(ROOT / limits.OUT)))
     if (ROOT / figures.OUT).exists():  # of a run that takes longer than others: it may not be there
         expected[figures.PAGE.name] = figures.page(json.loads(text_of(ROOT / figures.OUT)))

@@ -11,7 +11,7 @@ FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imp
     ("secrets",),
     ("params",),
     ("runtime", "engine", "world", "instructions"),
-    ("grading",),
+    ("grading", "sharding"),
     ("records",),
     ("people",),
     ("tokens", "collection"),

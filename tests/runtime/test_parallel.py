@@ -37,7 +37,7 @@ def test_several_processes_share_the_parts_and_each_hears_of_all_in_their_order(
     for number in range(processes):
         monkeypatch.setattr(parallel.distributed, "number", lambda number=number: number)
         monkeypatch.setattr(parallel.distributed, "count", lambda: processes)
-        mine = list(parallel.own(parts))
+        mine = [part for part, counts in parallel.dealt(parts) if counts]
         computed.append(mine)
         sent = [[part * part for part in parts[other::processes]] for other in range(processes)]
 
@@ -49,6 +49,25 @@ def test_several_processes_share_the_parts_and_each_hears_of_all_in_their_order(
         assert list(parallel.each(lambda part: part * part, parts)) == [part * part for part in parts]
     assert sorted(part for share in computed for part in share) == list(parts)
     assert max(map(len, computed)) - min(map(len, computed)) <= 1
+
+
+@pytest.mark.parametrize("num_parts", [1, 4, 6])
+def test_in_step_every_process_computes_as_many_parts_and_counts_those_that_are_its_own(monkeypatch, num_parts):
+    """What is computed for the sake of the others must be heard of by nobody."""
+    parts, counted = range(num_parts), []
+    monkeypatch.setattr(parallel, "_in_step", True)
+    monkeypatch.setattr(parallel.distributed, "count", lambda: 3)
+    computed = []
+    for number in range(3):
+        monkeypatch.setattr(parallel.distributed, "number", lambda number=number: number)
+        heard = []
+        monkeypatch.setattr(parallel.distributed, "gathered", lambda found, heard=heard: heard.append(found) or [[]])
+        asked = []
+        list(parallel.each(lambda part, asked=asked: asked.append(part) or part, parts))
+        computed.append(len(asked))
+        counted += heard[0]
+    assert sorted(counted) == list(parts)
+    assert set(computed) == {-(-num_parts // 3)}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

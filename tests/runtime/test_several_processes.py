@@ -12,9 +12,21 @@ from rlhf.training import supervised
 from tests import toys, two_updates
 
 
-@pytest.mark.parametrize(("processes", "environment"), [(1, {}), (3, {}), (3, {"WORLD_SIZE": "2"})])
+@pytest.mark.parametrize(
+    ("processes", "environment", "expected"),
+    [
+        (1, {}, ["r1"]),
+        (3, {}, [["--nproc_per_node=3", "--standalone", "-m", "stages.ppo", "r1"]]),
+        (3, {"WORLD_SIZE": "2"}, ["r1"]),
+        (
+            1,
+            {launch.ELSEWHERE: "first:29500"},
+            [["torch.distributed.run", "--nproc_per_node=1", "-m", "stages.ppo", "r1"]],
+        ),
+    ],
+)
 def test_processes_are_started_where_params_yaml_wants_several_and_none_were_started(
-    root, monkeypatch, processes, environment
+    root, monkeypatch, processes, environment, expected
 ):
     toys.set_param(root, "runtime.processes", processes)
     monkeypatch.chdir(root)
@@ -22,12 +34,10 @@ def test_processes_are_started_where_params_yaml_wants_several_and_none_were_sta
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "argv", ["ppo.py", "r1"])
-    monkeypatch.setattr(os, "execv", lambda program, command: begun.append(command[-4:]))
+    monkeypatch.setattr(os, "execv", lambda program, command: begun.append(command[-5:]))
     begun: list = []
     launch.run_round("ppo", lambda _root, name: begun.append(name) if not begun else None)
-    assert begun == (
-        [["--nproc_per_node=3", "-m", "stages.ppo", "r1"]] if processes == 3 and not environment else ["r1"]
-    )
+    assert begun == expected
 
 
 def test_a_batch_is_cut_for_every_worker_of_every_process(monkeypatch):

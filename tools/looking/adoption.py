@@ -34,6 +34,7 @@ LIMIT = 1e-4  # nats, and of gradients relative to their norm
 RUNTIME = Runtime(
     device="cpu", dtype="float32", attention="eager", processes=1, threads=1, workers=1, frozen_dtype=None,
     gradient_checkpointing=None,
+    sharding=None,
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ KEYS = {  # of each stage: keys that take less where they are smaller, and the l
 MULTIPLES = {"ppo.batch_size": "minibatch_size"}  # of another key
 ADAPTED = ("sft", "reward_model", "ppo", "feedme", "rejection", "dpo", "judge")  # stages whose params have `lora`
 RANK = 8  # of the adapters that are proposed
+WHOLE = ("collect_answers", "evaluate")  # stages whose models every process holds whole
 MOST_RANKS = 4096
 
 
@@ -71,7 +72,9 @@ def misfits(params: Any, model: Dimensions, known: Known, room: Room) -> list[Mi
 def held(params: Any, model: Dimensions, known: Known, room: Room) -> dict[str, Held]:
     """Return what a process of each stage holds, in shards where the room has it so."""
     found = whole.of_known(params, model, known).held
-    return {name: sharded(one, model, room.ranks) for name, one in found.items()} if room.sharded else found
+    if not room.sharded:
+        return found
+    return {name: one if name in WHOLE else sharded(one, model, room.ranks) for name, one in found.items()}
 
 
 def remedies(params: Any, model: Dimensions, known: Known, room: Room, stage: str) -> Iterator[str]:
@@ -85,7 +88,7 @@ def remedies(params: Any, model: Dimensions, known: Known, room: Room, stage: st
     found += [name for name, change in chosen.items() if fits(change(params))]
     yield from found or _together(params, stage, fits, chosen)
     if (ranks := fewest_ranks(params, model, known, room, stage)) is not None:
-        yield f"{ranks} processes with shards of weights, gradients, moments: not built here (--gpus {ranks} --sharded)"
+        yield f"runtime.sharding: fsdp2 and {ranks} processes, one a GPU (--gpus {ranks} --sharded)"
     yield from _shapes(params, known, room, stage)
 
 

@@ -127,7 +127,7 @@ def decoder(sizes: Dimensions, low: int, adapted: bool) -> float:
 
 
 def sharded(held: Held, sizes: Dimensions, ranks: int) -> Held:
-    """Return what a rank holds where weights, gradients, moments and frozen weights lie in shards (FSDP2, ZeRO-3).
+    """Return what a rank holds where weights, gradients, moments and frozen weights lie in shards (runtime.sharding).
 
     The layer that is computed and the next one stand whole, and so do the embeddings.
     """
