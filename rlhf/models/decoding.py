@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from rlhf.engine import lean, logprobs
-from rlhf.models import forward, kv_cache, ways
+from rlhf.engine import kv_cache, lean, logprobs
+from rlhf.models import forward, ways
 from rlhf.tokens.batching import position_ids
 
 if TYPE_CHECKING:

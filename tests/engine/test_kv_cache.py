@@ -5,7 +5,7 @@ import torch
 from transformers import MistralConfig
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from rlhf.models import kv_cache
+from rlhf.engine import kv_cache
 
 
 def states(rows: int, tokens: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
