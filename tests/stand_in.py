@@ -17,7 +17,14 @@ import torch
 
 from rlhf.rollouts.vllm_worker import Receiving
 
-DEFAULTS = {"max_tokens": 16, "temperature": 1.0, "seed": None, "ignore_eos": False, "stop_token_ids": [], "logit_bias": {}}
+DEFAULTS = {
+    "max_tokens": 16,
+    "temperature": 1.0,
+    "seed": None,
+    "ignore_eos": False,
+    "stop_token_ids": [],
+    "logit_bias": {},
+}
 
 
 class Loader:
@@ -71,7 +78,9 @@ class Engine:
     @torch.no_grad()
     def draw(self, prompt: list[int], asked: dict[str, Any], salt: str | None = None) -> Drawn:
         with self.lock:
-            return self._draw(prompt, {**DEFAULTS, **{key: value for key, value in asked.items() if value is not None}}, salt)
+            return self._draw(
+                prompt, {**DEFAULTS, **{key: value for key, value in asked.items() if value is not None}}, salt
+            )
 
     def _draw(self, prompt, asked, salt) -> Drawn:
         generator = torch.Generator()

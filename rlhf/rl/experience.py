@@ -118,7 +118,7 @@ def _sample(
 
 
 def _told(answers: Answers, mask: Tensor) -> Tensor:
-    """Return the engine's log-probabilities [B, R], 0 on padding; [B, 0] where it was not asked for them. mask [B, R]."""
+    """Return the engine's log-probabilities [B, R], 0 on padding; [B, 0] where it was not asked. mask [B, R]."""
     if answers.logprobs is None:
         return torch.zeros((len(mask), 0), device=mask.device)
     found = torch.zeros(mask.shape, device=mask.device)

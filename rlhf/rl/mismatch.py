@@ -38,8 +38,8 @@ def measured(episodes: Experience, params: Rollouts | None) -> dict[str, float]:
     gap = ratios.abs().mean().item()
     if params.max_gap is not None and not gap <= params.max_gap:
         raise ValueError(
-            f"params.yaml: ppo.rollouts.max_gap: the log-probabilities of engine '{params.engine}' are {gap:.3g} nats a "
-            f"token from the trainer's, and {params.max_gap:g} are allowed: it draws from another policy (other "
+            f"params.yaml: ppo.rollouts.max_gap: the log-probabilities of engine '{params.engine}' are {gap:.3g} nats "
+            f"a token from the trainer's, and {params.max_gap:g} are allowed: it draws from another policy (other "
             "weights, sampling parameters, or log-probabilities before temperature)"
         )
     found = {

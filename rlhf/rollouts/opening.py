@@ -1,26 +1,16 @@
-"""From the params to an engine; and what an engine lacks here, said before long work begins."""
+"""From the params to an engine, open as long as PPO runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from rlhf.params.runtime import Runtime
 from rlhf.params.training.rollouts import Rollouts
+from rlhf.rollouts.installed import lacking
 from rlhf.rollouts.interface import Engine
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-def lacking(params: Rollouts | None) -> str | None:
-    """Return what the engine needs and this environment does not have; None where nothing is missing."""
-    if params is None or params.engine != "vllm_colocated" or find_spec("vllm") is not None:
-        return None
-    return (
-        "ppo.rollouts.engine: 'vllm_colocated' needs the package vllm, which is not installed and pins a torch of its "
-        "own: pip install vllm into an environment made for it, or use 'vllm_server', or 'own'"
-    )
 
 
 @contextmanager

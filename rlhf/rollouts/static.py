@@ -55,6 +55,7 @@ class StaticDecoder:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.rows = self.ids = self.positions = self.at = self.seen = self.logits = torch.empty(0)
         self.layers: list[FixedLayer] = []
+        self.cache = DynamicCache(config=model.config)
         self.steps = 0
 
     def read(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
@@ -63,7 +64,8 @@ class StaticDecoder:
         self.at = torch.tensor([width], device=ids.device)
         self.cache = DynamicCache(config=self.model.config)
         self.layers = [FixedLayer(capacity, self.at) for _ in self.cache.layers]
-        self.cache.layers = [*self.layers]
+        layers: list[Any] = [*self.layers]
+        self.cache.layers = layers
         self.positions = positions[:, -1:].clone()
         self.seen = torch.zeros((num_rows, 1, 1, capacity), dtype=torch.bool, device=ids.device)
         self.seen[:, 0, 0, :width] = mask
@@ -135,7 +137,9 @@ class StaticDecoder:
 
 def refuse_other_caches(model: "PreTrainedModel") -> None:
     """Raise ValueError for a model with layers that keep something else: windows, states, compressed keys."""
-    kinds = {type(layer).__name__ for layer in DynamicCache(config=model.config).layers if type(layer) is not DynamicLayer}
+    kinds = {
+        type(layer).__name__ for layer in DynamicCache(config=model.config).layers if type(layer) is not DynamicLayer
+    }
     if kinds:
         raise ValueError(
             f"params.yaml: ppo.rollouts.engine: 'static' keeps plain attention's keys and values, and "

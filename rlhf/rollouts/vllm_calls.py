@@ -35,7 +35,7 @@ def sampling_params(sampling: Sampling, seed: int, num_rows: int) -> dict[str, A
         "stop_token_ids": [*sampling.end_ids],
         "logprobs": 0,  # the drawn token's alone
         "skip_special_tokens": False,
-        "logit_bias": {token: NEVER for token in unused} or None,
+        "logit_bias": dict.fromkeys(unused, NEVER) or None,
     }
 
 
@@ -51,7 +51,7 @@ def version_of(said: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def checked(token_ids: Sequence[int], logprobs: Sequence[float], sampling: Sampling) -> tuple[list[int], list[float]]:
-    """Return an answer's tokens and log-probabilities. Raises ValueError where it was drawn by other rules than ours."""
+    """Return an answer's tokens and log-probabilities. ValueError: it was drawn by other rules."""
     ids, numbers = [*token_ids], [*logprobs]
     if len(ids) != len(numbers):
         raise ValueError(f"an answer of {len(ids)} tokens has {len(numbers)} log-probabilities")
@@ -60,7 +60,9 @@ def checked(token_ids: Sequence[int], logprobs: Sequence[float], sampling: Sampl
     if any(token in sampling.end_ids for token in ids[:-1]):
         raise ValueError(f"an answer goes on behind its end: {ids}, whose ends are {list(sampling.end_ids)}")
     if len(ids) < sampling.most_tokens and ids[-1] not in sampling.end_ids:
-        raise ValueError(f"an answer stopped after {len(ids)} tokens without an end, which are {list(sampling.end_ids)}")
+        raise ValueError(
+            f"an answer stopped after {len(ids)} tokens without an end, which are {list(sampling.end_ids)}"
+        )
     if sampling.num_tokens is not None and max(ids) >= sampling.num_tokens:
         raise ValueError(f"an answer has the id {max(ids)}, and ids from {sampling.num_tokens} on are no tokens")
     return ids, numbers

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 class VllmColocated:
     """An engine in every process, each with a copy of the weights in the dtype of the products."""
 
-    def __init__(
-        self, model: "PreTrainedModel", runtime: Runtime, longest: int, bucket_mb: float, memory_share: float
-    ):
+    def __init__(self, model: "PreTrainedModel", runtime: Runtime, longest: int, bucket_mb: float, memory_share: float):
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # its workers are of this process: see `take`
         import vllm  # pyright: ignore[reportMissingImports]  # an optional dependency
 

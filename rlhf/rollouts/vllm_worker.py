@@ -2,8 +2,8 @@
 
     vllm serve ... --worker-extension-cls rlhf.rollouts.vllm_worker.Receiving
 
-Whatever goes wrong is an answer, {"error": ...}: an exception in a worker may end vLLM's engine. Everything here runs in
-vLLM's environment, which needs this repository on its PYTHONPATH and none of its other packages.
+Whatever goes wrong is an answer, {"error": ...}: an exception in a worker may end vLLM's engine. Everything here runs
+in vLLM's environment, which needs this repository on its PYTHONPATH and none of its other packages.
 """
 
 import json

@@ -63,14 +63,18 @@ def gathered(models, off=lambda numbers: numbers):
 
 
 def test_our_own_decoder_draws_from_the_policy_that_is_trained(models, tokenizer, tmp_path):
-    """Its log-probabilities are the trainer's, no weight is cut, and the run is that without an engine, byte by byte."""
+    """Its log-probabilities are the trainer's, no weight is cut, and the run is that without an engine."""
     curve, weights = run(models, params())
     engined = with_engine(toys.models(tokenizer, tmp_path))
     measured, same = run(engined, params(max_weight=None, max_gap=1e-4))
     assert torch.equal(same, weights)
     assert [{key: point[key] for key in curve[0]} for point in measured] == curve
     assert not any(name.startswith("rollout") for name in curve[0])
-    assert {name for name in measured[0] if name.startswith("rollout")} == {"rollout_gap", "rollout_gap_max", "rollout_kl"}
+    assert {name for name in measured[0] if name.startswith("rollout")} == {
+        "rollout_gap",
+        "rollout_gap_max",
+        "rollout_kl",
+    }
     assert all(point["rollout_gap_max"] < 1e-5 for point in measured)
     names = [name for name, _ in publishing.published(models.policy)]
     assert engined.engine.versions == [(1, names), (2, names)]
@@ -112,7 +116,7 @@ def test_kl_of_the_engine_is_estimated_without_bias_and_never_below_0():
 
 
 def test_weights_put_the_gradients_expectation_right():
-    """Of a policy with three tokens: draws of another one, weighted, give the policy's own gradient; cut, a shorter one."""
+    """Of three tokens: draws of another policy, weighted, give the own gradient; weights that are cut, a shorter one."""
     p, q = torch.tensor([0.5, 0.2, 0.3]), torch.tensor([0.6, 0.3, 0.1])
     worth = torch.tensor([1.0, -1.0, 2.0])
     own = (p * worth).sum()
@@ -122,20 +126,20 @@ def test_weights_put_the_gradients_expectation_right():
 
 
 def test_a_mismatch_weighs_the_update(models, tokenizer, tmp_path):
-    """Advantages, and with them the loss, are multiplied; what the models measured of the episodes stays the trainer's."""
+    """Advantages, and with them the loss, are multiplied; what was measured of the episodes stays the trainer's."""
     seen = gathered(models, lambda numbers: [one - 0.5 for one in numbers])
     whitened = torch.randn(seen.logprobs.shape)
     expected = whitened * torch.where(seen.completion_mask, math.exp(0.5), 1.0)
     torch.testing.assert_close(mismatch.weighted(whitened, seen, toys.rollouts(engine="own", max_weight=5.0)), expected)
-    torch.testing.assert_close(
-        mismatch.weighted(whitened, seen, toys.rollouts(engine="own", max_weight=1.0)), whitened
-    )
+    torch.testing.assert_close(mismatch.weighted(whitened, seen, toys.rollouts(engine="own", max_weight=1.0)), whitened)
     for unweighted in (None, toys.rollouts(engine="own")):
         assert mismatch.weighted(whitened, seen, unweighted) is whitened
     plain = gathered(models)
     assert torch.equal(plain.logprobs, seen.logprobs)
     ends = [
-        run(with_engine(toys.models(tokenizer, tmp_path), lambda row: [one - 0.5 * n for n, one in enumerate(row)]), one)
+        run(
+            with_engine(toys.models(tokenizer, tmp_path), lambda row: [one - 0.5 * n for n, one in enumerate(row)]), one
+        )
         for one in (params(max_weight=None, max_gap=99.0), params(max_weight=4.0), params(max_weight=1.5))
     ]
     assert len({end.sum().item() for _, end in ends}) == 3

@@ -167,8 +167,9 @@ def test_a_cache_of_other_layers_is_refused_before_anything_is_read(tokenizer):
 
 def test_what_is_not_installed_is_said(policy, tokenizer):
     params = toys.rollouts(engine="vllm_colocated", bucket_mb=1.0, memory_share=0.3)
-    with pytest.raises(ValueError, match="needs the package vllm, which is not installed"), opening.opened(
-        params, policy, 0, RUNTIME, 64
+    with (
+        pytest.raises(ValueError, match="needs the package vllm, which is not installed"),
+        opening.opened(params, policy, 0, RUNTIME, 64),
     ):
         pass
 

@@ -35,7 +35,9 @@ class Rollouts(Params):
         known = needed | OPTIONAL.get(self.engine, set())
         own = {"engine", "max_weight", "max_gap"}
         missing = sorted(name for name in needed if getattr(self, name) is None)
-        more = sorted(name for name in type(self).model_fields if name not in own | known and getattr(self, name) is not None)
+        more = sorted(
+            name for name in type(self).model_fields if name not in own | known and getattr(self, name) is not None
+        )
         if missing:
             raise ValueError(f"engine '{self.engine}' needs {', '.join(missing)}")
         if more:
