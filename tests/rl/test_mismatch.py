@@ -116,7 +116,7 @@ def test_kl_of_the_engine_is_estimated_without_bias_and_never_below_0():
 
 
 def test_weights_put_the_gradients_expectation_right():
-    """Of three tokens: draws of another policy, weighted, give the own gradient; weights that are cut, a shorter one."""
+    """Of three tokens: draws of another policy, weighted, give the own gradient; cut weights, a shorter one."""
     p, q = torch.tensor([0.5, 0.2, 0.3]), torch.tensor([0.6, 0.3, 0.1])
     worth = torch.tensor([1.0, -1.0, 2.0])
     own = (p * worth).sum()
