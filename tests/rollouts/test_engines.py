@@ -10,11 +10,13 @@ from transformers import MistralConfig
 
 from rlhf.engine import lean
 from rlhf.models import decoding
-from rlhf.rollouts import opening, static
+from rlhf.rollouts import opening, publishing, sharing, static
 from rlhf.rollouts.continuous import ContinuousBatching
 from rlhf.rollouts.own import OwnDecoder
 from rlhf.rollouts.static import StaticDecoder
 from rlhf.rollouts.vllm_colocated import VllmColocated
+from rlhf.rollouts.vllm_server import VllmServer
+from rlhf.runtime import parallel
 from rlhf.sampling import rollouts
 from rlhf.tokens import batching
 from tests import stand_in, toys
@@ -193,3 +195,35 @@ def test_the_params_name_the_engine(name, policy, tokenizer, vllm):
         assert largest_gap(policy, tokenizer, answers) < 1e-5
     with opening.opened(None, policy, 0, RUNTIME, 64) as engine:
         assert engine is None
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 7])
+def test_several_processes_ask_for_a_share_of_the_rows_each_and_hear_of_all(monkeypatch, num_rows):
+    asked_for = []
+    for number in range(3):
+        monkeypatch.setattr(parallel.distributed, "number", lambda number=number: number)
+        monkeypatch.setattr(parallel.distributed, "count", lambda: 3)
+        parts = [[*range(first, num_rows, min(3, num_rows))] for first in range(min(3, num_rows))]
+        shares = [[[10 * row for row in part] for part in parts[other::3]] for other in range(3)]
+
+        def gathered(results, number=number, shares=shares):
+            assert results == shares[number]
+            return shares
+
+        def answer(rows):
+            asked_for.extend(rows)
+            return [10 * row for row in rows]
+
+        monkeypatch.setattr(parallel.distributed, "gathered", gathered)
+        assert sharing.by_process(answer, num_rows) == [10 * row for row in range(num_rows)]
+    assert sorted(asked_for) == [*range(num_rows)]
+
+
+def test_a_process_that_does_not_send_takes_part_in_putting_whole_weights_together(monkeypatch, policy):
+    """Whole weights of a sharded policy are gathered by all processes, in step."""
+    server = VllmServer.__new__(VllmServer)
+    monkeypatch.setattr(parallel.distributed, "is_first", lambda: False)
+    seen = []
+    server.load(3, (seen.append(name) or (name, weight) for name, weight in publishing.published(policy)))
+    assert seen == [name for name, _ in publishing.published(policy)]
+    assert server._version == 3
