@@ -114,7 +114,10 @@ class LLM:
 
         torch.manual_seed(99)  # weights of nobody: load_format is dummy
         self.settings = settings
-        self.engine = Engine(AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model)))
+        config = AutoConfig.from_pretrained(model)
+        made = AutoModelForCausalLM.from_config(config)
+        assert config.architectures == [type(made).__name__]  # vLLM knows models by these names
+        self.engine = Engine(made)
         LLM.made.append(self)
 
     def collective_rpc(self, method: str, args=()) -> list[Any]:

@@ -72,9 +72,7 @@ def run_rollouts(device: str, name: str, dtype: str) -> None:
         if engine == "vllm_colocated" and find_spec("vllm") is None:
             shapes.tell(f"rollouts/{name}/{dtype}/{engine}", note="vLLM is not installed")
             continue
-        if device == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+        shapes.forget(device)
         params = engine_params(engine, device)
         longest = shape.prompt_tokens[1] + shape.new_tokens
         with opening.opened(params, model, shapes.PAD, made, longest) as opened:
@@ -142,9 +140,7 @@ def run_ppo(device: str, name: str, dtype: str) -> None:
     """Tell how long iterations of PPO take, by our own decoder and by the one with a cache of fixed size."""
     shape = shapes.SHAPES[name]
     for engine in ("static", "own"):
-        if device == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+        shapes.forget(device)
         rounds = [*_iterations(device, shape, dtype, engine)][1:]
         best = min(rounds, key=lambda one: one["seconds"])
         tokens, count = best["tokens"], shapes.operations(shape, best["tokens"])

@@ -4,6 +4,7 @@ Weights are random and Llama-shaped, lengths and ids are drawn from seeds: only 
 interest.
 """
 
+import gc
 import json
 import resource
 import time
@@ -101,6 +102,14 @@ def peak_gigabytes(device: str) -> float:
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def forget(device: str) -> None:
+    """Give back what nobody holds any more, and count the most that is held anew."""
+    gc.collect()  # models and optimisers hold one another
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def tell(row: str, **found: Any) -> None:

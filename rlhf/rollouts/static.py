@@ -20,11 +20,15 @@ LEAVE_AT = 0.5  # of the rows that are computed: so many or fewer that go on mak
 
 
 class FixedLayer(DynamicLayer):
-    """Keys and values [B, H, L, D] with room for the whole answer; `at` [1] says where a step's are written."""
+    """Keys and values [B, H, L, D] with room for the whole answer; `place` [L, 1] is True where a step's are written.
 
-    def __init__(self, capacity: int, at: Tensor):
+    All of the store is written again: index_copy_ asks the GPU for its indices where torch shall be deterministic, and
+    a graph cannot wait for an answer.
+    """
+
+    def __init__(self, place: Tensor):
         super().__init__()
-        self.capacity, self.at = capacity, at
+        self.place = place
 
     def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
@@ -32,8 +36,8 @@ class FixedLayer(DynamicLayer):
             self.keys, self.values = (self._store(states) for states in (key_states, value_states))
             return key_states, value_states
         assert self.keys is not None and self.values is not None
-        self.keys.index_copy_(2, self.at, key_states)
-        self.values.index_copy_(2, self.at, value_states)
+        torch.where(self.place, key_states, self.keys, out=self.keys)
+        torch.where(self.place, value_states, self.values, out=self.values)
         return self.keys, self.values
 
     def choose(self, rows: Tensor) -> None:
@@ -41,7 +45,7 @@ class FixedLayer(DynamicLayer):
         self.keys, self.values = self.keys[rows], self.values[rows]
 
     def _store(self, states: Tensor) -> Tensor:
-        store = states.new_zeros((*states.shape[:-2], self.capacity, states.shape[-1]))
+        store = states.new_zeros((*states.shape[:-2], len(self.place), states.shape[-1]))
         store[..., : states.shape[-2], :] = states
         return store
 
@@ -53,22 +57,22 @@ class StaticDecoder:
         self.model, self.most_new_tokens = model, most_new_tokens
         refuse_other_caches(model)
         self.graph: torch.cuda.CUDAGraph | None = None
-        self.rows = self.ids = self.positions = self.at = self.seen = self.logits = torch.empty(0)
+        self.rows = self.ids = self.positions = self.place = self.seen = self.logits = torch.empty(0)
         self.layers: list[FixedLayer] = []
         self.cache = DynamicCache(config=model.config)
-        self.steps = 0
+        self.width = self.steps = 0  # tokens of the prompts, with their padding; and those behind them
 
     def read(self, ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        num_rows, width = ids.shape
-        capacity = width + self.most_new_tokens
-        self.at = torch.tensor([width], device=ids.device)
+        num_rows, self.width = ids.shape
+        capacity = self.width + self.most_new_tokens
+        self.place = torch.zeros((capacity, 1), dtype=torch.bool, device=ids.device)
         self.cache = DynamicCache(config=self.model.config)
-        self.layers = [FixedLayer(capacity, self.at) for _ in self.cache.layers]
+        self.layers = [FixedLayer(self.place) for _ in self.cache.layers]
         layers: list[Any] = [*self.layers]
         self.cache.layers = layers
         self.positions = positions[:, -1:].clone()
         self.seen = torch.zeros((num_rows, 1, 1, capacity), dtype=torch.bool, device=ids.device)
-        self.seen[:, 0, 0, :width] = mask
+        self.seen[:, 0, 0, : self.width] = mask
         self.rows, self.steps = torch.arange(num_rows, device=ids.device), 0
         return self._forward(ids, mask.long(), positions)
 
@@ -86,14 +90,14 @@ class StaticDecoder:
         self.graph = None
 
     def step(self, ids: Tensor) -> Tensor:
-        if self.steps:
-            self.at += 1
+        self.place.zero_()
+        self.place[self.width + self.steps] = True
         self.steps += 1
         if len(self.ids) != len(self.positions):
             self.ids = ids.new_zeros((len(self.positions), 1))
         self.ids[self.rows, 0] = ids
         self.positions += 1
-        self.seen.index_fill_(3, self.at, True)  # noqa: FBT003 - what it is filled with
+        self.seen |= self.place[:, 0]
         if self.ids.device.type == "cuda":
             self._replay()
         else:

@@ -3,6 +3,7 @@
 **vLLM itself has not run here**: the calls are those of its documents, and a stand-in with the same calls is tested.
 """
 
+import copy
 import json
 import os
 import secrets
@@ -31,8 +32,10 @@ class VllmColocated:
         self._sampling_params: Any = vllm.SamplingParams
         self._bucket_mb, self._session, self._version = bucket_mb, secrets.token_hex(8), 0
         self._num_rows = int(model.config.get_text_config().vocab_size)
+        config = copy.deepcopy(model.config)
+        config.architectures = [type(model).__name__]
         with tempfile.TemporaryDirectory() as folder:
-            model.config.save_pretrained(Path(folder))  # the shape alone: weights come by `load`
+            config.save_pretrained(Path(folder))  # the shape alone: weights come by `load`
             self._llm: Any = vllm.LLM(
                 model=folder,
                 load_format="dummy",

@@ -37,20 +37,28 @@ def vllm(monkeypatch):
     return module
 
 
-@pytest.fixture(params=["own", "static", "transformers", "vllm_colocated"])
-def engine(request, policy, tokenizer, vllm):
-    """An engine that holds version 1 of a policy that likes to end."""
-    name = request.param
+ENGINES = ["own", "static", "transformers", "vllm_colocated"]
+
+
+def made(name: str, policy, tokenizer):
+    """Return an engine that holds version 1 of a policy."""
     if name == "transformers":
-        made = ContinuousBatching(policy, RUNTIME, 0.01, cache_blocks=8, batch_tokens=64)
+        engine = ContinuousBatching(policy, RUNTIME, 0.01, cache_blocks=8, batch_tokens=64)
     elif name == "vllm_colocated":
-        made = VllmColocated(policy, RUNTIME, 64, 0.01, 0.3)
+        engine = VllmColocated(policy, RUNTIME, 64, 0.01, 0.3)
     else:
         reader = StaticDecoder if name == "static" else None
-        made = OwnDecoder(policy, RUNTIME, tokenizer.pad_token_id, measures=True, reader=reader)
-    sync(made, 1, policy)
-    yield made
-    made.close()
+        engine = OwnDecoder(policy, RUNTIME, tokenizer.pad_token_id, measures=True, reader=reader)
+    sync(engine, 1, policy)
+    return engine
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, policy, tokenizer, vllm):
+    """An engine that holds version 1 of the policy."""
+    engine = made(request.param, policy, tokenizer)
+    yield engine
+    engine.close()
 
 
 def test_after_each_sync_an_engine_says_what_the_policy_says(engine, policy, tokenizer):
@@ -77,6 +85,16 @@ def test_an_engines_answers_end_by_our_rules(engine, policy, tokenizer):
     known = len(tokenizer) - 100
     within = asked(engine, tokenizer, temperature=2.0, num_tokens=known)
     assert max(map(max, within.token_ids)) < known <= max(map(max, asked(engine, tokenizer, temperature=2.0).token_ids))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_answer_goes_on_behind_an_end_of_the_model_that_is_none_of_ours(name, tokenizer, vllm):
+    """A policy that says its EOS at every fifth token, and shall end by another one."""
+    policy = toys.ending_policy(tokenizer)
+    other = tokenizer.convert_tokens_to_ids("a")
+    found = asked(made(name, policy, tokenizer), tokenizer, end_ids=(other,), most_tokens=20).token_ids
+    assert sum(tokenizer.eos_token_id in ids[:-1] for ids in found) > 2
+    assert all(len(ids) == 20 or ids[-1] == other for ids in found)
 
 
 def test_greedy_answers_are_the_likeliest_tokens(engine, policy, tokenizer):
