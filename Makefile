@@ -7,6 +7,7 @@
 # make flywheel     chat, labels and a second round by scripted people in a browser; FLYWHEEL="--preset laptop"
 # make integration  tests that need a browser, whole pipelines and real servers
 # make bench        speed and memory beside TRL, in a virtual environment of its own; bench-full: also how they grow
+# make gpu          what a GPU makes of it, in eight minutes: rollouts, PPO, beside TRL; GPU="--seconds 900"
 # make real         the recipe on a pretrained model out of a package, offline; stopped, it goes on; REAL="--comparisons ..."
 # make study        the laboratory of study/: seeds, over-optimisation, frontier, reward models; stopped, it goes on
 # make mutants      small faults put into the code, and how many the tests see; MUTANTS="study runs --sample 10"
@@ -38,7 +39,7 @@ REAL_INSTALLED := $(VENV)/real-$(REAL_VERSION)
 INSTALL := -m pip install --disable-pip-version-check --quiet
 LOCKED := $(INSTALL) --constraint requirements.lock
 
-.PHONY: run real test ui label chat flywheel integration bench bench-full study claims mutants lint setup lock audit bom
+.PHONY: run real test ui label chat flywheel integration bench bench-full gpu study claims mutants lint setup lock audit bom
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
@@ -77,6 +78,9 @@ bench: $(INSTALLED) $(PEERS_INSTALLED)
 
 bench-full: bench
 	@$(BIN)/python -m benchmarks.scaling
+
+gpu: $(INSTALLED) $(PEERS_INSTALLED)
+	@$(BIN)/python -m benchmarks.gpu --peers $(PEERS) $(GPU)
 
 study: $(INSTALLED)
 	@$(BIN)/dvc repro --allow-missing study/dvc.yaml

@@ -1,6 +1,7 @@
 """prompts + SFT + reward model → policy: PPO with a per-token KL penalty, and PPO-ptx (Ouyang et al. 2022, step 3)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from rlhf.engine import allocator, logprobs
 from rlhf.lora import attaching
 from rlhf.lora import folders as adapter_folders
-from rlhf.models import classifiers, loading, placement, reward_head
+from rlhf.models import classifiers, loading, placement, reward_head, whole_weights
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import load
 from rlhf.params.ppo import Ppo, PpoInputs
@@ -19,11 +20,12 @@ from rlhf.preferences import rewards
 from rlhf.records import records
 from rlhf.records import types as kinds
 from rlhf.rewards import weighted
-from rlhf.rl import advantages, experience, overoptimisation, shared_backbone
+from rlhf.rl import advantages, experience, mismatch, overoptimisation, shared_backbone
 from rlhf.rl.centred_rewards import centred
 from rlhf.rl.experience import Experience, Models, Prompt
 from rlhf.rl.loop_state import Data, LoopState
 from rlhf.rl.updates import Targets, update
+from rlhf.rollouts import opening
 from rlhf.runs import checkpoints, launch
 from rlhf.runtime import outputs, seeds
 from rlhf.runtime.files import new_folder
@@ -37,6 +39,7 @@ from rlhf.training.context import open_stage
 STAGE = "ppo"
 PROMPTS = {"ppo": ("prompts.ppo.jsonl", kinds.Prompt), "sft": ("demonstrations.train.jsonl", kinds.Demonstration)}
 SHOWN = ("score", "kl", "entropy", "completion_tokens")
+ROLLOUTS = ("rollout_gap", "rollout_gap_max", "rollout_kl", "rollout_weight", "rollout_at_bound")
 
 
 def main(root: Path = Path("."), round_name: str = "r1") -> None:
@@ -58,18 +61,19 @@ def main(root: Path = Path("."), round_name: str = "r1") -> None:
         typed |= context.changed_turns(models.tokenizer, (prompt.messages for prompt in data.prompts))
         models, found = centred(models, data.prompts, params, context.seed, context.run.say)
         curve, peak, warmup = [], None, params.ppo.value_warmup
-        points = train(models, data, params.ppo, params.runtime, context.seed, context.states)
-        for point in context.followed(points, params.ppo.all_iterations, SHOWN):
-            curve.append(point)
-            if peak is None and (warning := peak_is_behind(curve[warmup:])):
-                peak = point["step"]
-                context.run.say(warning)
+        with drawn_by_engine(models, params) as models:
+            points = train(models, data, params.ppo, params.runtime, context.seed, context.states)
+            for point in context.followed(points, params.ppo.all_iterations, SHOWN):
+                curve.append(point)
+                if peak is None and (warning := peak_is_behind(curve[warmup:])):
+                    peak = point["step"]
+                    context.run.say(warning)
         learned, tokenizer = models.policy, models.tokenizer
         terms, cut = models.summed().names, models.summed().num_cut()
         del models  # the others' memory is needed no more
         with new_folder(context.out) as folder:
             loading.save(to_be_saved(learned, policy, params), tokenizer, folder, params.ppo.lora, policy)
-        named = (*SHOWN, "missing_eos", "clip_share", "kl_coef")
+        named = (*SHOWN, "missing_eos", "clip_share", "kl_coef", *(name for name in ROLLOUTS if name in curve[-1]))
         metrics = {name: mean_of_last(curve[warmup:], name) for name in named} | found
         metrics |= {"prompts": len(data.prompts), "prompts_too_long": data.num_too_long} | typed
         metrics |= {"episodes": len(curve) * params.ppo.batch_size}
@@ -99,6 +103,8 @@ def train(
         if params.monitor == "stop" and peak_is_behind(state.curve[params.value_warmup :]):
             break
         prompts, kl_coef = state.begin_iteration(), state.kl_coef
+        if models.engine is not None:
+            models.engine.load(state.iteration, whole_weights.merged(models.policy))
         episodes = experience.gather(models, prompts, params, runtime, seeds.derive(seed, "rollouts", iteration))
         mask = episodes.completion_mask
         token_rewards = advantages.shape_rewards(
@@ -111,15 +117,26 @@ def train(
         if params.prompt_baseline:
             chosen = against_other_answers(token_rewards, episodes, params)
         whitened = advantages.whiten(chosen, mask)
-        targets = Targets(episodes, whitened, estimate.returns, [prompt.id for prompt in prompts])
+        gap = mismatch.measured(episodes, params.rollouts)
+        weighted = mismatch.weighted(whitened, episodes, params.rollouts)
+        targets = Targets(episodes, weighted, estimate.returns, [prompt.id for prompt in prompts])
         learned = update(state, targets, params, runtime)
         point = {"step": iteration + 1, "kl_coef": kl_coef} | describe(episodes, token_rewards, estimate, learned)
-        point |= experience.term_means(models, episodes)
+        point |= experience.term_means(models, episodes) | gap
         if params.monitor != "off":
             point |= experience.golds(models, prompts, episodes, params.answers_per_prompt)
         state.end_iteration(point, states)
         yield point
     state.take_average()
+
+
+@contextmanager
+def drawn_by_engine(models: Models, params: PpoInputs) -> Iterator[Models]:
+    """Yield the models with the engine that the params name, which holds no weights yet; without one, as they are."""
+    longest = params.ppo.max_prompt_tokens + params.ppo.max_completion_tokens
+    pad_id = models.tokenizer.pad_token_id
+    with opening.opened(params.ppo.rollouts, models.policy, pad_id, params.runtime, longest) as engine:
+        yield models._replace(engine=engine)
 
 
 def against_other_answers(token_rewards: Tensor, episodes: Experience, params: Ppo) -> Tensor:

@@ -304,6 +304,13 @@ def section(schema, name: str, **changes: Any):
     return parse(schema, content, name)
 
 
+def rollouts(**given: Any):
+    """Return params of a rollout engine, without bounds where none are given."""
+    from rlhf.params.training.rollouts import Rollouts
+
+    return Rollouts(**given)
+
+
 def file_bytes(folder: Path) -> dict[str, bytes]:
     """Return every file below `folder` by its relative name."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}

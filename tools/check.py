@@ -39,6 +39,7 @@ from rlhf.params.training.dpo import DpoInputs
 from rlhf.params.training.rejection import RejectionInputs
 from rlhf.records import records
 from rlhf.rewards import functions
+from rlhf.rollouts import installed
 from rlhf.runs import lineage
 from rlhf.secrets import guard
 from tools import inputs, unlisted
@@ -100,6 +101,8 @@ def mistakes_of(params: Any, root: Path, stage: str | None = None) -> list[str]:
     mistakes += _the_adopted_model_fits(params, root)
     if stage in (None, "collect_comparisons"):
         mistakes += labelers.mistakes(params, root)
+    if stage in (None, "ppo"):
+        mistakes += [missing] if (missing := installed.lacking(params.ppo.rollouts)) else []
     if stage in (None, "ppo", "rejection", "evaluate"):
         mistakes += _reward_functions_can_be_called(params, root)
     return [f"params.yaml: {mistake}" for mistake in dict.fromkeys(mistakes)]  # two stages may read one input

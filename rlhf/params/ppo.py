@@ -8,6 +8,7 @@ from rlhf.params.base import Params
 from rlhf.params.optimisation import Lora, Optimisation
 from rlhf.params.rewards import Rewards
 from rlhf.params.runtime import Runtime
+from rlhf.params.training.rollouts import Rollouts
 
 
 class KlController(Params):
@@ -48,6 +49,7 @@ class Ppo(Params):
     share_backbone: (
         bool | None
     )  # with lora: the value model, too, trains adapters and its head alone; null: all its weights
+    rollouts: Rollouts | None  # null: our own decoder on the policy itself, and no mismatch to be measured
     policy_optimisation: Optimisation  # warmup_steps and schedule count iterations
     value_optimisation: Optimisation
 

@@ -16,7 +16,9 @@ from rlhf.params.runtime import Runtime
 from rlhf.preferences import rewards
 from rlhf.records.types import Message
 from rlhf.rewards.weighted import Answered, Part, RewardSum, Scored, alone
-from rlhf.runtime import parallel
+from rlhf.rollouts.interface import Answers, Engine, Sampling
+from rlhf.rollouts.own import OwnDecoder
+from rlhf.runtime import parallel, seeds
 from rlhf.sampling import rollouts
 from rlhf.sharding import shards
 from rlhf.tokens import batching, chat
@@ -30,6 +32,7 @@ class Models(NamedTuple):
     """The four models of PPO, none sharing a weight with another (Stiennon et al. 2020, G.1).
 
     `rewards`: the weighted sum that is maximised; None: the trained reward model's score alone.
+    `engine`: what draws rollouts, and holds the policy's weights as the loop last sent them; None: our own decoder.
     """
 
     policy: "PreTrainedModel"
@@ -38,6 +41,7 @@ class Models(NamedTuple):
     scorer: rewards.RewardScorer | None  # frozen; None where no reward model is trained
     tokenizer: Any  # the policy's
     rewards: RewardSum | None = None
+    engine: Engine | None = None
 
     def shard(self, runtime: Runtime) -> None:
         """Put them into shards where the params ask for it; adopted models of the rewards stay whole everywhere."""
@@ -77,6 +81,7 @@ class Experience(NamedTuple):
     scores: Tensor  # [B] reward model's, or missing_eos_score
     ended: Tensor  # [B] True where the completion ended with EOS
     terms: Tensor  # [B, M] of the reward, unweighted, where it is a sum of several; M = 0 else
+    rollout_logprobs: Tensor  # [B, R] of the engine that sampled, only looked at (`mismatch`); [B, 0] if not asked
 
 
 class Prompt(NamedTuple):
@@ -93,11 +98,11 @@ def gather(models: Models, prompts: list[Prompt], params: Ppo, runtime: Runtime,
     """
     tokenizer, device = models.tokenizer, runtime.device
     left = batching.pad([prompt.ids for prompt in prompts], tokenizer.pad_token_id, "left", device)
-    draws = rollouts.uniforms(
-        seed, [f"{row}/{prompt.id}" for row, prompt in enumerate(prompts)], params.max_completion_tokens
-    )
+    row_seeds = [seeds.derive(seed, f"{row}/{prompt.id}") for row, prompt in enumerate(prompts)]
     ends = rollouts.Ends.of(models.policy, tokenizer)
-    completions, completion_mask = _sample(models, left, draws, params.temperature, ends, runtime)
+    sampling = Sampling(params.temperature, params.max_completion_tokens, ends.end_ids, ends.num_tokens)
+    answers = _sample(models, [prompt.ids for prompt in prompts], sampling, row_seeds, runtime)
+    completions, completion_mask = batching.pad(answers.token_ids, tokenizer.pad_token_id, "right", device)
     ids, mask = torch.cat([left.ids, completions], dim=1), torch.cat([left.mask, completion_mask], dim=1)  # [B, T]
     sampled = Rollouts(ids, mask, completions, completion_mask)
     ended = (torch.isin(completions, torch.tensor(ends.end_ids, device=device)) & completion_mask).any(dim=1)  # [B]
@@ -107,32 +112,28 @@ def gather(models: Models, prompts: list[Prompt], params: Ppo, runtime: Runtime,
     scores = torch.where(ended, scores, torch.full_like(scores, params.missing_eos_score))
     measured = (policy_logprobs, reference_logprobs, values, entropies, kls)
     terms = torch.tensor([scored.by_part[name] for name in models.summed().names], device=device)  # [M, B]
-    return Experience(*sampled, *measured, scores, ended, terms.view(-1, len(prompts)).T)
+    told = _told(answers, completion_mask)
+    return Experience(*sampled, *measured, scores, ended, terms.view(-1, len(prompts)).T, told)
 
 
 def _sample(
-    models: Models,
-    prompts: batching.Padded,
-    draws: Tensor,
-    temperature: float,
-    ends: rollouts.Ends,
-    runtime: Runtime,
-) -> rollouts.Completions:
-    """Return completions of left-padded prompts [B, P], as wide as the longest of them."""
-
-    def sample(rows: list[int]) -> list[tuple[Tensor, Tensor]]:
-        first = int(prompts.mask[rows].any(dim=0).int().argmax())
-        part = batching.Padded(prompts.ids[rows, first:], prompts.mask[rows, first:])
-        with placement.precision(runtime):
-            found = rollouts.complete(models.policy, part, draws[rows], temperature, ends)
-        return list(zip(*found, strict=True))
-
-    lengths: list[int] = batching.as_list(prompts.mask.sum(dim=1))
+    models: Models, prompts: list[list[int]], sampling: Sampling, row_seeds: list[int], runtime: Runtime
+) -> Answers:
+    """Return an answer a prompt, by the engine that the models have or by our own decoder."""
+    if models.engine is not None:
+        return models.engine.answer(prompts, sampling, row_seeds)
+    own = OwnDecoder(models.policy, runtime, models.tokenizer.pad_token_id)
     with shards.whole(models.policy):
-        drawn = parallel.by_length(sample, lengths, len(lengths))
-    ids, mask = map(torch.stack, zip(*drawn, strict=True))
-    width = int(mask.sum(dim=1).max())
-    return rollouts.Completions(ids[:, :width], mask[:, :width])
+        return own.answer(prompts, sampling, row_seeds)
+
+
+def _told(answers: Answers, mask: Tensor) -> Tensor:
+    """Return the engine's log-probabilities [B, R], 0 on padding; [B, 0] where it was not asked. mask [B, R]."""
+    if answers.logprobs is None:
+        return torch.zeros((len(mask), 0), device=mask.device)
+    found = torch.zeros(mask.shape, device=mask.device)
+    found[mask] = torch.tensor([number for row in answers.logprobs for number in row], device=mask.device)
+    return found
 
 
 def values_of(model: "PreTrainedModel", ids: Tensor, mask: Tensor, completion_mask: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Each row draws from a stream of its own, seeded by its id, so that a completion 
 place in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -56,11 +56,26 @@ class Ends(NamedTuple):
         return cls(turns.end_ids(tokenizer, model.generation_config), tokenizer.pad_token_id, num_tokens)
 
 
-def uniforms(seed: int, row_ids: list[str], num_draws: int) -> Tensor:
+class Step(NamedTuple):
+    """The next token of each row in the batch, to be looked at before the next step is asked for."""
+
+    place: int  # of the token in its completion
+    rows: Tensor  # [b] of the B
+    going: Tensor  # [b] of these: those still being written
+    tokens: Tensor  # [b]
+    logits: Tensor  # [b, V] in float32: what each was drawn from
+
+
+def uniforms(seed: int, row_ids: Sequence[str], num_draws: int) -> Tensor:
     """Return [B, num_draws] uniform draws, each row from a stream of its own, so that a row's luck is its own."""
+    return uniforms_of([seeds.derive(seed, row_id) for row_id in row_ids], num_draws)
+
+
+def uniforms_of(row_seeds: Sequence[int], num_draws: int) -> Tensor:
+    """Return the same of the rows' own seeds."""
     rows = []
-    for row_id in row_ids:
-        generator = torch.Generator().manual_seed(seeds.derive(seed, row_id))
+    for seed in row_seeds:
+        generator = torch.Generator().manual_seed(seed)
         rows.append(torch.rand(num_draws, generator=generator, dtype=torch.float64))
     return torch.stack(rows)
 
@@ -81,21 +96,38 @@ def complete(
     temperature 0 is greedy. No top-k, no top-p, no minimal length: a warped sampler is not the policy that PPO trains.
     Rows that have ended leave the batch, some at a time.
     """
+    device = prompts.ids.device
+    ids = torch.full(draws.shape, ends.pad_id, dtype=torch.long, device=device)  # [B, R]
+    mask = torch.zeros(draws.shape, dtype=torch.bool, device=device)  # [B, R]
+    reader = decoding.decoder(model, draws.shape[1])
+    for place, rows, going, tokens, _ in steps(reader, prompts, draws, temperature, ends, owners):
+        ids[rows[going], place], mask[rows[going], place] = tokens[going], True
+    return Completions(ids, mask)
+
+
+@torch.no_grad()
+def steps(
+    reader: decoding.Decoder,
+    prompts: batching.Padded,
+    draws: Tensor,
+    temperature: float,
+    ends: Ends,
+    owners: Tensor | None = None,
+) -> Iterator[Step]:
+    """Yield the tokens of completions, as `complete` returns them, by any decoder that nothing was read by yet."""
     num_rows, limit = draws.shape
     device = prompts.ids.device
-    ids = torch.full((num_rows, limit), ends.pad_id, dtype=torch.long, device=device)  # [B, R]
-    mask = torch.zeros((num_rows, limit), dtype=torch.bool, device=device)  # [B, R]
     rows = torch.arange(num_rows, device=device)  # in the batch
     going = torch.ones_like(rows, dtype=torch.bool)  # of them: those still being written
     ending = torch.tensor(ends.end_ids, device=device)
-    reader = decoding.decoder(model, limit)
     logits = reader.read(prompts.ids, prompts.mask, batching.position_ids(prompts.mask))
     if owners is not None:
         logits = logits[owners]
         reader.choose(owners)
     for t in range(limit):
-        token = choose(logits[:, : ends.num_tokens].float(), draws[rows.cpu(), t].to(device), temperature)  # [rows]
-        ids[rows[going], t], mask[rows[going], t] = token[going], True
+        likely = logits[:, : ends.num_tokens].float()  # [rows, V]
+        token = choose(likely, draws[rows.cpu(), t].to(device), temperature)  # [rows]
+        yield Step(t, rows, going, token, likely)
         going &= ~torch.isin(token, ending)
         num_going = int(going.sum())
         if num_going == 0 or t == limit - 1:
@@ -105,7 +137,6 @@ def complete(
             rows, going, token = (each[kept] for each in (rows, going, token))
             reader.choose(kept)
         logits = reader.step(token)
-    return Completions(ids, mask)
 
 
 def respond(

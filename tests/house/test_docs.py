@@ -10,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks import compare
+from benchmarks.gpu import page as gpu
 from rlhf.params.base import read_yaml
 from study import pages
 from study.limits import page as limits
@@ -136,6 +137,8 @@ def test_generated_pages_are_what_the_measurements_say():
         expected[mup.PAGE.name] = mup.page(json.loads(text_of(ROOT / mup.OUT)))
     expected[sharding.PAGE.name] = sharding.page(json.loads(text_of(ROOT / sharding.FIGURES)))
     expected[limits.PAGE.name] = limits.text(json.loads(text_of(ROOT / limits.OUT)))
+    measured = ROOT / gpu.OUT
+    expected[gpu.PAGE.name] = gpu.page(json.loads(text_of(measured)) if measured.exists() else {})
     if (ROOT / figures.OUT).exists():  # of a run that takes longer than others: it may not be there
         expected[figures.PAGE.name] = figures.page(json.loads(text_of(ROOT / figures.OUT)))
     assert {page.name: text_of(page) for page in GENERATED.glob("*.md")} == expected

@@ -20,6 +20,7 @@ FLOORS = (  # of rlhf/, the lowest first: what stands before a folder may be imp
     ("rewards",),
     ("runs", "moderation"),
     ("sampling", "training"),
+    ("rollouts",),
     ("preferences",),
     ("rl", "dpo", "evaluation", "labelers"),
 )

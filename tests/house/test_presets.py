@@ -72,7 +72,7 @@ def keys(value, place: str = "") -> set[str]:
 
 
 OPTIONAL = ("collect_comparisons.labelers", "collect_prompts.cleaning.near_duplicates")
-ADDED = ("ppo.lora", "ppo.share_backbone")
+ADDED = ("ppo.lora", "ppo.share_backbone", "ppo.rollouts")
 
 
 def test_the_presets_are_there():

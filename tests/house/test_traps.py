@@ -70,6 +70,14 @@ Elsewhere (the last test here says when one of them has been renamed or removed)
         test_models::test_a_new_head_has_stiennons_spread_and_its_own_generator
     demonstrations that do not score 0:
         test_reward_accuracy::test_demonstrations_score_0_on_average_and_training_answers_spread_by_1
+    a rollout engine with other weights than the trainer's:
+        test_buckets::test_what_does_not_arrive_as_it_was_sent_is_named_and_nothing_is_held
+    an engine's log-probabilities before temperature, or of older weights:
+        test_engines::test_after_each_sync_an_engine_says_what_the_policy_says
+    a prefix cache that outlives the weights:
+        test_vllm_server::test_prompts_that_were_read_by_other_weights_are_forgotten
+    an engine's kernels taken for the trainer's policy:
+        test_mismatch::test_weights_put_the_gradients_expectation_right
     seeds of a process instead of a row:
         test_rollouts::test_an_answer_depends_neither_on_its_batch_nor_on_its_place
     a loss that is no number:
