@@ -16,7 +16,7 @@ from benchmarks.gpu import shapes
 from benchmarks.gpu.shapes import Shape
 from benchmarks.ours import OPTIMISATION, PPO, Scorer, timed_calls
 from rlhf.engine import logprobs
-from rlhf.models import forward, placement
+from rlhf.models import forward, placement, whole_weights
 from rlhf.models.reward_head import RewardMeaning
 from rlhf.params.base import parse
 from rlhf.params.ppo import Ppo
@@ -25,7 +25,7 @@ from rlhf.params.training.rollouts import Rollouts
 from rlhf.rl import experience
 from rlhf.rl.experience import Models, Prompt
 from rlhf.rl.loop_state import Data
-from rlhf.rollouts import opening, publishing
+from rlhf.rollouts import opening
 from rlhf.rollouts.interface import Answers, Engine, Sampling
 from rlhf.runtime import seeds
 from rlhf.tokens import batching
@@ -84,7 +84,7 @@ def run_rollouts(device: str, name: str, dtype: str) -> None:
 
 def _engine(engine: Engine, model: Any, prompts: list[list[int]], shape: Shape, made: Runtime) -> dict[str, float]:
     began = shapes.synchronise(made.device)
-    engine.load(1, publishing.published(model))
+    engine.load(1, whole_weights.merged(model))
     loading = shapes.synchronise(made.device) - began
     row_seeds = [seeds.derive(0, row) for row in range(len(prompts))]
     answers, seconds = engine.answer(prompts, sampling(shape), row_seeds), []

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from rlhf.models import whole_weights
 from rlhf.params.ppo import Ppo
 from rlhf.rl import experience, mismatch
 from rlhf.rl.loop_state import Data
-from rlhf.rollouts import publishing
 from rlhf.rollouts.own import OwnDecoder
 from stages import ppo
 from tests import toys
@@ -58,7 +58,7 @@ def gathered(models, off=lambda numbers: numbers):
     chosen = params()
     prompts = ppo.tokenised(models.tokenizer, toys.prompts(8), chosen)
     engined = with_engine(models, off)
-    engined.engine.load(1, publishing.published(models.policy))
+    engined.engine.load(1, whole_weights.merged(models.policy))
     return experience.gather(engined, prompts, chosen, RUNTIME, 3)
 
 
@@ -76,7 +76,7 @@ def test_our_own_decoder_draws_from_the_policy_that_is_trained(models, tokenizer
         "rollout_kl",
     }
     assert all(point["rollout_gap_max"] < 1e-5 for point in measured)
-    names = [name for name, _ in publishing.published(models.policy)]
+    names = [name for name, _ in whole_weights.merged(models.policy)]
     assert engined.engine.versions == [(1, names), (2, names)]
     bounded, near = run(with_engine(toys.models(tokenizer, tmp_path)), params(max_weight=2.0))
     torch.testing.assert_close(near, weights, rtol=0, atol=1e-3)

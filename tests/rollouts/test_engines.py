@@ -9,8 +9,8 @@ import torch
 from transformers import MistralConfig
 
 from rlhf.engine import lean
-from rlhf.models import decoding
-from rlhf.rollouts import opening, publishing, sharing, static
+from rlhf.models import decoding, whole_weights
+from rlhf.rollouts import opening, sharing, static
 from rlhf.rollouts.continuous import ContinuousBatching
 from rlhf.rollouts.own import OwnDecoder
 from rlhf.rollouts.static import StaticDecoder
@@ -242,6 +242,6 @@ def test_a_process_that_does_not_send_takes_part_in_putting_whole_weights_togeth
     server = VllmServer.__new__(VllmServer)
     monkeypatch.setattr(parallel.distributed, "is_first", lambda: False)
     seen = []
-    server.load(3, (seen.append(name) or (name, weight) for name, weight in publishing.published(policy)))
-    assert seen == [name for name, _ in publishing.published(policy)]
+    server.load(3, (seen.append(name) or (name, weight) for name, weight in whole_weights.merged(policy)))
+    assert seen == [name for name, _ in whole_weights.merged(policy)]
     assert server._version == 3
