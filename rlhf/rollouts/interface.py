@@ -36,7 +36,7 @@ class Answers(NamedTuple):
 
 
 class Engine(Protocol):
-    """What draws rollouts, whoever computes them."""
+    """What draws rollouts, whoever computes them. Of several training processes all call, with the same arguments."""
 
     def load(self, version: int, weights: Weights) -> None:
         """Hold these weights from now on, and forget what was computed with others. Versions grow.

@@ -9,7 +9,9 @@ import torch
 from transformers import MistralConfig
 
 from rlhf.engine import lean
+from rlhf.lora import attaching
 from rlhf.models import decoding, whole_weights
+from rlhf.params.optimisation import Lora
 from rlhf.rollouts import opening, sharing, static
 from rlhf.rollouts.continuous import ContinuousBatching
 from rlhf.rollouts.own import OwnDecoder
@@ -112,6 +114,24 @@ def test_the_rows_seeds_decide_the_answers(engine, tokenizer):
     turned = asked(engine, tokenizer, rows=[*reversed(range(len(TEXTS)))])
     assert turned.token_ids[::-1] == first.token_ids
     assert [asked(engine, tokenizer, rows=[row]).token_ids[0] for row in range(len(TEXTS))] == first.token_ids
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_policy_with_adapters_is_held_with_what_they_add(name, family, tokenizer, vllm):
+    policy = toys.policy(tokenizer, family)
+    lora = Lora(rank=4, alpha=8.0, dropout=0.0, target_modules="all-linear", save="adapter")
+    attaching.attach(policy, lora, torch.Generator().manual_seed(0))
+    engine = made(name, policy, tokenizer)
+    with torch.no_grad():
+        for weight_name, weight in policy.named_parameters():
+            if ".lora_B." in weight_name:
+                weight.copy_(torch.linspace(-1, 1, weight.numel()).view(weight.shape))
+    if not isinstance(engine, OwnDecoder):
+        assert largest_gap(policy, tokenizer, asked(engine, tokenizer)) > 1e-3
+    sync(engine, 2, policy)
+    assert largest_gap(policy, tokenizer, asked(engine, tokenizer)) < 1e-4
+    assert attaching.is_attached(policy)
 
 
 def test_our_own_decoder_measures_nothing_where_it_is_not_asked(policy, tokenizer):
