@@ -56,10 +56,19 @@ def test_what_does_not_fit_is_an_exit_code_and_names_what_does(root, capsys):
     assert code == 1
     assert "ppo needs " in printed.out
     assert "ppo.lora of rank 8, ppo.share_backbone: true and ppo.batch_size: " in printed.out
-    assert "processes with shards of weights" in printed.out
+    assert "runtime.sharding: fsdp2 and 16 processes" in printed.out
     shared_code, shared = said(root, capsys, *flags, "--sharded")
     assert "8 processes sharing" in shared.out
     assert shared_code == (1 if "needs " in shared.out else 0)
+
+
+def test_params_that_ask_for_shards_are_planned_so(root, capsys):
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(
+        text.replace("\nruntime:\n", "\nruntime:\n  sharding: fsdp2\n", 1).replace("workers: 2", "workers: 1")
+    )
+    _, printed = said(root, capsys, "--gpus", "8", "--memory", "80", "--no-time")
+    assert "8 processes sharing" in printed.out
 
 
 def test_a_model_that_is_not_there_yet_is_asked_for(root, capsys):
