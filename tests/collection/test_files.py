@@ -191,6 +191,7 @@ def test_older_and_parallel_forms_of_a_packing_are_read(tmp_path):
         ('{"prompt": "hi"}'.encode("utf-16-le"), "UTF-16 without its byte order mark; save it as UTF-8"),
         ('{"prompt": "hi"}'.encode("utf-16-be"), "UTF-16 without its byte order mark; save it as UTF-8"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",
 )
 def test_what_is_no_file_of_rows_is_named_with_the_way_to_one(tmp_path, content, said):
     for name in ("a.jsonl", "a.parquet", "a.csv", "a"):
