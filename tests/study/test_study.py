@@ -24,6 +24,7 @@ def policy(rng, gold: float, loss: float = 1.0, kl: float = 1.0) -> dict:
     columns = {
         "gold": scores,
         "strict": scores,
+        "controlled": scores,
         "reward_model": scores,
         "num_tokens": [9] * 60,
         "no_fact_right": [0] * 60,
