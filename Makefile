@@ -51,7 +51,7 @@ real: $(REAL_INSTALLED)
 	@$(BIN)/python -m study.pretrained $(REAL)
 
 test: $(INSTALLED)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 ui: $(INSTALLED)
 	@$(BIN)/python -m tools.ui --port $(PORT)
