@@ -13,6 +13,7 @@ from rlhf.lora import attaching
 from rlhf.lora import folders as adapter_folders
 from rlhf.models import classifiers, loading, placement, reward_head, whole_weights
 from rlhf.models.reward_head import RewardMeaning
+from rlhf.models.sharded import putting
 from rlhf.params.base import load
 from rlhf.params.ppo import Ppo, PpoInputs
 from rlhf.params.runtime import Runtime
@@ -168,7 +169,9 @@ def assemble(
     reference = placement.lowered(loading.load_causal(policy_folder, runtime, longest=longest), runtime)
     reference.requires_grad_(False)
     if lora is None:
+        putting.put(reference, runtime)  # before the next is read: no more than one stands whole
         policy, tokenizer = loading.load_policy(policy_folder, runtime, longest)
+        putting.put(policy, runtime)
     else:
         tokenizer = loading.load_tokenizer(policy_folder)
         policy = shared_backbone.policy_on(reference)
@@ -193,6 +196,8 @@ def trained_rewards(
         model = shared_backbone.frozen_scorer(reward_folder, reference, params.runtime, longest)
     scorer = rewards.RewardScorer(reward_folder, params.runtime, model)
     scorer.model.requires_grad_(False)
+    if params.ppo.lora is None:
+        putting.put(scorer.model, params.runtime)
     return scorer
 
 

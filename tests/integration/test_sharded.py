@@ -136,7 +136,7 @@ def in_shards(root: Path, to: Path, processes: int) -> Path:
 
 
 KINDS = {
-    "whole": {},
+    "whole": {"reward_model.pooling": "last"},  # a plain folder, with shift and gain folded into its weights
     "adapters": {
         "sft.lora": LORA, "judge.lora": LORA, "dpo.lora": LORA, "reward_model.lora": LORA | {"save": "adapter"},
         "ppo.lora": LORA | {"save": "adapter"}, "ppo.share_backbone": True,
@@ -251,7 +251,7 @@ stages:
 
 def test_dvc_repro_goes_on_after_the_kill_of_one_process(tmp_path, tokenizer):
     """The launcher, which is the stage for DVC, ends with an error soon after; nothing is left of the others."""
-    root = in_shards(prepared(tmp_path / "one", tokenizer, **{"sft.epochs": 40}), tmp_path / "several", 2)
+    root = in_shards(prepared(tmp_path / "one", tokenizer, **{"sft.epochs": 15}), tmp_path / "several", 2)
     shutil.rmtree(root / "data/sft")
     (root / "dvc.yaml").write_text(DVC)
     run = partial(started, root=root)
