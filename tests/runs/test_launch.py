@@ -56,7 +56,7 @@ def test_several_processes_are_started_by_torchrun_with_the_same_arguments(here,
     monkeypatch.setattr(sys, "argv", ["stages/ppo.py", "r1"])
     with pytest.raises(Replaced):
         launch.run_round("ppo", lambda *_: pytest.fail("it is the launcher"))
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=3", "-m", "stages.ppo", "r1"]
+    words = ["-m", "torch.distributed.run", "--nproc_per_node=3", "--standalone", "-m", "stages.ppo", "r1"]
     assert executed == [(sys.executable, [sys.executable, *words])]
     assert os.environ["OMP_NUM_THREADS"] == "5"
 
