@@ -254,10 +254,11 @@ def understood(row, source) -> dict:
 
 
 def uses_of(record: dict) -> set[str]:
+    """Return what a record can be used for: a demonstration or a comparison also has a prompt."""
     found = {
-        "document": "documents",
-        "demonstration": "demonstrations",
-        "comparison": "comparisons",
-        "prompt": "prompts",
+        "document": {"documents"},
+        "demonstration": {"demonstrations", "prompts"},
+        "comparison": {"comparisons", "prompts"},
+        "prompt": {"prompts"},
     }
-    return {use for key, use in found.items() if key in record}
+    return found[record["kind"]] if record else set()
