@@ -68,7 +68,7 @@ def test_ppo_finds_the_closed_form_optimum(tokenizer):
     steps = {"warmup_steps": 0, "schedule": "linear", "final_share": 0.0}
     chosen = toys.section(
         Ppo, "ppo", iterations=32, batch_size=256, minibatch_size=128, micro_batch_size=128, max_completion_tokens=2,
-        kl_coef=beta, lam=1.0, inner_epochs=2, missing_eos_score=UNFINISHED,
+        kl_coef=beta, lam=1.0, inner_epochs=2, ema_decay=0.0, missing_eos_score=UNFINISHED,
         policy_optimisation={**steps, "learning_rate": 0.003}, value_optimisation={**steps, "learning_rate": 0.01},
     )  # fmt: skip
     prompts = ppo.tokenised(tokenizer, toys.prompts(1), chosen) * chosen.batch_size
@@ -90,7 +90,7 @@ class FewWords:
         steps = {"warmup_steps": 0, "schedule": "linear", "final_share": 0.0}
         self.params = toys.section(
             Ppo, "ppo", batch_size=128, minibatch_size=64, micro_batch_size=64, max_completion_tokens=2, lam=1.0,
-            missing_eos_score=UNFINISHED, policy_optimisation={**steps, "learning_rate": 0.006},
+            ema_decay=0.0, missing_eos_score=UNFINISHED, policy_optimisation={**steps, "learning_rate": 0.006},
             value_optimisation={**steps, "learning_rate": 0.01}, **changes,
         )  # fmt: skip
         value_model = toys.reward_model(tokenizer, spread=0.1)
