@@ -10,7 +10,6 @@ trained. `pretrained` is measured where `make real` has run it, in .study/pretra
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,16 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.params.base import ParamsError, read_yaml
-from rlhf.runtime.files import write_text
 from study import workspace
-from study.scale import costs
+from study.scale import costs, kept
 from tools import presets
 from tools.looking import piped
 from tools.overlays import laying
 from tools.planning.timing import against
 from tools.planning.timing.against import Beside
 
-OUT = Path("metrics/scale.json")
 PRETRAINED = "pretrained"
 STAGES = (
     "collect_prompts", "pretrain", "sft", "collect_answers@r1", "collect_comparisons@r1", "reward_model@r1", "ppo@r1",
@@ -98,14 +95,14 @@ def run(root: Path, name: str, until: str | None = None) -> Path:
 
 def write(root: Path, name: str, found: Mapping[str, Beside]) -> None:
     """Add a name's errors to metrics/scale.json; what else stands there stays."""
-    content = json.loads((root / OUT).read_text(encoding="utf-8")) if (root / OUT).exists() else {}
+    content = kept.read(root)
     plan = content.setdefault("plan", {})
     for kind in ("memory", "time"):
         plan.setdefault(kind, {})[name] = {stage: round(getattr(one, kind), 3) for stage, one in found.items()}
     plan.setdefault("figures", {})[name] = {
         stage: {key: round(value, 1) for key, value in one._asdict().items()} for stage, one in found.items()
     }
-    write_text(root / OUT, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    kept.write(root, content)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlhf.runtime.files import write_text
-from study.scale.__main__ import OUT
+from study.scale import kept
 from study.sharding import worker
 from tools.looking import piped
 
@@ -39,9 +38,7 @@ def main(root: Path = Path(".")) -> int:
     """Measure, and add it to metrics/scale.json, where what else stands stays; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), RANKS)
-    content = json.loads((root / OUT).read_text(encoding="utf-8")) if (root / OUT).exists() else {}
-    content |= found._asdict()
-    write_text(root / OUT, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    kept.write(root, kept.read(root) | found._asdict())
     print(json.dumps(found._asdict()))
     return 0
 

@@ -6,6 +6,7 @@ import pytest
 
 from rlhf.params.base import ParamsError, read_yaml
 from study.scale import __main__ as scale
+from study.scale import kept
 from tests import toys
 from tools import check
 from tools.planning import sizes
@@ -38,9 +39,9 @@ def test_a_name_that_is_no_preset_is_refused():
 
 def test_errors_are_added_to_what_stands_there(tmp_path):
     (tmp_path / "metrics").mkdir()
-    (tmp_path / scale.OUT).write_text(json.dumps({"ranks": [2], "plan": {"time": {"laptop": {"sft": 0.5}}}}))
+    (tmp_path / kept.OUT).write_text(json.dumps({"ranks": [2], "plan": {"time": {"laptop": {"sft": 0.5}}}}))
     scale.write(tmp_path, "tiny", {"sft": ONE})
-    found = json.loads((tmp_path / scale.OUT).read_text())
+    found = json.loads((tmp_path / kept.OUT).read_text())
     assert found["ranks"] == [2]
     assert found["plan"]["time"] == {"laptop": {"sft": 0.5}, "tiny": {"sft": -0.2}}
     assert found["plan"]["memory"] == {"tiny": {"sft": 0.1}}
@@ -53,4 +54,4 @@ def test_what_was_measured_before_is_compared_without_a_run(tmp_path, monkeypatc
     assert scale.main(["--only-compare", "tiny"], tmp_path) == 0
     assert scale.main(["pretrained"], tmp_path) == 0  # make real runs it
     assert "moderation" in capsys.readouterr().out
-    assert set(json.loads((tmp_path / scale.OUT).read_text())["plan"]["time"]) == {"tiny", "pretrained"}
+    assert set(json.loads((tmp_path / kept.OUT).read_text())["plan"]["time"]) == {"tiny", "pretrained"}

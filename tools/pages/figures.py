@@ -70,11 +70,11 @@ def rates_table(evaluate: Metrics) -> str:
     name = headline.QUESTIONS["best_temperature"]
     ways = [_percent(_rate(evaluate, group, name)) for group in ("controlled", "win_rate")]
     rows.append([f"SFT, each at its best temperature (SFT {best['sft']}, PPO {best['ppo']})", "", "", *ways])
-    apart, prompts = evaluate["controlled_by_source"][APART], evaluate["apart"][APART]
-    turns = evaluate["controlled_by_turns"]["multi-turn"]
+    apart, prompts = headline.rates(evaluate["controlled_by_source"], APART), evaluate["apart"][APART]
+    turns = headline.rates(evaluate["controlled_by_turns"], "multi-turn")
     for what, found in ((f"in Chinese ({prompts} prompts apart)", apart), ("several turns", turns)):
         for policy in ("sft", "feedme"):
-            own = [_percent(Rate(**_bounds(found[name]))) for name in _names(policy)]
+            own = [_percent(found[name]) for name in _names(policy)]
             rows.append([f"{NAMES[policy]}, {what}", own[0], "", own[1], ""])
     return markdown_table(columns, rows)
 
@@ -165,12 +165,7 @@ def _names(policy: str) -> tuple[str, str]:
 
 
 def _rate(evaluate: Metrics, group: str, name: str) -> Rate | None:
-    found = evaluate[group].get(name)
-    return None if found is None else Rate(**_bounds(found))
-
-
-def _bounds(found: Mapping[str, float]) -> dict[str, float]:
-    return {name: found[name] for name in Rate._fields}
+    return headline.rates(evaluate, group).get(name)
 
 
 def _mean(evaluate: Metrics, policy: str, decoding: str) -> str:
