@@ -161,13 +161,12 @@ class Answerer(threading.Thread):
                     begun = part
                     job.emit("reads", **part._asdict())
                     continue
-                text, tokens, end = part.text, part.tokens, part.end or "end"
-                if job.end is not None:
-                    end = job.end
-                verdict, judged = self._judged(job, text, judged, part.end is not None or job.end is not None)
+                stopped = job.end  # once: whoever sees the text of this part may stop the next
+                text, tokens, end = part.text, part.tokens, stopped or part.end or "end"
+                verdict, judged = self._judged(job, text, judged, part.end is not None or stopped is not None)
                 if verdict is not None:
                     end = "blocked"
-                if verdict is not None or job.end is not None:
+                if verdict is not None or stopped is not None:
                     break
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             end, problem = "failed", f"{error}"

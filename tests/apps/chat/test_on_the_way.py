@@ -3,8 +3,11 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from apps.chat import answering
-from tests.apps.chat.conftest import lines, until
+from apps.chat import answering, checkpoints
+from apps.chat.engine import Settings
+from apps.chat.jobs import Asked, Job
+from rlhf.records.types import Message
+from tests.apps.chat.conftest import SECONDS, lines, until
 from tests.apps.chat.stubs import StubEngine, StubModerator, gated
 
 PAIR = {"models": ["sft", "ppo/r1"], "temperature": 0.5, "max_tokens": 5, "text": "Which?"}
@@ -37,6 +40,26 @@ def test_an_answer_whose_reader_leaves_is_kept_and_says_so(serve):
     assert client.history().turns[answer].end == "left"
     assert client.history().turns[answer].content == "a b"
     assert client.asks("On?", parent=answer).answers[0]["end"] == "end"
+
+
+def test_an_answer_that_is_stopped_while_its_text_is_shown_is_marked_so(serve):
+    client = serve(StubEngine("a b c"))
+    said = client.asks("Go.")
+    ended = threading.Event()
+
+    def emit(event):
+        if event["type"] == "text":
+            job.stop("left")
+        if event["type"] == "ends":
+            ended.set()
+
+    messages: list[Message] = [{"role": "user", "content": "Go."}]
+    checkpoint, settings = checkpoints.found(client.parts.root)[0], Settings(0.5, 20, 0)
+    job = Job(Asked("ada", said.conversation, said.turn, messages, checkpoint, settings, None, 0), emit)
+    client.parts.answerer.submit([job])
+    assert ended.wait(SECONDS)
+    assert client.history().turns[job.id].end == "left"
+    assert client.history().turns[job.id].content == "a b"
 
 
 def test_nobody_else_can_stop_or_read_what_is_mine(serve):
