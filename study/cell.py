@@ -16,6 +16,7 @@ from rlhf.runtime.files import write_text
 from study import measure, params, workspace
 from study.evidence import made_with
 from study.workspace import Finished
+from tools import cell_code
 
 OUT = Path("metrics/study/cells")
 COLLECTING = ("collect_answers", "collect_comparisons")  # sections that make other comparisons
@@ -39,7 +40,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
 def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
     """Run a cell's workspace and return what was measured of it, and what it was made with."""
     cell = study.everything[name]
-    asked = content(root, cell)
+    asked, code = content(root, cell), cell_code.parts(cell_code.sums(params.listing(study, name), root))
     folder = workspace.prepare(root, name, asked)
     workspace.reproduce(folder, cell.targets)
     held_out = folder / "data/collect_comparisons/r1"
@@ -49,7 +50,7 @@ def run(root: Path, name: str, study: params.Study) -> dict[str, Any]:
         workspace.reproduce(shared, ["collect_comparisons@r1"])
         held_out = shared / "data/collect_comparisons/r1"
     done = Finished(folder, load(folder, EvaluateInputs), study.settings, held_out, study.forms)
-    return measure.of_workspace(done, cell.measures) | {"made_with": made_with.record(cell, asked)}
+    return measure.of_workspace(done, cell.measures) | {"made_with": made_with.record(cell, asked, code)}
 
 
 def content(root: Path, cell: params.Cell) -> dict[str, Any]:

@@ -104,6 +104,11 @@ def content(base: Mapping[str, Any], cell: Cell) -> dict[str, Any]:
     return laying.laid_over(base, {"seed": cell.seed, **cell.change})
 
 
+def listing(study: Study, name: str) -> str:
+    """Return which listing of code (tools/cell_code.py) is a cell's."""
+    return "chain" if name in study.chains else "cell"
+
+
 def typed(schema: type[AnyParams], root: Path, file: Path) -> AnyParams:
     """Return a YAML file as `schema`. Raises ParamsError naming the file and every mistake."""
     try:

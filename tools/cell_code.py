@@ -7,7 +7,9 @@ DVC spends time on each dep of each stage in every command, and the cells are ma
 listings that name the edited file, and these make their cells stale.
 """
 
-from collections.abc import Iterator
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rlhf.runs import lineage
@@ -21,15 +23,29 @@ MEASURING = ("rejection", "dpo", "evaluate", "judge", "moderation")  # stages th
 LISTING = {  # stage of study/dvc.yaml: name of its listing
     "chain": "chain", "cell": "cell", "encoder_cell": "cell", "forms_cell": "cell",
 }  # fmt: skip
+DIGITS = 8  # of a part's sum
 
 
 def main(root: Path = Path(".")) -> int:
     """Write the listings; returns the exit code."""
-    ignored = names_that_dvc_ignores(root)
     for listing in sorted(set(LISTING.values())):
-        files = {file for dep in deps_of(listing, root) for file in _files(root, dep, ignored)}
-        write_json(root / path_of(listing), {file: lineage.dvc_md5(root / file) for file in sorted(files)})
+        write_json(root / path_of(listing), sums(listing, root))
     return 0
+
+
+def sums(listing: str, root: Path) -> dict[str, str]:
+    """Return {file: md5} of the code that the cells of a listing run, as it is now."""
+    ignored = names_that_dvc_ignores(root)
+    files = {file for dep in deps_of(listing, root) for file in _files(root, dep, ignored)}
+    return {file: lineage.dvc_md5(root / file) for file in sorted(files)}
+
+
+def parts(content: Mapping[str, str]) -> dict[str, str]:
+    """Return {part: sum} of a listing, the part of rlhf/rl/gae.py being rlhf/rl: what a cell keeps of its code."""
+    files = defaultdict[str, list[str]](list)
+    for file, md5 in sorted(content.items()):
+        files["/".join(file.split("/")[:2])].append(f"{file} {md5}")
+    return {part: hashlib.md5("\n".join(lines).encode()).hexdigest()[:DIGITS] for part, lines in files.items()}
 
 
 def path_of(listing: str) -> Path:

@@ -1,7 +1,8 @@
-"""What a cell was made with, beside what study/params.yaml and the laptop preset say of it now.
+"""What a cell was made with, beside what study/params.yaml, the laptop preset and the code are now.
 
 A cell keeps its params in its own file, since locks can be made to accept what was never run. Values that differ make
-its figures stale; keys that the pipeline has got or lost since do not, unless the cell itself changes them.
+its figures stale; keys that the pipeline has got or lost since do not, unless the cell itself changes them. Other code
+may or may not give other figures: which parts of it have changed is told, and the figures stay in use.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from rlhf.params.base import shown
 from rlhf.runtime.flat import flatten
 from study.params import Cell
 
+NAMED = 3  # parts of the code that have changed; of more their number is said
 UNREAD = ("tracking", "checkpoints")  # sections that change no figure
 LATER = {  # sections whose stages come after the last one that a cell runs
     "reward_model": ("ppo", "feedme", "judge", "moderation"),
@@ -18,11 +20,12 @@ LATER = {  # sections whose stages come after the last one that a cell runs
 }
 
 
-def record(cell: Cell, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a cell keeps of its params; `content` is all of them."""
+def record(cell: Cell, content: Mapping[str, Any], code: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a cell keeps of its params and of its code: `content` is all params, `code` {part: sum}."""
     return {
         "change": cell.change,
         "params": {name: value for name, value in content.items() if name not in UNREAD},
+        "code": code,
     }
 
 
@@ -36,6 +39,16 @@ def differences(kept: Mapping[str, Any], cell: Cell, content: Mapping[str, Any])
     alone = [key for key in then.keys() ^ now.keys() if any(f"{key}.".startswith(f"{own}.") for own in changed)]
     both = [key for key in then.keys() & now.keys() if then[key] != now[key]]
     return [f"{key} {_value(then, key)}, now {_value(now, key)}" for key in sorted([*both, *alone])]
+
+
+def changed_code(kept: Mapping[str, Any], code: Mapping[str, str]) -> str | None:
+    """Return which parts of the code have changed since, in words; None where none has."""
+    if "code" not in kept:
+        return "code that it does not tell"
+    then = kept["code"]
+    parts = sorted(part for part in then.keys() | code.keys() if then.get(part) != code.get(part))
+    more = f" and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
+    return f"{', '.join(parts[:NAMED])}{more}" if parts else None
 
 
 def _is_unread(key: str, cell: Cell) -> bool:

@@ -40,10 +40,10 @@ def lay_out(
         (root / file).write_text(json.dumps(written))
 
 
-def write(root: Path, name: str, content: dict[str, Any]) -> None:
-    """Write a cell as one that was made with the params that it has now."""
+def write(root: Path, name: str, content: dict[str, Any], code: dict[str, str] | None = None) -> None:
+    """Write a cell as one that was made with the params that it has now, by `code`, {part: sum}."""
     cell = params.load(root).everything[name]
-    record = made_with.record(cell, params.content(params.preset(root), cell))
+    record = made_with.record(cell, params.content(params.preset(root), cell), code or {})
     path = root / cells.FOLDER / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"made_with": record} | content))

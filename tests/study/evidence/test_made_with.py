@@ -21,12 +21,12 @@ def laid(**sections) -> dict:
 
 
 def differences(now: dict, own: Cell, kept: Cell | None = None) -> list[str]:
-    return made_with.differences(made_with.record(kept or own, CONTENT), own, now)
+    return made_with.differences(made_with.record(kept or own, CONTENT, {}), own, now)
 
 
 def test_a_record_holds_the_change_and_all_params_but_those_that_change_no_figure():
     own = cell(**{"ppo.kl_coef": 0.0})
-    kept = made_with.record(own, CONTENT)
+    kept = made_with.record(own, CONTENT, {})
     assert kept["change"] == {"ppo.kl_coef": 0.0}
     assert kept["params"].keys() == CONTENT.keys() - {"tracking", "checkpoints"}
     assert made_with.differences(kept, own, CONTENT) == []
