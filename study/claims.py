@@ -74,26 +74,36 @@ def rows(claims: Sequence[Claim], of: Laboratory) -> list[Row]:
         for claim, (estimate, _) in zip(claims, found, strict=True)
     ]
     adjusted = statistics.holm(p_values).tolist() if claims else []
-    return [_row(claim, *own, p) for claim, own, p in zip(claims, found, adjusted, strict=True)]
+    return [
+        _row(claim, estimate, missing | _by_other_code(claim, of), p)
+        for claim, (estimate, missing), p in zip(claims, found, adjusted, strict=True)
+    ]
 
 
-def _row(claim: Claim, estimate: Estimate | None, missing: dict[str, str], adjusted: float) -> Row:
+def _by_other_code(claim: Claim, of: Laboratory) -> dict[str, str]:
+    """Return what has changed since, of each cell of a claim that ran with other code than there is now."""
+    return {
+        name: f"made with other code ({of.other_code[name]})" for name in claim.effect.cells() if name in of.other_code
+    }
+
+
+def _row(claim: Claim, estimate: Estimate | None, of_cells: dict[str, str], adjusted: float) -> Row:
     coverage = cells.BOOTSTRAP.coverage
     judgement = Judgement("not yet rerun", [])
     if estimate:
         judgement = verdicts.judged(estimate, claim.expected, claim.matters, adjusted, coverage)
-    reasons = [*judgement.reasons, *_by_reason(missing)]
+    reasons = [*judgement.reasons, *_by_reason(of_cells)]
     referee = f"{claim.referee} [{'; '.join(reasons)}]" if reasons else claim.referee
     interval = estimate.interval(coverage) if estimate else None
     count = len(estimate.of_seeds) if estimate else 0
     return Row(claim, interval, count, adjusted if estimate else None, judgement.verdict, referee)
 
 
-def _by_reason(missing: dict[str, str]) -> list[str]:
-    """Return each reason once, after all the cells that it keeps out."""
+def _by_reason(of_cells: dict[str, str]) -> list[str]:
+    """Return each reason once, after all the cells that it keeps out, or that it is to be known of."""
     return [
-        f"{', '.join(name for name, why in missing.items() if why == reason)}: {reason}"
-        for reason in dict.fromkeys(missing.values())
+        f"{', '.join(name for name, why in of_cells.items() if why == reason)}: {reason}"
+        for reason in dict.fromkeys(of_cells.values())
     ]
 
 

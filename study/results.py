@@ -2,11 +2,11 @@
 
 Headline figures over seeds, over-optimisation with Gao's forms, the KL-reward frontier, reward-model quality, the
 alignment tax and ChatGPT's limits. Cells that have not run are named and left out; those made with other params than
-they have now are named and marked.
+they have now, or with other code, are named and marked.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ SEEDS, LABORATORY, PLOTS = (
 def main(root: Path = Path(".")) -> int:
     try:
         study = params.load(root)
-        stale = evidence.of(root, study).stale()
+        of = evidence.of(root, study)
     except ParamsError as error:
         print(error, file=sys.stderr)
         return 2
+    stale, other_code = of.stale(), of.other_code
     there = {
         name: cells.read(root, name) for name in study.everything if (root / cells.FOLDER / f"{name}.json").exists()
     }
@@ -41,15 +42,18 @@ def main(root: Path = Path(".")) -> int:
         print(f"without {len(missing)} cells that have not run: {', '.join(missing)}", file=sys.stderr)
     for name, why in stale.items():
         print(f"stale: {name}, {why}", file=sys.stderr)
+    for name, parts in other_code.items():
+        print(f"made with other code: {name} ({parts})", file=sys.stderr)
     chains = {name: there[name] for name in study.chains if name in there}
     if not chains:
         print(f"no seed has run: {cells.command(['seed_17'])}", file=sys.stderr)
         return 2
     headline = seeds(chains, study) | {
-        "stale": {str(study.everything[name].seed): stale[name] for name in chains if name in stale}
+        kind: {str(study.everything[name].seed): found[name] for name in chains if name in found}
+        for kind, found in (("stale", stale), ("other_code", other_code))
     }
     write_json(root / SEEDS, headline)
-    found = marked(laboratory(root, there, study), stale)
+    found = marked(laboratory(root, there, study), {"stale": stale, "other_code": other_code})
     write_json(root / LABORATORY, found)
     with new_folder(root / PLOTS) as folder:
         for name, svg in drawings.drawings(found):
@@ -115,14 +119,14 @@ def laboratory(root: Path, there: dict[str, Any], study: params.Study) -> dict[s
     }
 
 
-def marked(found: dict[str, Any], stale: dict[str, str]) -> dict[str, Any]:
-    """Return the tables with the reason in every row of a cell whose figures are stale, and all reasons by cell."""
+def marked(found: dict[str, Any], marks: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Return the tables with marks, each {cell: why}, in every row of such a cell, and the marks themselves."""
     lists = [found[name] for name in ("frontier", "reward_models", "tax", "limits")] + [
         *found["overoptimisation"].values()
     ]
     for row in (row for rows in lists for row in rows):
-        row |= {"stale": stale[row["cell"]]} if row["cell"] in stale else {}
-    return found | {"stale": stale}
+        row |= {mark: cells[row["cell"]] for mark, cells in marks.items() if row["cell"] in cells}
+    return found | {mark: dict(cells) for mark, cells in marks.items()}
 
 
 def ppo_fits(there: dict[str, Any], study: params.Study) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The laboratory's results as tables, for docs/generated/ (Markdown) and the report (HTML)."""
 
+from collections.abc import Collection
 from typing import Any
 
 from rlhf.evaluation.report_page import Table
@@ -13,6 +14,10 @@ REWARD_MODEL = {
     "gold_agreement": "gold_accuracy", "labeler_agreement": "labelers_agreement", "heldout_accuracy": "accuracy",
     "baseline_accuracy": "tfidf_accuracy",
 }  # fmt: skip
+MARKS = {  # of a cell: what it is called in a table, and what its reason is
+    "stale": ("stale", "why its figures are stale"),
+    "other_code": ("other code", "made with code of which these parts have changed since"),
+}
 NO_PEAK = 1e4  # nats: a fitted peak beyond is none
 
 
@@ -39,16 +44,21 @@ def seeds(found: dict[str, Any]) -> Table:
         ]
         row = f"PPO against SFT, {decoding}, by gold without its most helpful criterion"
         rows.append([row, MISSING, *(f"{percent(mean)} ({name})" for mean, name in least)])
-    stale = found.get("stale", {})
-    columns = [f"seed {one['seed']}{' (stale)' if str(one['seed']) in stale else ''}" for one in own]
+    columns = [
+        _marked(f"seed {one['seed']}", [mark for mark in MARKS if str(one["seed"]) in found.get(mark, {})])
+        for one in own
+    ]
     return Table(["", "mean", *columns], rows, "Three seeds")
 
 
 def laboratory(found: dict[str, Any]) -> list[Table]:
-    """Return frontier and tax by policy, fits, reward models, limits; where cells are stale, which and why."""
-    rows = [[name, why] for name, why in found.get("stale", {}).items()]
-    stale = [Table(["cell", "why its figures are stale"], rows, "Stale")] if rows else []
-    return [frontier(found), fits(found), reward_models(found), limits(found), *stale]
+    """Return frontier and tax by policy, fits, reward models, limits; where cells are marked, which and why."""
+    marks = [
+        Table(["cell", why], [[name, reason] for name, reason in found[mark].items()], called.capitalize())
+        for mark, (called, why) in MARKS.items()
+        if found.get(mark)
+    ]
+    return [frontier(found), fits(found), reward_models(found), limits(found), *marks]
 
 
 def frontier(found: dict[str, Any]) -> Table:
@@ -112,6 +122,7 @@ def interval(one: dict[str, float], digits: int = 3) -> str:
     return interval_in_words(Interval(**one), digits)
 
 
-def _marked(name: str, row: dict[str, Any]) -> str:
-    """Return a row's name, with a mark where its cell's figures are stale."""
-    return f"{name} (stale)" if "stale" in row else name
+def _marked(name: str, marks: Collection[str]) -> str:
+    """Return a name with those of the marks that are among others: of a row, its keys."""
+    called = [called for mark, (called, _) in MARKS.items() if mark in marks]
+    return f"{name} ({', '.join(called)})" if called else name

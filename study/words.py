@@ -47,7 +47,7 @@ def notes(seeds: dict[str, Any], laboratory: dict[str, Any], claims: Sequence[di
         table: [row for row in laboratory[table] if "stale" not in row] for table in ("frontier", "tax")
     }
     found = [*_controls(seeds), *_reward_model(seeds), *_no_penalty(fresh), *_best_of_n(fresh)]
-    return [*found, *_tax(fresh), *_rounds(fresh), *_claims(claims), *_stale(laboratory)]
+    return [*found, *_tax(fresh), *_rounds(fresh), *_claims(claims), *_stale(laboratory), *_other_code(laboratory)]
 
 
 def _controls(seeds: dict[str, Any]) -> Iterator[Note]:
@@ -179,6 +179,14 @@ def _stale(laboratory: dict[str, Any]) -> Iterator[Note]:
     if stale:
         each = "; ".join(f"{name}, {why}" for name, why in stale.items())
         yield Note(f"{len(stale)} cells are stale, and left out of these notes.", f"{each}.")
+
+
+def _other_code(laboratory: dict[str, Any]) -> Iterator[Note]:
+    changed = Counter(laboratory.get("other_code", {}).values())
+    if changed:
+        each = "; ".join(f"{parts} ({count} cells)" for parts, count in changed.items())
+        told = "cells were made with other code than there is now: their figures may differ from what it would give."
+        yield Note(f"{changed.total()} {told}", f"What has changed since: {each}.")
 
 
 def _cells(laboratory: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from study import cells, params
 from study.evidence import laboratory, made_with
 from study.evidence.laboratory import Laboratory
 from tests import toys
+from tools import cell_code
 
 PRESET = {
     "seed": 17, "tracking": {"uri": None}, "checkpoints": {"every_seconds": 30.0}, "reward_model": {"epochs": 2},
@@ -47,6 +48,14 @@ def write(root: Path, name: str, content: dict[str, Any], code: dict[str, str] |
     path = root / cells.FOLDER / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"made_with": record} | content))
+
+
+def list_code(root: Path, **listings: dict[str, str]) -> None:
+    """Write the listings of the code that there is now, each {file: md5}."""
+    for name, content in listings.items():
+        path = root / cell_code.path_of(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
 
 
 def read(root: Path) -> Laboratory:

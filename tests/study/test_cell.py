@@ -7,6 +7,7 @@ import pytest
 from rlhf.params.base import read_yaml
 from study import cell, measure, params, workspace
 from tests import toys
+from tools import cell_code
 
 CELL = {"seed": 18, "change": {"ppo.kl_coef": 0.3}, "targets": ["ppo@r1"], "measures": ["policy", "curve"]}
 NOISE = {"collect_comparisons.labelers.noise": 0.4}
@@ -45,6 +46,7 @@ def steps(root, monkeypatch) -> list:
         done.append(("measure", finished, wanted))
         return {name: [1, 2] for name in wanted}
 
+    monkeypatch.setattr(cell_code, "sums", lambda listing, place: {f"rlhf/{listing}/a.py": "0" * 32})
     monkeypatch.setattr(workspace, "prepare", prepare)
     monkeypatch.setattr(workspace, "reproduce", lambda folder, targets: done.append(("run", folder.name, targets)))
     monkeypatch.setattr(measure, "of_workspace", of_workspace)
@@ -67,6 +69,7 @@ def test_a_cell_is_prepared_run_measured_written_and_cleared_away(root, steps):
     assert written.endswith("}\n")
     kept = json.loads(written)["made_with"]["params"]
     assert kept["ppo"] == preset["ppo"] | {"kl_coef": 0.3}
+    assert json.loads(written)["made_with"]["code"] == cell_code.parts({"rlhf/cell/a.py": "0" * 32})
     assert "tracking" not in kept
     assert not (root / ".study/kl").exists()
 

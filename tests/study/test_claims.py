@@ -95,6 +95,14 @@ def test_stale_cells_are_said_and_not_used(root):
     assert row["referee"] == f"rises in small [2 seeds, fewer than 3; {stale}]"
 
 
+def test_cells_of_other_code_are_used_and_said(root):
+    before = rows_of(root)["rises"]
+    small.list_code(root, chain={"rlhf/rl/gae.py": "0"})
+    row = rows_of(root)["rises"]
+    assert [row[name] for name in row if name != "referee"] == [before[name] for name in before if name != "referee"]
+    assert row["referee"] == "rises in small [seed_17, seed_18, seed_19: made with other code (rlhf/rl)]"
+
+
 def test_the_page_of_claims_counts_the_verdicts_and_signs_differences(root, capsys):
     claims.main([], root)
     found = claims.stored(root)

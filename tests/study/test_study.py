@@ -131,10 +131,12 @@ def test_results_say_what_the_cells_say_which_are_missing_and_which_stale(tmp_pa
             small.write(tmp_path, "kl_0_17", {"policy": policy(rng, 0.6)})
     for seed in SEEDS:
         small.write(tmp_path, f"seed_{seed}", chain(rng))
+    small.list_code(tmp_path, chain={"rlhf/rl/gae.py": "0"})
     assert results.main(tmp_path) == 0
     told = capsys.readouterr().err
     assert "without 1 cells that have not run: kl_03" in told
     assert "stale: kl_0_17, made with ppo.iterations 20, now 40" in told
+    assert "made with other code: seed_17 (rlhf/rl)" in told
     found = json.loads((tmp_path / results.SEEDS).read_text())
     assert [one["seed"] for one in found["per_seed"]] == [*SEEDS]
     assert found["evaluate"]["win_rate"]["ppo_vs_sft"]["mean"] == pytest.approx(0.7)
@@ -158,8 +160,9 @@ def test_results_say_what_the_cells_say_which_are_missing_and_which_stale(tmp_pa
     written = {path.name: path.read_text() for path in (tmp_path / pages.FOLDER).glob("*.md")}
     assert "| PPO against SFT, sampled, controlled | 70% (66 to 74%) | 70% (65 to 75%) |" in written["seeds.md"]
     assert any(
-        line.startswith("| best of 4 |") and line.endswith("| 17 |") for line in written["laboratory.md"].split("\n")
+        line.startswith("| best of 4 (other code) |") and line.endswith("| 17 |") for line in written["laboratory.md"].split("\n")
     )
+    assert "| seed 17 (other code) |" in written["seeds.md"]
     assert "| PPO, β = 0 (stale) |" in written["laboratory.md"]
     assert "| kl_0_17 | made with ppo.iterations 20, now 40 |" in written["laboratory.md"].replace("\\_", "_")
     assert all(text.startswith("*Written by `python -m study.pages`") for text in written.values())

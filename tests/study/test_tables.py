@@ -224,12 +224,15 @@ def test_rows_and_seeds_of_stale_cells_are_marked_and_the_reasons_stand_in_a_tab
     }  # fmt: skip
     found = {
         "frontier": [point, POINTS[0]], "tax": [], "limits": [], "overoptimisation": {"ppo": [fit], "best_of_n": [fit]},
-        "reward_models": [MODELS[0] | {"stale": "x"}], "stale": {"kl_0_17": "made with a 1, now 2"},
+        "reward_models": [MODELS[0] | {"stale": "x"}, MODELS[1] | {"other_code": "rlhf/rl"}],
+        "stale": {"kl_0_17": "made with a 1, now 2"}, "other_code": {"seed_17": "rlhf/rl"},
     }  # fmt: skip
-    frontier, fits, models, _, stale = tables.laboratory(found)
+    frontier, fits, models, _, stale, other_code = tables.laboratory(found)
     assert [row[0] for row in frontier.rows] == ["PPO, default, β = 0.1", "PPO, β = 0 (stale)"]
     assert [row[0] for row in fits.rows] == ["PPO, β = 0 (stale)", "best of n (stale)"]
     assert models.rows[0][0] == "1,056 prompts (stale)"
+    assert models.rows[1][0].endswith(" (other code)")
+    assert (other_code.caption, other_code.rows) == ("Other code", [["seed_17", "rlhf/rl"]])
     assert (stale.caption, stale.rows) == ("Stale", [["kl_0_17", "made with a 1, now 2"]])
     own = {
         "seed": 17,
@@ -240,9 +243,12 @@ def test_rows_and_seeds_of_stale_cells_are_marked_and_the_reasons_stand_in_a_tab
     model = dict.fromkeys(names.REWARD_MODEL, 0.7)
     seeds = [own | {"seed": seed, "reward_model": model} | rates for seed in (17, 18)]
     made = tables.seeds(
-        {"per_seed": seeds, "evaluate": rates, "reward_model": model, "stale": {"18": "made otherwise"}}
-    )
-    assert made.columns == ["", "mean", "seed 17", "seed 18 (stale)"]
+        {
+            "per_seed": seeds, "evaluate": rates, "reward_model": model, "stale": {"18": "made otherwise"},
+            "other_code": {"17": "rlhf/rl"},
+        }
+    )  # fmt: skip
+    assert made.columns == ["", "mean", "seed 17 (other code)", "seed 18 (stale)"]
 
 
 def test_a_curve_of_a_stale_cell_says_so(drawn):

@@ -222,6 +222,12 @@ def test_stale_cells_are_named_and_their_figures_are_in_no_note(found):
     assert f"1 cells are stale, and left out of these notes. kl_0_17, {why}." in text
 
 
+def test_cells_of_other_code_are_counted_and_what_changed_is_named(found):
+    notes = words.notes(seeds(0.74, 0.73), found | {"other_code": {"kl_0_17": "rlhf/rl", "kl_2_17": "rlhf/rl"}}, [])
+    assert notes[-1].seen.startswith("2 cells were made with other code than there is now")
+    assert notes[-1].follows == "What has changed since: rlhf/rl (2 cells)."
+
+
 def test_text_mixed_in_on_several_seeds_is_told_as_a_mean():
     tax = [loss("seed_17", policy, mean) for policy, mean in (("base", 0.5), ("sft", 1.5), ("ppo", 1.0))]
     mixed = [loss("ptx_2_17", "ppo", 0.6), loss("ptx_2_18", "ppo", 0.8) | {"seed": 18}]

@@ -46,6 +46,20 @@ def listing(root: Path, name: str) -> dict[str, str]:
     return json.loads((root / f"metrics/study/code/{name}.json").read_text(encoding="utf-8"))
 
 
+def test_a_part_of_the_code_has_another_sum_when_a_file_of_it_changes_comes_or_goes():
+    code = {"rlhf/rl/a.py": "1", "rlhf/rl/deep/b.py": "2", "stages/ppo.py": "3"}
+    parts = cell_code.parts(code)
+    assert list(parts) == ["rlhf/rl", "stages/ppo.py"]
+    for other in (
+        code | {"rlhf/rl/a.py": "4"},
+        code | {"rlhf/rl/c.py": "1"},
+        {"rlhf/rl/a.py": "1", "stages/ppo.py": "3"},
+    ):
+        changed = cell_code.parts(other)
+        assert changed["rlhf/rl"] != parts["rlhf/rl"]
+        assert changed["stages/ppo.py"] == parts["stages/ppo.py"]
+
+
 def test_a_folders_files_and_sums_are_those_that_dvc_sees(small_repo):
     from dvc.repo import Repo
 

@@ -8,6 +8,7 @@ from study import cells, params
 from study.cells import Missing
 from study.evidence import laboratory
 from tests.study import small
+from tools import cell_code
 
 
 @pytest.fixture
@@ -35,6 +36,19 @@ def test_cells_that_have_not_run_and_those_that_tell_nothing_are_not_to_be_used(
         ("seed", 17, ["seed_17"]), ("kl_0", 17, ["kl_0_17"]),
     ]  # fmt: skip
     assert of.stale().keys() == {"silent_17", "old_17"}
+
+
+def test_cells_that_ran_with_other_code_than_there_is_now_are_read_and_named(root):
+    small.write(root, "kl_0_17", {"curve": []}, {"rlhf/rl": "1", "rlhf/engine": "2"})
+    small.write(root, "seed_17", {"curve": []}, {"rlhf/rl": "3"})
+    assert small.read(root).other_code == {}  # nothing says what there is now
+    small.list_code(root, cell={"rlhf/rl/gae.py": "0"}, chain={"rlhf/rl/gae.py": "0"})
+    sums = cell_code.parts({"rlhf/rl/gae.py": "0"})
+    small.write(root, "seed_17", {"curve": []}, sums)
+    of = small.read(root)
+    assert of.other_code == {"kl_0_17": "rlhf/engine, rlhf/rl"}
+    assert of.read("kl_0_17")["curve"] == []
+    assert "kl_0_17" not in of.unusable
 
 
 def test_a_cell_that_ran_longer_than_it_is_to_run_now_is_stale(root):

@@ -48,6 +48,19 @@ def test_sections_of_later_stages_and_of_tracking_are_not_looked_at():
     assert differences(now, cell("evaluate")) == ["feedme.epochs 2, now 4", "ppo.iterations 40, now 20"]
 
 
+def test_parts_of_the_code_that_changed_came_or_went_since_are_named():
+    then = {"rlhf/rl": "1", "rlhf/engine": "2", "study/cell.py": "3"}
+    kept = made_with.record(cell(), CONTENT, then)
+    assert made_with.changed_code(kept, then) is None
+    assert made_with.changed_code(kept, then | {"rlhf/rl": "4"}) == "rlhf/rl"
+    assert (
+        made_with.changed_code(kept, {"rlhf/rl": "1", "study/cell.py": "3", "rlhf/new": "5"}) == "rlhf/engine, rlhf/new"
+    )
+    assert made_with.changed_code(kept, {}) == "rlhf/engine, rlhf/rl, study/cell.py"
+    assert made_with.changed_code(kept, {"a": "1", "b": "1"}) == "a, b, rlhf/engine and 2 more"
+    assert made_with.changed_code({"params": {}}, then) == "code that it does not tell"
+
+
 def test_a_key_that_is_new_makes_nothing_stale_unless_the_cell_changes_it():
     now = laid(ppo={"value_warmup": 2})
     assert differences(now, cell()) == []
