@@ -83,6 +83,7 @@ gpu: $(INSTALLED) $(PEERS_INSTALLED)
 	@$(BIN)/python -m benchmarks.gpu --peers $(PEERS) $(GPU)
 
 study: $(INSTALLED)
+	@$(BIN)/python -m study.costs
 	@$(BIN)/dvc repro --allow-missing study/dvc.yaml
 
 claims: $(INSTALLED)
