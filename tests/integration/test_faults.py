@@ -201,7 +201,7 @@ def test_two_ablations_through_the_queue_share_one_database(copy):
     told = run(copy, "python", "-m", "tools.ablate", "low_kl.yaml", "high_kl.yaml", "-j", "2")
     table = told[told.index("Mean score on the same prompts") :].splitlines()
     assert [line.split()[0] for line in table[2:5]] == ["params.yaml", "low_kl", "high_kl"]
-    assert all(re.search(r"[+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", line) for line in table[3:5])
+    assert all(re.search(r"[+-]\d\.\d{3} \([+-]\d\.\d{3} to [+-]\d\.\d{3}\)", line) for line in table[3:5]), told
     client = MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("rlhf").experiment_id
     for name, value in (("low_kl", "0.01"), ("high_kl", "0.9")):
