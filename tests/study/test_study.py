@@ -160,7 +160,8 @@ def test_results_say_what_the_cells_say_which_are_missing_and_which_stale(tmp_pa
     written = {path.name: path.read_text() for path in (tmp_path / pages.FOLDER).glob("*.md")}
     assert "| PPO against SFT, sampled, controlled | 70% (66 to 74%) | 70% (65 to 75%) |" in written["seeds.md"]
     assert any(
-        line.startswith("| best of 4 (other code) |") and line.endswith("| 17 |") for line in written["laboratory.md"].split("\n")
+        line.startswith("| best of 4 (other code) |") and line.endswith("| 17 |")
+        for line in written["laboratory.md"].split("\n")
     )
     assert "| seed 17 (other code) |" in written["seeds.md"]
     assert "| PPO, β = 0 (stale) |" in written["laboratory.md"]
