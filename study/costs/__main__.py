@@ -18,8 +18,11 @@ from study import params
 from study.costs import measured, steps
 from study.evidence import laboratory
 from study.params import Study
+from tools import locks
 from tools.looking import piped
 from tools.planning.tables import duration
+
+LOCK = "study/dvc.lock"
 
 
 def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
@@ -31,6 +34,8 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     unknown = [name for name in arguments if name not in study.everything]
     if unknown:
         raise ParamsError(f"{params.FILE}: no cell {unknown[0]!r}; it has {', '.join(study.everything)}")
+    if cut := [*locks.mistakes(root, LOCK)]:
+        raise ParamsError("\n".join(cut))
     for line in lines(root, study, arguments):
         print(line)
     return 0
