@@ -16,6 +16,7 @@ from typing import Any
 
 from rlhf.evaluation import headline
 from rlhf.evaluation.headline import Metrics, Rate
+from rlhf.evaluation.statistics import Interval
 from rlhf.evaluation.typography import interval, percent, percent_interval
 from rlhf.runtime.files import write_text
 from rlhf.runtime.markdown import markdown_table
@@ -107,7 +108,16 @@ def beside_table(evaluate: Metrics, reward_model: Metrics) -> str:
 
     losses = ", ".join(f"{loss[policy]:.2f} {NAMES[policy]}" for policy in ("base", *TRAINED, "ppo"))
     model, baseline = (percent(reward_model[name], digits) for name, digits in (("accuracy", 1), ("tfidf_accuracy", 0)))
+    alike = [
+        f"{called} {percent_interval(Interval(one['mean'], one['low'], one['high']))}, {percent(one['share'])} of pairs"
+        for called, name in (
+            ("greedy", "ppo_vs_sft_greedy_length_controlled"),
+            ("sampled", "ppo_vs_sft_length_controlled"),
+        )
+        for one in [evaluate["length_overlap"][name]]
+    ]
     rows = [
+        ["PPO beats SFT as answered, where lengths are within 10%", "; ".join(alike)],
         [
             "KL to SFT, nats an answer, over the whole vocabulary",
             ", ".join(f"{NAMES[name]} {kl[name]:.1f}" for name in trained),
