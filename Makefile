@@ -43,7 +43,7 @@ LOCKED := $(INSTALL) --constraint requirements.lock
 .DEFAULT_GOAL := run
 
 run: $(INSTALLED)
-	@$(BIN)/python -m tools.locks
+	@$(BIN)/python -m tools.looking.locks
 	@$(BIN)/python -m tools.check
 	@$(BIN)/dvc repro --keep-going || { code=$$?; $(BIN)/python -m tools.waiting --brief || exit $$?; exit $$code; }
 	@$(BIN)/python -m tools.summary

@@ -18,8 +18,7 @@ from study import params
 from study.costs import measured, steps
 from study.evidence import laboratory
 from study.params import Study
-from tools import locks
-from tools.looking import piped
+from tools.looking import locks, piped
 from tools.planning.tables import duration
 
 LOCK = "study/dvc.lock"

@@ -5,7 +5,7 @@ import pytest
 from rlhf.params.base import ParamsError
 from study.costs import __main__ as costs
 from tests import toys
-from tools import locks
+from tools.looking import locks
 
 WHOLE = (toys.REPO / "dvc.lock").read_text(encoding="utf-8")
 LAST = WHOLE.rindex("\n    outs:")  # of the last stage

@@ -1,6 +1,6 @@
 """Says where a dvc.lock is not whole, before DVC reads it: `make run` begins with it.
 
-    python -m tools.locks     of dvc.lock and data/dvc.lock; exits with 2 where one is cut off
+    python -m tools.looking.locks     of dvc.lock and data/dvc.lock; exits with 2 where one is cut off
 
 DVC 3.67 writes a lock in place. One that is stopped meanwhile leaves it empty or cut off, and then says no more than
 that a key is missing, or takes the stages that are cut off for ones that never ran.
