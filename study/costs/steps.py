@@ -2,11 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlhf.runs import lineage
+from rlhf.runtime.flat import below, flatten
 from study import params
 from study.params import Cell
 from tools import check, dvc_yaml
@@ -29,11 +31,11 @@ def steps(root: Path, cell: Cell) -> list[Step]:
     rounds = list(content["rounds"])
     found = []
     for stage in _needed(pipeline, {target.partition("@")[0] for target in cell.targets}):
+        before = _needed(pipeline, {stage})
+        read = below(flatten(content), {key for one in before for key in _sections(pipeline, one)})
         for name in rounds if "foreach" in pipeline["stages"][stage] else [""]:
-            before = _needed(pipeline, {stage})
-            sections = sorted({key for one in before for key in _sections(pipeline, one)})
-            # a round builds on those before it
-            text = json.dumps([stage, rounds[: rounds.index(name) + 1] if name else [], _chosen(content, sections)])
+            earlier = rounds[: rounds.index(name) + 1] if name else []  # a round builds on those before it
+            text = json.dumps([stage, earlier, read])
             found.append(Step(stage, hashlib.sha256(text.encode()).hexdigest()))
     return found
 
@@ -61,23 +63,13 @@ def _flops(root: Path, content: str) -> dict[str, float]:
 
 def _needed(pipeline: Any, stages: Collection[str]) -> list[str]:
     """Return these stages and those before them, in the order of dvc.yaml."""
-    made = {
-        str(path).removesuffix("/").removesuffix("/${key}"): stage
-        for stage in pipeline["stages"]
-        for path in _paths(dvc_yaml.definition(pipeline, stage).get("outs", []))
+    entries = {stage: dvc_yaml.definition(pipeline, stage) for stage in pipeline["stages"]}
+    graph = {
+        stage: {part: [{"path": path} for path in _paths(entry.get(part, []))] for part in ("deps", "outs")}
+        for stage, entry in entries.items()
     }
-    found, waiting = set[str](), [*stages]
-    while waiting:
-        stage = waiting.pop()
-        if stage not in found:
-            found.add(stage)
-            deps = map(str, dvc_yaml.definition(pipeline, stage).get("deps", []))
-            waiting += [maker for dep in deps for path, maker in made.items() if _leads(dep, path)]
-    return [stage for stage in pipeline["stages"] if stage in found]
-
-
-def _leads(dep: str, path: str) -> bool:
-    return dep == path or dep.startswith(f"{path}/")
+    before = lineage.upstream(graph, [dep["path"] for stage in stages for dep in graph[stage]["deps"]])
+    return [stage for stage in graph if stage in before or stage in stages]
 
 
 def _paths(outs: Sequence[Any]) -> Iterator[str]:
@@ -88,13 +80,3 @@ def _paths(outs: Sequence[Any]) -> Iterator[str]:
 def _sections(pipeline: Any, stage: str) -> list[str]:
     """Return the params that a stage reads, dotted; of a round's own, all rounds."""
     return [str(key).removesuffix(".${key}") for key in dvc_yaml.definition(pipeline, stage).get("params", [])]
-
-
-def _chosen(content: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    found = {}
-    for key in keys:
-        value: Any = content
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, Mapping) else None
-        found[key] = value
-    return found

@@ -9,8 +9,8 @@ from rlhf.params.base import ParamsError, read_yaml
 from study import cells, params
 from study.costs import measured, steps
 from study.costs.__main__ import lines, main
-from study.evidence import made_with
 from tests import toys
+from tests.study import small
 
 ONE = {"seed": 17, "change": {}, "targets": ["ppo@r1"], "measures": ["policy"]}
 KEPT = {
@@ -48,15 +48,6 @@ def told(root, *names) -> list[str]:
     return [*lines(root, params.load(root), names)]
 
 
-def finish(root, name) -> None:
-    study = params.load(root)
-    cell = study.everything[name]
-    record = made_with.record(cell, params.content(params.preset(root), cell), {})
-    path = root / cells.FOLDER / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"made_with": record, "policy": {}}))
-
-
 def test_a_cell_needs_the_stages_before_its_last_and_no_others(root):
     needed = steps.steps(root, params.load(root).everything["plain"])
     assert [step.stage for step in needed] == [
@@ -85,12 +76,12 @@ def test_a_cell_after_another_costs_what_it_alone_makes(root):
     alone = told(root, "kl")
     assert "collect_prompts 10 s" in alone[0]
     assert alone[-1] == "  measured on a desk; what is in DVC's cache takes no time"
-    finish(root, "plain")
+    small.write(root, "plain", {"policy": {}})
     assert told(root, "kl")[0] == both[1]
 
 
 def test_what_has_run_is_not_asked_for_again_and_more_work_costs_more(root):
-    finish(root, "plain")
+    small.write(root, "plain", {"policy": {}})
     found = told(root)
     assert [line.partition(":")[0] for line in found[:4]] == ["kl", "other", "long", "rounds"]
     assert found[4].startswith("4 cells, ")
@@ -146,7 +137,7 @@ def test_rates_come_from_the_runs_of_cells_that_ended(root):
     ):
         run(stage, seconds, parent)
     run("sft", 5000, own, "FAILED")
-    finish(root, "kl")
+    small.write(root, "kl", {"policy": {}})
     os.utime(root / cells.FOLDER / "kl.json", (1306.0, 1306.0))
     main([measured.MEASURE], root)
     kept = measured.read(root)
