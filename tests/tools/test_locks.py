@@ -7,7 +7,7 @@ from study.costs import __main__ as costs
 from tests import toys
 from tools.looking import locks
 
-WHOLE = (toys.REPO / "dvc.lock").read_text(encoding="utf-8")
+WHOLE = (toys.REPO / "study/dvc.lock").read_text(encoding="utf-8")
 LAST = WHOLE.rindex("\n    outs:")  # of the last stage
 
 
