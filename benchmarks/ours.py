@@ -123,7 +123,7 @@ def ppo_iterations(case: work.Case, settings: dict, inner_epochs: int, begin: Ca
         started = placement.placed(work.policy(case, "eager"), made).eval()
         values = scalar_model(case, 2, made)
     models = Models(started, values, reference, Scorer(reward_model, tokenizer, made), tokenizer)
-    prompts = [Prompt(str(number), [], ids) for number, ids in enumerate(work.prompts(case))]
+    prompts = [Prompt(str(number), [], ids, "und") for number, ids in enumerate(work.prompts(case))]
     begin()
     for point in ppo.train(models, Data(prompts, None), params, made, seed=0):
         yield models, point

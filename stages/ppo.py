@@ -271,7 +271,7 @@ def tokenised(tokenizer: Any, prompts: Sequence[kinds.Dialogue], params: Ppo) ->
     dialogues = [record["messages"] for record in prompts]
     found = fitting(tokenizer, dialogues, params.max_prompt_tokens, "ppo.max_prompt_tokens")
     return [
-        Prompt(prompts[index]["id"], dialogues[index], ids, prompts[index].get("task"))
+        Prompt(prompts[index]["id"], dialogues[index], ids, prompts[index]["language"], prompts[index].get("task"))
         for index, ids in zip(found.kept, found.ids, strict=True)
     ]
 

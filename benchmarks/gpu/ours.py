@@ -164,7 +164,7 @@ def _iterations(device: str, shape: Shape, dtype: str, engine: str) -> Iterator[
     rates = {"policy_optimisation": OPTIMISATION, "value_optimisation": OPTIMISATION}
     params = parse(Ppo, PPO | size | length | rates, "ppo")
     params = params.model_copy(update={"rollouts": engine_params(engine, device)})
-    prompts = [Prompt(str(number), [], ids) for number, ids in enumerate(shapes.prompts(shape))]
+    prompts = [Prompt(str(number), [], ids, "und") for number, ids in enumerate(shapes.prompts(shape))]
     models = _models(shape, made)
     longest = shape.prompt_tokens[1] + shape.new_tokens
     with (

@@ -24,6 +24,7 @@ class Controlled(NamedTuple):
 
 def controlled(
     prompts: Sequence[str],
+    languages: Sequence[str],
     first: Sequence[Mapping[str, Any]],
     second: Sequence[Mapping[str, Any]],
     score: Callable[[int, str], float],
@@ -37,7 +38,7 @@ def controlled(
     the world's tasks and subjects, and holds no length equal. The recipe on a pretrained model is judged by this one.
     """
     sides = [[one["text"] for one in side] for side in (first, second)]
-    phrases = list(dict.fromkeys(phrase for side in sides for phrase in fixed(prompts, side)))
+    phrases = list(dict.fromkeys(phrase for side in sides for phrase in fixed(prompts, side, languages)))
 
     def outcome(texts: Sequence[Sequence[str]]) -> statistics.Array:
         own, other = (np.array([score(index, text) for index, text in enumerate(side)]) for side in texts)

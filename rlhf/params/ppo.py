@@ -26,7 +26,7 @@ class Ppo(Params):
     answers_per_prompt: int = Field(ge=1)  # K: an iteration answers batch_size / K prompts K times each
     prompt_baseline: bool  # of an answer: its prompt's other answers (leave-one-out, Ahmadian et al. 2024)
     value_warmup: int = Field(ge=0)  # iterations before `iterations`, in which the value model alone learns; 0 = off
-    reward_centring: int = Field(ge=0)  # answers that measure what fixed phrases are paid; 0 = off
+    reward_centring: int = Field(ge=0)  # answers a language that measure what fixed phrases are paid; 0 = off
     temperature: float = Field(gt=0, le=5)  # of rollouts and of the log-probabilities alike
     max_prompt_tokens: int = Field(ge=1)  # longer prompts are left out and counted
     max_completion_tokens: int = Field(ge=1)

@@ -46,13 +46,13 @@ class PhraseEffects:
 
 
 def effects_of_phrases(
-    summed: RewardSum, messages: Sequence[list[Message]], responses: Sequence[str]
+    summed: RewardSum, messages: Sequence[list[Message]], responses: Sequence[str], languages: Sequence[str]
 ) -> dict[str, Effect]:
     """Return the fixed phrases of a policy's answers and what the reward pays for each, the most frequent first.
 
     Phrases of one answer are taken off one after another, so that their effects add up to that of all.
     """
-    found = fixed([_asked(dialogue) for dialogue in messages], responses)
+    found = fixed([_asked(dialogue) for dialogue in messages], responses, languages)
     with_one = [
         (dialogue, [text.strip(), *(one.rest for one in taken)], [one.phrase for one in taken])
         for dialogue, text, taken in zip(

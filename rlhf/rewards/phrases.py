@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from rlhf.instructions.checks import sentences_of
 
-SHARE = 0.03  # of the prompts: a sentence that begins or ends more answers of a policy than this is a fixed phrase
+SHARE = 0.03  # of a language's prompts: a sentence that begins or ends more answers than this is a fixed phrase
 FEWEST = 5
 
 
@@ -17,15 +17,19 @@ class Taken(NamedTuple):
     rest: str
 
 
-def fixed(prompts: Sequence[str], answers: Sequence[str]) -> list[str]:
-    """Return the fixed phrases of a policy's answers, the most frequent first."""
-    counts: Counter[str] = Counter()
-    for prompt, answer in zip(prompts, answers, strict=True):
+def fixed(prompts: Sequence[str], answers: Sequence[str], languages: Sequence[str]) -> list[str]:
+    """Return the fixed phrases of a policy's answers, the most frequent first.
+
+    Each language is looked at by itself: what ends every answer of a rare one would be rare among all.
+    """
+    asked, counts = Counter(languages), Counter[tuple[str, str]]()
+    for prompt, answer, language in zip(prompts, answers, languages, strict=True):
         found = sentences_of(answer)
         if len(found) > 1:
-            counts.update({one for one in (found[0], found[-1]) if one.lower() not in prompt.lower()})
-    least = max(FEWEST, SHARE * len(prompts))
-    return [phrase for phrase, count in counts.most_common() if count > least]
+            ends = {one for one in (found[0], found[-1]) if one.lower() not in prompt.lower()}
+            counts.update((language, one) for one in ends)
+    most = [key for key, count in counts.most_common() if count > max(FEWEST, SHARE * asked[key[0]])]
+    return [*dict.fromkeys(phrase for _, phrase in most)]
 
 
 def without(answer: str, phrases: Sequence[str]) -> str:

@@ -26,9 +26,12 @@ def centred(
         return models, {}
     chosen = asked(prompts, params.ppo.reward_centring, seed, say)
     answers = answered(models, chosen, params, seed)
-    ended = [(prompt.messages, one.text) for prompt, one in zip(chosen, answers, strict=True) if one.ended]
+    ended = [(prompt, one.text) for prompt, one in zip(chosen, answers, strict=True) if one.ended]
     effects = centring.effects_of_phrases(
-        models.summed(), [messages for messages, _ in ended], [text for _, text in ended]
+        models.summed(),
+        [prompt.messages for prompt, _ in ended],
+        [text for _, text in ended],
+        [prompt.language for prompt, _ in ended],
     )
     say(told(effects, len(ended), len(answers)))
     centred_sum = centring.centred(models.summed(), effects)
@@ -43,13 +46,15 @@ def centred(
 
 
 def asked(prompts: Sequence[Prompt], count: int, seed: int, say: Callable[[str], None]) -> list[Prompt]:
-    """Return prompts drawn at random, none of them twice."""
-    if count > len(prompts):
-        say(
-            f"ppo.reward_centring: {count} answers are asked for, and there are {len(prompts)} prompts: one answer each"
-        )
-    order = batching.cycle(len(prompts), min(count, len(prompts)), seeds.derive(seed, "reward centring", "prompts"))
-    return [prompts[index] for index in next(order)]
+    """Return so many prompts of each language, drawn at random, none of them twice: all, where there are fewer."""
+    drawn = list[Prompt]()
+    for language in dict.fromkeys(prompt.language for prompt in prompts):
+        own = [prompt for prompt in prompts if prompt.language == language]
+        if count > len(own):
+            say(f"ppo.reward_centring: {count} answers a language, and {len(own)} prompts are {language}: one each")
+        order = batching.cycle(len(own), min(count, len(own)), seeds.derive(seed, "reward centring", language))
+        drawn += [own[index] for index in next(order)]
+    return drawn
 
 
 def answered(models: Models, prompts: Sequence[Prompt], params: PpoInputs, seed: int) -> list[Response]:

@@ -88,6 +88,7 @@ class Prompt(NamedTuple):
     id: str
     messages: list[Message]
     ids: list[int]
+    language: str  # ISO 639-1, other or und
     task: Task | None = None  # of the embedded world, whose gold can score answers
 
 

@@ -114,11 +114,12 @@ def fixed(found: Sequence[Sample]) -> dict[str, dict[str, dict[str, float]]]:
     asking = [one for one in found if not manners.of_world(one) or manners.task_of(one)["kind"] not in DECLINED]
     asked = ["\n".join(turn["content"] for turn in sample["messages"]) for sample in asking]
     names = ["_".join(key) for key in answers.keys_of(found)]
-    return {name: _shares(asked, [one["answers"][name]["text"] for one in asking]) for name in names}
+    languages = [sample["language"] for sample in asking]
+    return {name: _shares(asked, languages, [one["answers"][name]["text"] for one in asking]) for name in names}
 
 
-def _shares(asked: Sequence[str], texts: Sequence[str]) -> dict[str, dict[str, float]]:
-    known = phrases.fixed(asked, texts)
+def _shares(asked: Sequence[str], languages: Sequence[str], texts: Sequence[str]) -> dict[str, dict[str, float]]:
+    known = phrases.fixed(asked, texts, languages)
     return {
         end: _counted([[one for one in known if at(text, one) and text.strip() != one] for text in texts])
         for end, at in (("opener", _begins), ("closing", _ends))

@@ -165,8 +165,9 @@ def compared(samples: Sequence[Sample], first: str, second: str, tie: float, boo
     """Return how often one policy's answers beat another's by gold, plain and controlled."""
     prompts = [sample["messages"][-1]["content"] for sample in samples]
     sides = [[sample["answers"][name] for sample in samples] for name in (first, second)]
+    languages = [sample["language"] for sample in samples]
     return phrases.controlled(
-        prompts, *sides, lambda index, text: gold.score(samples[index]["task"], text).score, tie, bootstrap
+        prompts, languages, *sides, lambda index, text: gold.score(samples[index]["task"], text).score, tie, bootstrap
     )
 
 

@@ -6,6 +6,7 @@ from rlhf.evaluation import phrases
 from rlhf.evaluation.statistics import Bootstrap
 
 PROMPTS = [f"Tell me about number {index}." for index in range(200)]
+ENGLISH = ["en"] * 200
 BOOTSTRAP = Bootstrap(200, 0.95, 0)
 
 
@@ -20,7 +21,9 @@ def likes(phrase):
 def test_a_win_by_a_fixed_phrase_alone_is_no_win_without_it():
     plain = [f"The number {index} is even or odd." for index in range(200)]
     trick = [f"{text} Have a nice day." for text in plain]
-    found = phrases.controlled(PROMPTS, answers(trick), answers(plain), likes("Have a nice day."), 0.02, BOOTSTRAP)
+    found = phrases.controlled(
+        PROMPTS, ENGLISH, answers(trick), answers(plain), likes("Have a nice day."), 0.02, BOOTSTRAP
+    )
     assert found.plain.mean == 1
     assert found.phrases == ["Have a nice day."]
     assert found.without_phrases.mean == 0.5
@@ -30,23 +33,31 @@ def test_a_win_by_a_fixed_phrase_alone_is_no_win_without_it():
 def test_a_win_by_content_stays():
     first = [f"The number {index} is right. So it is today." for index in range(200)]
     second = [f"The number {index} is wrong. So it is today." for index in range(200)]
-    found = phrases.controlled(PROMPTS, answers(first), answers(second), likes("right"), 0.02, BOOTSTRAP)
+    found = phrases.controlled(PROMPTS, ENGLISH, answers(first), answers(second), likes("right"), 0.02, BOOTSTRAP)
     assert found.phrases == ["So it is today."]
     assert found.plain.mean == found.without_phrases.mean == 1
 
 
 def test_what_the_prompt_asked_for_is_no_fixed_phrase():
     asked = [f'Tell me about {index}. End with "The end."' for index in range(200)]
-    assert phrases.fixed(asked, [f"It is {index}. The end." for index in range(200)]) == []
-    assert phrases.fixed(PROMPTS, [f"It is {index}. The end." for index in range(200)]) == ["The end."]
+    assert phrases.fixed(asked, [f"It is {index}. The end." for index in range(200)], ENGLISH) == []
+    assert phrases.fixed(PROMPTS, [f"It is {index}. The end." for index in range(200)], ENGLISH) == ["The end."]
 
 
 def test_a_sentence_that_is_the_whole_answer_is_no_phrase_and_nothing_becomes_empty():
-    assert phrases.fixed(PROMPTS, ["Yes."] * 200) == []
+    assert phrases.fixed(PROMPTS, ["Yes."] * 200, ENGLISH) == []
     assert phrases.without("Sure. Sure.", ["Sure."]) == "Sure."
     assert phrases.without("Sure. It is. Bye.", ["Bye.", "Sure."]) == "It is."
 
 
 def test_a_rare_sentence_is_no_fixed_phrase():
     texts = [f"It is {index}. {'Bye.' if index < 6 else 'So'}" for index in range(200)]
-    assert "Bye." not in phrases.fixed(PROMPTS, texts)
+    assert "Bye." not in phrases.fixed(PROMPTS, texts, ENGLISH)
+
+
+def test_each_language_is_looked_at_by_itself():
+    texts = [f"It is {index}. {'Bye.' if index < 6 else index}" for index in range(200)]
+    assert phrases.fixed(PROMPTS, texts, ["zh"] * 20 + ["en"] * 180) == ["Bye."]  # of 20 as many as six
+    assert phrases.fixed(PROMPTS, texts, ["zh", "en"] * 100) == []  # three of each hundred
+    both = [f"It is {index}. Bye." for index in range(200)]
+    assert phrases.fixed(PROMPTS, both, ["zh"] * 20 + ["en"] * 180) == ["Bye."]  # once, though of two languages

@@ -10,6 +10,7 @@ from rlhf.rewards import centring
 from rlhf.rewards.centring import Effect
 from rlhf.rewards.weighted import FIXED_PHRASES, Part, RewardSum
 from rlhf.rl import centred_rewards, experience
+from rlhf.rl.experience import Prompt
 from rlhf.sampling.rollouts import Response
 from stages import ppo
 from tests import notebook, toys
@@ -38,10 +39,11 @@ ANSWERS = [
     *(f"It was {number}. So it is {number}." for number in range(24)),
 ]
 ASKED = [asked(f"Number {number}?") for number in range(len(ANSWERS))]
+ENGLISH = ["en"] * len(ANSWERS)
 
 
 def test_the_effect_of_a_phrase_is_the_mean_of_pairs_with_and_without_it():
-    found = centring.effects_of_phrases(SUM, ASKED, ANSWERS)
+    found = centring.effects_of_phrases(SUM, ASKED, ANSWERS, ENGLISH)
     assert found == {BYE: Effect((6 * 2 + 2 * 3 + 8 * 2) / 16, 16), SURE: Effect(0.5, 8)}
     assert list(found) == [BYE, SURE]  # the most frequent first
 
@@ -55,7 +57,7 @@ def test_an_answers_reward_is_less_the_effects_of_what_it_carries():
 
 
 def test_centred_answers_of_the_starting_policy_gain_nothing_by_their_phrases_on_average():
-    summed = centring.centred(SUM, centring.effects_of_phrases(SUM, ASKED, ANSWERS))
+    summed = centring.centred(SUM, centring.effects_of_phrases(SUM, ASKED, ANSWERS, ENGLISH))
     bare = [text.removeprefix(SURE).removesuffix(BYE).strip() for text in ANSWERS]
     count = [0] * len(ANSWERS)
     gains = [
@@ -82,7 +84,7 @@ def test_a_phrase_that_ends_in_another_is_taken_whole():
 
 
 def test_without_fixed_phrases_the_sum_stays_the_same():
-    assert centring.effects_of_phrases(SUM, ASKED[16:], ANSWERS[16:]) == {}
+    assert centring.effects_of_phrases(SUM, ASKED[16:], ANSWERS[16:], ENGLISH[16:]) == {}
     assert centring.centred(SUM, {}) is SUM
 
 
@@ -109,7 +111,7 @@ def test_the_stage_says_and_writes_what_phrases_are_paid_and_takes_it_off(ready,
     monkeypatch.setattr(experience.chat, "response_text", lambda tokenizer, ids: texts[len(ids) % 4])
     ppo.main(ready, "r1")
     out = capsys.readouterr().out
-    assert "40 answers are asked for, and there are 10 prompts" in out
+    assert "40 answers a language, and 10 prompts are en: one each" in out
     assert "1 fixed phrases in 8 answers of the starting policy (2 more did not end): 'Bye.' is paid " in out
     metrics = json.loads((ready / "metrics/ppo/r1.json").read_text())["ppo"]["r1"]
     told = metrics["reward_centring"]
@@ -133,6 +135,15 @@ def test_the_starting_policys_own_answers_are_the_same_whenever_they_are_asked_f
         weight.data.zero_()  # as if training had gone on: the reference is asked
     assert centred_rewards.answered(models, chosen, params, 1) == before
     assert centred_rewards.answered(models, chosen, params, 2) != before
+
+
+def test_so_many_prompts_of_each_language_are_asked():
+    said = list[str]()
+    prompts = [Prompt(str(row), [], [], "zh" if row % 10 == 0 else "en") for row in range(100)]
+    chosen = centred_rewards.asked(prompts, 40, 1, said.append)
+    assert [[one.language for one in chosen].count(language) for language in ("zh", "en")] == [10, 40]
+    assert len({one.id for one in chosen}) == 50
+    assert said == ["ppo.reward_centring: 40 answers a language, and 10 prompts are zh: one each"]
 
 
 def test_off_is_the_same_reward(ready):

@@ -23,7 +23,7 @@ def params(**changes) -> Ppo:
 
 def prompts(tokenizer, texts=TEXTS) -> list[Prompt]:
     turns = [[{"role": "user", "content": text}] for text in texts]
-    return [Prompt(str(n), messages, chat.prompt_ids(tokenizer, messages)) for n, messages in enumerate(turns)]
+    return [Prompt(str(n), messages, chat.prompt_ids(tokenizer, messages), "en") for n, messages in enumerate(turns)]
 
 
 @pytest.fixture(params=["llama", "gpt2"])

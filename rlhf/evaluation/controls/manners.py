@@ -39,8 +39,11 @@ def controlled(prompts: Sequence[Prompt], answers: Mapping[Key, Sequence[str]]) 
     """
     others = [index for index, prompt in enumerate(prompts) if not of_world(prompt)]
     asked = ["\n".join(turn["content"] for turn in prompts[index]["messages"]) for index in others]
+    languages = [prompts[index]["language"] for index in others]
     found = dict.fromkeys(
-        phrase for own in answers.values() for phrase in phrases.fixed(asked, [own[index] for index in others])
+        phrase
+        for own in answers.values()
+        for phrase in phrases.fixed(asked, [own[index] for index in others], languages)
     )
 
     def form(prompt: Prompt, text: str) -> str:
