@@ -10,8 +10,9 @@ import torch
 
 from rlhf.engine import logprobs
 from rlhf.evaluation import statistics, verdicts
+from rlhf.evaluation.controls import compare, sides
 from rlhf.evaluation.statistics import Bootstrap, Interval
-from rlhf.evaluation.verdicts import Comparison, Judged
+from rlhf.evaluation.verdicts import Judged, Key
 from rlhf.models import forward, placement
 from rlhf.params.evaluate import EvaluateInputs
 from rlhf.records.types import Prompt
@@ -93,29 +94,23 @@ def scored(
 
 
 def temperature_sweep(policy: Policy, prompts: list[Prompt], scorers: Scorers) -> list[dict[str, Any]]:
-    """Return, for each temperature, the win rate on validation prompts against the same policy at temperature 1."""
-    settings, decoded = scorers.params.evaluate, {}
+    """Return, for each temperature, the win rate on validation prompts against the same policy at temperature 1.
+
+    Win rates and scores are controlled: a temperature is chosen by them, and a closing is not to decide it.
+    """
+    settings, decoded = scorers.params.evaluate, dict[Key, list[Judged]]()
     for temperature in sorted({*settings.temperatures}):
         answers = ask(policy, prompts, temperature, scorers)
         decoded[policy.name, str(temperature)] = scored(
             prompts, answers, scorers, by_reward_model=False, by_judge=False
         )
-    rows = []
-    for (name, temperature), answers in decoded.items():
-        question = Comparison("", (name, temperature), (name, "1.0"))
-        won = verdicts.compare(question, decoded, settings.tie_threshold, scorers.bootstrap)
-        assert won is not None  # every prompt has a verdict
-        rate = won.interval
-        score = mean_verdict(answers)
-        row = {
-            "policy": name,
-            "temperature": float(temperature),
-            "win_rate": rate.mean,
-            "low": rate.low,
-            "high": rate.high,
-        }
-        rows.append({**row, "score": score})
-    return rows
+    forms = sides.of_policies(prompts, [decoded], scorers.judge, settings.scoring_batch_size)
+    found = compare.sweep(forms, (policy.name, "1.0"), settings.tie_threshold, scorers.bootstrap)
+    return [
+        {"policy": name, "temperature": float(temperature), "win_rate": rate.mean, "low": rate.low, "high": rate.high}
+        | {"score": score}
+        for (name, temperature), (rate, score) in found.items()
+    ]
 
 
 def sampled_again(policy: Policy, prompts: Sequence[Prompt], scorers: Scorers) -> list[list[Judged]]:

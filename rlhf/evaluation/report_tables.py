@@ -225,7 +225,7 @@ def temperatures(findings: Findings) -> Table:
             strong.append(index)
         rate = percent_interval(Interval(row["win_rate"], row["low"], row["high"]))
         rows.append([f"{words.called(row['policy'])} at {row['temperature']:g}", rate, number(row["score"], 3)])
-    return Table(["temperature", "win rate against T = 1", f"mean {findings.decided_by}"], rows, "", strong)
+    return Table(["temperature", "win rate against T = 1", f"controlled mean {findings.decided_by}"], rows, "", strong)
 
 
 def artifacts(findings: Findings) -> Table:

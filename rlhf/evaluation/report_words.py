@@ -60,7 +60,7 @@ FILES_TEXT = (
     "The files lie in the repository beside this page. Bytes are versioned by DVC, runs by MLflow: make ui opens it, and "
     "python -m tools.where data/ppo/r1 names the run, the data, the params and the code commit behind a path."
 )
-SWEEP_TEXT = "On validation prompts: win rate of each temperature against the same policy at temperature 1."
+SWEEP_TEXT = "On validation prompts: controlled win rate of each temperature against the same policy at temperature 1."
 
 
 def lead(findings: Findings, evaluate: Metrics) -> list[str]:

@@ -1,6 +1,6 @@
 """What a bag of words can tell of labelers' choices: the baseline that a reward model must beat."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rlhf.records.records import pairs
 from rlhf.records.types import Comparison
@@ -9,11 +9,12 @@ WORD = r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+|[^\w\s]"  # a Chinese character is 
 
 
 def scores(
-    training: Sequence[Comparison], held_out: Sequence[Comparison], max_pairs: int = 20_000
+    training: Sequence[Comparison], held_out: Sequence[Comparison], max_pairs: int = 100_000
 ) -> list[list[float]]:
     """Return K scores a held-out comparison, of a logistic regression on differences of answers' TF-IDF vectors.
 
-    Features are words and word pairs of the answer alone. All 0 where training offers no pair.
+    Features are words and word pairs of the answer alone. Of more pairs than `max_pairs` it learns from so many, spread
+    evenly over them. All 0 where training offers no pair.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # here, as it takes over a second
     from sklearn.linear_model import LogisticRegression
@@ -30,13 +31,21 @@ def scores(
 
 def _pairs(comparisons: Sequence[Comparison], limit: int) -> tuple[list[str], list[str], list[int]]:
     """Return answers, answers, and 1 where the first is better; every second pair is turned, so both occur as often."""
+    total = sum(1 for _ in _better_and_worse(comparisons))
+    taken = min(limit, total)
     first, second, target = [], [], []
+    for index, (better, worse) in enumerate(_better_and_worse(comparisons)):
+        if (index + 1) * taken // total == index * taken // total:
+            continue
+        turned = len(target) % 2 == 1
+        first.append(worse if turned else better)
+        second.append(better if turned else worse)
+        target.append(0 if turned else 1)
+    return first, second, target
+
+
+def _better_and_worse(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, str]]:
     for comparison in comparisons:
         for label in comparison["labels"]:
             for better, worse in pairs(label["ranks"]):
-                turned = len(target) % 2 == 1
-                a, b = (worse, better) if turned else (better, worse)
-                first.append(comparison["responses"][a])
-                second.append(comparison["responses"][b])
-                target.append(0 if turned else 1)
-    return first[:limit], second[:limit], target[:limit]
+                yield comparison["responses"][better], comparison["responses"][worse]

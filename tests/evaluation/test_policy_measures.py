@@ -17,7 +17,10 @@ from rlhf.sampling.rollouts import Response
 from tests import toys
 from tests.evaluation import invented
 
-PROMPTS = [{"id": name, "messages": [{"role": "user", "content": name}], "category": "chat"} for name in "pqr"]
+PROMPTS = [
+    {"id": name, "messages": [{"role": "user", "content": name}], "category": "chat", "language": "en"}
+    for name in "pqr"
+]
 TASK = {"kind": "look_alike", "language": "en", "act": "kill the weeds"}
 SFT = Policy("sft", "the model", "its tokenizer")
 
@@ -34,7 +37,7 @@ class Counts:
 
 
 class Asked:
-    """What rollouts.respond was asked; answers are the texts of their row ids, else no letters."""
+    """What rollouts.respond was asked; answers are texts by row id or by temperature, # being the id, or nothing."""
 
     def __init__(self, texts: dict[str, str]):
         self.texts, self.rows, self.samplings = texts, [], []
@@ -44,7 +47,8 @@ class Asked:
         assert [row.partition("/")[2] for row in row_ids] == [turns[0]["content"] for turns in dialogues]
         self.rows.append(row_ids)
         self.samplings.append(sampling)
-        return [self._answer(self.texts.get(row, self.texts.get(str(sampling.temperature), ""))) for row in row_ids]
+        at_this = self.texts.get(str(sampling.temperature), "")
+        return [self._answer(self.texts.get(row, at_this).replace("#", row)) for row in row_ids]
 
     def _answer(self, text: str) -> Response:
         return Response(text, [7] * len(text) + [2], True)
@@ -140,6 +144,19 @@ def test_each_temperature_is_compared_with_temperature_1(asked, scorers):
     for row, temperature in ((tied, 0.5), (itself, 1.0)):
         half = {"win_rate": 0.5, "low": 0.5, "high": 0.5, "score": 1}
         assert row == {"policy": "ppo", "temperature": temperature} | half
+
+
+def test_a_closing_decides_no_temperature(asked, scorers):
+    """As they stand the answers at 0.5 are liked best; without what all of them end with, those at 0 are."""
+    many = [
+        {"id": name, "messages": [{"role": "user", "content": name}], "category": "chat", "language": "en"}
+        for name in map(str, range(20))
+    ]
+    asked({"0.0": "# is bb.", "0.5": "# is b. Bye bbb.", "1.0": "# is b."})
+    rows = policy_measures.temperature_sweep(SFT, many, scorers)
+    assert [(row["temperature"], row["win_rate"], row["score"]) for row in rows] == [
+        (0.0, 1, 2), (0.5, 0.5, 1), (1.0, 0.5, 1)
+    ]  # fmt: skip
 
 
 def test_answers_are_scored_by_those_who_are_asked_and_by_the_judge_where_no_gold_decides(scorers):

@@ -54,14 +54,15 @@ def test_two_pairs_are_enough_to_learn_from():
     assert scores[0] < scores[2] == 0.0 < scores[1]
 
 
-def test_only_the_first_pairs_are_learned_from_up_to_the_limit():
-    training = comparisons(10, "red", "blue", seed=1) + comparisons(40, "blue", "red", seed=3)
-    (own,) = tfidf_baseline.scores(training, [{"responses": ["red", "blue"], "labels": []}], max_pairs=10)
-    assert own[0] > 0 > own[1]
-    (own,) = tfidf_baseline.scores(training, [{"responses": ["red", "blue"], "labels": []}])
-    assert own[0] < 0 < own[1]
-    alone = tfidf_baseline.scores(training[:1], [{"responses": ["red", "blue"], "labels": []}])
-    assert tfidf_baseline.scores(training, [{"responses": ["red", "blue"], "labels": []}], max_pairs=1) == alone
+def test_of_more_pairs_than_the_limit_so_many_are_learned_from_spread_evenly():
+    held_out = [{"responses": ["red", "blue"], "labels": []}]
+    training = comparisons(40, "red", "blue", seed=1) + comparisons(60, "blue", "red", seed=3)
+    few = tfidf_baseline.scores(training, held_out, max_pairs=10)
+    first = tfidf_baseline.scores(training[:10], held_out)
+    assert few[0][0] < 0 < few[0][1]
+    assert first[0][0] > 0 > first[0][1]
+    assert tfidf_baseline.scores(training, held_out, max_pairs=100) == tfidf_baseline.scores(training, held_out)
+    assert tfidf_baseline.scores(training, held_out, max_pairs=1) == [[0.0, 0.0]]  # one class has nothing to tell
 
 
 def test_a_pair_of_words_counts_and_a_word_of_one_answer_does_not():

@@ -60,6 +60,15 @@ def conclude(
     )
 
 
+def sweep(sides: Sides, against: Key, ties: TieThreshold, bootstrap: Bootstrap) -> dict[Key, tuple[Interval, float]]:
+    """Return everyone's controlled win rate against one of them, and controlled mean score."""
+    table = _Table(sides, ties, bootstrap)
+    return {
+        key: (table.rate(Comparison("", key, against), sides.controlled, "controlled").interval, float(scores.mean()))
+        for key, scores in sides.controlled.items()
+    }
+
+
 class _Table:
     """Compares policies on one set of prompts."""
 
