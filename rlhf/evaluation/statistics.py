@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+TIE = 0.5  # what a tie counts
 
 
 class Interval(NamedTuple):
@@ -50,7 +51,7 @@ def outcomes(first: ArrayLike, second: ArrayLike, tie_threshold: ArrayLike) -> A
         raise ValueError(f"outcomes: expected equal shapes, got {first.shape} and {second.shape}")
     difference = first - second
     tie = (np.abs(difference) < tie_threshold) | (difference == 0)
-    return np.where(tie, 0.5, (difference > 0).astype(np.float64))
+    return np.where(tie, TIE, (difference > 0).astype(np.float64))
 
 
 def mean_interval(values: ArrayLike, bootstrap: Bootstrap, clusters: Sequence[str] | None = None) -> Interval:

@@ -62,6 +62,7 @@ class WinRate(NamedTuple):
     comparison: Comparison
     interval: Interval
     prompts: int
+    ties: float  # share of the pairs of answers, which count half
 
 
 def judge_answers(
@@ -114,14 +115,15 @@ def compare(
     if comparison.length_controlled:
         first, second = pairs[0]
         ratio = [np.log((a.num_tokens + 1) / (b.num_tokens + 1)) for a, b in zip(first, second, strict=True)]
-        interval = statistics.length_controlled(outcomes(first, second, comparison.measure, ties), ratio, bootstrap)
+        outcome = outcomes(first, second, comparison.measure, ties)[None]
+        interval = statistics.length_controlled(outcome[0], ratio, bootstrap)
     else:
         whole = [
             pair for pair in pairs if all(value(answer, comparison.measure) is not None for answer in pair[0] + pair[1])
         ]
-        outcome = np.mean([outcomes(*pair, comparison.measure, ties) for pair in whole or pairs[:1]], axis=0)
-        interval = statistics.mean_interval(outcome, bootstrap)
-    return WinRate(comparison, interval, len(known))
+        outcome = np.stack([outcomes(*pair, comparison.measure, ties) for pair in whole or pairs[:1]])  # [D, B]
+        interval = statistics.mean_interval(outcome.mean(axis=0), bootstrap)
+    return WinRate(comparison, interval, len(known), float(np.mean(outcome == statistics.TIE)))
 
 
 def _pair(

@@ -188,7 +188,8 @@ def test_win_rates_stand_beside_their_controlled_ones_and_the_differences_of_mea
         differences = (found.differences[name], found.controlled_differences[name])
         shown = [figure(cell) for cell in list(table[row].values())[1:]]
         assert shown[:2] == pytest.approx([100 * one.mean for one in rates], abs=0.0501)
-        assert shown[2:] == pytest.approx([one.mean for one in differences], abs=0.000501)
+        assert shown[2] == pytest.approx(100 * found.controlled_rate(name).ties, abs=0.501)
+        assert shown[3:] == pytest.approx([one.mean for one in differences], abs=0.000501)
 
 
 def test_metrics_hold_the_controlled_figures_beside_the_win_rates_that_stay_what_they_were(found):

@@ -69,7 +69,7 @@ def test_further_draws_count_where_the_measure_knows_them():
     again = [{FIRST: unseen}]
     question = Comparison("q", FIRST, SECOND)
     rate = verdicts.compare(question, judged, SETTINGS.tie_threshold, BOOTSTRAP, again)
-    assert (rate.interval.mean, rate.prompts) == (0.75, 2)
+    assert (rate.interval.mean, rate.prompts, rate.ties) == (0.75, 2, 0)  # a win and a loss are no tie
     proxy = question._replace(measure="reward_model")
     assert verdicts.compare(proxy, judged, SETTINGS.tie_threshold, BOOTSTRAP, again).interval.mean == 1
     found = findings.summary(judged[FIRST], BOOTSTRAP, [unseen])

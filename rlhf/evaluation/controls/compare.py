@@ -83,7 +83,8 @@ class _Table:
 
     def rate(self, question: Comparison, scores: Mapping[Key, Array], measure: str) -> WinRate:
         outcome = statistics.outcomes(scores[question.first], scores[question.second], self.ties)
-        return WinRate(question._replace(measure=measure), self.interval(outcome), len(outcome))
+        ties = float(np.mean(outcome == statistics.TIE))
+        return WinRate(question._replace(measure=measure), self.interval(outcome), len(outcome), ties)
 
     def difference(self, question: Comparison, scores: Mapping[Key, Array]) -> Interval:
         return self.interval(scores[question.first] - scores[question.second])

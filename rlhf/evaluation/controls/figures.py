@@ -18,6 +18,7 @@ def metrics(findings: "Findings") -> dict[str, Any]:
     rates |= {rate.comparison.name: rate.interval for rate in findings.win_rates if rate.comparison.measure == "strict"}
     content: dict[str, Any] = {
         "controlled": _shown(rates),
+        "controlled_ties": {rate.comparison.name: rate.ties for rate in findings.controlled},
         "difference": _shown(findings.differences),
         "controlled_difference": _shown(findings.controlled_differences),
         "trivial": _shown({rate.comparison.name: rate.interval for rate in findings.trivial}),

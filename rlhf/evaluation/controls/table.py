@@ -3,7 +3,7 @@
 from rlhf.evaluation import report_words as words
 from rlhf.evaluation.findings import Findings
 from rlhf.evaluation.report_page import Table
-from rlhf.evaluation.typography import interval, percent_interval
+from rlhf.evaluation.typography import interval, percent, percent_interval
 from rlhf.evaluation.verdicts import Comparison
 
 TITLE = "With one closing each"
@@ -20,7 +20,7 @@ TRIVIAL = {
     "refuse": "a refusal of everything",
 }
 COLUMNS = (
-    "comparison", "win rate as answered", "win rate with one closing each",
+    "comparison", "win rate as answered", "win rate with one closing each", "ties, each half a win",
     "difference of means as answered", "difference of means with one closing each",
 )  # fmt: skip
 
@@ -31,7 +31,7 @@ def controlled(findings: Findings) -> Table:
     rows = []
     for rate in findings.controlled:
         name = rate.comparison.name
-        rates = (percent_interval(plain[name], 1), percent_interval(rate.interval, 1))
+        rates = (percent_interval(plain[name], 1), percent_interval(rate.interval, 1), percent(rate.ties))
         differences = (findings.differences[name], findings.controlled_differences[name])
         rows.append([called(rate.comparison), *rates, *(interval(found, 3, sign=True) for found in differences)])
     strong = [index for index, rate in enumerate(findings.controlled) if rate.comparison.first[0] == "ppo"]

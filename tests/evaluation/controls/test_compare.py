@@ -236,6 +236,7 @@ def test_draws_of_a_prompt_are_averaged_and_are_no_further_prompts():
     outcome = np.where(np.arange(200) < 100, 1.0, 0.5)
     assert sampled == statistics.widest_interval(outcome, BOOTSTRAP, clusters.of(prompts))
     assert greedy.mean == 0.75
+    assert [rate.ties for rate in found.controlled] == [0, 0.5]  # a win and a loss are no tie
     assert found.controlled_differences[ASKED[0].name].mean == pytest.approx(0.25)
     assert found.controlled_means["ppo", "sampled"].mean == pytest.approx(0.75)
 
