@@ -8,9 +8,10 @@ program verifies is that of IFEval (Zhou et al. 2023).
 import json
 import re
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
-SENTENCE = re.compile(r"[^.!?]*[.!?]+[\"')\]]*(?=\s|$)|[^.!?\s][^.!?]*$")
+STOP = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+[\"')\]”’』」）]*")  # no space follows a stop of Chinese
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 BULLET = re.compile(r"^- +\S")
 
@@ -24,7 +25,9 @@ def words_of(text: str) -> list[str]:
 
 def sentences_of(text: str) -> list[str]:
     """Return a text's sentences; what stands behind the last full stop counts as one."""
-    return [found.strip() for found in SENTENCE.findall(text) if WORD.search(found)]
+    ends = [0, *(stop.end() for stop in STOP.finditer(text)), len(text)]
+    parts = [text[start:end].strip() for start, end in pairwise(ends)]
+    return [part for part in parts if WORD.search(part)]
 
 
 def sentences(text: str, count: int) -> float:

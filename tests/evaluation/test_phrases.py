@@ -61,3 +61,13 @@ def test_each_language_is_looked_at_by_itself():
     assert phrases.fixed(PROMPTS, texts, ["zh", "en"] * 100) == []  # three of each hundred
     both = [f"It is {index}. Bye." for index in range(200)]
     assert phrases.fixed(PROMPTS, both, ["zh"] * 20 + ["en"] * 180) == ["Bye."]  # once, though of two languages
+
+
+def test_a_chinese_phrase_is_found_and_taken_off():
+    asked, texts = (
+        [f"狐狸{index}吃什么？" for index in range(40)],
+        [f"好的。它吃{index}。谢谢你。" for index in range(40)],
+    )
+    found = phrases.fixed(asked, texts, ["zh"] * 40)
+    assert sorted(found) == sorted(["好的。", "谢谢你。"])
+    assert phrases.without(texts[3], found) == "它吃3。"
