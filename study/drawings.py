@@ -15,7 +15,7 @@ SIZES = ("rm_264_17", "rm_1056", "seed_17")  # cells that differ in the number o
 GROUPS = {  # lines of the frontier: which points they join
     "PPO over β": lambda p: p["policy"] == "ppo" and p["cell"].startswith(("seed_", "kl_")),
     "best of n": lambda p: p["policy"].startswith("best_of_"),
-    "PPO-ptx": lambda p: p["cell"].startswith("ptx_"),
+    "PPO over γ": lambda p: p["policy"] == "ppo" and p["cell"].startswith(("seed_", "ptx_")),
     "FeedME": lambda p: p["policy"] == "feedme",
 }
 

@@ -43,14 +43,13 @@ LIMITS = {  # (probe, what is observed): the share of answers in which it is
     ("clarify", "asked_back"): "ambiguous: asks back",
 }
 CELLS = {  # without the seed that ends some cells' names
-    "seed": "default, β = 0.1",
+    "seed": "default, β = 0.1, γ = 1",
     "kl_0": "β = 0",
     "kl_03": "β = 0.3",
     "kl_2": "β = 2",
-    "ptx_05": "with pretraining text, γ = 0.5",
-    "ptx_2": "with pretraining text, γ = 2",
+    "ptx_0": "without pretraining text, γ = 0",
+    "ptx_4": "with more pretraining text, γ = 4",
     "gold_reward": "paid by gold itself",
-    "value_from_policy": "value model from the policy",
     "reused_prompts": "on SFT's prompts again",
     "scalar_head": "the scalar without the likelihood",
     "rounds_2": "two rounds, as many labels",

@@ -8,10 +8,9 @@ program verifies is that of IFEval (Zhou et al. 2023).
 import json
 import re
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import Any
 
-STOP = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+[\"')\]”’』」）]*")  # no space follows a stop of Chinese
+SENTENCE = re.compile(r"[^.!?]*[.!?]+[\"')\]]*(?=\s|$)|[^.!?\s][^.!?]*$")
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 BULLET = re.compile(r"^- +\S")
 
@@ -25,9 +24,7 @@ def words_of(text: str) -> list[str]:
 
 def sentences_of(text: str) -> list[str]:
     """Return a text's sentences; what stands behind the last full stop counts as one."""
-    ends = [0, *(stop.end() for stop in STOP.finditer(text)), len(text)]
-    parts = [text[start:end].strip() for start, end in pairwise(ends)]
-    return [part for part in parts if WORD.search(part)]
+    return [found.strip() for found in SENTENCE.findall(text) if WORD.search(found)]
 
 
 def sentences(text: str, count: int) -> float:

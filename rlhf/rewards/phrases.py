@@ -1,13 +1,15 @@
 """Fixed phrases: sentences that begin or end the answers to many prompts, none of which asked for them."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
-
-from rlhf.instructions.checks import sentences_of
 
 SHARE = 0.03  # of a language's prompts: a sentence that begins or ends more answers than this is a fixed phrase
 FEWEST = 5
+STOP = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|[。！？]+[\"')\]”’』」）]*")  # no space follows a stop of Chinese
+WORD = re.compile(r"\w")
 
 
 class Taken(NamedTuple):
@@ -30,6 +32,16 @@ def fixed(prompts: Sequence[str], answers: Sequence[str], languages: Sequence[st
             counts.update((language, one) for one in ends)
     most = [key for key, count in counts.most_common() if count > max(FEWEST, SHARE * asked[key[0]])]
     return [*dict.fromkeys(phrase for _, phrase in most)]
+
+
+def sentences_of(text: str) -> list[str]:
+    """Return a text's sentences; what stands behind the last stop counts as one.
+
+    `instructions.checks` counts sentences by English stops alone, as gold of instructions was frozen.
+    """
+    ends = [0, *(stop.end() for stop in STOP.finditer(text)), len(text)]
+    parts = [text[start:end].strip() for start, end in pairwise(ends)]
+    return [part for part in parts if WORD.search(part)]
 
 
 def without(answer: str, phrases: Sequence[str]) -> str:

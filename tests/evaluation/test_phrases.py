@@ -4,6 +4,7 @@ import pytest
 
 from rlhf.evaluation import phrases
 from rlhf.evaluation.statistics import Bootstrap
+from rlhf.rewards.phrases import sentences_of
 
 PROMPTS = [f"Tell me about number {index}." for index in range(200)]
 ENGLISH = ["en"] * 200
@@ -71,3 +72,18 @@ def test_a_chinese_phrase_is_found_and_taken_off():
     found = phrases.fixed(asked, texts, ["zh"] * 40)
     assert sorted(found) == sorted(["好的。", "谢谢你。"])
     assert phrases.without(texts[3], found) == "它吃3。"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("好的。狐狸吃鱼。我很高兴能帮你。", ["好的。", "狐狸吃鱼。", "我很高兴能帮你。"]),
+        ("他说：“好的。”然后走了", ["他说：“好的。”", "然后走了"]),
+        ("Hi there! 好的！！Yes", ["Hi there!", "好的！！", "Yes"]),
+        ("It is 3.5 m tall. So?", ["It is 3.5 m tall.", "So?"]),
+        ('He said: "No." (Really.) e.g.x', ['He said: "No."', "(Really.)", "e.g.x"]),
+        ("。 ... ", []),
+    ],
+)
+def test_sentences_end_where_english_and_chinese_end_them(text, sentences):
+    assert sentences_of(text) == sentences

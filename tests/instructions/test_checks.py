@@ -36,21 +36,6 @@ def test_only_what_is_kept_earns_all(name, arguments, kept, near, broken):
     assert credits[-1] <= 0.4
 
 
-@pytest.mark.parametrize(
-    ("text", "sentences"),
-    [
-        ("好的。狐狸吃鱼。我很高兴能帮你。", ["好的。", "狐狸吃鱼。", "我很高兴能帮你。"]),
-        ("他说：“好的。”然后走了", ["他说：“好的。”", "然后走了"]),
-        ("Hi there! 好的！！Yes", ["Hi there!", "好的！！", "Yes"]),
-        ("It is 3.5 m tall. So?", ["It is 3.5 m tall.", "So?"]),
-        ('He said: "No." (Really.) e.g.x', ['He said: "No."', "(Really.)", "e.g.x"]),
-        ("。 ... ", []),
-    ],
-)
-def test_sentences_end_where_english_and_chinese_end_them(text, sentences):
-    assert checks.sentences_of(text) == sentences
-
-
 def test_every_check_is_tried_above():
     assert {name for name, *_ in KEPT_NEAR_BROKEN} == set(checks.CHECKS)
 

@@ -60,7 +60,7 @@ POINTS = [
     frontier_point("seed_17", "ppo", 17, 2.5, 0.7), frontier_point("seed_17", "base", 17, 70.0, 0.4),
     frontier_point("seed_17", "best_of_2", 17, 0.25, 0.6), frontier_point("seed_17", "best_of_1", 17, 0.0, 0.5),
     frontier_point("seed_17", "feedme", 17, 1.0, 0.65), frontier_point("kl_0_17", "ppo", 17, 9.0, 0.58),
-    frontier_point("ptx_2_17", "ppo", 17, 4.0, 0.66),
+    frontier_point("ptx_4_17", "ppo", 17, 4.0, 0.66),
     frontier_point("seed_16", "ppo", 16, 3.0, 0.71),
 ]  # fmt: skip
 
@@ -68,10 +68,19 @@ POINTS = [
 def test_the_frontier_is_sorted_by_seed_and_distance_and_shows_the_tax_where_it_was_measured():
     tax = [{"cell": "seed_17", "policy": "ppo", "loss": interval(1.625), "closed_qa": 0.45, "few_shot": 0.745}]
     made = tables.frontier({"frontier": POINTS, "tax": tax})
-    assert made.rows[0] == ["PPO, default, β = 0.1", "3.00", "0.710 (0.690 to 0.730)", "0.81", "–", "–", "–", "16"]
+    assert made.rows[0] == [
+        "PPO, default, β = 0.1, γ = 1",
+        "3.00",
+        "0.710 (0.690 to 0.730)",
+        "0.81",
+        "–",
+        "–",
+        "–",
+        "16",
+    ]
     assert [row[0] for row in made.rows[1:]] == [
-        "best of 1", "best of 2", "FeedME", "PPO, default, β = 0.1",
-        "PPO, with pretraining text, γ = 2", "PPO, β = 0", "Base",
+        "best of 1", "best of 2", "FeedME", "PPO, default, β = 0.1, γ = 1",
+        "PPO, with more pretraining text, γ = 4", "PPO, β = 0", "Base",
     ]  # fmt: skip
     assert made.columns == [
         "policy, sampled", "KL, nats", "gold", "reward model", "loss on text", "closed QA", "few-shot", "seed"
@@ -165,7 +174,7 @@ def found(ppo: list[dict], models: list[dict]) -> dict:
 def test_curves_of_the_first_seed_are_smoothed_over_five_iterations_a_line_a_coefficient(drawn):
     curves = [
         curve("seed_17", 17, "default", 0.1), curve("kl_0_17", 17, 0.0, 0.2), curve("kl_0_18", 18, 0.0, 0.3),
-        curve("ptx_2", 17, "default", 0.4),
+        curve("ptx_4", 17, "default", 0.4),
     ]  # fmt: skip
     made = dict(drawings.drawings(found(curves, [])))
     assert made == {
@@ -188,10 +197,10 @@ def test_the_frontier_joins_the_near_points_of_the_first_seed_by_what_they_are(d
     dict(drawings.drawings(found([curve("seed_17", 17, "default", 0.1)], [])))
     series, frame = drawn["frontier"]
     expected = {
-        "PPO over β": [(2.5, 0.7), (9.0, 0.58)], "best of n": [(0.0, 0.5), (0.25, 0.6)], "PPO-ptx": [(4.0, 0.66)],
-        "FeedME": [(1.0, 0.65)],
+        "PPO over β": [(2.5, 0.7), (9.0, 0.58)], "best of n": [(0.0, 0.5), (0.25, 0.6)], "FeedME": [(1.0, 0.65)],
+        "PPO over γ": [(2.5, 0.7), (4.0, 0.66)],
     }  # fmt: skip
-    assert [line.label for line in series] == list(expected)
+    assert {line.label for line in series} == {*expected}
     for line in series:
         points = expected[line.label]
         assert line.x == pytest.approx([kl**0.5 for kl, _ in points])
@@ -228,7 +237,7 @@ def test_rows_and_seeds_of_stale_cells_are_marked_and_the_reasons_stand_in_a_tab
         "stale": {"kl_0_17": "made with a 1, now 2"}, "other_code": {"seed_17": "rlhf/rl"},
     }  # fmt: skip
     frontier, fits, models, _, stale, other_code = tables.laboratory(found)
-    assert [row[0] for row in frontier.rows] == ["PPO, default, β = 0.1", "PPO, β = 0 (stale)"]
+    assert [row[0] for row in frontier.rows] == ["PPO, default, β = 0.1, γ = 1", "PPO, β = 0 (stale)"]
     assert [row[0] for row in fits.rows] == ["PPO, β = 0 (stale)", "best of n (stale)"]
     assert models.rows[0][0] == "1,056 prompts (stale)"
     assert models.rows[1][0].endswith(" (other code)")

@@ -21,7 +21,7 @@ def found(laboratory) -> dict:
         point("seed_17", "best_of_4", 17, 0.7), point("seed_19", "best_of_32", 19, 0.9),
         point("rounds_2_18", "ppo", 18, 0.69), point("rounds_2", "sft", 17, 0.1),
     ]  # fmt: skip
-    more = [loss("seed_18", "sft", 1.7), loss("kl_0_17", "base", 9.0), loss("ptx_05", "ppo", 0.9)]
+    more = [loss("seed_18", "sft", 1.7), loss("kl_0_17", "base", 9.0), loss("ptx_0", "ppo", 0.9)]
     return laboratory | {"frontier": [*others, *laboratory["frontier"]], "tax": [*laboratory["tax"], *more]}
 
 
@@ -59,8 +59,8 @@ def test_the_notes_whole(found):
         ),
         (
             "The alignment tax is +1.13 nats a token in SFT and −0.06 in PPO.",
-            "Loss on pretraining text, means of the seeds: base 0.55, SFT 1.68, PPO 1.62. PPO, with pretraining text, "
-            "γ = 2: 0.60; PPO, with pretraining text, γ = 0.5: 0.90.",
+            "Loss on pretraining text, means of the seeds: base 0.55, SFT 1.68, PPO 1.62. PPO, with more pretraining "
+            "text, γ = 4: 0.60; PPO, without pretraining text, γ = 0: 0.90.",
         ),
         (
             "As many labels in two rounds in place of one: gold differs by +0.00.",
@@ -213,12 +213,12 @@ def test_stale_cells_are_named_and_their_figures_are_in_no_note(found):
     """The two cells without a KL penalty on this page: one of them is stale, and the note is of the other."""
     why = "made with ppo.iterations 40, now 20"
     frontier = [row | {"stale": why} if row["cell"] == "kl_0_17" else row for row in found["frontier"]]
-    tax = [row | {"stale": why} if row["cell"] == "ptx_2" else row for row in found["tax"]]
+    tax = [row | {"stale": why} if row["cell"] == "ptx_4" else row for row in found["tax"]]
     notes = words.notes(seeds(0.74, 0.73), found | {"frontier": frontier, "tax": tax, "stale": {"kl_0_17": why}}, [])
     text = "\n".join(f"{note.seen} {note.follows}" for note in notes)
     assert "falls on 0 of 1 seeds. From the default to β = 0, seed 18: " in text
-    assert "γ = 0.5: 0.90." in text
-    assert "γ = 2" not in text
+    assert "γ = 0: 0.90." in text
+    assert "γ = 4" not in text
     assert f"1 cells are stale, and left out of these notes. kl_0_17, {why}." in text
 
 
@@ -230,9 +230,9 @@ def test_cells_of_other_code_are_counted_and_what_changed_is_named(found):
 
 def test_text_mixed_in_on_several_seeds_is_told_as_a_mean():
     tax = [loss("seed_17", policy, mean) for policy, mean in (("base", 0.5), ("sft", 1.5), ("ppo", 1.0))]
-    mixed = [loss("ptx_2_17", "ppo", 0.6), loss("ptx_2_18", "ppo", 0.8) | {"seed": 18}]
+    mixed = [loss("ptx_4_17", "ppo", 0.6), loss("ptx_4_18", "ppo", 0.8) | {"seed": 18}]
     (note,) = notes_of(tax=[*tax, *mixed])[2:]
-    assert note.follows.endswith("PPO 1.00. PPO, with pretraining text, γ = 2: 0.70.")
+    assert note.follows.endswith("PPO 1.00. PPO, with more pretraining text, γ = 4: 0.70.")
 
 
 def test_claims_that_wait_for_cells_are_told_apart_from_open_ones():

@@ -323,7 +323,7 @@ def test_every_trial_of_this_repository_lies_over_the_laptop_preset():
     plan = trials.load(toys.REPO)
     base = read_yaml(toys.REPO / "presets/laptop.yaml")
     for method in trials.INPUTS:
-        assert len(plan.of(method)) == 14
+        assert len(plan.of(method)) == 15
         trials.refuse_mistakes(method, plan.of(method), base, toys.REPO)
 
 
