@@ -26,8 +26,7 @@ def main(arguments: list[str], root: Path = Path(".")) -> int:
     try:
         name = arguments[0]
         study = params.load(root)
-        if name not in study.everything:
-            raise ParamsError(f"{params.FILE}: no cell {name!r}; it has {', '.join(study.everything)}")
+        study.refuse_unknown([name])
         measured = run(root, name, study)
     except ParamsError as error:
         print(error, file=sys.stderr)

@@ -4,7 +4,7 @@ python -m study.params    checks them, before DVC makes a cell's name a folder a
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -87,6 +87,12 @@ class Study(Params):
     def everything(self) -> dict[Name, Cell]:
         """All cells by name."""
         return self.chains | self.cells | self.encoders | self.forms_cells
+
+    def refuse_unknown(self, names: Iterable[str]) -> None:
+        """Raise ParamsError for a name that no cell has."""
+        for name in names:
+            if name not in self.everything:
+                raise ParamsError(f"{FILE}: no cell {name!r}; it has {', '.join(self.everything)}")
 
 
 def load(root: Path) -> Study:

@@ -30,9 +30,7 @@ def main(arguments: Sequence[str], root: Path = Path(".")) -> int:
     if list(arguments) == [measured.MEASURE]:
         measured.measure(root, study)
         return 0
-    unknown = [name for name in arguments if name not in study.everything]
-    if unknown:
-        raise ParamsError(f"{params.FILE}: no cell {unknown[0]!r}; it has {', '.join(study.everything)}")
+    study.refuse_unknown(arguments)
     if cut := [*locks.mistakes(root, LOCK)]:
         raise ParamsError("\n".join(cut))
     for line in lines(root, study, arguments):
