@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from study import cells, params
 from study.cells import Missing
-from study.evidence import made_with
+from study.evidence import staleness
 from study.evidence.estimates import Clustering
 from study.params import Study
 from tools import cell_code
@@ -62,7 +62,7 @@ def _changed_code(root: Path, name: str, study: Study) -> str | None:
     if not listing.exists():  # the stage `code` writes it before any cell runs
         return None
     now = cell_code.parts(json.loads(listing.read_text(encoding="utf-8")))
-    return made_with.changed_code(cells.read(root, name)["made_with"], now)
+    return staleness.changed_code(cells.read(root, name)["made_with"], now)
 
 
 def _why_unusable(root: Path, name: str, study: Study, preset: Mapping[str, Any]) -> str | None:
@@ -72,6 +72,6 @@ def _why_unusable(root: Path, name: str, study: Study, preset: Mapping[str, Any]
     unmeasured = [measure for measure in cell.measures if measure not in found]
     if unmeasured:
         return f"made without {', '.join(unmeasured)}"
-    differs = made_with.differences(found["made_with"], cell, params.content(preset, cell))
+    differs = staleness.differences(found["made_with"], cell, params.content(preset, cell))
     more = f" and {len(differs) - 2} more" if len(differs) > 2 else ""
     return f"made with {'; '.join(differs[:2])}{more}" if differs else None

@@ -1,12 +1,12 @@
 """A cell's record of its params: values that differ are named, what no stage of it reads is not."""
 
-from study.evidence import made_with
+from study.evidence import made_with, staleness
 from study.params import Cell
 
 CONTENT = {
     "seed": 17, "tracking": {"uri": "a"}, "checkpoints": {"every_seconds": 1.0}, "rounds": {"r1": {"policy": "sft"}},
     "reward_model": {"epochs": 2, "optimisation": {"learning_rate": 0.1}}, "ppo": {"iterations": 40, "kl_coef": 0.0},
-    "feedme": {"epochs": 2}, "evaluate": {"names": ["a", "b"]},
+    "feedme": {"epochs": 2}, "dpo": {"beta": 0.3}, "rejection": {"n": 4}, "evaluate": {"names": ["a", "b"]},
 }  # fmt: skip
 
 
@@ -21,7 +21,7 @@ def laid(**sections) -> dict:
 
 
 def differences(now: dict, own: Cell, kept: Cell | None = None) -> list[str]:
-    return made_with.differences(made_with.record(kept or own, CONTENT, {}), own, now)
+    return staleness.differences(made_with.record(kept or own, CONTENT, {}), own, now)
 
 
 def test_a_record_holds_the_change_and_all_params_but_those_that_change_no_figure():
@@ -29,7 +29,7 @@ def test_a_record_holds_the_change_and_all_params_but_those_that_change_no_figur
     kept = made_with.record(own, CONTENT, {})
     assert kept["change"] == {"ppo.kl_coef": 0.0}
     assert kept["params"].keys() == CONTENT.keys() - {"tracking", "checkpoints"}
-    assert made_with.differences(kept, own, CONTENT) == []
+    assert staleness.differences(kept, own, CONTENT) == []
 
 
 def test_values_that_differ_are_named_with_both():
@@ -46,19 +46,29 @@ def test_sections_of_later_stages_and_of_tracking_are_not_looked_at():
     assert differences(now, cell("reward_model@r1")) == []
     assert differences(now, cell("ppo@r1")) == ["ppo.iterations 40, now 20"]
     assert differences(now, cell("evaluate")) == ["feedme.epochs 2, now 4", "ppo.iterations 40, now 20"]
+    rivals = laid(dpo={"beta": 1.0}, rejection={"n": 64})
+    for target in ("sft", "reward_model@r1", "feedme", "ppo@r1"):
+        assert differences(rivals, cell(target)) == []
+    assert differences(rivals, cell("evaluate")) == ["dpo.beta 0.3, now 1.0", "rejection.n 4, now 64"]
+
+
+def test_of_two_stages_only_what_both_do_not_read_is_not_looked_at():
+    both = Cell(seed=17, change={}, targets=["ppo@r1", "feedme"], measures=[])
+    now = laid(ppo={"iterations": 20}, feedme={"epochs": 4}, dpo={"beta": 1.0})
+    assert differences(now, both) == ["feedme.epochs 2, now 4", "ppo.iterations 40, now 20"]
 
 
 def test_parts_of_the_code_that_changed_came_or_went_since_are_named():
     then = {"rlhf/rl": "1", "rlhf/engine": "2", "study/cell.py": "3"}
     kept = made_with.record(cell(), CONTENT, then)
-    assert made_with.changed_code(kept, then) is None
-    assert made_with.changed_code(kept, then | {"rlhf/rl": "4"}) == "rlhf/rl"
+    assert staleness.changed_code(kept, then) is None
+    assert staleness.changed_code(kept, then | {"rlhf/rl": "4"}) == "rlhf/rl"
     assert (
-        made_with.changed_code(kept, {"rlhf/rl": "1", "study/cell.py": "3", "rlhf/new": "5"}) == "rlhf/engine, rlhf/new"
+        staleness.changed_code(kept, {"rlhf/rl": "1", "study/cell.py": "3", "rlhf/new": "5"}) == "rlhf/engine, rlhf/new"
     )
-    assert made_with.changed_code(kept, {}) == "rlhf/engine, rlhf/rl, study/cell.py"
-    assert made_with.changed_code(kept, {"a": "1", "b": "1"}) == "a, b, rlhf/engine and 2 more"
-    assert made_with.changed_code({"params": {}}, then) == "code that it does not tell"
+    assert staleness.changed_code(kept, {}) == "rlhf/engine, rlhf/rl, study/cell.py"
+    assert staleness.changed_code(kept, {"a": "1", "b": "1"}) == "a, b, rlhf/engine and 2 more"
+    assert staleness.changed_code({"params": {}}, then) == "code that it does not tell"
 
 
 def test_a_key_that_is_new_makes_nothing_stale_unless_the_cell_changes_it():
