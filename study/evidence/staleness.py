@@ -14,17 +14,8 @@ from study.evidence.made_with import UNREAD
 from study.params import Cell
 
 NAMED = 3  # parts of the code that have changed; of more their number is said
-AFTER_SFT = {
-    "collect_answers",
-    "collect_comparisons",
-    "reward_model",
-    "ppo",
-    "feedme",
-    "rejection",
-    "dpo",
-    "judge",
-    "moderation",
-}
+COLLECTING = {"collect_answers", "collect_comparisons"}
+AFTER_SFT = {*COLLECTING, "reward_model", "ppo", "feedme", "rejection", "dpo", "judge", "moderation"}
 LATER = {  # sections that a stage and those before it do not read
     "sft": AFTER_SFT,
     "reward_model": AFTER_SFT - {*COLLECTING, "reward_model"},
