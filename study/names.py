@@ -43,7 +43,7 @@ LIMITS = {  # (probe, what is observed): the share of answers in which it is
     ("clarify", "asked_back"): "ambiguous: asks back",
 }
 CELLS = {  # without the seed that ends some cells' names
-    "seed": "default, β = 0.1, γ = 1",
+    "seed": "default, β = 0.1, γ = 0.5",
     "kl_0": "β = 0",
     "kl_03": "β = 0.3",
     "kl_2": "β = 2",

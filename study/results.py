@@ -6,7 +6,7 @@ they have now, or with other code, are named and marked.
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def main(root: Path = Path(".")) -> int:
     if not chains:
         print(f"no seed has run: {cells.command(['seed_17'])}", file=sys.stderr)
         return 2
-    headline = seeds(chains, study) | {
+    headline = seeds(chains, study, stale) | {
         kind: {str(study.everything[name].seed): found[name] for name in chains if name in found}
         for kind, found in (("stale", stale), ("other_code", other_code))
     }
@@ -61,8 +61,11 @@ def main(root: Path = Path(".")) -> int:
     return 0
 
 
-def seeds(chains: dict[str, Any], study: params.Study) -> dict[str, Any]:
-    """Return the headline figures: each seed's own, and their means with intervals over prompts within seeds."""
+def seeds(chains: dict[str, Any], study: params.Study, stale: Collection[str] = ()) -> dict[str, Any]:
+    """Return the headline figures: each seed's own, and their means with intervals over prompts within seeds.
+
+    Stale chains are of another recipe: they are in no mean, unless all are stale.
+    """
     own = [
         {
             "seed": study.everything[name].seed,
@@ -74,17 +77,18 @@ def seeds(chains: dict[str, Any], study: params.Study) -> dict[str, Any]:
         }
         for name, cell in chains.items()
     ]
+    counted = [one for name, one in zip(chains, own, strict=True) if name not in stale] or own
     rates = {
         group: {
-            rate: together([Interval(**one[group][rate]) for one in own])._asdict()
+            rate: together([Interval(**one[group][rate]) for one in counted])._asdict()
             for rate in named
             if all(rate in one[group] for one in own)
         }
         for group, named in names.RATES.items()
     }
-    means = {name: float(np.mean([one["reward_model"][name] for one in own])) for name in tables.REWARD_MODEL}
+    means = {name: float(np.mean([one["reward_model"][name] for one in counted])) for name in tables.REWARD_MODEL}
     return {
-        "evaluate": rates, "reward_model": means, "per_seed": own,
+        "evaluate": rates, "reward_model": means, "per_seed": own, "averaged": [one["seed"] for one in counted],
         "interval": "mean of the seeds' means; its interval resamples prompts within seeds, not seeds",
     }  # fmt: skip
 

@@ -48,7 +48,9 @@ def seeds(found: dict[str, Any]) -> Table:
         _marked(f"seed {one['seed']}", [mark for mark in MARKS if str(one["seed"]) in found.get(mark, {})])
         for one in own
     ]
-    return Table(["", "mean", *columns], rows, "Three seeds")
+    averaged = found.get("averaged", [one["seed"] for one in own])
+    mean = "mean" if len(averaged) == len(own) else f"mean of {' and '.join(map(str, averaged))}"
+    return Table(["", mean, *columns], rows, "Three seeds")
 
 
 def laboratory(found: dict[str, Any]) -> list[Table]:

@@ -161,6 +161,6 @@ def test_the_page_holds_every_claim_with_its_unit_and_its_cells_by_name(tmp_path
     }  # fmt: skip
     assert shown["Three seeds"][0]["PPO against FeedME, sampled, controlled"]["seed 18"] == "55% (53 to 57%)"
     assert shown["Gao et al.'s forms"][0]["PPO, β = 0"]["peak at a KL of, nats"] == "3.58 (1.9 to ∞)"
-    assert {"PPO, default, β = 0.1, γ = 1", "best of 32"} <= shown["KL, gold and alignment tax"][0].keys()
+    assert {"PPO, default, β = 0.1, γ = 0.5", "best of 32"} <= shown["KL, gold and alignment tax"][0].keys()
     assert html.index("What was found</h2>") < html.index("Three seeds</h2>")
     assert "ppo_vs_sft" not in html

@@ -170,6 +170,15 @@ def test_headlines_are_means_of_the_seeds_and_their_errors_add_in_squares(study)
     assert list(found["reward_model"].values()) == pytest.approx(means)
     assert list(found["reward_model"]) == list(tables.REWARD_MODEL)
     assert [one["seed"] for one in found["per_seed"]] == [17, 18]
+    assert found["averaged"] == [17, 18]
+    alone = results.seeds(chains, study, {"seed_17": "made with other params"})
+    assert [one["seed"] for one in alone["per_seed"]] == [17, 18]
+    assert alone["averaged"] == [18]
+    own = alone["per_seed"][1]["controlled"]
+    assert {name: one["mean"] for name, one in alone["evaluate"]["controlled"].items()} == pytest.approx(
+        {name: one["mean"] for name, one in own.items()}
+    )
+    assert results.seeds(chains, study, ["seed_17", "seed_18"])["averaged"] == [17, 18]  # better than none
     assert {group: found["per_seed"][1][group] for group in names.RATES} == rates(0.8)
     del chains["seed_18"]["evaluation"]["evaluate"]["controlled"]["ppo_vs_dpo"]  # a rival that a seed lacks
     fewer = results.seeds(chains, study)["evaluate"]["controlled"]

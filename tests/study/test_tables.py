@@ -69,7 +69,7 @@ def test_the_frontier_is_sorted_by_seed_and_distance_and_shows_the_tax_where_it_
     tax = [{"cell": "seed_17", "policy": "ppo", "loss": interval(1.625), "closed_qa": 0.45, "few_shot": 0.745}]
     made = tables.frontier({"frontier": POINTS, "tax": tax})
     assert made.rows[0] == [
-        "PPO, default, β = 0.1, γ = 1",
+        "PPO, default, β = 0.1, γ = 0.5",
         "3.00",
         "0.710 (0.690 to 0.730)",
         "0.81",
@@ -79,7 +79,7 @@ def test_the_frontier_is_sorted_by_seed_and_distance_and_shows_the_tax_where_it_
         "16",
     ]
     assert [row[0] for row in made.rows[1:]] == [
-        "best of 1", "best of 2", "FeedME", "PPO, default, β = 0.1, γ = 1",
+        "best of 1", "best of 2", "FeedME", "PPO, default, β = 0.1, γ = 0.5",
         "PPO, with more pretraining text, γ = 4", "PPO, β = 0", "Base",
     ]  # fmt: skip
     assert made.columns == [
@@ -237,7 +237,7 @@ def test_rows_and_seeds_of_stale_cells_are_marked_and_the_reasons_stand_in_a_tab
         "stale": {"kl_0_17": "made with a 1, now 2"}, "other_code": {"seed_17": "rlhf/rl"},
     }  # fmt: skip
     frontier, fits, models, _, stale, other_code = tables.laboratory(found)
-    assert [row[0] for row in frontier.rows] == ["PPO, default, β = 0.1, γ = 1", "PPO, β = 0 (stale)"]
+    assert [row[0] for row in frontier.rows] == ["PPO, default, β = 0.1, γ = 0.5", "PPO, β = 0 (stale)"]
     assert [row[0] for row in fits.rows] == ["PPO, β = 0 (stale)", "best of n (stale)"]
     assert models.rows[0][0] == "1,056 prompts (stale)"
     assert models.rows[1][0].endswith(" (other code)")
