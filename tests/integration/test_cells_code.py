@@ -23,8 +23,13 @@ def laboratory(tmp_path: Path, monkeypatch) -> Path:
     Repo.init(str(tmp_path), no_scm=True).close()
     shutil.copy(toys.REPO / ".dvcignore", tmp_path)
     graph = (tmp_path / "study/dvc.yaml").read_text()
-    made = graph.replace("python -m study.cell ${key}", "echo 1 > metrics/study/cells/${key}.json")
-    assert made != graph
+    made = graph
+    for command, instead in {
+        "python -m study.cell ${key}": "echo 1 > metrics/study/cells/${key}.json",
+        "python -m study.costs ${key}": "echo costs",
+    }.items():
+        assert command in made
+        made = made.replace(command, instead)
     (tmp_path / "study/dvc.yaml").write_text(made)
     with open(tmp_path / "study/params.yaml", "w") as file:
         YAML().dump(CELLS, file)
@@ -54,7 +59,7 @@ def test_an_edit_of_code_reruns_the_cells_that_run_it_and_no_others(laboratory, 
     for edited, expected in {
         "rlhf/rl/updates.py": {CODE, CHAIN, CELL},
         "stages/evaluate.py": {CODE, CHAIN},
-        "tools/cell_code.py": {CODE},
+        "tools/cell_code.py": {CODE, CHAIN, CELL},  # by which a cell keeps sums of its code
         "rlhf/runs/tracking.py rlhf/rl/__pycache__/updates.pyc study/claims.py": set(),
     }.items():
         for file in edited.split():
